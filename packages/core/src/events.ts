@@ -1,0 +1,24 @@
+import type { Gfid } from './gfid.ts';
+
+/** What translators tell each other outside of fops. Child events travel up, parent events down. */
+export type GraphEvent =
+  | { type: 'child-up' }
+  | { type: 'child-down' }
+  /** The first answer about a child is still outstanding. */
+  | { type: 'child-connecting' }
+  | { type: 'parent-up' }
+  | { type: 'parent-down' }
+  /** A brick tells that a file was changed by another client, or that somebody waits for a lock. */
+  | {
+      type: 'upcall';
+      gfid: Gfid;
+      what: 'data' | 'metadata' | 'entry' | 'lock-contended';
+      domain?: string;
+      name?: string | null;
+    }
+  /** The brick lost this client's session: locks and open files have to be claimed again or given up. */
+  | { type: 'session-lost' };
+
+export function travelsUp(event: GraphEvent): boolean {
+  return event.type !== 'parent-up' && event.type !== 'parent-down';
+}

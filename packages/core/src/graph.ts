@@ -1,0 +1,176 @@
+/** Builds translators from a volfile, binds them, and takes them through their life. */
+import { nearest } from './nearest.ts';
+import { OptionError, type OptionTable, optionNamed, parseOptions } from './options.ts';
+import type { Volfile, VolumeNode } from './volfile/types.ts';
+import type { Services, Xlator, XlatorInit, XlatorType } from './xlator.ts';
+
+export type Registry = ReadonlyMap<string, XlatorType>;
+
+export class GraphError extends Error {
+  readonly code = 'EGRAPH';
+  readonly node: VolumeNode | undefined;
+
+  constructor(message: string, node?: VolumeNode) {
+    super(node ? `${node.at.file}:${node.at.line}:${node.at.column}: volume ${node.name}: ${message}` : message);
+    this.node = node;
+  }
+}
+
+export interface Graph {
+  readonly volfile: Volfile;
+  /** The translator that requests enter by: the last volume of the file, or the one asked for. */
+  readonly top: Xlator;
+  readonly xlators: ReadonlyMap<string, Xlator>;
+  readonly id: number;
+}
+
+export interface BuildOptions {
+  /** Enter here instead of at the last volume. */
+  volumeName?: string;
+  /** Overrides from the command line: `[name or pattern, option, value]`. */
+  overrides?: readonly XlatorOverride[];
+  id?: number;
+}
+
+/** `--xlator-option *-posix.glusterd-uuid=U`: `*` stands for any text in the volume's name. */
+export interface XlatorOverride {
+  readonly volume: string;
+  readonly option: string;
+  readonly value: string;
+}
+
+function typeOf(node: VolumeNode, registry: Registry): XlatorType {
+  const found = registry.get(node.type);
+  if (found) return found;
+  const near = nearest(node.type, registry.keys());
+  throw new GraphError(`unknown translator type '${node.type}'${near ? `; did you mean '${near}'?` : ''}`, node);
+}
+
+function textsOf(node: VolumeNode, type: XlatorType, overrides: readonly XlatorOverride[]): Map<string, string> {
+  const texts = new Map(node.options);
+  for (const { volume, option, value } of overrides) {
+    const pattern = new RegExp(`^${volume.split('*').map(escapeRegExp).join('.*')}$`);
+    if (pattern.test(node.name)) texts.set(optionNamed(type.options, option) ?? option, value);
+  }
+  return texts;
+}
+
+function escapeRegExp(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+}
+
+function makeXlator(node: VolumeNode, type: XlatorType, texts: Map<string, string>, services: Services): Xlator {
+  const { min, max } = type.subvolumes;
+  const count = node.subvolumes.length;
+  if (count < min || count > max) {
+    const expected = min === max ? `${min}` : max === Number.POSITIVE_INFINITY ? `at least ${min}` : `${min} to ${max}`;
+    throw new GraphError(`${node.type} takes ${expected} subvolume(s), found ${count}`, node);
+  }
+  try {
+    const { values, unknown } = parseOptions(type.options, texts);
+    for (const { name, nearest: near } of unknown) {
+      services.log.write(
+        'WARNING',
+        node.name,
+        `option '${name}' is not recognized${near ? `; did you mean '${near}'?` : ''}`,
+        101174,
+      );
+    }
+    const init: XlatorInit = { name: node.name, type: node.type, options: values, texts, services };
+    return type.create(init);
+  } catch (error) {
+    if (error instanceof OptionError) throw new GraphError(error.message, node);
+    throw error;
+  }
+}
+
+/** Makes and binds all translators that the entry needs. Nothing is started; a failure leaves nothing behind. */
+export function buildGraph(volfile: Volfile, registry: Registry, services: Services, build: BuildOptions = {}): Graph {
+  const nodes = new Map(volfile.volumes.map((node) => [node.name, node]));
+  const topNode = build.volumeName === undefined ? volfile.volumes.at(-1) : nodes.get(build.volumeName);
+  if (!topNode)
+    throw new GraphError(
+      build.volumeName === undefined ? 'the volfile has no volume' : `the volfile has no volume '${build.volumeName}'`,
+    );
+  const xlators = new Map<string, Xlator>();
+  const make = (node: VolumeNode): Xlator => {
+    const known = xlators.get(node.name);
+    if (known) return known;
+    const children = node.subvolumes.map((name) => make(nodes.get(name)!));
+    const type = typeOf(node, registry);
+    const xlator = makeXlator(node, type, textsOf(node, type, build.overrides ?? []), services);
+    xlator.bind(
+      children.map((child) => child.ops),
+      type.fops,
+    );
+    for (const child of children) child.parents = [...child.parents, xlator];
+    xlators.set(node.name, xlator);
+    return xlator;
+  };
+  return { volfile, top: make(topNode), xlators, id: build.id ?? 0 };
+}
+
+/** Children first. When one fails, those already begun are ended again. */
+export async function startGraph(graph: Graph): Promise<void> {
+  const begun: Xlator[] = [];
+  try {
+    for (const xlator of graph.xlators.values()) {
+      begun.push(xlator);
+      await xlator.init();
+    }
+  } catch (error) {
+    for (const xlator of begun.reverse()) await xlator.fini().catch(() => undefined);
+    throw error;
+  }
+  graph.top.notify({ type: 'parent-up' }, null);
+}
+
+/** Parents first; frees the translators' slots in the inode table. */
+export async function stopGraph(graph: Graph): Promise<void> {
+  const parentsFirst = [...graph.xlators.values()].reverse();
+  graph.top.notify({ type: 'parent-down' }, null);
+  for (const xlator of parentsFirst) await xlator.drain();
+  for (const xlator of parentsFirst) {
+    await xlator.fini();
+    xlator.services.inodes.freeSlot(xlator.slot);
+  }
+}
+
+/** Whether two volfiles differ only in options that every translator concerned takes live. */
+export function canReconfigure(from: Volfile, to: Volfile, registry: Registry): boolean {
+  if (from.volumes.length !== to.volumes.length) return false;
+  return from.volumes.every((before, i) => {
+    const after = to.volumes[i]!;
+    if (before.name !== after.name || before.type !== after.type) return false;
+    if (before.subvolumes.join(' ') !== after.subvolumes.join(' ')) return false;
+    const table = registry.get(before.type)?.options;
+    return table !== undefined && changedOptions(before, after).every((name) => isLive(table, name));
+  });
+}
+
+function isLive(table: OptionTable, name: string): boolean {
+  const known = optionNamed(table, name);
+  return known === undefined || table[known]!.live;
+}
+
+function changedOptions(before: VolumeNode, after: VolumeNode): string[] {
+  const names = new Set([...before.options.keys(), ...after.options.keys()]);
+  return [...names].filter((name) => before.options.get(name) !== after.options.get(name));
+}
+
+/** Gives a running graph the options of a new volfile for which `canReconfigure` holds. */
+export function reconfigureGraph(
+  graph: Graph,
+  to: Volfile,
+  registry: Registry,
+  overrides: readonly XlatorOverride[] = [],
+): Graph {
+  for (const node of to.volumes) {
+    const xlator = graph.xlators.get(node.name);
+    if (!xlator) continue;
+    const type = typeOf(node, registry);
+    const texts = textsOf(node, type, overrides);
+    xlator.reconfigure(parseOptions(type.options, texts).values, texts);
+  }
+  return { ...graph, volfile: to };
+}

@@ -1,0 +1,151 @@
+/**
+ * Inode objects: where translators keep the state of a file in memory. An inode is found by gfid; each translator owns
+ * one numbered slot on every inode. Inodes that nobody holds are kept in an LRU of bounded length, then forgotten.
+ * The table outlives a graph switch; slots of a retired graph are freed.
+ */
+import { strict as assert } from 'node:assert';
+import type { ByteString } from './bytes.ts';
+import { type Gfid, rootGfid } from './gfid.ts';
+import { FileType } from './iatt.ts';
+
+export class Inode {
+  readonly gfid: Gfid;
+  type: FileType = FileType.unknown;
+  /** Who holds it: open files, locks, kernel lookups, running transactions. */
+  holds = 0;
+  readonly slots: unknown[] = [];
+  /** The last name it was seen under; enough for a path of a directory, a hint for a file. */
+  parent: Gfid | null = null;
+  name: ByteString | null = null;
+
+  constructor(gfid: Gfid) {
+    this.gfid = gfid;
+  }
+}
+
+/** Called when an inode leaves the table, with the state in the owner's slot. */
+export type Forget = (inode: Inode, state: unknown) => void;
+
+export interface InodeTableStats {
+  active: number;
+  lru: number;
+  limit: number;
+}
+
+export class InodeTable {
+  readonly limit: number;
+  readonly #inodes = new Map<Gfid, Inode>();
+  /** Unheld inodes, oldest first (a Set keeps the order of insertion). */
+  readonly #idle = new Set<Inode>();
+  readonly #forgets: (Forget | null)[] = [];
+
+  /** `limit`: how many unheld inodes are kept; 0 keeps all. */
+  constructor(limit = 65536) {
+    this.limit = limit;
+    const root = this.get(rootGfid);
+    root.type = FileType.directory;
+    this.hold(root);
+  }
+
+  /** Reserves a slot; the number is valid in `inode.slots` until `freeSlot`. */
+  allocateSlot(forget: Forget | null = null): number {
+    const free = this.#forgets.indexOf(freeMark);
+    const slot = free >= 0 ? free : this.#forgets.length;
+    this.#forgets[slot] = forget;
+    return slot;
+  }
+
+  freeSlot(slot: number): void {
+    for (const inode of this.#inodes.values()) inode.slots[slot] = undefined;
+    this.#forgets[slot] = freeMark;
+  }
+
+  /** The inode of a gfid; made if there is none. */
+  get(gfid: Gfid): Inode {
+    let inode = this.#inodes.get(gfid);
+    if (inode) {
+      if (inode.holds === 0) this.#touch(inode);
+      return inode;
+    }
+    inode = new Inode(gfid);
+    this.#inodes.set(gfid, inode);
+    this.#idle.add(inode);
+    this.#prune();
+    return inode;
+  }
+
+  find(gfid: Gfid): Inode | undefined {
+    return this.#inodes.get(gfid);
+  }
+
+  hold(inode: Inode): Inode {
+    if (inode.holds++ === 0) {
+      this.#idle.delete(inode);
+      if (this.#inodes.get(inode.gfid) !== inode) this.#inodes.set(inode.gfid, inode);
+    }
+    return inode;
+  }
+
+  release(inode: Inode): void {
+    assert(inode.holds > 0, `inode ${inode.gfid} released more often than held`);
+    if (--inode.holds > 0) return;
+    this.#idle.add(inode);
+    this.#prune();
+  }
+
+  /** Takes an unheld inode out at once: the file is gone. */
+  drop(gfid: Gfid): void {
+    const inode = this.#inodes.get(gfid);
+    if (inode && inode.holds === 0) this.#forget(inode);
+  }
+
+  /** Remembers under which name an inode was seen. */
+  link(parent: Gfid, name: ByteString, inode: Inode): void {
+    inode.parent = parent;
+    inode.name = name;
+  }
+
+  /** The path from the volume's root, `/a/b`, as far as the names are known; undefined if one is not. */
+  pathOf(gfid: Gfid): ByteString | undefined {
+    const names: string[] = [];
+    for (let at = gfid, depth = 0; at !== rootGfid; depth++) {
+      const inode = this.#inodes.get(at);
+      if (!inode?.parent || inode.name === null || depth > 4096) return undefined;
+      names.push(inode.name);
+      at = inode.parent;
+    }
+    return `/${names.reverse().join('/')}`;
+  }
+
+  stats(): InodeTableStats {
+    return { active: this.#inodes.size - this.#idle.size, lru: this.#idle.size, limit: this.limit };
+  }
+
+  all(): IterableIterator<Inode> {
+    return this.#inodes.values();
+  }
+
+  #touch(inode: Inode): void {
+    this.#idle.delete(inode);
+    this.#idle.add(inode);
+  }
+
+  #prune(): void {
+    if (this.limit === 0) return;
+    while (this.#idle.size > this.limit) {
+      const [oldest] = this.#idle;
+      this.#forget(oldest!);
+    }
+  }
+
+  #forget(inode: Inode): void {
+    this.#idle.delete(inode);
+    this.#inodes.delete(inode.gfid);
+    for (let slot = 0; slot < inode.slots.length; slot++) {
+      const state = inode.slots[slot];
+      if (state !== undefined) this.#forgets[slot]?.(inode, state);
+    }
+  }
+}
+
+const freeMark: Forget = () => {};
