@@ -15,10 +15,14 @@ export type GraphEvent =
       what: 'data' | 'metadata' | 'entry' | 'lock-contended';
       domain?: string;
       name?: string | null;
+      /** On a brick: the session that is told. Absent: every session but the one that made the change. */
+      clientId?: string;
     }
   /** The brick lost this client's session: locks and open files have to be claimed again or given up. */
-  | { type: 'session-lost' };
+  | { type: 'session-lost' }
+  /** On a brick: a client's session is over (its grace time too); what it held is released. */
+  | { type: 'session-ended'; clientId: string };
 
 export function travelsUp(event: GraphEvent): boolean {
-  return event.type !== 'parent-up' && event.type !== 'parent-down';
+  return event.type !== 'parent-up' && event.type !== 'parent-down' && event.type !== 'session-ended';
 }

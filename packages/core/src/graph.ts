@@ -107,7 +107,12 @@ export function buildGraph(volfile: Volfile, registry: Registry, services: Servi
     xlators.set(node.name, xlator);
     return xlator;
   };
-  return { volfile, top: make(topNode), xlators, id: build.id ?? 0 };
+  try {
+    return { volfile, top: make(topNode), xlators, id: build.id ?? 0 };
+  } catch (error) {
+    for (const xlator of xlators.values()) services.inodes.freeSlot(xlator.slot);
+    throw error;
+  }
 }
 
 /** Children first. When one fails, those already begun are ended again. */

@@ -12,5 +12,8 @@ export * from './inode-table.ts';
 export * from './nearest.ts';
 export * from './options.ts';
 export * from './ports.ts';
+export * from './volfile/error.ts';
+export { maxVolfileLength, type ParseOptions, parseVolfile } from './volfile/parse.ts';
+export { printVolfile } from './volfile/print.ts';
 export * from './volfile/types.ts';
 export * from './xlator.ts';

@@ -1,0 +1,61 @@
+import { describe, expect, it } from 'vitest';
+import { type Gfid, gfidFromBytes, rootGfid } from './gfid.ts';
+import { InodeTable } from './inode-table.ts';
+
+const gfid = (n: number): Gfid => {
+  const bytes = new Uint8Array(16);
+  new DataView(bytes.buffer).setUint32(12, n + 1000);
+  return gfidFromBytes(bytes);
+};
+
+describe('inode table', () => {
+  it('keeps one object a gfid while it is held', () => {
+    const table = new InodeTable(2);
+    const inode = table.hold(table.get(gfid(1)));
+    for (let i = 2; i < 50; i++) table.get(gfid(i));
+    expect(table.get(gfid(1))).toBe(inode);
+    expect(table.stats()).toEqual({ active: 2, lru: 2, limit: 2 });
+  });
+
+  it('forgets the longest unused first and tells the owners of slots', () => {
+    const table = new InodeTable(2);
+    const forgotten: unknown[] = [];
+    const slot = table.allocateSlot((inode, state) => forgotten.push([inode.gfid, state]));
+    table.get(gfid(1)).slots[slot] = 'one';
+    table.get(gfid(2)).slots[slot] = 'two';
+    table.get(gfid(1));
+    table.get(gfid(3));
+    expect(forgotten).toEqual([[gfid(2), 'two']]);
+    expect(table.find(gfid(2))).toBeUndefined();
+  });
+
+  it('frees a slot on all inodes and gives its number out again', () => {
+    const table = new InodeTable();
+    const slot = table.allocateSlot();
+    table.get(gfid(1)).slots[slot] = 'state';
+    table.freeSlot(slot);
+    expect(table.allocateSlot()).toBe(slot);
+    expect(table.get(gfid(1)).slots[slot]).toBeUndefined();
+  });
+
+  it('knows the path of a directory as far as its names are known', () => {
+    const table = new InodeTable();
+    table.link(rootGfid, 'a', table.get(gfid(1)));
+    table.link(gfid(1), 'b', table.get(gfid(2)));
+    expect(table.pathOf(gfid(2))).toBe('/a/b');
+    expect(table.pathOf(rootGfid)).toBe('/');
+    expect(table.pathOf(gfid(3))).toBeUndefined();
+  });
+
+  it('survives a cycle of names', () => {
+    const table = new InodeTable();
+    table.link(gfid(2), 'a', table.get(gfid(1)));
+    table.link(gfid(1), 'b', table.get(gfid(2)));
+    expect(table.pathOf(gfid(1))).toBeUndefined();
+  });
+
+  it('refuses a release without a hold', () => {
+    const table = new InodeTable();
+    expect(() => table.release(table.get(gfid(1)))).toThrow(/released more often/);
+  });
+});
