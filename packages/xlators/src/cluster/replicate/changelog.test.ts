@@ -1,0 +1,109 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  changelogOf,
+  decodeVector,
+  dirtyKey,
+  encodeVector,
+  judge,
+  type Matrix,
+  negated,
+  readable,
+  type Vector,
+} from './changelog.ts';
+
+const key = (j: number) => `trusted.afr.vol-client-${j}`;
+const keys = [key(0), key(1), key(2)];
+const none: Vector = [0, 0, 0];
+const clean = { blames: [none, none, none], dirty: none };
+const blaming = (j: number, vector: Vector) => ({
+  ...clean,
+  blames: clean.blames.map((v, i) => (i === j ? vector : v)),
+});
+
+describe('changelog vectors', () => {
+  it('have GlusterFS bytes', () => {
+    expect(Buffer.from(encodeVector([1, 0, 2])).toString('hex')).toBe('000000010000000000000002');
+    expect(decodeVector(Buffer.from('000000020000000100000000', 'hex'))).toEqual([2, 1, 0]);
+  });
+
+  it('read as zeros when absent or cut short', () => {
+    expect(decodeVector(undefined)).toEqual(none);
+    expect(decodeVector(Buffer.alloc(11, 1))).toEqual(none);
+  });
+
+  it('survive a round trip, also negative', () => {
+    const int = fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 });
+    fc.assert(
+      fc.property(fc.tuple(int, int, int), (vector) => {
+        expect(decodeVector(encodeVector(vector))).toEqual(vector);
+      }),
+    );
+  });
+
+  it('subtract to zero', () => {
+    expect(negated([1, 2, 0])).toEqual([-1, -2, 0]);
+  });
+
+  it('are found under the names of the children', () => {
+    const log = changelogOf({ [key(2)]: encodeVector([1, 0, 0]), [dirtyKey]: encodeVector([0, 0, 1]) }, keys);
+    expect(log).toEqual({ blames: [none, none, [1, 0, 0]], dirty: [0, 0, 1] });
+  });
+});
+
+describe('who is right', () => {
+  it('everybody, when nobody is accused', () => {
+    expect(judge([clean, clean, clean], 'data')).toMatchObject({ sources: [0, 1, 2], sinks: [], pending: false });
+  });
+
+  it('the accusers of one that was away', () => {
+    const matrix = [blaming(2, [1, 0, 0]), blaming(2, [1, 0, 0]), clean];
+    expect(judge(matrix, 'data')).toMatchObject({ sources: [0, 1], sinks: [2], pending: true });
+    expect(judge(matrix, 'metadata')).toMatchObject({ sources: [0, 1, 2], sinks: [], pending: false });
+    expect(readable(matrix, 'data')).toEqual([0, 1]);
+  });
+
+  it('nobody, when two accuse each other', () => {
+    const matrix = [blaming(1, [1, 0, 0]), blaming(0, [1, 0, 0])];
+    expect(judge(matrix, 'data').sources).toEqual([]);
+    expect(readable(matrix, 'data')).toEqual([]);
+  });
+
+  it('one that fewer than a quorum accuse, when all are accused and the rule is given', () => {
+    const matrix = [
+      blaming(1, [1, 0, 0]),
+      blaming(0, [1, 0, 0]),
+      { ...clean, blames: [[1, 0, 0], none, none] as Vector[] },
+    ];
+    expect(judge(matrix, 'data', 2).sources).toContain(2);
+    const all = [blaming(1, [1, 0, 0]), blaming(2, [1, 0, 0]), blaming(0, [1, 0, 0])];
+    expect(judge(all, 'data').sources).toEqual([]);
+    expect(judge(all, 'data', 2).sources).toEqual([0, 1, 2]);
+  });
+
+  it('is not asked of a child that is away, but it can be accused', () => {
+    const matrix: Matrix = [blaming(2, [0, 0, 3]), blaming(2, [0, 0, 3]), undefined];
+    expect(judge(matrix, 'entry')).toMatchObject({ sources: [0, 1], sinks: [2] });
+  });
+
+  it('counts open transactions as witness', () => {
+    expect(judge([{ ...clean, dirty: [1, 0, 0] }, clean, clean], 'data')).toMatchObject({
+      witness: [1, 0, 0],
+      pending: true,
+    });
+  });
+
+  it('never makes a source of an accused child, nor reads from one', () => {
+    const vector = fc.tuple(fc.nat(1), fc.nat(1), fc.nat(1));
+    const log = fc.record({ blames: fc.tuple(vector, vector, vector), dirty: vector });
+    fc.assert(
+      fc.property(fc.tuple(log, log, log), (matrix) => {
+        const { sources, sinks } = judge(matrix, 'data');
+        for (const s of sources)
+          expect(matrix.every((l, i) => i === s || l.blames[i]![0] !== 0 || l.blames[s]![0] === 0)).toBe(true);
+        expect(sources.some((s) => sinks.includes(s))).toBe(false);
+        for (const r of readable(matrix, 'data')) expect(matrix.every((l) => l.blames[r]![0] === 0)).toBe(true);
+      }),
+    );
+  });
+});

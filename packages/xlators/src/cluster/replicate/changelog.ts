@@ -1,0 +1,107 @@
+/**
+ * The changelog xattrs as numbers, and what follows from them. Pure; format and rules: docs/replicate.md,
+ * GlusterFS's on-disk format sections 5.1 and 5.3.
+ */
+import type { Xattrs } from '@mortar/core';
+
+/** Position of a transaction's kind in a changelog vector. */
+export const kinds = ['data', 'metadata', 'entry'] as const;
+export type Kind = (typeof kinds)[number];
+
+/** Counters of missed operations: data, metadata, entry. */
+export type Vector = readonly [number, number, number];
+export const zeroVector: Vector = [0, 0, 0];
+export const dirtyKey = 'trusted.afr.dirty';
+/** Three big-endian 32-bit integers. */
+const vectorSizeBytes = 12;
+
+/** A missing or short xattr reads as zeros, as in GlusterFS. */
+export function decodeVector(bytes: Uint8Array | undefined): Vector {
+  if (!bytes || bytes.length < vectorSizeBytes) return zeroVector;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, vectorSizeBytes);
+  return [view.getInt32(0), view.getInt32(4), view.getInt32(8)];
+}
+
+export function encodeVector(vector: Vector): Uint8Array {
+  const bytes = new Uint8Array(vectorSizeBytes);
+  const view = new DataView(bytes.buffer);
+  for (const [i, value] of vector.entries()) view.setInt32(i * 4, value);
+  return bytes;
+}
+
+export function vectorOf(counts: Partial<Record<Kind, number>>): Vector {
+  return [counts.data ?? 0, counts.metadata ?? 0, counts.entry ?? 0];
+}
+
+export function isZero(vector: Vector): boolean {
+  return vector[0] === 0 && vector[1] === 0 && vector[2] === 0;
+}
+
+export function negated(vector: Vector): Vector {
+  return [0 - vector[0], 0 - vector[1], 0 - vector[2]];
+}
+
+/** What one brick's xattrs say: whom it blames, and how many transactions were left open on it. */
+export interface Changelog {
+  /** By child: operations that child is believed to miss. */
+  readonly blames: readonly Vector[];
+  readonly dirty: Vector;
+}
+
+/** `keys[j]` is the xattr in which a brick blames child j. */
+export function changelogOf(xattrs: Xattrs, keys: readonly string[]): Changelog {
+  return { blames: keys.map((key) => decodeVector(xattrs[key])), dirty: decodeVector(xattrs[dirtyKey]) };
+}
+
+/** Changelogs by child; undefined where a child gave no answer. */
+export type Matrix = readonly (Changelog | undefined)[];
+
+export interface Verdict {
+  /** Children that hold the truth; empty: split-brain, unless nobody is accused. */
+  readonly sources: readonly number[];
+  /** Children that a source accuses. */
+  readonly sinks: readonly number[];
+  /** By child: evidence of unfinished work (dirty marks and, of self-accusers, what they say of others). */
+  readonly witness: readonly number[];
+  /** Whether any counter of this kind is non-zero anywhere. */
+  readonly pending: boolean;
+}
+
+/**
+ * Who is right, for one kind. Only children with an answer can be sources. `quorumCount`: with no unaccused child,
+ * one that fewer than this many accuse is a source still (data and metadata only; 0 disables the rule).
+ */
+export function judge(matrix: Matrix, kind: Kind, quorumCount = 0): Verdict {
+  const at = kinds.indexOf(kind) as 0 | 1 | 2;
+  const count = matrix.length;
+  const blame = (i: number, j: number) => matrix[i]?.blames[j]?.[at] ?? 0;
+  const selfAccused = (i: number) => blame(i, i) !== 0;
+  const children = Array.from({ length: count }, (_, i) => i);
+  const answering = children.filter((i) => matrix[i] !== undefined);
+  const accusers = (j: number) => answering.filter((i) => !selfAccused(i) && blame(i, j) !== 0).length;
+  let sources = answering.filter((j) => accusers(j) === 0 && !selfAccused(j));
+  if (sources.length === 0 && quorumCount > 0 && kind !== 'entry') {
+    sources = answering.filter((j) => accusers(j) < quorumCount && !selfAccused(j));
+  }
+  const sinks = children.filter(
+    (j) =>
+      !sources.includes(j) && (sources.some((i) => blame(i, j) !== 0) || (matrix[j] !== undefined && selfAccused(j))),
+  );
+  const witness = children.map((i) => {
+    const log = matrix[i];
+    if (!log) return 0;
+    const others = selfAccused(i) ? log.blames.reduce((sum, v, j) => (j === i ? sum : sum + v[at]), 0) : 0;
+    return log.dirty[at] + others;
+  });
+  const pending = answering.some((i) => matrix[i]!.dirty[at] !== 0 || matrix[i]!.blames.some((v) => v[at] !== 0));
+  return { sources, sinks, witness, pending };
+}
+
+/** Children that no answering child accuses: what may be read. */
+export function readable(matrix: Matrix, kind: Kind): number[] {
+  const at = kinds.indexOf(kind) as 0 | 1 | 2;
+  const accused = new Set<number>();
+  for (const log of matrix)
+    for (const [j, vector] of (log?.blames ?? []).entries()) if (vector[at] !== 0) accused.add(j);
+  return matrix.flatMap((log, j) => (log && !accused.has(j) ? [j] : []));
+}

@@ -1,0 +1,208 @@
+/** Operations that change names: transactions on the directory. */
+import {
+  type Args,
+  type Call,
+  compoundStep,
+  Errno,
+  FileType,
+  type FopName,
+  type Fops,
+  fail,
+  type Gfid,
+  type Loc,
+  locOf,
+  type Reply,
+  typeOfMode,
+  type Xattrs,
+} from '@mortar/core';
+import { encodeVector, vectorOf } from './changelog.ts';
+import type { Replica } from './replica.ts';
+import type { Change, Outcome } from './transaction.ts';
+
+export type EntryFops = Pick<
+  Fops,
+  'create' | 'mknod' | 'mkdir' | 'symlink' | 'put' | 'unlink' | 'rmdir' | 'rename' | 'link'
+>;
+type Making = 'create' | 'mknod' | 'mkdir' | 'symlink' | 'put';
+
+export function entryFops(replica: Replica): EntryFops {
+  return {
+    create: (call, args) => make(replica, 'create', call, args, FileType.regular),
+    mknod: (call, args) => make(replica, 'mknod', call, args, typeOfMode(args.mode)),
+    mkdir: (call, args) => make(replica, 'mkdir', call, args, FileType.directory),
+    symlink: (call, args) => make(replica, 'symlink', call, args, FileType.symlink),
+    put: (call, args) => make(replica, 'put', call, args, FileType.regular),
+    unlink: (call, args) => remove(replica, 'unlink', call, args),
+    rmdir: (call, args) => remove(replica, 'rmdir', call, args),
+    rename: (call, args) => rename(replica, call, args),
+    link: (call, args) => link(replica, call, args),
+  };
+}
+
+function nameOf(loc: Loc): { parent: Gfid; name: string } | undefined {
+  return loc.parent !== null && loc.name !== null ? { parent: loc.parent, name: loc.name } : undefined;
+}
+
+/** What a new object carries about children that will not have it: everything in it is missing there. */
+export function newObjectBlame(replica: Replica, type: FileType, absent: readonly number[]): Xattrs {
+  if (absent.length === 0 || type === FileType.symlink) return {};
+  const vector =
+    type === FileType.regular
+      ? vectorOf({ data: 1, metadata: 1 })
+      : type === FileType.directory
+        ? vectorOf({ data: replica.live.granular ? 1 : 0, metadata: 1, entry: 1 })
+        : vectorOf({ metadata: 1 });
+  return Object.fromEntries(absent.map((child) => [replica.set.pendingKeys[child]!, encodeVector(vector)]));
+}
+
+async function make<N extends Making>(
+  replica: Replica,
+  fop: N,
+  call: Call,
+  args: Args<N>,
+  type: FileType,
+): Promise<Reply<N>> {
+  const given = args as Args<Making>;
+  const where = nameOf(given.loc);
+  if (!where) return fail(Errno.EINVAL);
+  // The lock on the new file comes with its creation: nobody else can know it yet.
+  const owner = replica.nextOwner();
+  const lockable = type === FileType.regular || type === FileType.directory;
+  const change: Change<N> = {
+    fop,
+    call: { ...call, lockOwner: lockable ? owner : call.lockOwner },
+    kind: 'entry',
+    under: [where.parent],
+    claims: [[{ name: where.name }]],
+    names: [[where.name]],
+    args: (_child, absent) => ({ ...args, initial: { ...given.initial, ...newObjectBlame(replica, type, absent) } }),
+    after: () => (lockable && replica.live.eagerLock ? [lockStep(replica, given.gfid)] : []),
+    undo: (children, undoCall) => unmake(replica, children, undoCall, given.loc, type),
+  };
+  const outcome = await replica.transactions.run(change);
+  if ('errno' in outcome) return outcome;
+  await blameNew(replica, given.gfid, type, outcome);
+  replica.learnNew(given.gfid, outcome.done);
+  if (lockable) await takeLease(replica, given.gfid, owner, outcome);
+  return outcome.reply;
+}
+
+function lockStep(replica: Replica, gfid: Gfid) {
+  const flock = { type: 'write' as const, start: 0, length: 0, owner: '', pid: 0 };
+  return compoundStep('inodelk', { loc: locOf(gfid), domain: replica.name, command: 'try', flock });
+}
+
+/** Children that failed while it was made know nothing of it: the ones that have it say so on it. */
+async function blameNew<N extends FopName>(
+  replica: Replica,
+  gfid: Gfid,
+  type: FileType,
+  { replies, done }: Outcome<N>,
+): Promise<void> {
+  const failed = replies.flatMap((reply, child) => (reply && !reply.ok ? [child] : []));
+  const values = newObjectBlame(replica, type, failed);
+  if (Object.keys(values).length === 0) return;
+  await replica.set.wind(done, 'xattrop', replica.rootCall(), () => ({
+    loc: locOf(gfid),
+    operation: 'add32' as const,
+    values,
+  }));
+}
+
+async function takeLease<N extends FopName>(
+  replica: Replica,
+  gfid: Gfid,
+  owner: string,
+  { done, extra }: Outcome<N>,
+): Promise<void> {
+  const fences = new Map<number, number>();
+  for (const child of done) {
+    const lock = extra[child]?.[0] as Reply<'inodelk'> | undefined;
+    if (lock?.ok) fences.set(child, lock.fence ?? 0);
+  }
+  if (fences.size === replica.set.count && replica.contexts.of(gfid).lease === undefined) {
+    replica.leases.adopt(gfid, owner, fences);
+    return;
+  }
+  // Part of a lock is none.
+  const call: Call = { ...replica.rootCall(), lockOwner: owner };
+  const flock = { type: 'unlock' as const, start: 0, length: 0, owner: '', pid: 0 };
+  await replica.set.wind([...fences.keys()], 'inodelk', call, () => ({
+    loc: locOf(gfid),
+    domain: replica.name,
+    command: 'unlock' as const,
+    flock,
+  }));
+}
+
+async function unmake(
+  replica: Replica,
+  children: readonly number[],
+  call: Call,
+  loc: Loc,
+  type: FileType,
+): Promise<void> {
+  if (type === FileType.directory) await replica.set.wind(children, 'rmdir', call, () => ({ loc, recursive: false }));
+  else await replica.set.wind(children, 'unlink', call, () => ({ loc }));
+}
+
+async function remove<N extends 'unlink' | 'rmdir'>(
+  replica: Replica,
+  fop: N,
+  call: Call,
+  args: Args<N>,
+): Promise<Reply<N>> {
+  const { loc }: { loc: Loc } = args as Args<'unlink' | 'rmdir'>;
+  const where = nameOf(loc);
+  if (!where) return fail(Errno.EINVAL);
+  await settleOwn(replica, loc.gfid);
+  const outcome = await replica.transactions.run({
+    fop,
+    call,
+    kind: 'entry',
+    under: [where.parent],
+    claims: [[{ name: where.name }]],
+    names: [[where.name]],
+    args: () => args,
+  });
+  return 'errno' in outcome ? outcome : outcome.reply;
+}
+
+/** What we still have to write on a file that may vanish is written while it is there. */
+async function settleOwn(replica: Replica, gfid: Gfid | null): Promise<void> {
+  if (gfid !== null && replica.contexts.find(gfid)?.lease) await replica.leases.settle(gfid);
+}
+
+async function rename(replica: Replica, call: Call, args: Args<'rename'>): Promise<Reply<'rename'>> {
+  const from = nameOf(args.from);
+  const to = nameOf(args.to);
+  if (!from || !to) return fail(Errno.EINVAL);
+  await settleOwn(replica, args.to.gfid);
+  const same = from.parent === to.parent;
+  const outcome = await replica.transactions.run({
+    fop: 'rename',
+    call,
+    kind: 'entry',
+    under: same ? [from.parent] : [from.parent, to.parent],
+    claims: same ? [[{ name: from.name }, { name: to.name }]] : [[{ name: from.name }], [{ name: to.name }]],
+    names: same ? [[from.name, to.name]] : [[from.name], [to.name]],
+    args: () => args,
+  });
+  return 'errno' in outcome ? outcome : outcome.reply;
+}
+
+async function link(replica: Replica, call: Call, args: Args<'link'>): Promise<Reply<'link'>> {
+  const to = nameOf(args.to);
+  if (!to || args.from.gfid === null) return fail(Errno.EINVAL);
+  const outcome = await replica.transactions.run({
+    fop: 'link',
+    call,
+    kind: 'entry',
+    under: [to.parent],
+    claims: [[{ name: to.name }]],
+    names: [[to.name]],
+    args: () => args,
+    undo: (children, undoCall) => unmake(replica, children, undoCall, args.to, FileType.regular),
+  });
+  return 'errno' in outcome ? outcome : outcome.reply;
+}

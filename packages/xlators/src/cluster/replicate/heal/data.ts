@@ -1,0 +1,267 @@
+/** Data heal: the contents of a source go to the sinks, window by window; clients work in between. */
+import { type Call, Errno, type Failure, Fd, fail, type Gfid, locOf, type Reply } from '@mortar/core';
+import { judge, type Matrix } from '../changelog.ts';
+import type { Lease } from '../lease.ts';
+import { quorumCount } from '../quorum.ts';
+import { type Replies, successAt } from '../replica-set.ts';
+import { clearMarks } from './marks.ts';
+import { type HealContext, type HealResult, notLocked, sameMarks } from './result.ts';
+
+const blockBytes = 128 * 1024;
+
+interface Plan {
+  readonly source: number;
+  readonly sinks: readonly number[];
+  readonly size: number;
+  readonly diff: boolean;
+  readonly matrix: Matrix;
+}
+
+export async function healData(context: HealContext, gfid: Gfid): Promise<HealResult> {
+  const fd = new Fd(gfid, 0);
+  try {
+    return await healOpen(context, gfid, fd);
+  } finally {
+    fd.release();
+  }
+}
+
+async function healOpen(context: HealContext, gfid: Gfid, fd: Fd): Promise<HealResult> {
+  const { replica } = context;
+  const call: Call = { ...replica.rootCall(), internal: 'self-heal' };
+  let plan: Plan | undefined;
+  let offset = 0;
+  for (;;) {
+    const lease = await replica.leases.acquire(gfid, call, context.patience);
+    if ('errno' in lease) return notLocked(lease, 'cannot lock it for data heal');
+    lease.recalled = true;
+    try {
+      if (!plan) {
+        const first = await makePlan(context, lease, gfid, call);
+        if ('state' in first) return first;
+        plan = first;
+        const cut = await cutSinks(context, lease, plan, fd, call);
+        if (cut) return cut;
+      } else if (!sameMarks(plan.matrix, lease.matrix, 'data')) return { state: 'again' };
+      const next = await copyWindow(context, lease, plan, fd, call, offset);
+      if (typeof next !== 'number') return { state: 'again' };
+      offset = next;
+      if (offset >= plan.size) return await finish(context, lease, plan, gfid, fd, call);
+    } finally {
+      replica.leases.done(lease);
+      if (lease.users === 0) await lease.ended;
+    }
+  }
+}
+
+async function makePlan(context: HealContext, lease: Lease, gfid: Gfid, call: Call): Promise<Plan | HealResult> {
+  const { set } = context.replica;
+  const verdict = judge(lease.matrix, 'data', quorumCount(set.quorum, set.count));
+  if (!verdict.pending && !context.full) return { state: 'clean' };
+  const replies = await context.replica.lookupAll(locOf(gfid), call, []);
+  const holders = verdict.sources.filter(
+    (child) => lease.holds.has(child) && set.holdsData(child) && successAt(replies, child),
+  );
+  if (holders.length === 0) {
+    if (verdict.sources.length > 0) return { state: 'waiting', reason: 'the replicas that hold the data are down' };
+    return {
+      state: 'split-brain',
+      kind: 'data',
+      reason: `${gfid}: every replica is accused by another about its data`,
+    };
+  }
+  const source = pickSource(holders, verdict.witness, replies);
+  const size = successAt(replies, source)!.iatt.size;
+  const sinks = lease.participants.filter(
+    (child) =>
+      child !== source &&
+      set.holdsData(child) &&
+      successAt(replies, child) &&
+      needsData(context, child, holders, verdict.witness, verdict.sinks),
+  );
+  const hadData = sinks.some((child) => successAt(replies, child)!.iatt.size > 0);
+  const diff = context.algorithm === 'diff' || (context.algorithm === 'auto' && hadData);
+  return { source, sinks, size, diff, matrix: lease.matrix };
+}
+
+/** Among unaccused replicas that differ: the most unfinished work, then the largest, then the newest. */
+function pickSource(holders: readonly number[], witness: readonly number[], replies: Replies<'lookup'>): number {
+  const iatt = (child: number) => successAt(replies, child)!.iatt;
+  const better = (a: number, b: number) =>
+    witness[a]! - witness[b]! ||
+    iatt(a).size - iatt(b).size ||
+    iatt(a).ctime - iatt(b).ctime ||
+    iatt(a).ctimeNsec - iatt(b).ctimeNsec;
+  return holders.reduce((best, child) => (better(child, best) > 0 ? child : best), holders[0]!);
+}
+
+/** Accused ones always; unaccused ones when an open transaction leaves in doubt whether they are alike. */
+function needsData(
+  context: HealContext,
+  child: number,
+  holders: readonly number[],
+  witness: readonly number[],
+  sinks: readonly number[],
+): boolean {
+  return sinks.includes(child) || !holders.includes(child) || context.full || witness.some((count) => count > 0);
+}
+
+async function cutSinks(
+  context: HealContext,
+  lease: Lease,
+  plan: Plan,
+  fd: Fd,
+  call: Call,
+): Promise<HealResult | undefined> {
+  for (const sink of plan.sinks) {
+    const reply = await context.replica.set.windOne(sink, 'ftruncate', call, {
+      fd,
+      size: plan.size,
+      xdata: { fence: lease.fenceOf(sink), keepTimes: true },
+    });
+    if (!reply.ok) return { state: 'waiting', reason: `truncating it on child ${sink}: errno ${reply.errno}` };
+  }
+  return undefined;
+}
+
+/** Copies one window from `offset`; where the next begins. Holes of the source become holes. */
+async function copyWindow(
+  context: HealContext,
+  lease: Lease,
+  plan: Plan,
+  fd: Fd,
+  call: Call,
+  offset: number,
+): Promise<number | Failure> {
+  if (plan.sinks.length === 0 || offset >= plan.size) return plan.size;
+  const { set } = context.replica;
+  const data = await set.windOne(plan.source, 'seek', call, { fd, offset, what: 'data' });
+  const start = data.ok ? data.offset : data.errno === Errno.ENXIO ? plan.size : offset;
+  const end = Math.min(start + context.windowBytes, plan.size);
+  const blocks: number[] = [];
+  for (let at = start; at < end; at += blockBytes) blocks.push(at);
+  const punched = start > offset ? await punch(context, lease, plan, fd, call, offset, start) : undefined;
+  if (punched) return punched;
+  const results = await Promise.all(
+    blocks.map((at) => copyBlock(context, lease, plan, fd, call, at, Math.min(blockBytes, end - at))),
+  );
+  return results.find((result) => result !== undefined) ?? end;
+}
+
+async function punch(
+  context: HealContext,
+  lease: Lease,
+  plan: Plan,
+  fd: Fd,
+  call: Call,
+  from: number,
+  to: number,
+): Promise<Failure | undefined> {
+  for (const sink of plan.sinks) {
+    const reply = await context.replica.set.windOne(sink, 'discard', call, {
+      fd,
+      offset: from,
+      size: to - from,
+      xdata: { fence: lease.fenceOf(sink), keepTimes: true },
+    });
+    if (!reply.ok && reply.errno !== Errno.EOPNOTSUPP) return reply;
+  }
+  return undefined;
+}
+
+async function copyBlock(
+  context: HealContext,
+  lease: Lease,
+  plan: Plan,
+  fd: Fd,
+  call: Call,
+  offset: number,
+  size: number,
+): Promise<Failure | undefined> {
+  const { set } = context.replica;
+  const behind = plan.diff ? await differing(context, plan, fd, call, offset, size) : plan.sinks;
+  if (!Array.isArray(behind)) return behind as Failure;
+  if (behind.length === 0) return undefined;
+  const read = await set.windOne(plan.source, 'readv', call, { fd, size, offset });
+  if (!read.ok) return read;
+  if (read.data.length < size) return fail(Errno.EAGAIN);
+  const written = await Promise.all(
+    behind.map((sink: number) =>
+      set.windOne(sink, 'writev', call, {
+        fd,
+        offset,
+        data: read.data,
+        xdata: { fence: lease.fenceOf(sink), keepTimes: true },
+      }),
+    ),
+  );
+  const failure = written.find((reply: Reply<'writev'>): reply is Failure => !reply.ok);
+  return failure ?? (written.some((reply) => reply.ok && reply.written < size) ? fail(Errno.EAGAIN) : undefined);
+}
+
+/** Sinks whose block has another checksum than the source's. */
+async function differing(
+  context: HealContext,
+  plan: Plan,
+  fd: Fd,
+  call: Call,
+  offset: number,
+  size: number,
+): Promise<readonly number[] | Failure> {
+  const children = [plan.source, ...plan.sinks];
+  const sums = await context.replica.set.wind(children, 'rchecksum', call, () => ({ fd, offset, size }));
+  const truth = sums[plan.source];
+  if (!truth?.ok) return truth ?? fail(Errno.ENOTCONN);
+  return plan.sinks.filter((sink) => {
+    const sum = sums[sink];
+    return !sum?.ok || sum.size !== truth.size || Buffer.compare(sum.strong, truth.strong) !== 0;
+  });
+}
+
+/** Durable first, then the marks come off. */
+async function finish(
+  context: HealContext,
+  lease: Lease,
+  plan: Plan,
+  gfid: Gfid,
+  fd: Fd,
+  call: Call,
+): Promise<HealResult> {
+  const { replica } = context;
+  const synced = await replica.set.wind(plan.sinks, 'fsync', call, () => ({ fd, dataOnly: false }));
+  if (plan.sinks.some((sink) => !synced[sink]?.ok)) return { state: 'again' };
+  if (!(await copyTimes(context, lease, plan, gfid, call))) return { state: 'again' };
+  const arbiter = replica.set.arbiter;
+  const whole = [
+    plan.source,
+    ...plan.sinks,
+    ...judge(lease.matrix, 'data').sources,
+    ...(arbiter !== undefined && lease.holds.has(arbiter) ? [arbiter] : []),
+  ];
+  if (!(await clearMarks(replica, lease, gfid, 'data', [...new Set(whole)]))) return { state: 'again' };
+  const missing = judge(lease.matrix, 'data').sinks.filter((sink) => !whole.includes(sink));
+  return missing.length === 0
+    ? { state: 'healed' }
+    : { state: 'waiting', reason: `children ${missing.join(', ')} that are to be healed are away or lack the file` };
+}
+
+const mdataKey = 'trusted.glusterfs.mdata';
+
+async function copyTimes(context: HealContext, lease: Lease, plan: Plan, gfid: Gfid, call: Call): Promise<boolean> {
+  const { set } = context.replica;
+  const loc = locOf(gfid);
+  const found = await set.windOne(plan.source, 'lookup', call, { loc, want: [mdataKey] });
+  const mdata = found.ok ? found.xattrs[mdataKey] : undefined;
+  if (!mdata) return found.ok;
+  const replies = await Promise.all(
+    plan.sinks.map((sink) =>
+      set.windOne(sink, 'setxattr', call, {
+        loc,
+        xattrs: { [mdataKey]: mdata },
+        flags: 0,
+        xdata: { fence: lease.fenceOf(sink) },
+      }),
+    ),
+  );
+  return replies.every((reply) => reply.ok);
+}

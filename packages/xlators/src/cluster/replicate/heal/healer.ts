@@ -1,0 +1,52 @@
+/**
+ * Heals one file or directory: under its lease, decide who is right, bring the others up to it, take the marks off.
+ * docs/heal.md has the rules and why each order is safe.
+ */
+import { Errno, FileType, type Gfid, locOf } from '@mortar/core';
+import { type Replies, succeeded, successAt } from '../replica-set.ts';
+import { healData } from './data.ts';
+import { healEntries } from './entry.ts';
+import { healMetadata } from './metadata.ts';
+import type { HealContext, HealResult } from './result.ts';
+
+export async function heal(context: HealContext, gfid: Gfid): Promise<HealResult> {
+  const { replica } = context;
+  const { set } = replica;
+  const call = { ...replica.rootCall(), internal: 'self-heal' as const };
+  const replies = await replica.lookupAll(locOf(gfid), call, []);
+  const present = succeeded(replies);
+  if (present.length === 0) return gone(context, gfid, replies);
+  const types = new Set(present.map((child) => successAt(replies, child)!.iatt.type));
+  if (types.size > 1)
+    return { state: 'split-brain', kind: 'type', reason: `${gfid} is of different types on the replicas` };
+  if (set.up.length < 2) return { state: 'waiting', reason: 'fewer than two replicas are up' };
+  if (!set.suffices(set.up)) return { state: 'waiting', reason: 'no quorum of replicas is up' };
+  const type = successAt(replies, present[0]!)!.iatt.type;
+  const steps: ((context: HealContext, gfid: Gfid) => Promise<HealResult>)[] = [healMetadata];
+  if (type === FileType.regular) steps.push(healData);
+  if (type === FileType.directory) steps.push(healEntries);
+  return inTurn(context, gfid, steps);
+}
+
+/** All steps run; the worst result is the result. */
+async function inTurn(
+  context: HealContext,
+  gfid: Gfid,
+  steps: readonly ((context: HealContext, gfid: Gfid) => Promise<HealResult>)[],
+): Promise<HealResult> {
+  const results: HealResult[] = [];
+  for (const step of steps) results.push(await step(context, gfid));
+  const order: readonly HealResult['state'][] = ['split-brain', 'waiting', 'again', 'healed', 'clean', 'gone'];
+  return results.sort((a, b) => order.indexOf(a.state) - order.indexOf(b.state))[0]!;
+}
+
+/** No brick that is up has it; when all are up and say so, the index entry is stale. */
+async function gone(context: HealContext, gfid: Gfid, replies: Replies<'lookup'>): Promise<HealResult> {
+  const { set } = context.replica;
+  const certain =
+    replies.filter((reply) => reply && !reply.ok && (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE))
+      .length === set.count;
+  if (!certain) return { state: 'waiting', reason: 'the replicas that have it are down' };
+  for (const child of set.up) await context.index.purge(child, gfid);
+  return { state: 'gone' };
+}

@@ -1,0 +1,112 @@
+/** Metadata heal: owner, mode, xattrs and times of a source go to the sinks. */
+import { FileType, type Gfid, type Iatt, locOf, type Success, type Xattrs } from '@mortar/core';
+import { judge } from '../changelog.ts';
+import type { Lease } from '../lease.ts';
+import { quorumCount } from '../quorum.ts';
+import { isOwnXattr } from '../replica.ts';
+import { successAt } from '../replica-set.ts';
+import { clearMarks } from './marks.ts';
+import { type HealContext, type HealResult, notLocked } from './result.ts';
+
+const mdataKey = 'trusted.glusterfs.mdata';
+
+export async function healMetadata(context: HealContext, gfid: Gfid): Promise<HealResult> {
+  const { replica } = context;
+  const call = { ...replica.rootCall(), internal: 'self-heal' as const };
+  const lease = await replica.leases.acquire(gfid, call, context.patience);
+  if ('errno' in lease) return notLocked(lease, 'cannot lock it for metadata heal');
+  lease.recalled = true;
+  try {
+    return await healUnder(context, lease, gfid);
+  } finally {
+    replica.leases.done(lease);
+  }
+}
+
+async function healUnder(context: HealContext, lease: Lease, gfid: Gfid): Promise<HealResult> {
+  const { replica } = context;
+  const { set } = replica;
+  const call = { ...replica.rootCall(), internal: 'self-heal' as const };
+  const verdict = judge(lease.matrix, 'metadata', quorumCount(set.quorum, set.count));
+  if (!verdict.pending && !context.full) return { state: 'clean' };
+  const sources = verdict.sources.filter((child) => lease.holds.has(child));
+  if (sources.length === 0)
+    return {
+      state: 'split-brain',
+      kind: 'metadata',
+      reason: `${gfid}: every replica is accused by another about its metadata`,
+    };
+  const replies = await replica.lookupAll(locOf(gfid), call, [mdataKey]);
+  const source = pickSource(sources, verdict.witness);
+  const truth = successAt(replies, source);
+  if (!truth) return { state: 'again' };
+  const sinks = lease.participants.filter((child) => child !== source && successAt(replies, child));
+  for (const sink of sinks) {
+    const done = await bringUp(context, lease, gfid, truth, successAt(replies, sink)!, source, sink);
+    if (!done) return { state: 'waiting', reason: `metadata could not be set on child ${sink}` };
+  }
+  const cleared = await clearMarks(replica, lease, gfid, 'metadata', [source, ...sinks]);
+  const whole = verdict.sinks.every((sink) => sinks.includes(sink));
+  if (!cleared) return { state: 'again' };
+  return whole
+    ? { state: verdict.pending ? 'healed' : 'clean' }
+    : { state: 'waiting', reason: 'a replica that is to be healed is away or lacks the file' };
+}
+
+function pickSource(sources: readonly number[], witness: readonly number[]): number {
+  return sources.reduce((best, child) => (witness[child]! > witness[best]! ? child : best), sources[0]!);
+}
+
+async function bringUp(
+  context: HealContext,
+  lease: Lease,
+  gfid: Gfid,
+  truth: Success<'lookup'>,
+  old: Success<'lookup'>,
+  source: number,
+  sink: number,
+): Promise<boolean> {
+  const { set } = context.replica;
+  const call = { ...context.replica.rootCall(), internal: 'self-heal' as const };
+  const loc = locOf(gfid);
+  const xdata = { fence: lease.fenceOf(sink) };
+  if (differs(truth.iatt, old.iatt)) {
+    const { uid, gid, mode, type } = truth.iatt;
+    const attr = { uid, gid, ...(type === FileType.symlink ? {} : { mode }) };
+    const reply = await set.windOne(sink, 'setattr', call, { loc, attr, xdata });
+    if (!reply.ok) return false;
+  }
+  const [want, have] = await Promise.all([xattrsOf(context, source, gfid), xattrsOf(context, sink, gfid)]);
+  if (!want || !have) return false;
+  for (const name of Object.keys(have)) {
+    if (Object.hasOwn(want, name)) continue;
+    const reply = await set.windOne(sink, 'removexattr', call, { loc, name, xdata });
+    if (!reply.ok) return false;
+  }
+  const changed = Object.fromEntries(
+    Object.entries(want).filter(([name, value]) => !have[name] || Buffer.compare(value, have[name]) !== 0),
+  );
+  const mdata = truth.xattrs[mdataKey];
+  if (mdata) changed[mdataKey] = mdata;
+  if (Object.keys(changed).length === 0) return true;
+  const reply = await set.windOne(sink, 'setxattr', call, { loc, xattrs: changed, flags: 0, xdata });
+  return reply.ok;
+}
+
+function differs(a: Iatt, b: Iatt): boolean {
+  return a.uid !== b.uid || a.gid !== b.gid || a.mode !== b.mode;
+}
+
+/** The xattrs that replicas must have in common: users', ACLs, layouts; not those that speak of the brick itself. */
+async function xattrsOf(context: HealContext, child: number, gfid: Gfid): Promise<Xattrs | undefined> {
+  const call = { ...context.replica.rootCall(), internal: 'self-heal' as const };
+  const reply = await context.replica.set.windOne(child, 'getxattr', call, { loc: locOf(gfid) });
+  return reply.ok ? Object.fromEntries(Object.entries(reply.xattrs).filter(([name]) => isShared(name))) : undefined;
+}
+
+const local =
+  /^(trusted\.(gfid|gfid2path\..*|pgfid\..*|bit-rot\..*|glusterfs\.(mdata|volume-id|quota\..*))|glusterfs\..*|security\.selinux)$/;
+
+export function isShared(name: string): boolean {
+  return !isOwnXattr(name) && !local.test(name);
+}

@@ -1,0 +1,191 @@
+/** Heals one replica set: finds what is pending, keeps a queue of it, heals several at once. */
+import { type Clock, type Gfid, rootGfid, type Timer } from '@mortar/core';
+import PQueue from 'p-queue';
+import type { Replica } from '../replica.ts';
+import { heal } from './healer.ts';
+import { HealIndex } from './index-access.ts';
+import type { HealContext, HealResult } from './result.ts';
+import { walk } from './walk.ts';
+
+/** One thing to heal: why, since when, how often it was tried and what stopped it. */
+export interface HealItem {
+  readonly gfid: Gfid;
+  readonly reason: 'index' | 'dirty' | 'new' | 'full';
+  readonly sinceMs: number;
+  attempts: number;
+  running: boolean;
+  last: HealResult | undefined;
+}
+
+export interface CrawlStatistics {
+  readonly type: 'INDEX' | 'FULL';
+  readonly startSec: number;
+  endSec: number | undefined;
+  healed: number;
+  splitBrain: number;
+  failed: number;
+}
+
+export interface SetHealerOptions {
+  readonly timeoutMs: number;
+  readonly parallel: number;
+  readonly queueLength: number;
+  readonly windowBytes: number;
+  readonly algorithm: HealContext['algorithm'];
+}
+
+/** Crawls of which statistics are kept. */
+const keptCrawls = 50;
+/** How soon a crawl that left something in use or half done is repeated. */
+const soonMs = 1000;
+
+export class SetHealer {
+  readonly replica: Replica;
+  readonly index: HealIndex;
+  readonly statistics: CrawlStatistics[] = [];
+  readonly #items = new Map<Gfid, HealItem>();
+  readonly #queue: PQueue;
+  readonly #clock: Clock;
+  readonly #options: SetHealerOptions;
+  #timer: Timer | undefined;
+  #crawling: Promise<void> | undefined;
+  /** A crawl asked for while one runs. */
+  #next: 'none' | 'index' | 'full' = 'none';
+  #stopped = false;
+
+  constructor(replica: Replica, clock: Clock, options: SetHealerOptions) {
+    this.replica = replica;
+    this.index = new HealIndex(replica);
+    this.#clock = clock;
+    this.#options = options;
+    this.#queue = new PQueue({ concurrency: options.parallel });
+  }
+
+  item(gfid: Gfid): HealItem | undefined {
+    return this.#items.get(gfid);
+  }
+
+  get items(): Iterable<HealItem> {
+    return this.#items.values();
+  }
+
+  /** Asks for a crawl, now or as soon as the running one is done. */
+  trigger(kind: 'index' | 'full'): void {
+    if (this.#stopped) return;
+    if (this.#crawling) {
+      if (this.#next !== 'full') this.#next = kind;
+      return;
+    }
+    this.#timer?.cancel();
+    this.#crawling = this.#crawl(kind).finally(() => this.#after());
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#timer?.cancel();
+    this.#queue.clear();
+    await this.#queue.onIdle();
+    await this.#crawling;
+  }
+
+  #after(): void {
+    this.#crawling = undefined;
+    if (this.#stopped) return;
+    const next = this.#next;
+    this.#next = 'none';
+    if (next !== 'none') {
+      this.trigger(next);
+      return;
+    }
+    const unfinished = [...this.#items.values()].some((item) => item.last?.state === 'again');
+    this.#timer = this.#clock.after(unfinished ? soonMs : this.#options.timeoutMs, () => this.trigger('index'));
+  }
+
+  async #crawl(kind: 'index' | 'full'): Promise<void> {
+    const statistics: CrawlStatistics = {
+      type: kind === 'full' ? 'FULL' : 'INDEX',
+      startSec: this.#clock.wall().sec,
+      endSec: undefined,
+      healed: 0,
+      splitBrain: 0,
+      failed: 0,
+    };
+    this.statistics.push(statistics);
+    if (this.statistics.length > keptCrawls) this.statistics.shift();
+    try {
+      for (let healed = -1; healed !== 0 && !this.#stopped; ) {
+        const before = statistics.healed;
+        await this.#round(kind, statistics);
+        healed = statistics.healed - before;
+        if (kind === 'full') break;
+      }
+    } catch (error) {
+      this.replica.warn(`crawl for healing broke off: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    statistics.endSec = this.#clock.wall().sec;
+  }
+
+  /** Once through everything that is pending; what entry heal makes new is healed in the same round. */
+  async #round(kind: 'index' | 'full', statistics: CrawlStatistics): Promise<void> {
+    for (const gfid of [...this.#items.keys()]) if (!this.#items.get(gfid)!.running) this.#items.delete(gfid);
+    statistics.failed = 0;
+    statistics.splitBrain = 0;
+    if (kind === 'full') await walk(this.replica, rootGfid, async (gfid) => this.#add(gfid, 'full', statistics));
+    for (const child of this.replica.set.up) {
+      const marked = (await this.index.gfids(child, 'xattrop')) ?? [];
+      for (const gfid of marked) await this.#add(gfid, 'index', statistics);
+      const dirty = (await this.index.gfids(child, 'dirty')) ?? [];
+      for (const gfid of dirty) await this.#add(gfid, 'dirty', statistics);
+    }
+    await this.#queue.onIdle();
+  }
+
+  async #add(gfid: Gfid, reason: HealItem['reason'], statistics: CrawlStatistics): Promise<void> {
+    if (this.#items.has(gfid) || this.#stopped) return;
+    const item: HealItem = { gfid, reason, sinceMs: this.#clock.nowMs(), attempts: 0, running: false, last: undefined };
+    this.#items.set(gfid, item);
+    if (reason !== 'new') await this.#queue.onSizeLessThan(this.#options.queueLength);
+    void this.#queue.add(() => this.#heal(item, statistics));
+  }
+
+  async #heal(item: HealItem, statistics: CrawlStatistics): Promise<void> {
+    item.attempts++;
+    item.running = true;
+    const fresh: Gfid[] = [];
+    const context: HealContext = {
+      replica: this.replica,
+      index: this.index,
+      windowBytes: this.#options.windowBytes,
+      algorithm: this.#options.algorithm,
+      full: item.reason === 'full',
+      patience: item.reason === 'dirty' ? 'try' : 'wait',
+      found: (gfid) => fresh.push(gfid),
+    };
+    try {
+      item.last = await heal(context, item.gfid);
+    } catch (error) {
+      item.last = { state: 'waiting', reason: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+    }
+    item.running = false;
+    this.#account(item, statistics);
+    for (const gfid of fresh) {
+      this.#items.delete(gfid);
+      await this.#add(gfid, 'new', statistics);
+    }
+  }
+
+  #account(item: HealItem, statistics: CrawlStatistics): void {
+    const result = item.last!;
+    if (result.state === 'healed' || result.state === 'gone') statistics.healed++;
+    else if (result.state === 'split-brain') {
+      statistics.splitBrain++;
+      this.replica.warn(
+        `split-brain: ${result.reason}; decide with 'gluster volume heal VOLUME split-brain' or a favorite-child-policy`,
+      );
+    } else if (result.state === 'waiting') {
+      statistics.failed++;
+      this.replica.services.log.write('INFO', this.replica.name, `${item.gfid} is not healed yet: ${result.reason}`);
+    }
+    if (result.state === 'healed' || result.state === 'clean' || result.state === 'gone') this.#items.delete(item.gfid);
+  }
+}

@@ -1,0 +1,216 @@
+import {
+  type Fops,
+  type GraphEvent,
+  type Inode,
+  type OptionValues,
+  stances,
+  type Timer,
+  Xlator,
+  type XlatorInit,
+  type XlatorType,
+} from '@mortar/core';
+import { entryFops } from './entry-changes.ts';
+import { fileFops } from './file-changes.ts';
+import type { SetHealerOptions } from './heal/set-healer.ts';
+import type { InodeContext } from './inode-context.ts';
+import { lockFops } from './locks.ts';
+import { lookup } from './lookup.ts';
+import { options } from './options.ts';
+import { quorumRule } from './quorum.ts';
+import { readFops } from './reads.ts';
+import { type LiveOptions, Replica } from './replica.ts';
+import { ReplicaSet } from './replica-set.ts';
+
+type Options = OptionValues<typeof options>;
+
+const fopRecord = stances('handles', { ipc: 'refuses', lease: 'refuses', icreate: 'refuses', namelink: 'refuses' });
+/** How long the first answers of all children are waited for before the set is used as it is. */
+const firstAnswersMs = 10_000;
+/** GlusterFS's heal threads spend their time waiting; that many heals in flight are one thread's worth here. */
+const healsPerThread = 8;
+
+export class ReplicateXlator extends Xlator {
+  #options: Options;
+  #replica: Replica | undefined;
+  /** Children that have said at least once whether they are there. */
+  readonly #answered = new Set<number>();
+  #announced: 'none' | 'up' | 'down' = 'none';
+  #patience: Timer | undefined;
+  readonly #upListeners: (() => void)[] = [];
+
+  constructor(init: XlatorInit<typeof options>) {
+    super(init);
+    this.#options = init.options;
+  }
+
+  get replica(): Replica {
+    return this.#replica!;
+  }
+
+  override bind(children: Parameters<Xlator['bind']>[0], record: Parameters<Xlator['bind']>[1]): void {
+    const given = this.#options['afr-pending-xattr'].split(',').filter((name) => name !== '');
+    const pendingKeys = children.map((child, i) => `trusted.afr.${given[i] ?? child.xlator.name}`);
+    const set = new ReplicaSet(children, {
+      pendingKeys,
+      arbiterCount: this.#options['arbiter-count'],
+      quorumType: this.#options['quorum-type'] || undefined,
+      quorumCount: this.#options['quorum-count'],
+    });
+    this.#replica = new Replica(
+      this.name,
+      this.services,
+      this.slot,
+      set,
+      this.#live(
+        this.#options,
+        children.map((child) => child.xlator.name),
+      ),
+    );
+    const replica = this.#replica;
+    const find: Fops['lookup'] = (call, args) => lookup(replica, call, args);
+    Object.assign(this, { lookup: find }, readFops(replica), fileFops(replica), entryFops(replica), lockFops(replica));
+    super.bind(children, record);
+  }
+
+  #live(values: Options, names: readonly string[]): LiveOptions {
+    const named = names.indexOf(values['read-subvolume']);
+    return {
+      eagerLock: values['eager-lock'],
+      postOpDelayMs: values['post-op-delay-secs'] * 1000,
+      ensureDurability: values['ensure-durability'],
+      granular: values['granular-entry-heal'],
+      quorumReads: values['quorum-reads'],
+      readHashMode: values['read-hash-mode'],
+      readChild: named >= 0 ? named : values['read-subvolume-index'],
+    };
+  }
+
+  override async init(): Promise<void> {
+    this.#patience = this.services.clock.after(firstAnswersMs, () => this.#announce(true));
+  }
+
+  override reconfigure(values: OptionValues<typeof options>): void {
+    this.#options = values;
+    const { set } = this.replica;
+    this.replica.live = this.#live(
+      values,
+      this.children.map((child) => child.xlator.name),
+    );
+    set.quorum = quorumRule(values['quorum-type'] || undefined, values['quorum-count'], set.count);
+  }
+
+  override notify(event: GraphEvent, from: Xlator | null): void {
+    const child = this.children.findIndex((one) => one.xlator === from);
+    if (child < 0 || !this.#isForUs(event, child)) this.propagate(event);
+  }
+
+  /** Whether a child's event ends here. */
+  #isForUs(event: GraphEvent, child: number): boolean {
+    switch (event.type) {
+      case 'child-up':
+      case 'child-down':
+        this.#childIs(child, event.type === 'child-up');
+        return true;
+      case 'child-connecting':
+        return true;
+      case 'session-lost':
+        this.replica.leases.forget(child);
+        return true;
+      case 'upcall':
+        if (event.what !== 'lock-contended' || event.domain !== this.name) return false;
+        this.replica.leases.recall(event.gfid);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  #childIs(child: number, up: boolean): void {
+    this.#answered.add(child);
+    const { set, leases } = this.replica;
+    if (set.setUp(child, up)) {
+      const name = this.children[child]!.xlator.name;
+      this.services.log.write(
+        'INFO',
+        this.name,
+        `${name} is ${up ? 'up' : 'down'}; ${set.up.length} of ${set.count} children are up, writes: ${set.suffices(set.up) ? 'yes' : 'no'}`,
+      );
+      // A lease from before does not cover a child that came, and must not count on one that went.
+      if (up) leases.recallAll();
+      else leases.forget(child);
+      if (up) for (const listener of this.#upListeners) listener();
+    }
+    this.#announce(false);
+  }
+
+  /** Tells the parents once all children have answered (or patience ran out), and whenever the last one goes. */
+  #announce(outOfPatience: boolean): void {
+    const { set } = this.replica;
+    const ready = outOfPatience || this.#answered.size === set.count;
+    const state = set.up.length > 0 ? 'up' : 'down';
+    if (
+      !ready ||
+      state === this.#announced ||
+      (state === 'down' && this.#announced === 'none' && !outOfPatience && this.#answered.size < set.count)
+    )
+      return;
+    this.#patience?.cancel();
+    this.#announced = state;
+    this.propagate({ type: state === 'up' ? 'child-up' : 'child-down' });
+  }
+
+  /** How the heal daemon is to heal this set. */
+  get healSettings(): SetHealerOptions & { enabled: boolean } {
+    const values = this.#options;
+    const algorithm = values['data-self-heal-algorithm'];
+    return {
+      enabled: values['self-heal-daemon'],
+      timeoutMs: values['heal-timeout'] * 1000,
+      parallel: values['shd-max-threads'] * healsPerThread,
+      queueLength: values['shd-wait-qlength'],
+      windowBytes: values['data-self-heal-window-size'] * 128 * 1024,
+      algorithm: algorithm === 'full' || algorithm === 'diff' ? algorithm : 'auto',
+    };
+  }
+
+  /** Called whenever a child comes up. */
+  onChildUp(listener: () => void): void {
+    this.#upListeners.push(listener);
+  }
+
+  override async drain(): Promise<void> {
+    await this.replica.leases.settleAll();
+  }
+
+  override async fini(): Promise<void> {
+    this.#patience?.cancel();
+  }
+
+  protected override forget(_inode: Inode, state: unknown): void {
+    // A lease holds its inode in the table, so there is none here.
+    (state as InodeContext).lease = undefined;
+  }
+
+  override dump(): Record<string, string | number | boolean> {
+    const { set, leases } = this.replica;
+    const lines: Record<string, string | number | boolean> = {
+      child_count: set.count,
+      quorum_type: set.quorum.type,
+      leases: leases.count,
+    };
+    for (const [i, key] of set.pendingKeys.entries()) {
+      lines[`child_up[${i}]`] = set.isUp(i) ? 1 : 0;
+      lines[`pending_key[${i}]`] = key;
+    }
+    return lines;
+  }
+}
+
+export const xlator: XlatorType<typeof options> = {
+  type: 'cluster/replicate',
+  description: 'Keeps the same files on all its subvolumes and heals those that fell behind.',
+  options,
+  subvolumes: { min: 2, max: 64 },
+  fops: fopRecord,
+  create: (init) => new ReplicateXlator(init),
+};

@@ -1,0 +1,64 @@
+/** What replicate knows of a file: which children may be read, and the lease it holds on it. */
+import type { Gfid, Iatt, Inode, InodeTable } from '@mortar/core';
+import type { Kind, Matrix } from './changelog.ts';
+import type { Lease } from './lease.ts';
+
+export interface InodeContext {
+  /** The set's generation when the sets below were learned; older than now: look again. */
+  generation: number;
+  /** Children that may serve reads of each kind; empty: split-brain. */
+  readable: Record<Kind, readonly number[]>;
+  /** Children on which the file exists with this gfid. */
+  present: readonly number[];
+  lease: Lease | undefined;
+  /** The operator's choice for a file in split-brain, and until when. */
+  choice: number | undefined;
+}
+
+export class InodeContexts {
+  readonly #inodes: InodeTable;
+  readonly #slot: number;
+
+  constructor(inodes: InodeTable, slot: number) {
+    this.#inodes = inodes;
+    this.#slot = slot;
+  }
+
+  of(gfid: Gfid): InodeContext {
+    const inode = this.#inodes.get(gfid);
+    let context = inode.slots[this.#slot] as InodeContext | undefined;
+    if (!context) {
+      context = {
+        generation: 0,
+        readable: { data: [], metadata: [], entry: [] },
+        present: [],
+        lease: undefined,
+        choice: undefined,
+      };
+      inode.slots[this.#slot] = context;
+    }
+    return context;
+  }
+
+  find(gfid: Gfid): InodeContext | undefined {
+    return this.#inodes.find(gfid)?.slots[this.#slot] as InodeContext | undefined;
+  }
+
+  inode(gfid: Gfid): Inode {
+    return this.#inodes.get(gfid);
+  }
+
+  hold(gfid: Gfid): Inode {
+    return this.#inodes.hold(this.#inodes.get(gfid));
+  }
+
+  release(inode: Inode): void {
+    this.#inodes.release(inode);
+  }
+}
+
+/** The replies of a lookup of one gfid, condensed: attributes and changelog by child. */
+export interface Survey {
+  readonly iatts: readonly (Iatt | undefined)[];
+  readonly matrix: Matrix;
+}

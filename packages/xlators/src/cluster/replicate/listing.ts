@@ -1,0 +1,70 @@
+/**
+ * readdirp over all replicas at once. Every replica lists in the same order with the same offsets
+ * (docs/directory-listing.md), so one page of each is compared name by name: what a lookup of each name would
+ * learn is learned for the page in one round trip.
+ */
+import { type Args, type Call, type Dirent, Errno, fail, type Gfid, type Reply, type Success } from '@mortar/core';
+import { changelogOf, isZero, kinds } from './changelog.ts';
+import { isHidden } from './reads.ts';
+import { type Replica, withoutOwn } from './replica.ts';
+import { successAt } from './replica-set.ts';
+
+export async function listMerged(replica: Replica, call: Call, args: Args<'readdirp'>): Promise<Reply<'readdirp'>> {
+  const { set } = replica;
+  const gfid = args.fd.gfid;
+  const context = await replica.context(gfid, call);
+  if ('errno' in context) return context;
+  const readers = replica.readers(gfid, 'entry', context);
+  if (readers.length === 0) return fail(set.up.length === 0 ? Errno.ENOTCONN : Errno.EIO);
+  const want = [...(args.want ?? []), ...replica.changelogKeys];
+  const { generation } = set;
+  const replies = await set.wind(set.up, 'readdirp', call, () => ({ ...args, want }));
+  const lister = readers.find((child) => replies[child]?.ok);
+  if (lister === undefined) return replies[readers[0]!] ?? fail(Errno.ENOTCONN);
+  const others = set.up.filter((child) => child !== lister).map((child) => namesOf(successAt(replies, child)));
+  const page = successAt(replies, lister)!;
+  const complete = others.length === set.count - 1;
+  const entries = page.entries
+    .filter((entry) => !isHidden(entry.name))
+    .map((entry) => settled(replica, entry, others, complete, generation));
+  return { ok: true, entries, end: page.end };
+}
+
+function namesOf(reply: Success<'readdirp'> | undefined): Map<string, Dirent> {
+  return new Map(reply?.entries.map((entry) => [entry.name, entry]));
+}
+
+/** An entry whose replicas are alike and unmarked is as good as looked up; of any other only the name is given. */
+function settled(
+  replica: Replica,
+  entry: Dirent,
+  others: readonly Map<string, Dirent>[],
+  complete: boolean,
+  generation: number,
+): Dirent {
+  const all = [entry, ...others.map((names) => names.get(entry.name))];
+  const alike = all.every(
+    (other) =>
+      other?.iatt &&
+      other.xattrs &&
+      other.gfid === entry.gfid &&
+      other.type === entry.type &&
+      isUnmarked(replica, other),
+  );
+  if (!alike || !complete) return { ...entry, iatt: null, xattrs: null };
+  remember(replica, entry.gfid, generation);
+  return { ...entry, xattrs: withoutOwn(entry.xattrs!) };
+}
+
+function isUnmarked(replica: Replica, entry: Dirent): boolean {
+  return changelogOf(entry.xattrs!, replica.set.pendingKeys).blames.every(isZero);
+}
+
+function remember(replica: Replica, gfid: Gfid | null, generation: number): void {
+  if (gfid === null) return;
+  const context = replica.contexts.of(gfid);
+  const everyone = replica.set.children.map((_, child) => child);
+  context.generation = generation;
+  context.present = everyone;
+  if (!context.lease) for (const kind of kinds) context.readable[kind] = everyone;
+}

@@ -1,0 +1,126 @@
+/** Open files and the locks of callers: on every replica that is up, valid with a quorum. */
+import {
+  type Args,
+  type Call,
+  Errno,
+  type Failure,
+  type Flock,
+  type FopName,
+  type Fops,
+  fail,
+  type Reply,
+} from '@mortar/core';
+import { openFlag } from './open-flags.ts';
+import type { Replica } from './replica.ts';
+import { failureOf, isAbsence, type Replies, succeeded, successAt } from './replica-set.ts';
+
+export type LockFops = Pick<
+  Fops,
+  'open' | 'opendir' | 'flush' | 'lk' | 'inodelk' | 'finodelk' | 'entrylk' | 'fentrylk'
+>;
+
+export function lockFops(replica: Replica): LockFops {
+  return {
+    open: (call, args) => open(replica, call, args),
+    async opendir(call, args) {
+      const replies = await replica.set.wind(replica.set.up, 'opendir', call, () => args);
+      return succeeded(replies).length > 0 ? { ok: true } : failureOf(replies);
+    },
+    async flush(call, args) {
+      const replies = await replica.set.wind(replica.set.up, 'flush', call, () => args);
+      return succeeded(replies).length > 0 ? { ok: true } : failureOf(replies);
+    },
+    lk: (call, args) => posixLock(replica, call, args),
+    inodelk: (call, args) =>
+      internalLock(replica, 'inodelk', call, args, {
+        ...args,
+        command: 'unlock',
+        flock: { ...args.flock, type: 'unlock' },
+      }),
+    finodelk: (call, args) =>
+      internalLock(replica, 'finodelk', call, args, {
+        ...args,
+        command: 'unlock',
+        flock: { ...args.flock, type: 'unlock' },
+      }),
+    entrylk: (call, args) => internalLock(replica, 'entrylk', call, args, { ...args, command: 'unlock' }),
+    fentrylk: (call, args) => internalLock(replica, 'fentrylk', call, args, { ...args, command: 'unlock' }),
+  };
+}
+
+/** O_TRUNC changes data, so it is a transaction of its own after the open. */
+async function open(replica: Replica, call: Call, args: Args<'open'>): Promise<Reply<'open'>> {
+  const truncates = (args.flags & openFlag.O_TRUNC) !== 0;
+  const flags = args.flags & ~openFlag.O_TRUNC;
+  const replies = await replica.set.wind(replica.set.up, 'open', call, () => ({ ...args, flags }));
+  if (succeeded(replies).length === 0) return failureOf(replies);
+  if (!truncates) return { ok: true };
+  const cut = await replica.transactions.run({
+    fop: 'ftruncate',
+    call,
+    kind: 'data',
+    under: [args.fd.gfid],
+    claims: [[{ start: 0, end: Number.POSITIVE_INFINITY }]],
+    args: () => ({ fd: args.fd, size: 0 }),
+  });
+  return 'errno' in cut ? cut : { ok: true };
+}
+
+async function posixLock(replica: Replica, call: Call, args: Args<'lk'>): Promise<Reply<'lk'>> {
+  const { set } = replica;
+  if (!set.suffices(set.up)) return fail(Errno.ENOTCONN);
+  if (args.command === 'get') {
+    const replies = await set.wind(set.up, 'lk', call, () => args);
+    const conflict = replies.find((reply) => reply?.ok && reply.flock.type !== 'unlock');
+    return (
+      conflict ?? (succeeded(replies).length > 0 ? successAt(replies, succeeded(replies)[0]!)! : failureOf(replies))
+    );
+  }
+  const unlocking = args.flock.type === 'unlock';
+  const undo: Flock = { ...args.flock, type: 'unlock' };
+  // Blocking requests go in the order of the children, so that two waiters never hold one replica each.
+  const replies =
+    args.command === 'wait' && !unlocking
+      ? await inTurn(replica, 'lk', call, args)
+      : await set.wind(set.up, 'lk', call, () => args);
+  const done = succeeded(replies);
+  const refusal = replies.find(
+    (reply): reply is Failure => reply !== undefined && !reply.ok && !isAbsence(reply.errno),
+  );
+  if ((!refusal || unlocking) && set.suffices(done)) return successAt(replies, done[0]!)!;
+  if (!unlocking) await set.wind(done, 'lk', call, () => ({ ...args, command: 'set' as const, flock: undo }));
+  return refusal ?? fail(Errno.ENOTCONN);
+}
+
+async function inTurn<N extends FopName>(replica: Replica, fop: N, call: Call, args: Args<N>): Promise<Replies<N>> {
+  const replies: Replies<N> = replica.set.children.map(() => undefined);
+  for (const child of replica.set.up) {
+    const reply = await replica.set.windOne(child, fop, call, args);
+    replies[child] = reply;
+    if (!reply.ok && !isAbsence(reply.errno)) break;
+  }
+  return replies;
+}
+
+type Internal = 'inodelk' | 'finodelk' | 'entrylk' | 'fentrylk';
+
+async function internalLock<N extends Internal>(
+  replica: Replica,
+  fop: N,
+  call: Call,
+  args: Args<N>,
+  unlock: Args<N>,
+): Promise<Reply<N>> {
+  const { set } = replica;
+  const { command } = args as Args<Internal>;
+  const replies =
+    command === 'wait' ? await inTurn(replica, fop, call, args) : await set.wind(set.up, fop, call, () => args);
+  const done = succeeded(replies);
+  const refusal = replies.find(
+    (reply): reply is Failure => reply !== undefined && !reply.ok && !isAbsence(reply.errno),
+  );
+  if (command === 'unlock') return done.length > 0 ? successAt(replies, done[0]!)! : failureOf(replies);
+  if (!refusal && set.suffices(done)) return { ok: true } as Reply<N>;
+  await set.wind(done, fop, call, () => unlock);
+  return refusal ?? fail(Errno.ENOTCONN);
+}

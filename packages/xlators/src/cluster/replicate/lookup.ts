@@ -1,0 +1,149 @@
+/** Lookup: ask all replicas, see that they mean the same file, learn which of them may be read. */
+import {
+  type Args,
+  type Call,
+  Errno,
+  type Failure,
+  fail,
+  type Gfid,
+  type Loc,
+  locOf,
+  nullGfid,
+  type Reply,
+} from '@mortar/core';
+import { quorumCount } from './quorum.ts';
+import { lookupFailure, type Replica, withoutOwn } from './replica.ts';
+import { type Replies, succeeded, successAt } from './replica-set.ts';
+
+export async function lookup(replica: Replica, call: Call, args: Args<'lookup'>): Promise<Reply<'lookup'>> {
+  const { set } = replica;
+  if (set.up.length === 0) return fail(Errno.ENOTCONN);
+  if (replica.live.quorumReads && !set.suffices(set.up)) return fail(Errno.ENOTCONN);
+  const { generation } = set;
+  let replies = await replica.lookupAll(args.loc, call, args.want ?? []);
+  if (agree(replies) === 'without gfid') replies = await adopt(replica, call, args, replies);
+  if (agree(replies) === 'no') {
+    if (args.loc.parent === null) return mergeByGfid(replica, replies, generation);
+    const settled = await settle(replica, call, args);
+    if ('errno' in settled) return settled;
+    replies = settled;
+  }
+  return mergeByGfid(replica, replies, generation);
+}
+
+/** Whether all that answered mean the same file. An absent brick has no opinion. */
+function agree(replies: Replies<'lookup'>): 'yes' | 'no' | 'without gfid' {
+  let identity: string | undefined;
+  for (const reply of replies) {
+    if (!reply) continue;
+    let mine: string;
+    if (reply.ok) {
+      if (reply.iatt.gfid === nullGfid) return 'without gfid';
+      mine = `${reply.iatt.gfid} ${reply.iatt.type}`;
+    } else if (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE) mine = 'none';
+    else continue;
+    if (identity !== undefined && identity !== mine) return 'no';
+    identity = mine;
+  }
+  return 'yes';
+}
+
+/** A file that somebody put on a brick by hand gets its gfid now: the one it has elsewhere, or a new one. */
+async function adopt(
+  replica: Replica,
+  call: Call,
+  args: Args<'lookup'>,
+  replies: Replies<'lookup'>,
+): Promise<Replies<'lookup'>> {
+  const elsewhere = replies.find((reply) => reply?.ok && reply.iatt.gfid !== nullGfid);
+  const gfid = elsewhere?.ok ? elsewhere.iatt.gfid : args.gfid;
+  return gfid ? replica.lookupAll(args.loc, call, args.want ?? [], gfid) : replies;
+}
+
+function mergeByGfid(replica: Replica, replies: Replies<'lookup'>, generation: number): Reply<'lookup'> {
+  const present = succeeded(replies);
+  if (present.length === 0) return lookupFailure(replies);
+  const gfid = successAt(replies, present[0]!)!.iatt.gfid;
+  const context = replica.learn(gfid, replies, generation);
+  const iatt = replica.mergeIatt(gfid, context, (child) => successAt(replies, child)?.iatt)!;
+  const from = replica.readers(gfid, 'metadata', context).find((child) => present.includes(child)) ?? present[0]!;
+  const best = successAt(replies, from)!;
+  return { ok: true, iatt, postParent: best.postParent, xattrs: withoutOwn(best.xattrs) };
+}
+
+/**
+ * The replicas differ about a name. Ask again under the directory's lease, when no change can be half done, and
+ * believe those that nobody accuses; if they differ too, a quorum. Two files of one name without a quorum: EIO.
+ */
+async function settle(replica: Replica, call: Call, args: Args<'lookup'>): Promise<Replies<'lookup'> | Failure> {
+  const { set } = replica;
+  const parent = args.loc.parent!;
+  const lease = await replica.leases.acquire(parent, call);
+  let trusted: readonly number[];
+  let replies: Replies<'lookup'>;
+  if ('errno' in lease) {
+    const context = await replica.context(parent, call);
+    if ('errno' in context) return context;
+    trusted = replica.readers(parent, 'entry', context);
+    replies = await replica.lookupAll(args.loc, call, args.want ?? []);
+  } else {
+    try {
+      trusted = lease.sources('entry', quorumCount(set.quorum, set.count)).filter((child) => lease.holds.has(child));
+      replies = await replica.lookupAll(args.loc, call, args.want ?? []);
+    } finally {
+      replica.leases.done(lease);
+    }
+  }
+  const believed = trusted.length > 0 ? only(replies, trusted) : replies;
+  if (agree(believed) === 'yes') return withSameGfid(replica, call, args, believed);
+  return byQuorum(replica, call, args, believed);
+}
+
+function only(replies: Replies<'lookup'>, children: readonly number[]): Replies<'lookup'> {
+  return replies.map((reply, child) => (children.includes(child) ? reply : undefined));
+}
+
+async function byQuorum(
+  replica: Replica,
+  call: Call,
+  args: Args<'lookup'>,
+  replies: Replies<'lookup'>,
+): Promise<Replies<'lookup'> | Failure> {
+  const { set } = replica;
+  const groups = new Map<Gfid | 'none', number[]>();
+  for (const [child, reply] of replies.entries()) {
+    if (!reply) continue;
+    const key = reply.ok ? reply.iatt.gfid : 'none';
+    groups.set(key, [...(groups.get(key) ?? []), child]);
+  }
+  for (const children of groups.values()) {
+    if (set.suffices(children)) return withSameGfid(replica, call, args, only(replies, children));
+  }
+  const gfids = [...groups.keys()].filter((key) => key !== 'none');
+  if (gfids.length > 1) {
+    replica.warn(
+      `${describe(args.loc)} is in split-brain: ${gfids.map((gfid) => `${gfid} on ${groups.get(gfid)!.join(',')}`).join('; ')}`,
+    );
+    return fail(Errno.EIO);
+  }
+  // It exists somewhere and was not deleted by a quorum: it exists (conservative merge).
+  return withSameGfid(replica, call, args, only(replies, groups.get(gfids[0]!) ?? []));
+}
+
+/** The file's attributes also from the children that were not believed about the name but have this very file. */
+async function withSameGfid(
+  replica: Replica,
+  call: Call,
+  args: Args<'lookup'>,
+  believed: Replies<'lookup'>,
+): Promise<Replies<'lookup'>> {
+  const child = succeeded(believed)[0];
+  if (child === undefined) return believed;
+  const { gfid } = successAt(believed, child)!.iatt;
+  const all = await replica.lookupAll(locOf(gfid), call, args.want ?? []);
+  return all.map((reply, i) => believed[i] ?? reply);
+}
+
+function describe(loc: Loc): string {
+  return loc.parent === null ? `${loc.gfid}` : `${loc.parent}/${loc.name}`;
+}

@@ -1,0 +1,2 @@
+/** The open(2) flags that replicate looks at (Linux). */
+export const openFlag = { O_TRUNC: 0o1000 } as const;

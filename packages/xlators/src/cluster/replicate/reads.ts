@@ -1,0 +1,103 @@
+/** Operations that only read: from one clean replica. */
+import { type Args, type Call, Errno, type Fops, fail, type Gfid, type Iatt, type Reply } from '@mortar/core';
+import { listMerged } from './listing.ts';
+import { isOwnXattr, type Replica, withoutOwn } from './replica.ts';
+import { succeeded, successAt } from './replica-set.ts';
+import { virtualXattr } from './virtual-xattrs.ts';
+
+export type ReadFops = Pick<
+  Fops,
+  | 'stat'
+  | 'fstat'
+  | 'access'
+  | 'readlink'
+  | 'readv'
+  | 'seek'
+  | 'rchecksum'
+  | 'getxattr'
+  | 'fgetxattr'
+  | 'statfs'
+  | 'readdir'
+  | 'readdirp'
+>;
+
+export function readFops(replica: Replica): ReadFops {
+  const { set } = replica;
+  const gfidOf = (args: { loc: { gfid: Gfid | null } }) => args.loc.gfid!;
+  return {
+    stat: (call, args) => attributes(replica, gfidOf(args), call, 'stat', args),
+    fstat: (call, args) => attributes(replica, args.fd.gfid, call, 'fstat', args),
+    access: (call, args) => replica.read(gfidOf(args), 'metadata', 'access', call, args),
+    readlink: (call, args) => replica.read(gfidOf(args), 'metadata', 'readlink', call, args),
+    async readv(call, args) {
+      const reply = await replica.read(args.fd.gfid, 'data', 'readv', call, args);
+      return reply;
+    },
+    seek: (call, args) => replica.read(args.fd.gfid, 'data', 'seek', call, args),
+    rchecksum: (call, args) => replica.read(args.fd.gfid, 'data', 'rchecksum', call, args),
+    async getxattr(call, args) {
+      if (args.name !== undefined) {
+        const own = await virtualXattr(replica, gfidOf(args), args.name, call, args);
+        if (own) return own;
+        if (isOwnXattr(args.name)) return fail(Errno.ENODATA);
+      }
+      const reply = await replica.read(gfidOf(args), 'metadata', 'getxattr', call, args);
+      return reply.ok ? { ...reply, xattrs: withoutOwn(reply.xattrs) } : reply;
+    },
+    async fgetxattr(call, args) {
+      if (args.name !== undefined && isOwnXattr(args.name)) return fail(Errno.ENODATA);
+      const reply = await replica.read(args.fd.gfid, 'metadata', 'fgetxattr', call, args);
+      return reply.ok ? { ...reply, xattrs: withoutOwn(reply.xattrs) } : reply;
+    },
+    async statfs(call, args) {
+      const data = set.up.filter((child) => set.holdsData(child));
+      const replies = await set.wind(data, 'statfs', call, () => args);
+      const done = succeeded(replies).map((child) => successAt(replies, child)!);
+      if (done.length === 0) return fail(Errno.ENOTCONN);
+      // What fits on the fullest replica is what fits.
+      return done.reduce((least, reply) =>
+        reply.statfs.blocksAvailable * reply.statfs.fragmentSize <
+        least.statfs.blocksAvailable * least.statfs.fragmentSize
+          ? reply
+          : least,
+      );
+    },
+    async readdir(call, args) {
+      const reply = await replica.read(args.fd.gfid, 'entry', 'readdir', call, args);
+      return reply.ok ? { ...reply, entries: reply.entries.filter((entry) => !isHidden(entry.name)) } : reply;
+    },
+    readdirp: (call, args) => listMerged(replica, call, args),
+  };
+}
+
+/** The directory in which heal parks objects is not for users. */
+export function isHidden(name: string): boolean {
+  return name.startsWith('.glusterfs-anonymous-inode-');
+}
+
+/** stat: from one child if it is clean of metadata and data; else put together. */
+async function attributes<N extends 'stat' | 'fstat'>(
+  replica: Replica,
+  gfid: Gfid,
+  call: Call,
+  fop: N,
+  args: Args<N>,
+): Promise<Reply<N>> {
+  const context = await replica.context(gfid, call);
+  if ('errno' in context) return context;
+  const data = replica.readers(gfid, 'data', context);
+  const metadata = replica.readers(gfid, 'metadata', context);
+  const both = metadata.filter((child) => data.includes(child));
+  for (const child of both) {
+    const reply = await replica.set.windOne(child, fop, call, args);
+    if (reply.ok || (reply.errno !== Errno.ENOTCONN && reply.errno !== Errno.ETIMEDOUT)) return reply;
+  }
+  const replies = await replica.set.wind(replica.set.up, fop, call, () => args);
+  const iattOf = (child: number): Iatt | undefined => {
+    const reply = replies[child] as { ok: boolean; iatt?: Iatt } | undefined;
+    return reply?.ok ? reply.iatt : undefined;
+  };
+  const iatt = replica.mergeIatt(gfid, context, iattOf);
+  if (!iatt) return (replies.find((reply) => reply && !reply.ok) ?? fail(Errno.ENOTCONN)) as Reply<N>;
+  return { ok: true, iatt } as Reply<N>;
+}

@@ -1,0 +1,203 @@
+/** What the parts of replicate share: the set, what is known of files, leases and transactions; and reading. */
+import {
+  type Args,
+  type Call,
+  Errno,
+  type Failure,
+  type FopName,
+  fail,
+  type Gfid,
+  type Iatt,
+  type Loc,
+  locOf,
+  type Reply,
+  rootCall,
+  type Services,
+  type Success,
+  type Xattrs,
+} from '@mortar/core';
+import { changelogOf, dirtyKey, type Kind, kinds, type Matrix, readable } from './changelog.ts';
+import { type InodeContext, InodeContexts } from './inode-context.ts';
+import { Leases } from './lease.ts';
+import { isAbsence, type ReplicaSet, type Replies, successAt } from './replica-set.ts';
+import { Transactions } from './transaction.ts';
+
+/** The options that may change while it runs. */
+export interface LiveOptions {
+  eagerLock: boolean;
+  postOpDelayMs: number;
+  ensureDurability: boolean;
+  granular: boolean;
+  quorumReads: boolean;
+  readHashMode: number;
+  readChild: number;
+}
+
+export class Replica {
+  readonly name: string;
+  readonly services: Services;
+  readonly set: ReplicaSet;
+  readonly contexts: InodeContexts;
+  readonly leases: Leases;
+  readonly transactions: Transactions;
+  live: LiveOptions;
+  readonly #ownerPrefix: string;
+  #owners = 0;
+
+  constructor(name: string, services: Services, slot: number, set: ReplicaSet, live: LiveOptions) {
+    this.name = name;
+    this.services = services;
+    this.set = set;
+    this.live = live;
+    this.contexts = new InodeContexts(services.inodes, slot);
+    this.#ownerPrefix = Buffer.from(services.random.bytes(8)).toString('hex');
+    const self = this;
+    this.leases = new Leases({
+      set,
+      contexts: this.contexts,
+      domain: name,
+      get idleMs() {
+        return self.live.eagerLock ? self.live.postOpDelayMs : 0;
+      },
+      get ensureDurability() {
+        return self.live.ensureDurability;
+      },
+      rootCall: () => this.rootCall(),
+      after: (ms, callback) => services.clock.after(ms, callback),
+      nextOwner: () => this.nextOwner(),
+      warn: (text) => this.warn(text),
+    });
+    this.transactions = new Transactions(
+      set,
+      this.leases,
+      () => this.live.granular,
+      (text) => this.warn(text),
+    );
+  }
+
+  /** A lock owner that no other lease, client or heal has. */
+  nextOwner(): string {
+    return this.#ownerPrefix + (++this.#owners).toString(16).padStart(12, '0');
+  }
+
+  rootCall(): Call {
+    return rootCall(this.services.clock);
+  }
+
+  warn(text: string): void {
+    this.services.log.write('WARNING', this.name, text);
+  }
+
+  /** The xattrs to ask for with every lookup. */
+  get changelogKeys(): string[] {
+    return [dirtyKey, ...this.set.pendingKeys];
+  }
+
+  /** Learns from lookup replies (all of one gfid) which children may be read. */
+  learn(gfid: Gfid, replies: Replies<'lookup'>, generation: number): InodeContext {
+    const context = this.contexts.of(gfid);
+    const matrix: Matrix = replies.map((reply) =>
+      reply?.ok ? changelogOf(reply.xattrs, this.set.pendingKeys) : undefined,
+    );
+    const exclude = context.lease ? this.set.children.flatMap((_, i) => (context.lease!.holds.has(i) ? [] : [i])) : [];
+    for (const kind of kinds)
+      context.readable[kind] = readable(matrix, kind).filter((child) => !exclude.includes(child));
+    context.present = replies.flatMap((reply, i) => (reply?.ok ? [i] : []));
+    context.generation = generation;
+    const type = context.present.length > 0 ? successAt(replies, context.present[0]!)!.iatt.type : undefined;
+    if (type !== undefined) this.contexts.inode(gfid).type = type;
+    return context;
+  }
+
+  /** A new file that exists on `children` alike. */
+  learnNew(gfid: Gfid, children: readonly number[]): void {
+    const context = this.contexts.of(gfid);
+    context.generation = this.set.generation;
+    context.present = children;
+    for (const kind of kinds) context.readable[kind] = children;
+  }
+
+  /** What is known of a file, looked up anew if children came or went since. */
+  async context(gfid: Gfid, call: Call): Promise<InodeContext | Failure> {
+    const known = this.contexts.find(gfid);
+    if (known && known.generation === this.set.generation) return known;
+    const { generation } = this.set;
+    const replies = await this.lookupAll(locOf(gfid), call, []);
+    const found = replies.some((reply) => reply?.ok);
+    if (!found) return lookupFailure(replies);
+    return this.learn(gfid, replies, generation);
+  }
+
+  lookupAll(loc: Loc, call: Call, want: readonly string[], gfid?: Gfid): Promise<Replies<'lookup'>> {
+    const args: Args<'lookup'> = { loc, want: [...want, ...this.changelogKeys], ...(gfid ? { gfid } : {}) };
+    return this.set.wind(this.set.up, 'lookup', call, () => args);
+  }
+
+  /** Children to read from, best first; empty: none may be read. */
+  readers(gfid: Gfid, kind: Kind, context: InodeContext): number[] {
+    const usable = (children: readonly number[]) =>
+      children.filter((child) => this.set.isUp(child) && (kind !== 'data' || this.set.holdsData(child)));
+    const clean = usable(context.readable[kind]);
+    if (clean.length === 0 && context.choice !== undefined) return usable([context.choice]);
+    return this.#preferred(gfid, clean);
+  }
+
+  /** Turns the list so that the preferred child stands first. */
+  #preferred(gfid: Gfid, children: number[]): number[] {
+    if (children.length < 2) return children;
+    const { readChild, readHashMode } = this.live;
+    let first = children.indexOf(readChild);
+    if (first < 0) first = readHashMode === 0 ? 0 : Number.parseInt(gfid.slice(-6), 16) % children.length;
+    return [...children.slice(first), ...children.slice(0, first)];
+  }
+
+  /** Reads from one clean child; from the next when it is not there. */
+  async read<N extends FopName>(gfid: Gfid, kind: Kind, fop: N, call: Call, args: Args<N>): Promise<Reply<N>> {
+    if (this.live.quorumReads && !this.set.suffices(this.set.up)) return fail(Errno.ENOTCONN);
+    const context = await this.context(gfid, call);
+    if ('errno' in context) return context;
+    const readers = this.readers(gfid, kind, context);
+    if (readers.length === 0) return fail(this.set.up.length === 0 ? Errno.ENOTCONN : Errno.EIO);
+    let reply: Reply<N> = fail(Errno.ENOTCONN);
+    for (const child of readers) {
+      reply = await this.set.windOne(child, fop, call, args);
+      if (reply.ok || !isAbsence(reply.errno)) return reply;
+    }
+    return reply;
+  }
+
+  /** Attributes from replies of several children: each part from one that may be read for it. */
+  mergeIatt(gfid: Gfid, context: InodeContext, iattOf: (child: number) => Iatt | undefined): Iatt | undefined {
+    const having = (children: readonly number[]) => children.filter((child) => iattOf(child) !== undefined);
+    const present = having(context.present);
+    const metadata = having(this.readers(gfid, 'metadata', context));
+    const data = having(this.readers(gfid, 'data', context));
+    const both = metadata.find((child) => data.includes(child));
+    if (both !== undefined) return iattOf(both);
+    const attributes = iattOf(metadata[0] ?? present[0] ?? -1);
+    const contents = data[0] === undefined ? undefined : iattOf(data[0]);
+    if (!attributes || !contents || attributes.type !== contents.type) return attributes;
+    return { ...attributes, size: contents.size, blocks: contents.blocks };
+  }
+}
+
+/** xattrs that are replicate's own and never shown. */
+export function isOwnXattr(name: string): boolean {
+  return name.startsWith('trusted.afr.');
+}
+
+export function withoutOwn(xattrs: Xattrs): Xattrs {
+  return Object.fromEntries(Object.entries(xattrs).filter(([name]) => !isOwnXattr(name)));
+}
+
+/** No child has it: ENOENT if any says so, else that nobody could be asked. */
+export function lookupFailure(replies: Replies<'lookup'>): Failure {
+  const failures = replies.filter((reply): reply is Failure => reply !== undefined && !reply.ok);
+  const said = failures.find((failure) => failure.errno === Errno.ENOENT || failure.errno === Errno.ESTALE);
+  const other = failures.find((failure) => !isAbsence(failure.errno));
+  return fail((said ?? other)?.errno ?? Errno.ENOTCONN);
+}
+
+export function firstSuccess<N extends FopName>(replies: Replies<N>): Success<N> | undefined {
+  return replies.find((reply): reply is Success<N> => reply?.ok === true);
+}

@@ -1,0 +1,261 @@
+/**
+ * The transaction: under a lease, dirty mark and blame for the absent go with the operation in one round trip; whoever
+ * fails is blamed before the caller hears of success. docs/replicate.md has the states and what heals each.
+ */
+import {
+  type Args,
+  type ByteString,
+  type Call,
+  compoundStep,
+  Errno,
+  type Failure,
+  type FopName,
+  fail,
+  type Gfid,
+  locOf,
+  type Reply,
+  type Success,
+  type Xattrs,
+  type Xdata,
+} from '@mortar/core';
+import { encodeVector, type Kind, vectorOf } from './changelog.ts';
+import { absentees, type Lease, type Leases, preOp } from './lease.ts';
+import type { Claim } from './ordering.ts';
+import { quorumCount } from './quorum.ts';
+import { failureOf, isAbsence, type ReplicaSet, type Replies, succeeded, successAt } from './replica-set.ts';
+
+export interface Change<N extends FopName> {
+  readonly fop: N;
+  readonly call: Call;
+  readonly kind: Kind;
+  /** What is locked and marked: the file itself, or the directory (or two) whose names change. */
+  readonly under: readonly Gfid[];
+  /** For each of `under`: what must not be changed by two of our own operations at once. */
+  readonly claims: readonly (readonly Claim[])[];
+  readonly args: (child: number, absent: readonly number[]) => Args<N>;
+  /** Arguments that depend on the state under the lease; takes the place of `args`. */
+  readonly prepare?: (lease: Lease) => Promise<Args<N> | Failure>;
+  /** entry changes: the names touched in each directory of `under`, for granular heal. */
+  readonly names?: readonly (readonly ByteString[])[];
+  /** Takes the change back on children that did it when a quorum did not. */
+  readonly undo?: (children: readonly number[], call: Call) => Promise<void>;
+  /** More steps on the same brick after the operation, e.g. the lock on the new file. */
+  readonly after?: (child: number) => readonly ReturnType<typeof compoundStep>[];
+}
+
+export interface Outcome<N extends FopName> {
+  readonly reply: Success<N>;
+  readonly replies: Replies<N>;
+  /** Children that did it. */
+  readonly done: readonly number[];
+  readonly absent: readonly number[];
+  /** By child: replies to the `after` steps. */
+  readonly extra: readonly (readonly { readonly ok: boolean }[] | undefined)[];
+}
+
+const maxAttempts = 3;
+
+export class Transactions {
+  readonly #set: ReplicaSet;
+  readonly #leases: Leases;
+  readonly #granular: () => boolean;
+  readonly #warn: (text: string) => void;
+
+  constructor(set: ReplicaSet, leases: Leases, granular: () => boolean, warn: (text: string) => void) {
+    this.#set = set;
+    this.#leases = leases;
+    this.#granular = granular;
+    this.#warn = warn;
+  }
+
+  async run<N extends FopName>(change: Change<N>): Promise<Outcome<N> | Failure> {
+    for (let attempt = 1; ; attempt++) {
+      const outcome = await this.#attempt(change);
+      // ESTALE from every brick while the file exists: the lease was revoked under us. Nothing was done; get a new one.
+      if (!('errno' in outcome) || outcome.errno !== Errno.ESTALE || attempt === maxAttempts) return outcome;
+    }
+  }
+
+  async #attempt<N extends FopName>(change: Change<N>): Promise<Outcome<N> | Failure> {
+    const leases: Lease[] = [];
+    const leaves: (() => void)[] = [];
+    try {
+      // By gfid, so that two clients (or two operations) never hold one each and wait for the other.
+      for (const gfid of [...new Set(change.under)].sort()) {
+        const lease = await this.#leases.acquire(gfid, change.call);
+        if ('errno' in lease) return lease;
+        leases.push(lease);
+      }
+      for (const lease of leases)
+        leaves.push(await lease.ordering.enter(change.claims[change.under.indexOf(lease.gfid)]!));
+      const prepared = await change.prepare?.(leases[0]!);
+      if (prepared && 'errno' in prepared) return prepared;
+      return await this.#apply(prepared ? { ...change, args: () => prepared } : change, leases);
+    } finally {
+      for (const leave of leaves) leave();
+      for (const lease of leases) this.#leases.done(lease);
+    }
+  }
+
+  async #apply<N extends FopName>(change: Change<N>, leases: readonly Lease[]): Promise<Outcome<N> | Failure> {
+    const participants = this.#set.up.filter((child) => leases.every((lease) => lease.holds.has(child)));
+    if (!this.#set.suffices(participants)) {
+      for (const lease of leases) lease.recalled = true;
+      return fail(Errno.ENOTCONN);
+    }
+    const refusal = this.#refusal(change.kind, leases, participants);
+    if (refusal) return refusal;
+    const absent = this.#set.children.flatMap((_, child) => (participants.includes(child) ? [] : [child]));
+    const { replies, extra } = await this.#wind(change, leases, participants, absent);
+    return this.#conclude(change, leases, participants, absent, replies, extra);
+  }
+
+  /** Data and metadata may only change where a copy is that holds the truth. */
+  #refusal(kind: Kind, leases: readonly Lease[], participants: readonly number[]): Failure | undefined {
+    if (kind === 'entry') return undefined;
+    const sources = this.#sources(kind, leases).filter((child) => participants.includes(child));
+    if (sources.length === 0) return fail(Errno.EIO);
+    // An arbiter has no bytes: with only it left unaccused, the data would exist nowhere.
+    if (kind === 'data' && !sources.some((child) => this.#set.holdsData(child))) return fail(Errno.ENOTCONN);
+    return undefined;
+  }
+
+  #sources(kind: Kind, leases: readonly Lease[]): readonly number[] {
+    return leases[0]!.sources(kind, quorumCount(this.#set.quorum, this.#set.count));
+  }
+
+  async #wind<N extends FopName>(
+    change: Change<N>,
+    leases: readonly Lease[],
+    participants: readonly number[],
+    absent: readonly number[],
+  ) {
+    const replies: Replies<N> = this.#set.children.map(() => undefined);
+    const extra: Outcome<N>['extra'][number][] = this.#set.children.map(() => undefined);
+    const plans = participants.map((child) => ({
+      child,
+      marks: this.#marks(change, leases, child, absent.length > 0),
+      fence: leases[0]!.fenceOf(child),
+    }));
+    for (const lease of leases) for (const child of absentees(lease, this.#set)) lease.blamed[change.kind].add(child);
+    const one = async ({ child, marks, fence }: (typeof plans)[number]) => {
+      const given: Args<N> & { xdata?: Xdata } = change.args(child, absent);
+      const args: Args<N> = { ...given, xdata: { ...given.xdata, fence } };
+      const after = change.after?.(child) ?? [];
+      if (marks.length + after.length === 0) {
+        replies[child] = await this.#set.windOne(child, change.fop, change.call, args);
+        return;
+      }
+      const steps = [...marks, compoundStep(change.fop, args), ...after];
+      const reply = await this.#set.windOne(child, 'compound', change.call, { steps });
+      if (!reply.ok) {
+        replies[child] = reply;
+        return;
+      }
+      const last = reply.replies.at(-1);
+      replies[child] = (reply.replies[marks.length] ?? last ?? fail(Errno.EIO)) as Reply<N>;
+      extra[child] = reply.replies.slice(marks.length + 1);
+    };
+    await Promise.all(plans.map(one));
+    return { replies, extra };
+  }
+
+  /** The steps that write marks before the operation, one a directory or file that still needs them. */
+  #marks<N extends FopName>(change: Change<N>, leases: readonly Lease[], child: number, degraded: boolean) {
+    return leases.flatMap((lease) => {
+      const values = preOp(lease, child, change.kind, this.#set);
+      const names = degraded && this.#granular() ? change.names?.[change.under.indexOf(lease.gfid)] : undefined;
+      if (Object.keys(values).length === 0 && !names) return [];
+      const xdata = { fence: lease.fenceOf(child), ...(names ? { pendingNames: [...names] } : {}) };
+      return [compoundStep('xattrop', { loc: locOf(lease.gfid), operation: 'add32', values, xdata })];
+    });
+  }
+
+  async #conclude<N extends FopName>(
+    change: Change<N>,
+    leases: readonly Lease[],
+    participants: readonly number[],
+    absent: readonly number[],
+    replies: Replies<N>,
+    extra: Outcome<N>['extra'],
+  ): Promise<Outcome<N> | Failure> {
+    const done = succeeded(replies);
+    const failed = participants.filter((child) => !done.includes(child));
+    if (failed.some((child) => isLost(replies[child]))) for (const lease of leases) lease.recalled = true;
+    if (done.length === 0) {
+      if (this.#disagree(failed, replies)) this.#markSuspect(leases, participants);
+      return failureOf(replies);
+    }
+    if (failed.length > 0 && !this.#stands(change.kind, leases, done)) {
+      this.#markSuspect(leases, done);
+      await change.undo?.(done, change.call);
+      return failureOf(failed.map((child) => replies[child]));
+    }
+    if (failed.length > 0) await this.#blame(change, leases, done, failed, replies);
+    if (change.kind === 'data') for (const lease of leases) lease.unsynced = true;
+    const best =
+      done.find((child) => this.#set.holdsData(child) && this.#sources(change.kind, leases).includes(child)) ??
+      done[0]!;
+    return { reply: successAt(replies, best)!, replies, done, absent: [...absent, ...failed], extra };
+  }
+
+  /** All failed, but not alike and not for being away: their states may differ now. */
+  #disagree<N extends FopName>(failed: readonly number[], replies: Replies<N>): boolean {
+    const errnos = new Set(failed.map((child) => (replies[child] as Failure).errno));
+    return errnos.size > 1 && [...errnos].some((errno) => isAbsence(errno));
+  }
+
+  /** Whether a change that only `done` made is the set's: a quorum made it, among them one that holds the truth. */
+  #stands(kind: Kind, leases: readonly Lease[], done: readonly number[]): boolean {
+    if (!this.#set.suffices(done)) return false;
+    if (kind === 'entry') return true;
+    const sources = this.#sources(kind, leases);
+    return done.some((child) => sources.includes(child) && (kind !== 'data' || this.#set.holdsData(child)));
+  }
+
+  #markSuspect(leases: readonly Lease[], children: readonly number[]): void {
+    for (const lease of leases) {
+      lease.recalled = true;
+      for (const child of children) lease.suspect.add(child);
+    }
+  }
+
+  /** Writes on those that did it that the others missed it, and goes on without them. */
+  async #blame<N extends FopName>(
+    change: Change<N>,
+    leases: readonly Lease[],
+    done: readonly number[],
+    failed: readonly number[],
+    replies: Replies<N>,
+  ): Promise<void> {
+    for (const child of failed) {
+      const { errno } = replies[child] as Failure;
+      this.#warn(
+        `${change.fop} on ${change.under.join(', ')}: child ${child} failed with errno ${errno} where others succeeded; it is marked for healing`,
+      );
+    }
+    for (const lease of leases) {
+      const missed = failed.filter((child) => !lease.blamed[change.kind].has(child));
+      for (const child of failed) lease.holds.delete(child);
+      lease.recalled = true;
+      const one = encodeVector(vectorOf({ [change.kind]: 1 }));
+      const values: Xattrs = Object.fromEntries(missed.map((child) => [this.#set.pendingKeys[child]!, one]));
+      const names = this.#granular() ? change.names?.[change.under.indexOf(lease.gfid)] : undefined;
+      for (const child of missed) lease.blamed[change.kind].add(child);
+      await this.#set.wind(done, 'xattrop', change.call, (child) => ({
+        loc: locOf(lease.gfid),
+        operation: 'add32' as const,
+        values,
+        xdata: { fence: lease.fenceOf(child), ...(names ? { pendingNames: [...names] } : {}) },
+      }));
+    }
+  }
+}
+
+function isLost(reply: { ok: boolean } | undefined): boolean {
+  return (
+    reply !== undefined &&
+    !reply.ok &&
+    (isAbsence((reply as Failure).errno) || (reply as Failure).errno === Errno.ESTALE)
+  );
+}
