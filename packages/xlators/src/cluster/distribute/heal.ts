@@ -1,0 +1,193 @@
+/**
+ * Directory heal: copies that are missing are made, layouts with holes or overlaps written anew, owner, mode and shared
+ * xattrs brought in line with the authority's copy. Only what all children could be asked about is healed.
+ */
+import {
+  type AttrChange,
+  type Call,
+  FileType,
+  type Iatt,
+  type Loc,
+  locAt,
+  locOf,
+  rootGfid,
+  type Xattrs,
+} from '@mortar/core';
+import { type Distribute, isFailure } from './distribute.ts';
+import { anomaliesOf, encodeRange, invalidCommit, LayoutType, layoutOf } from './layout.ts';
+import { withLayout, withNames } from './locks.ts';
+import { askArgs, type Found, isAbsent, isDirectory } from './lookup.ts';
+import { type Copies, copiesOf, isWhole } from './lookup-directory.ts';
+import { decodeCounter, encodeCounter } from './mds.ts';
+import { isSharedXattr } from './names.ts';
+import { newRanges, pathOf } from './new-layout.ts';
+
+const retryMs = 10_000;
+
+/** When a heal failed, the next one waits: a read-only volume is not asked with every lookup. */
+const failedAt = new WeakMap<Distribute, Map<string, number>>();
+
+export function needsHeal(d: Distribute, copies: Copies): boolean {
+  if (d.children.length === 1) return false;
+  const failed = failedAt.get(d)?.get(copies.gfid);
+  if (failed !== undefined && d.services.clock.nowMs() - failed < retryMs) return false;
+  const { missing, down } = anomaliesOf(copies.layout);
+  if (down > 0) return false;
+  return missing > 0 || !isWhole(copies.layout) || staleAttributes(d, copies).length > 0 || staleXattrs(d, copies);
+}
+
+/** True when something was changed. */
+export async function healDirectory(d: Distribute, call: Call, loc: Loc, copies: Copies): Promise<boolean> {
+  let changed = false;
+  let failed = false;
+  const note = (done: boolean) => {
+    if (done) changed = true;
+    else failed = true;
+  };
+  if (anomaliesOf(copies.layout).missing > 0) note(await makeMissing(d, call, loc, copies));
+  if (!isWhole(copies.layout)) note(await writeLayout(d, call, copies));
+  if (staleAttributes(d, copies).length > 0) note(await copyAttributes(d, call, copies));
+  if (staleXattrs(d, copies)) note(await copyXattrs(d, call, copies));
+  if (failed) rememberFailure(d, copies.gfid);
+  return changed;
+}
+
+function rememberFailure(d: Distribute, gfid: string): void {
+  const map = failedAt.get(d) ?? new Map<string, number>();
+  if (map.size >= 1000) map.clear();
+  map.set(gfid, d.services.clock.nowMs());
+  failedAt.set(d, map);
+}
+
+function authorityIatt(copies: Copies): Iatt {
+  return (copies.replies[copies.authority] as Found).iatt;
+}
+
+// --- missing copies ---
+
+async function makeMissing(d: Distribute, call: Call, loc: Loc, copies: Copies): Promise<boolean> {
+  const { parent, name } = loc;
+  if (parent === null || name === null) return false;
+  const hashed = await d.hashedOf(call, parent, name);
+  if (isFailure(hashed)) return false;
+  const own = d.ownCall(call);
+  const done = await withNames(d, call, [{ child: hashed, parent, name }], async () => {
+    // Under the lock: an rmdir may have been removing it.
+    const at = locAt(parent, name);
+    const replies = await d.ask(d.indices, (child) => child.lookup(own, askArgs(d, { loc: at })));
+    if (!replies.some(isDirectory)) return true;
+    const now = copiesOf(d, replies, hashed);
+    if (now.gfid !== copies.gfid) return false;
+    const missing = d.indices.filter((i) => isAbsent(replies[i]));
+    if (isAbsent(replies[hashed]) && now.mds === undefined && !isWhole(now.layout)) return false;
+    const source = authorityIatt(now);
+    const shared = await sharedXattrs(d, call, now);
+    if (!shared) return false;
+    const empty = { commit: commitOf(now), type: LayoutType.hash, start: 0, stop: 0 };
+    const initial: Xattrs = { ...shared, [d.names.layout]: encodeRange(empty) };
+    const made = await d.ask(missing, async (child) => {
+      const mode = (FileType.directory << 12) | source.mode;
+      const reply = await child.mkdir(d.callAs(call, source), { loc: at, mode, gfid: source.gfid, initial });
+      // The new parent's set-gid bit or ACL may have had its say: the source's attributes count.
+      if (reply.ok) await child.setattr(own, { loc: locOf(source.gfid), attr: attributesOf(source) });
+      return reply;
+    });
+    return made.every((reply) => reply.ok);
+  });
+  return done === true;
+}
+
+function commitOf(copies: Copies): number {
+  return layoutOf(copies.layout.parts.filter((part) => part.state === 'range')).commit;
+}
+
+function attributesOf(iatt: Iatt): AttrChange {
+  return { mode: iatt.mode, uid: iatt.uid, gid: iatt.gid };
+}
+
+// --- layout ---
+
+async function writeLayout(d: Distribute, call: Call, copies: Copies): Promise<boolean> {
+  const own = d.ownCall(call);
+  const loc = locOf(copies.gfid);
+  const done = await withLayout(d, call, d.indices, copies.gfid, async () => {
+    const replies = await d.ask(d.indices, (child) => child.lookup(own, askArgs(d, { loc })));
+    if (!replies.every(isDirectory)) return false;
+    const now = copiesOf(d, replies, undefined);
+    if (isWhole(now.layout)) return true;
+    const userSet = now.layout.parts.some((part) => part.state === 'range' && part.range.type === LayoutType.user);
+    if (userSet) return false;
+    const ranges = await newRanges(d, call, now.gfid, pathOf(d, now.gfid), invalidCommit);
+    const written = await d.ask(d.indices, (child, i) =>
+      child.setxattr(own, { loc, xattrs: { [d.names.layout]: encodeRange(ranges[i]!) }, flags: 0 }),
+    );
+    return written.every((reply) => reply.ok);
+  });
+  return done === true;
+}
+
+// --- attributes and xattrs ---
+
+/** Children whose copy has another owner or mode than the authority's. */
+function staleAttributes(d: Distribute, copies: Copies): number[] {
+  const source = authorityIatt(copies);
+  return d.indices.filter((i) => {
+    const reply = copies.replies[i]!;
+    if (!isDirectory(reply) || reply.iatt.gfid !== copies.gfid) return false;
+    const { mode, uid, gid } = reply.iatt;
+    return mode !== source.mode || uid !== source.uid || gid !== source.gid;
+  });
+}
+
+async function copyAttributes(d: Distribute, call: Call, copies: Copies): Promise<boolean> {
+  const source = authorityIatt(copies);
+  const attr: AttrChange = { ...attributesOf(source), ctime: { sec: source.ctime, nsec: source.ctimeNsec } };
+  const loc = locOf(copies.gfid);
+  const done = await d.ask(staleAttributes(d, copies), (child) => child.setattr(d.ownCall(call), { loc, attr }));
+  return done.every((reply) => reply.ok);
+}
+
+/** A negative counter at the MDS: a change of xattrs did not reach all. */
+function staleXattrs(d: Distribute, { replies, mds, gfid }: Copies): boolean {
+  if (mds === undefined || gfid === rootGfid) return false;
+  return decodeCounter((replies[mds] as Found).xattrs[d.names.mds]) < 0;
+}
+
+async function sharedXattrs(d: Distribute, call: Call, copies: Copies): Promise<Xattrs | undefined> {
+  const reply = await d.children[copies.authority]!.getxattr(d.ownCall(call), { loc: locOf(copies.gfid) });
+  if (!reply.ok) return undefined;
+  return Object.fromEntries(Object.entries(reply.xattrs).filter(([name]) => isSharedXattr(name)));
+}
+
+async function copyXattrs(d: Distribute, call: Call, copies: Copies): Promise<boolean> {
+  const mds = copies.mds!;
+  const loc = locOf(copies.gfid);
+  const own = d.ownCall(call);
+  const done = await withLayout(d, call, [mds], copies.gfid, async () => {
+    const counter = await d.children[mds]!.getxattr(own, { loc, name: d.names.mds });
+    if (!counter.ok) return false;
+    const pending = decodeCounter(counter.xattrs[d.names.mds]);
+    if (pending >= 0) return true;
+    const shared = await sharedXattrs(d, call, { ...copies, authority: mds });
+    if (!shared) return false;
+    const others = d.indices.filter((i) => i !== mds);
+    const copied = await Promise.all(others.map((i) => copyXattrsTo(d, call, i, loc, shared)));
+    if (!copied.every(Boolean)) return false;
+    const values = { [d.names.mds]: encodeCounter(-pending) };
+    return (await d.children[mds]!.xattrop(own, { loc, operation: 'add32', values })).ok;
+  });
+  return done === true;
+}
+
+async function copyXattrsTo(d: Distribute, call: Call, child: number, loc: Loc, shared: Xattrs): Promise<boolean> {
+  const own = d.ownCall(call);
+  const there = await d.children[child]!.getxattr(own, { loc });
+  if (!there.ok) return false;
+  for (const name of Object.keys(there.xattrs)) {
+    if (!isSharedXattr(name) || shared[name] !== undefined) continue;
+    const removed = await d.children[child]!.removexattr(own, { loc, name });
+    if (!removed.ok) return false;
+  }
+  if (Object.keys(shared).length === 0) return true;
+  return (await d.children[child]!.setxattr(own, { loc, xattrs: shared, flags: 0 })).ok;
+}

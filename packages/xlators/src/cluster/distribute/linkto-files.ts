@@ -1,0 +1,88 @@
+/** Making and removing linkto files on a child. */
+import { type Call, Errno, type Failure, FileType, fail, type Iatt, type Loc, locAt, locOf } from '@mortar/core';
+import type { Distribute } from './distribute.ts';
+import { encodeLinkto, linktoMode, linktoTarget } from './linkto.ts';
+import { withNames } from './locks.ts';
+import { askArgs, isData, isLinkto } from './lookup.ts';
+
+export type Done = { ok: true } | Failure;
+
+/** A linkto for `loc` on `child`, pointing to the child `target` that has (or will have) the file. */
+export async function makeLinkto(
+  d: Distribute,
+  call: Call,
+  child: number,
+  loc: Loc,
+  file: Pick<Iatt, 'gfid' | 'uid' | 'gid'>,
+  target: number,
+): Promise<Done> {
+  const at = locAt(loc.parent!, loc.name!);
+  const value = { [d.names.linkto]: encodeLinkto(d.childName(target)) };
+  const made = await d.children[child]!.mknod(d.callAs(call, file), {
+    loc: at,
+    mode: (FileType.regular << 12) | linktoMode,
+    rdevMajor: 0,
+    rdevMinor: 0,
+    gfid: file.gfid,
+    initial: value,
+  });
+  if (made.ok || made.errno !== Errno.EEXIST) return made.ok ? { ok: true } : made;
+  return adoptLinkto(d, call, child, at, file, value);
+}
+
+/** The name, or the gfid under another name, is on the child already: as a linkto of the same file it serves. */
+async function adoptLinkto(
+  d: Distribute,
+  call: Call,
+  child: number,
+  loc: Loc,
+  file: Pick<Iatt, 'gfid' | 'uid' | 'gid'>,
+  value: Record<string, Uint8Array>,
+): Promise<Done> {
+  const own = d.ownCall(call);
+  const named = await d.children[child]!.lookup(own, askArgs(d, { loc }));
+  const ours = named.ok && isLinkto(d, named) && named.iatt.gfid === file.gfid;
+  if (named.ok && !ours) return fail(Errno.EEXIST);
+  if (!named.ok) {
+    if (named.errno !== Errno.ENOENT) return named;
+    // Names of one file share one linkto on a child, as hard links.
+    const byGfid = await d.children[child]!.lookup(own, askArgs(d, { loc: locOf(file.gfid) }));
+    if (!isLinkto(d, byGfid)) return fail(Errno.EEXIST);
+    const linked = await d.children[child]!.link(own, { from: locOf(file.gfid), to: loc });
+    if (!linked.ok) return linked;
+  }
+  // A chown of the file does not reach its linktos: they follow when they are used.
+  const { uid, gid } = file;
+  await d.children[child]!.setattr(own, { loc: locOf(file.gfid), attr: { uid, gid } });
+  const set = await d.children[child]!.setxattr(own, { loc: locOf(file.gfid), xattrs: value, flags: 0 });
+  return set.ok ? { ok: true } : set;
+}
+
+/** Removes a linkto that leads nowhere, after a second look under the lock that those who make linktos hold. */
+export async function removeStaleLinkto(d: Distribute, call: Call, child: number, loc: Loc): Promise<Done> {
+  const at = locAt(loc.parent!, loc.name!);
+  const own = d.ownCall(call);
+  return withNames(d, call, [{ child, parent: loc.parent!, name: loc.name! }], async (): Promise<Done> => {
+    const found = await d.children[child]!.lookup(own, askArgs(d, { loc: at }));
+    if (!isLinkto(d, found)) return { ok: true };
+    const target = d.childNamed(linktoTarget(found.iatt, found.xattrs, d.names.linkto)!);
+    if (target !== undefined && target !== child) {
+      const [data] = await d.ask([target], (one) => one.lookup(own, askArgs(d, { loc: at })));
+      if (isData(d, data!) && data.iatt.gfid === found.iatt.gfid) return { ok: true };
+      if (!data!.ok && data!.errno !== Errno.ENOENT && data!.errno !== Errno.ESTALE) return data!;
+    }
+    const removed = await d.children[child]!.unlink(own, { loc: at });
+    return removed.ok || removed.errno === Errno.ENOENT ? { ok: true } : removed;
+  });
+}
+
+/** Removes the linkto of a name whose file goes away; anything but a linkto stays. */
+export async function removeLinkto(d: Distribute, call: Call, child: number, loc: Loc): Promise<Done> {
+  const at = locAt(loc.parent!, loc.name!);
+  const own = d.ownCall(call);
+  const [found] = await d.ask([child], (one) => one.lookup(own, askArgs(d, { loc: at })));
+  if (!found!.ok) return found!.errno === Errno.ENOENT || found!.errno === Errno.ESTALE ? { ok: true } : found!;
+  if (!isLinkto(d, found!)) return { ok: true };
+  const removed = await d.children[child]!.unlink(own, { loc: at });
+  return removed.ok || removed.errno === Errno.ENOENT ? { ok: true } : removed;
+}

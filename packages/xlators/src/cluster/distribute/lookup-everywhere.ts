@@ -1,0 +1,114 @@
+/** A name is looked for on all children: found there, its linkto is put right; found nowhere, stale linktos go. */
+import { type Args, type Call, Errno, fail, rootGfid } from '@mortar/core';
+import type { Distribute } from './distribute.ts';
+import { anomaliesOf } from './layout.ts';
+import { linktoTarget } from './linkto.ts';
+import { makeLinkto, removeStaleLinkto } from './linkto-files.ts';
+import {
+  askArgs,
+  type Found,
+  finishFile,
+  isAbsent,
+  isData,
+  isDirectory,
+  isLinkto,
+  type LookupReply,
+} from './lookup.ts';
+import { finishDirectory, partsOf } from './lookup-directory.ts';
+
+/** `hashed`: the child that the name hashes to, if one does; `first`: its answer, if it was asked already. */
+export async function lookEverywhere(
+  d: Distribute,
+  call: Call,
+  args: Args<'lookup'>,
+  hashed: number | undefined,
+  first?: LookupReply,
+): Promise<LookupReply> {
+  const ask = askArgs(d, args);
+  const generation = d.generation;
+  const others = first ? d.indices.filter((i) => i !== hashed) : d.indices;
+  const replies = await d.ask(others, (child) => child.lookup(call, ask));
+  if (first) replies.splice(hashed!, 0, first);
+  const files = d.indices.filter((i) => isData(d, replies[i]!));
+  if (replies.some(isDirectory)) {
+    if (files.length > 0) return conflict(d, args, 'a directory on one subvolume and a file on another');
+    if (isLeftover(d, replies, hashed)) return fail(Errno.ENOENT);
+    return finishDirectory(d, call, args, replies, hashed === undefined ? { generation } : { generation, hashed });
+  }
+  return files.length > 0 ? foundFile(d, call, args, replies, files, hashed) : notFound(d, call, args, replies, hashed);
+}
+
+function conflict(d: Distribute, args: Args<'lookup'>, what: string): LookupReply {
+  d.warn(`${args.loc.parent}/${args.loc.name}: ${what}; remove the wrong one on its brick`);
+  return fail(Errno.EIO);
+}
+
+/**
+ * A copy of a directory that a mkdir made while an rmdir of the same name ended: not where the name hashes to, without
+ * the marked copy, and without the range of the child where it is missing. It is not brought back to life.
+ */
+function isLeftover(d: Distribute, replies: readonly LookupReply[], hashed: number | undefined): boolean {
+  if (hashed === undefined || !replies.every((reply) => isDirectory(reply) || isAbsent(reply))) return false;
+  if (!isAbsent(replies[hashed])) return false;
+  const copies = replies.filter(isDirectory);
+  if (copies.some(({ xattrs, iatt }) => xattrs[d.names.mds] !== undefined || iatt.gfid === rootGfid)) return false;
+  // Whole without the child: the child is new, and the directory older than it.
+  return anomaliesOf(partsOf(d, replies, copies[0]!.iatt.gfid)).holes > 0;
+}
+
+async function foundFile(
+  d: Distribute,
+  call: Call,
+  args: Args<'lookup'>,
+  replies: readonly LookupReply[],
+  files: readonly number[],
+  hashed: number | undefined,
+): Promise<LookupReply> {
+  const at = (i: number) => replies[i] as Found;
+  const link = hashed === undefined ? undefined : replies[hashed];
+  const linked = link && isLinkto(d, link) ? linktoTarget(link.iatt, link.xattrs, d.names.linkto) : undefined;
+  const linkedChild = linked === undefined ? undefined : d.childNamed(linked);
+  const gfids = new Set(files.map((i) => at(i).iatt.gfid));
+  const preferred = [hashed, linkedChild].find((i) => i !== undefined && files.includes(i));
+  if (gfids.size > 1 && preferred === undefined)
+    return conflict(d, args, 'files of different gfids on several subvolumes');
+  const cached = preferred ?? files[0]!;
+  if (hashed !== undefined && hashed !== cached) await mendLinkto(d, call, args, hashed, link, cached, at(cached));
+  return finishFile(d, args, cached, at(cached));
+}
+
+/** Where the name hashes to there shall be a linkto to the child that has the file. Best effort: the file is found anyway. */
+async function mendLinkto(
+  d: Distribute,
+  call: Call,
+  args: Args<'lookup'>,
+  hashed: number,
+  link: LookupReply | undefined,
+  cached: number,
+  file: Found,
+): Promise<void> {
+  if (!d.isUp(hashed)) return;
+  if (link && isLinkto(d, link)) {
+    const points = d.childNamed(linktoTarget(link.iatt, link.xattrs, d.names.linkto)!);
+    if (points === cached && link.iatt.gfid === file.iatt.gfid) return;
+    if (link.iatt.gfid !== file.iatt.gfid) await removeStaleLinkto(d, call, hashed, args.loc);
+  } else if (!isAbsent(link)) return;
+  const made = await makeLinkto(d, call, hashed, args.loc, file.iatt, cached);
+  if (!made.ok) d.warn(`${args.loc.parent}/${args.loc.name}: no linkto on ${d.childName(hashed)}: errno ${made.errno}`);
+}
+
+async function notFound(
+  d: Distribute,
+  call: Call,
+  args: Args<'lookup'>,
+  replies: readonly LookupReply[],
+  hashed: number | undefined,
+): Promise<LookupReply> {
+  const unsure = replies.find((reply) => !reply.ok && !isAbsent(reply));
+  const links = d.indices.filter((i) => isLinkto(d, replies[i]!));
+  const hashedUnsure = hashed === undefined || !(isAbsent(replies[hashed]) || links.includes(hashed));
+  // A linkto whose data may be on a child that is away is not stale.
+  if (unsure && !unsure.ok && (links.length > 0 || hashedUnsure)) return fail(unsure.errno);
+  for (const i of links) await removeStaleLinkto(d, call, i, args.loc);
+  return fail(Errno.ENOENT);
+}

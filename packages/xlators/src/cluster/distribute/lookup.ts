@@ -1,0 +1,169 @@
+/** Lookup: the child that a name hashes to first, the others only when the name may be there (docs/distribute.md). */
+import {
+  type Args,
+  type Call,
+  Errno,
+  FileType,
+  fail,
+  type Gfid,
+  type Loc,
+  locOf,
+  nullGfid,
+  type Reply,
+  rootGfid,
+  type Success,
+} from '@mortar/core';
+import { type Distribute, isFailure } from './distribute.ts';
+import { childOfHash } from './layout.ts';
+import { linktoTarget, withoutMigratingBits } from './linkto.ts';
+import { finishDirectory } from './lookup-directory.ts';
+import { lookEverywhere } from './lookup-everywhere.ts';
+import { directoryIatt } from './merge.ts';
+import { onlyWanted } from './names.ts';
+import type { DirectoryState } from './state.ts';
+
+export type LookupReply = Reply<'lookup'>;
+export type Found = Success<'lookup'>;
+
+export async function lookup(d: Distribute, call: Call, args: Args<'lookup'>): Promise<LookupReply> {
+  const { loc } = args;
+  const named = loc.parent !== null && loc.name !== null && loc.name !== '';
+  if (named && loc.gfid !== rootGfid) return lookupName(d, call, args);
+  if (loc.gfid === null || loc.gfid === nullGfid) return fail(Errno.EINVAL);
+  return discover(d, call, loc.gfid, args);
+}
+
+/** The arguments for children: what distribute needs beside what was asked for. */
+export function askArgs(d: Distribute, args: Args<'lookup'>, loc: Loc = args.loc): Args<'lookup'> {
+  const { layout, linkto, mds, commit } = d.names;
+  const own = loc.gfid === rootGfid ? [layout, mds, commit] : [layout, linkto, mds];
+  return { ...args, loc, want: [...(args.want ?? []), ...own] };
+}
+
+export function isDirectory(reply: LookupReply): reply is Found {
+  return reply.ok && reply.iatt.type === FileType.directory;
+}
+
+/** A file with its data, not a linkto. */
+export function isData(d: Distribute, reply: LookupReply): reply is Found {
+  return reply.ok && !isDirectory(reply) && !isLinkto(d, reply);
+}
+
+export function isLinkto(d: Distribute, reply: LookupReply): reply is Found {
+  return reply.ok && linktoTarget(reply.iatt, reply.xattrs, d.names.linkto) !== undefined;
+}
+
+/** The child surely has nothing there; any other error leaves it open. */
+export function isAbsent(reply: LookupReply | undefined): boolean {
+  return reply !== undefined && !reply.ok && (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE);
+}
+
+export function finishFile(d: Distribute, args: Args<'lookup'>, child: number, reply: Found): LookupReply {
+  const { loc } = args;
+  const inode = d.remember(reply.iatt.gfid, { kind: 'file', child });
+  if (loc.parent !== null && loc.name !== null) d.services.inodes.link(loc.parent, loc.name, inode);
+  return {
+    ...reply,
+    iatt: withoutMigratingBits(reply.iatt, reply.xattrs, d.names.linkto),
+    postParent: directoryIatt(reply.postParent),
+    xattrs: onlyWanted(reply.xattrs, args.want),
+  };
+}
+
+/** By gfid alone: a known file on its child, anything else on all. */
+export async function discover(
+  d: Distribute,
+  call: Call,
+  gfid: Gfid,
+  args: Args<'lookup'> = { loc: locOf(gfid) },
+): Promise<LookupReply> {
+  const loc = locOf(gfid);
+  const ask = askArgs(d, args, loc);
+  const known = d.stateOf(gfid);
+  if (known?.kind === 'file') {
+    const [reply] = await d.ask([known.child], (child) => child.lookup(call, ask));
+    if (isData(d, reply!)) return finishFile(d, { ...args, loc }, known.child, reply);
+  }
+  const generation = d.generation;
+  const replies = await d.ask(d.indices, (child) => child.lookup(call, ask));
+  if (replies.some(isDirectory)) return finishDirectory(d, call, { ...args, loc }, replies, { generation });
+  const child = replies.findIndex((reply) => isData(d, reply));
+  if (child >= 0) return finishFile(d, { ...args, loc }, child, replies[child] as Found);
+  d.forgetState(gfid);
+  const unsure = replies.find((reply) => !reply.ok && !isAbsent(reply));
+  if (unsure) return fail(unsure.ok ? Errno.EIO : unsure.errno);
+  return replies.find((reply) => !reply.ok) ?? fail(Errno.ENOENT);
+}
+
+async function lookupName(d: Distribute, call: Call, args: Args<'lookup'>): Promise<LookupReply> {
+  const { loc } = args;
+  const ask = askArgs(d, args);
+  const known = loc.gfid === null ? undefined : d.stateOf(loc.gfid);
+  if (known?.kind === 'directory') {
+    const generation = d.generation;
+    const replies = await d.ask(d.indices, (child) => child.lookup(call, ask));
+    if (replies.some(isDirectory) && !replies.some((reply) => reply.ok && !isDirectory(reply)))
+      return finishDirectory(d, call, args, replies, { generation });
+  } else if (known?.kind === 'file') {
+    const [reply] = await d.ask([known.child], (child) => child.lookup(call, ask));
+    if (isData(d, reply!) && reply.iatt.gfid === loc.gfid) return finishFile(d, args, known.child, reply);
+  }
+  return lookupAfresh(d, call, args);
+}
+
+/** Nothing is believed of the name but the layout of its directory. */
+export async function lookupAfresh(d: Distribute, call: Call, args: Args<'lookup'>): Promise<LookupReply> {
+  const { loc } = args;
+  const ask = askArgs(d, args);
+  const parent = await d.locateDirectory(call, loc.parent);
+  if (isFailure(parent)) return parent;
+  const hashed = childOfHash(parent.layout, d.hasher.hash(loc.name!));
+  if (hashed === undefined || !d.isUp(hashed)) return lookEverywhere(d, call, args, hashed);
+  const generation = d.generation;
+  const reply = await d.children[hashed]!.lookup(call, ask);
+  if (!reply.ok) {
+    if (reply.errno === Errno.ENOTCONN) return lookEverywhere(d, call, args, hashed);
+    const elsewhere = isAbsent(reply) && mayBeElsewhere(d, parent);
+    return elsewhere ? lookEverywhere(d, call, args, hashed, reply) : reply;
+  }
+  if (isDirectory(reply)) {
+    const others = d.indices.filter((i) => i !== hashed);
+    const replies = await d.ask(others, (child) => child.lookup(call, ask));
+    replies.splice(hashed, 0, reply);
+    return finishDirectory(d, call, args, replies, { generation, hashed });
+  }
+  return isLinkto(d, reply) ? follow(d, call, args, hashed, reply) : finishFile(d, args, hashed, reply);
+}
+
+/** Whether a name that its child does not have can be on another one. */
+function mayBeElsewhere(d: Distribute, parent: DirectoryState): boolean {
+  if (d.options['lookup-optimize']) return parent.layout.commit !== d.volumeCommit;
+  switch (d.options['lookup-unhashed']) {
+    case 'auto':
+      return parent.layout.parts.some((part) => part.state !== 'range');
+    case 'on':
+    case 'yes':
+    case 'enable':
+    case 'true':
+    case '1':
+      return true;
+    default:
+      return false;
+  }
+}
+
+async function follow(
+  d: Distribute,
+  call: Call,
+  args: Args<'lookup'>,
+  hashed: number,
+  link: Found,
+): Promise<LookupReply> {
+  const target = d.childNamed(linktoTarget(link.iatt, link.xattrs, d.names.linkto)!);
+  if (target === undefined || target === hashed) return lookEverywhere(d, call, args, hashed, link);
+  const [reply] = await d.ask([target], (child) => child.lookup(call, askArgs(d, args)));
+  if (isData(d, reply!) && reply.iatt.gfid === link.iatt.gfid) return finishFile(d, args, target, reply);
+  // The child with the data is away: the name exists, its file cannot be had.
+  if (!reply!.ok && reply!.errno === Errno.ENOTCONN) return reply!;
+  return lookEverywhere(d, call, args, hashed, link);
+}

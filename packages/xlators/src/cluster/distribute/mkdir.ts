@@ -1,0 +1,123 @@
+/** mkdir: on the child that the name hashes to first (it decides), then on the rest at once, each with its range. */
+import {
+  type Args,
+  type Call,
+  Errno,
+  type Failure,
+  type Fop,
+  fail,
+  locAt,
+  locOf,
+  type Reply,
+  type Success,
+  type Xattrs,
+} from '@mortar/core';
+import { type Distribute, isFailure } from './distribute.ts';
+import { encodeRange, layoutOf, type Part, type Range } from './layout.ts';
+import { askArgs, isDirectory } from './lookup.ts';
+import { encodeCounter } from './mds.ts';
+import { mergeDirectoryIatts } from './merge.ts';
+import { childPath, newRanges } from './new-layout.ts';
+
+type MkdirReply = Reply<'mkdir'>;
+
+export async function mkdir(d: Distribute, call: Call, args: Args<'mkdir'>): Promise<MkdirReply> {
+  const { loc, gfid } = args;
+  const hashed = await d.hashedOf(call, loc.parent, loc.name);
+  if (isFailure(hashed)) return hashed;
+  const path = childPath(d, loc.parent!, loc.name!);
+  const ranges = await newRanges(d, call, gfid, path, d.newCommit);
+  const argsFor = (i: number): Args<'mkdir'> => ({
+    ...args,
+    initial: initialOf(d, args.initial, ranges[i]!, i === hashed),
+  });
+  const first = await makeFirst(d, call, hashed, argsFor(hashed));
+  if (!first.ok) return first;
+  const others = d.indices.filter((i) => i !== hashed);
+  const rest = await d.ask(others, (child, i) => makeOther(d, call, child.mkdir, i, argsFor(i)));
+  const replies: MkdirReply[] = [...rest];
+  replies.splice(hashed, 0, first);
+  const made = (i: number) => replies[i]!.ok;
+  const written = d.indices.every((i) => made(i) || !ranges[i]!.stop) ? ranges : await rewrite(d, call, args, made);
+  learn(d, args, hashed, written, made);
+  const order = [hashed, ...others.filter(made)].map((i) => replies[i] as Success<'mkdir'>);
+  return {
+    ...first,
+    iatt: mergeDirectoryIatts(order.map((reply) => reply.iatt)),
+    preParent: mergeDirectoryIatts(order.map((reply) => reply.preParent)),
+    postParent: mergeDirectoryIatts(order.map((reply) => reply.postParent)),
+  };
+}
+
+function initialOf(d: Distribute, initial: Xattrs | undefined, range: Range, decides: boolean): Xattrs {
+  const marks: Xattrs = { ...initial, [d.names.layout]: encodeRange(range) };
+  if (decides) marks[d.names.mds] = encodeCounter(0);
+  return marks;
+}
+
+/** The name may be taken by a linkto that leads nowhere; a lookup removes it. */
+async function makeFirst(d: Distribute, call: Call, hashed: number, args: Args<'mkdir'>): Promise<MkdirReply> {
+  const reply = await d.children[hashed]!.mkdir(call, args);
+  if (reply.ok || (reply.errno !== Errno.EEXIST && reply.errno !== Errno.ENOENT && reply.errno !== Errno.ESTALE))
+    return reply;
+  if (reply.errno === Errno.EEXIST) {
+    const found = await d.ops.lookup(call, { loc: locAt(args.loc.parent!, args.loc.name!) });
+    if (found.ok || found.errno !== Errno.ENOENT) return reply;
+  } else {
+    // The parent may be missing on this child only; a lookup of it heals that.
+    const parent = await d.ops.lookup(call, { loc: locOf(args.loc.parent!) });
+    if (!parent.ok) return reply;
+  }
+  return d.children[hashed]!.mkdir(call, args);
+}
+
+/** On another child the name may be taken by what an interrupted rmdir left; an empty leftover gives way. */
+async function makeOther(
+  d: Distribute,
+  call: Call,
+  make: Fop<'mkdir'>,
+  child: number,
+  args: Args<'mkdir'>,
+): Promise<MkdirReply | Failure> {
+  const reply = await make(call, args);
+  if (reply.ok || reply.errno !== Errno.EEXIST) return reply;
+  const own = d.ownCall(call);
+  const at = locAt(args.loc.parent!, args.loc.name!);
+  const there = await d.children[child]!.lookup(own, askArgs(d, { loc: at }));
+  if (!isDirectory(there)) return reply;
+  if (there.iatt.gfid === args.gfid) {
+    const set = await d.children[child]!.setxattr(own, { loc: locOf(args.gfid), xattrs: args.initial ?? {}, flags: 0 });
+    const { iatt, postParent } = there;
+    return set.ok ? { ok: true, iatt, preParent: postParent, postParent } : set;
+  }
+  const removed = await d.children[child]!.rmdir(own, { loc: { ...at, gfid: there.iatt.gfid }, recursive: false });
+  if (removed.ok) return make(call, args);
+  d.warn(`mkdir ${args.loc.parent}/${args.loc.name}: another directory of that name is on ${d.childName(child)}`);
+  return fail(Errno.EEXIST);
+}
+
+/** A child failed that was to have a range: the names are dealt to those that did not. */
+async function rewrite(d: Distribute, call: Call, args: Args<'mkdir'>, made: (i: number) => boolean): Promise<Range[]> {
+  const path = childPath(d, args.loc.parent!, args.loc.name!);
+  const ranges = await newRanges(d, call, args.gfid, path, d.newCommit, made);
+  await d.ask(d.indices.filter(made), (child, i) =>
+    child.setxattr(d.ownCall(call), {
+      loc: locOf(args.gfid),
+      xattrs: { [d.names.layout]: encodeRange(ranges[i]!) },
+      flags: 0,
+    }),
+  );
+  return ranges;
+}
+
+function learn(
+  d: Distribute,
+  args: Args<'mkdir'>,
+  mds: number,
+  ranges: readonly Range[],
+  made: (i: number) => boolean,
+): void {
+  const parts = ranges.map((range, i): Part => (made(i) ? { state: 'range', range } : { state: 'down' }));
+  const state = { kind: 'directory', layout: layoutOf(parts), mds, generation: d.generation } as const;
+  d.services.inodes.link(args.loc.parent!, args.loc.name!, d.remember(args.gfid, state));
+}

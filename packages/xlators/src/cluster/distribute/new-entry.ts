@@ -1,0 +1,100 @@
+/** create, mknod, symlink, put: a new name goes to the child it hashes to, or leaves a linkto there. */
+import { type Args, type Call, Errno, type Fop, fail, type Loc, locAt, type Reply } from '@mortar/core';
+import { type Distribute, isFailure } from './distribute.ts';
+import { looksLikeLinkto } from './linkto.ts';
+import { makeLinkto, removeLinkto } from './linkto-files.ts';
+import { withNames } from './locks.ts';
+import { lookupAfresh } from './lookup.ts';
+import { directoryIatt } from './merge.ts';
+
+type NewFop = 'create' | 'mknod' | 'symlink' | 'put';
+const exclusive = 0o200;
+
+export async function create(d: Distribute, call: Call, args: Args<'create'>): Promise<Reply<'create'>> {
+  const reply = await newEntry(d, call, 'create', args);
+  if (!reply.ok || reply.iatt.gfid === args.gfid) {
+    const state = reply.ok ? d.stateOf(reply.iatt.gfid) : undefined;
+    if (state?.kind === 'file') d.rememberFd(args.fd, state);
+    return reply;
+  }
+  return looksLikeLinkto(reply.iatt) ? openInstead(d, call, args, reply) : reply;
+}
+
+/** The name was there as a linkto: what the caller wants opened is the file that it leads to. */
+async function openInstead(
+  d: Distribute,
+  call: Call,
+  args: Args<'create'>,
+  opened: Reply<'create'> & { ok: true },
+): Promise<Reply<'create'>> {
+  const found = await lookupAfresh(d, call, { loc: { ...args.loc, gfid: null } });
+  if (!found.ok) return found;
+  if (args.flags & exclusive) return fail(Errno.EEXIST);
+  const flags = args.flags & ~exclusive;
+  const reply = await d.ops.open(call, { loc: { ...args.loc, gfid: found.iatt.gfid }, flags, fd: args.fd });
+  return reply.ok ? { ...opened, iatt: found.iatt } : reply;
+}
+
+/** Any of the four, by its name. */
+export async function newEntry<N extends NewFop>(d: Distribute, call: Call, fop: N, args: Args<N>): Promise<Reply<N>> {
+  const { loc } = args as unknown as { loc: Loc };
+  for (let attempt = 0; ; attempt++) {
+    const hashed = await d.hashedOf(call, loc.parent, loc.name);
+    if (isFailure(hashed)) return hashed as Reply<N>;
+    const reply = await makeAt(d, call, fop, args, hashed);
+    if (reply.ok || attempt > 0) return reply;
+    if (!(await mayRetry(d, call, loc, hashed, reply.errno))) return reply;
+  }
+}
+
+async function makeAt<N extends NewFop>(
+  d: Distribute,
+  call: Call,
+  fop: N,
+  args: Args<N>,
+  hashed: number,
+): Promise<Reply<N>> {
+  const { loc, gfid } = args as unknown as { loc: Loc; gfid: Args<'mknod'>['gfid'] };
+  await d.space.refresh();
+  const parent = d.stateOf(loc.parent!);
+  const place = parent?.kind === 'directory' ? d.space.choose(hashed, parent.layout, (i) => d.isUsable(i)) : hashed;
+  const run = async () =>
+    finish(d, loc, place, await (d.children[place]![fop] as Fop<NewFop>)(call, args as Args<NewFop>));
+  if (place === hashed) return (await run()) as Reply<N>;
+  const made = await withNames(d, call, [{ child: hashed, parent: loc.parent!, name: loc.name! }], async () => {
+    const link = await makeLinkto(d, call, hashed, loc, { gfid, uid: call.uid, gid: call.gid }, place);
+    if (!link.ok) return link;
+    const reply = await run();
+    if (!reply.ok) await removeLinkto(d, call, hashed, loc);
+    return reply;
+  });
+  return made as Reply<N>;
+}
+
+function finish<N extends NewFop>(d: Distribute, loc: Loc, child: number, reply: Reply<N>): Reply<N> {
+  if (!reply.ok) return reply;
+  const found = reply as Reply<'mknod'> & { ok: true };
+  if (!looksLikeLinkto(found.iatt)) {
+    const inode = d.remember(found.iatt.gfid, { kind: 'file', child });
+    d.services.inodes.link(loc.parent!, loc.name!, inode);
+  }
+  return {
+    ...found,
+    preParent: directoryIatt(found.preParent),
+    postParent: directoryIatt(found.postParent),
+  } as unknown as Reply<N>;
+}
+
+/** Whether the refusal came of something that is put right now: a stale linkto, an outdated layout. */
+async function mayRetry(d: Distribute, call: Call, loc: Loc, hashed: number, errno: Errno): Promise<boolean> {
+  if (errno === Errno.EEXIST) {
+    const found = await lookupAfresh(d, call, { loc: locAt(loc.parent!, loc.name!) });
+    return !found.ok && found.errno === Errno.ENOENT;
+  }
+  if (errno !== Errno.ESTALE && errno !== Errno.ENOENT) return false;
+  // The child lacks the directory, or refused the layout: ask all about the directory (and heal it).
+  const found = await d.ops.lookup(call, { loc: { gfid: loc.parent, parent: null, name: null } });
+  if (!found.ok) return false;
+  const now = await d.hashedOf(call, loc.parent, loc.name);
+  return !isFailure(now) && (now !== hashed || errno === Errno.ENOENT);
+}

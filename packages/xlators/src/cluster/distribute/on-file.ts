@@ -1,0 +1,135 @@
+/** Operations on one inode: a file's go to the child that has it; where that turns out wrong, it is looked for anew. */
+import {
+  type Args,
+  type Call,
+  Errno,
+  type Failure,
+  type Fd,
+  type FopName,
+  type Fops,
+  fail,
+  type Gfid,
+  type Iatt,
+  type Loc,
+  type Reply,
+  type Subvolume,
+} from '@mortar/core';
+import { type Distribute, isFailure } from './distribute.ts';
+import { looksLikeLinkto } from './linkto.ts';
+import { discover } from './lookup.ts';
+import type { DirectoryState, State } from './state.ts';
+
+type LocFop = { [N in FopName]: Args<N> extends { loc: Loc } ? N : never }[FopName];
+type FdFop = { [N in FopName]: Args<N> extends { fd: Fd } ? N : never }[FopName];
+export type OnDirectory<N extends FopName> = (
+  d: Distribute,
+  call: Call,
+  args: Args<N>,
+  state: DirectoryState,
+  gfid: Gfid,
+) => Promise<Reply<N>>;
+export type Handler<N extends FopName> = (d: Distribute, call: Call, args: Args<N>) => Promise<Reply<N>>;
+
+/** A fop by loc: files on their child, directories as `directory` says. */
+export function byLoc<N extends LocFop>(fop: N, directory: OnDirectory<N>): Handler<N> {
+  return async (d, call, args) => {
+    const { loc } = args as unknown as { loc: Loc };
+    const state = await d.locateLoc(call, loc);
+    if (isFailure(state)) return state;
+    if (state.kind === 'directory') return directory(d, call, args, state, state.gfid);
+    return onFile(d, call, fop, args, state.gfid, state);
+  };
+}
+
+/** A fop by fd. */
+export function byFd<N extends FdFop>(fop: N, directory: OnDirectory<N>): Handler<N> {
+  return async (d, call, args) => {
+    const { fd } = args as unknown as { fd: Fd };
+    const state = await d.locateFd(call, fd);
+    if (isFailure(state)) return state;
+    if (state.kind === 'directory') return directory(d, call, args, state, fd.gfid);
+    return onFile(d, call, fop, args, fd.gfid, state);
+  };
+}
+
+function run<N extends FopName>(child: Subvolume, fop: N, call: Call, args: Args<N>): Promise<Reply<N>> {
+  return (child[fop] as Fops[N])(call, args);
+}
+
+async function onFile<N extends FopName>(
+  d: Distribute,
+  call: Call,
+  fop: N,
+  args: Args<N>,
+  gfid: Gfid,
+  state: State & { kind: 'file' },
+): Promise<Reply<N>> {
+  if (!d.isUp(state.child)) return fail(Errno.ENOTCONN);
+  const reply = await run(d.children[state.child]!, fop, call, args);
+  if (!movedAway(reply)) return reply;
+  // The file isn't there (any more): a rebalance took it elsewhere, or it is gone for good.
+  d.forgetState(gfid);
+  const found = await discover(d, call, gfid);
+  const now = d.stateOf(gfid);
+  if (!found.ok || now?.kind !== 'file' || now.child === state.child) return reply;
+  return run(d.children[now.child]!, fop, call, args);
+}
+
+/** Errors, and attributes of a linkto, which a file has that was moved away. */
+function movedAway(reply: Reply<FopName>): boolean {
+  if (!reply.ok) return reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE;
+  const { iatt, post } = reply as { iatt?: Iatt; post?: Iatt };
+  const after = iatt ?? post;
+  return after !== undefined && looksLikeLinkto(after);
+}
+
+// --- what directories do with it ---
+
+/** A directory has none of this. */
+export function isDirectoryError<N extends FopName>(): OnDirectory<N> {
+  const refused = fail(Errno.EISDIR) as Failure;
+  return async () => refused;
+}
+
+/** On the one child where locks of a directory are kept. */
+export function onLockChild<N extends FopName>(fop: N): OnDirectory<N> {
+  return async (d, call, args, state, gfid) => {
+    const child = d.lockChild(gfid, state);
+    return d.isUp(child) ? run(d.children[child]!, fop, call, args) : fail(Errno.ENOTCONN);
+  };
+}
+
+/** On the child that decides, else on the first that is up and has it. */
+export function onOne<N extends FopName>(fop: N): OnDirectory<N> {
+  return async (d, call, args, state) => {
+    const order = state.mds === undefined ? d.indices : [state.mds, ...d.indices.filter((i) => i !== state.mds)];
+    let last: Reply<N> = fail(Errno.ENOTCONN);
+    for (const i of order) {
+      if (!d.isUp(i)) continue;
+      last = await run(d.children[i]!, fop, call, args);
+      if (last.ok || !isLacking(last)) return last;
+    }
+    return last;
+  };
+}
+
+/** The child could not be asked, or does not have this directory (yet). */
+export function isLacking(reply: Reply<FopName>): boolean {
+  return !reply.ok && [Errno.ENOTCONN, Errno.ENOENT, Errno.ESTALE].includes(reply.errno as 107);
+}
+
+/** On all children at once; `merge` makes one reply of the successes. Errors count only if no child succeeds, or if they are more than absence. */
+export function onAll<N extends FopName>(
+  fop: N,
+  merge: (replies: Extract<Reply<N>, { ok: true }>[], state: DirectoryState) => Reply<N>,
+): OnDirectory<N> {
+  return async (d, call, args, state) => {
+    const order = state.mds === undefined ? d.indices : [state.mds, ...d.indices.filter((i) => i !== state.mds)];
+    const replies = await d.ask(order, (child) => run(child, fop, call, args));
+    const failed = replies.find((reply) => !reply.ok && !isLacking(reply));
+    if (failed) return failed;
+    const good = replies.filter((reply) => reply.ok) as Extract<Reply<N>, { ok: true }>[];
+    if (good.length > 0) return merge(good, state);
+    return replies.find((reply) => !reply.ok && reply.errno !== Errno.ENOTCONN) ?? replies[0]!;
+  };
+}

@@ -1,0 +1,74 @@
+import { option } from '@mortar/core';
+
+const truths = ['on', 'off', 'yes', 'no', 'enable', 'disable', 'true', 'false', '1', '0'] as const;
+
+export const options = {
+  'lookup-unhashed': option.choice([...truths, 'auto'], 'on', {
+    description:
+      'With lookup-optimize off: whether a name that its child does not have is looked for on all (on), on none (off), or only where the layout has holes (auto).',
+  }),
+  'lookup-optimize': option.bool('on', {
+    description:
+      'Trust the answer that a name does not exist of the child that it hashes to, wherever no file can be misplaced since the last rebalance.',
+  }),
+  'min-free-disk': option.percentOrSize('10%', {
+    description: 'Space to be kept free: new files go elsewhere when the child that their name hashes to has less.',
+  }),
+  'min-free-inodes': option.percent('5%', {
+    description: 'Inodes to be kept free: new files go elsewhere when the child that their name hashes to has fewer.',
+  }),
+  'unhashed-sticky-bit': option.bool('off', {
+    description: 'Accepted for old volfiles; misplaced files are not marked.',
+  }),
+  'use-readdirp': option.bool('on', {
+    description: 'Accepted for old volfiles; children are always listed with attributes.',
+  }),
+  'assert-no-child-down': option.bool('off', {
+    description: 'Report the volume as down as soon as one child is down (set in the rebalance process).',
+  }),
+  'directory-layout-spread': option.int('0', {
+    description: 'Children that a new directory is spread over; 0: all.',
+    min: 0,
+    aliases: ['subvols-per-directory'],
+  }),
+  'decommissioned-bricks': option.text('', {
+    description: 'Children that leave the volume, separated by commas or blanks: no new directory gets a range there.',
+  }),
+  'rebalance-cmd': option.int('0', { description: 'Set in the rebalance process: what it is to do.', live: false }),
+  'commit-hash': option.int('0', {
+    description: 'Set in the rebalance process: the new commit hash of the volume.',
+    live: false,
+  }),
+  'node-uuid': option.text('', { description: 'Set in the rebalance process: UUID of its node.', live: false }),
+  'rebalance-stats': option.bool('off', { description: 'Count what a rebalance moves.' }),
+  'readdir-optimize': option.bool('off', {
+    description: 'List directories only from the first child that is up instead of from the one that each hashes to.',
+  }),
+  'rsync-hash-regex': option.text('', {
+    description:
+      'POSIX extended regular expression: its group is hashed instead of the whole name. Default ^\\.(.+)\\.[^.]+$, as rsync names its temporary files; none: off.',
+  }),
+  'extra-hash-regex': option.text('', { description: 'As rsync-hash-regex, tried before it.' }),
+  'rebalance-filter': option.text('', {
+    description: 'Set in the rebalance process: patterns of files with their sizes.',
+  }),
+  'xattr-name': option.text('trusted.glusterfs.dht', {
+    description: 'Name of the layout xattr, and stem of the others.',
+    live: false,
+    aliases: ['dht-xattr-name'],
+  }),
+  'weighted-rebalance': option.bool('on', { description: 'Give larger children larger ranges.' }),
+  'local-volume-name': option.text('', { description: 'Name of the child on this host (cluster/nufa).' }),
+  'pattern.switch.case': option.text('', { description: 'Patterns of names with their children (cluster/switch).' }),
+  'randomize-hash-range-by-gfid': option.bool('off', {
+    description: "Let a directory's gfid instead of its path decide which child has its first range.",
+  }),
+  'rebal-throttle': option.text('normal', {
+    description: 'Speed of a rebalance: lazy, normal, aggressive or a number of files at once.',
+  }),
+  'lock-migration': option.bool('off', { description: "Move a file's POSIX locks along with it." }),
+  'force-migration': option.bool('off', {
+    description: 'Move files that are being written to by clients too old to follow.',
+  }),
+  'ensure-durability': option.bool('on', { description: 'Sync a moved file before its source is removed.' }),
+} as const;

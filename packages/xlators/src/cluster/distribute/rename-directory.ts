@@ -1,0 +1,67 @@
+/** rename of a directory: on all children; what succeeded is taken back when one fails. */
+import { type Call, Errno, fail, locAt, type Reply, type Success } from '@mortar/core';
+import type { Distribute } from './distribute.ts';
+import { withNames } from './locks.ts';
+import { mergeDirectoryIatts } from './merge.ts';
+import { emptyOfFiles } from './remove.ts';
+import { type RenamePlan, renameFlags } from './rename.ts';
+
+type RenameReply = Reply<'rename'>;
+
+export async function renameDirectory(d: Distribute, call: Call, plan: RenamePlan): Promise<RenameReply> {
+  const { args, fromHashed, toHashed, target } = plan;
+  // A copy that kept the old name would come back as a second directory.
+  if (d.someDown) return fail(Errno.ENOTCONN);
+  if (args.flags & renameFlags.exchange && !target?.directory) return fail(target ? Errno.EINVAL : Errno.ENOENT);
+  if (target && !target.directory) return fail(Errno.ENOTDIR);
+  if (target && target.gfid !== plan.gfid && !(args.flags & renameFlags.exchange)) {
+    const empty = await emptyOfFiles(d, call, target.gfid);
+    if (!empty.ok) return empty;
+  }
+  const names = [
+    { child: fromHashed, parent: args.from.parent!, name: args.from.name! },
+    { child: toHashed, parent: args.to.parent!, name: args.to.name! },
+  ];
+  return withNames(d, call, names, () => renameCopies(d, call, plan));
+}
+
+/** First where the new name hashes to: it decides, with the caller's permissions. Then the others at once. */
+async function renameCopies(d: Distribute, call: Call, plan: RenamePlan): Promise<RenameReply> {
+  const { args, toHashed, target } = plan;
+  const first = await d.children[toHashed]!.rename(call, args);
+  if (!first.ok) return first;
+  const others = d.indices.filter((i) => i !== toHashed);
+  const rest = await d.ask(others, (child) => child.rename(call, args));
+  const failed = rest.find((reply) => !reply.ok);
+  if (failed && !failed.ok) {
+    const done = [toHashed, ...others.filter((_, k) => rest[k]!.ok)];
+    await takeBack(d, call, plan, done);
+    return failed;
+  }
+  if (target) d.forgetState(target.gfid);
+  const inode = d.services.inodes.find(plan.gfid);
+  if (inode) d.services.inodes.link(args.to.parent!, args.to.name!, inode);
+  return merged([first, ...(rest as Success<'rename'>[])]);
+}
+
+async function takeBack(d: Distribute, call: Call, plan: RenamePlan, done: readonly number[]): Promise<void> {
+  const { args } = plan;
+  const exchange = args.flags & renameFlags.exchange;
+  const from = { ...locAt(args.to.parent!, args.to.name!), gfid: plan.gfid };
+  const to = locAt(args.from.parent!, args.from.name!);
+  const back = await d.ask(done, (child) => child.rename(d.ownCall(call), { from, to, flags: exchange }));
+  if (back.some((reply) => !reply.ok))
+    d.warn(`rename of directory ${plan.gfid} failed half-way and could not be taken back: repeat it`);
+}
+
+function merged(replies: readonly Success<'rename'>[]): RenameReply {
+  const of = (pick: (reply: Success<'rename'>) => Success<'rename'>['iatt']) => mergeDirectoryIatts(replies.map(pick));
+  return {
+    ...replies[0]!,
+    iatt: of((reply) => reply.iatt),
+    preFromParent: of((reply) => reply.preFromParent),
+    postFromParent: of((reply) => reply.postFromParent),
+    preToParent: of((reply) => reply.preToParent),
+    postToParent: of((reply) => reply.postToParent),
+  };
+}

@@ -1,0 +1,68 @@
+/** rename: which of the two kinds, and what stands in the way. */
+import { type Args, type Call, Errno, FileType, fail, type Gfid, type Reply } from '@mortar/core';
+import { type Distribute, isFailure } from './distribute.ts';
+import { withoutIdentity } from './loc.ts';
+import { lookupAfresh } from './lookup.ts';
+import { renameDirectory } from './rename-directory.ts';
+import { renameFile } from './rename-file.ts';
+
+export const renameFlags = { noReplace: 1, exchange: 2 } as const;
+
+export interface RenamePlan {
+  readonly args: Args<'rename'>;
+  readonly gfid: Gfid;
+  /** The children that the old and the new name hash to. */
+  readonly fromHashed: number;
+  readonly toHashed: number;
+  /** What has the new name now. */
+  readonly target: { gfid: Gfid; directory: boolean; child: number | undefined } | undefined;
+}
+
+export async function rename(d: Distribute, call: Call, args: Args<'rename'>): Promise<Reply<'rename'>> {
+  const { from, to } = args;
+  const fromHashed = await d.hashedOf(call, from.parent, from.name);
+  if (isFailure(fromHashed)) return fromHashed;
+  const toHashed = await d.hashedOf(call, to.parent, to.name);
+  if (isFailure(toHashed)) return toHashed;
+  const [source, found] = await Promise.all([
+    d.locateLoc(call, from),
+    lookupAfresh(d, call, { loc: withoutIdentity(to) }),
+  ]);
+  if (isFailure(source)) return source;
+  if (!found.ok && found.errno !== Errno.ENOENT) return found;
+  if (found.ok && args.flags & renameFlags.noReplace) return fail(Errno.EEXIST);
+  if (found.ok && found.iatt.gfid === source.gfid && source.kind === 'file' && !(args.flags & renameFlags.exchange))
+    return sameFile(d, call, args);
+  const target = found.ok
+    ? { gfid: found.iatt.gfid, directory: found.iatt.type === FileType.directory, child: childOf(d, found.iatt.gfid) }
+    : undefined;
+  const full = { ...args, from: { ...from, gfid: source.gfid }, to: { ...to, gfid: target?.gfid ?? null } };
+  const plan: RenamePlan = { args: full, gfid: source.gfid, fromHashed, toHashed, target };
+  if (source.kind === 'file') return renameFile(d, call, plan, source.child);
+  return renameDirectory(d, call, plan);
+}
+
+function childOf(d: Distribute, gfid: Gfid): number | undefined {
+  const state = d.stateOf(gfid);
+  return state?.kind === 'file' ? state.child : undefined;
+}
+
+/** Two names of one file: POSIX leaves both. */
+async function sameFile(d: Distribute, call: Call, args: Args<'rename'>): Promise<Reply<'rename'>> {
+  const [file, fromParent, toParent] = await Promise.all([
+    d.ops.lookup(call, { loc: withoutIdentity(args.from) }),
+    d.ops.stat(call, { loc: { gfid: args.from.parent, parent: null, name: null } }),
+    d.ops.stat(call, { loc: { gfid: args.to.parent, parent: null, name: null } }),
+  ]);
+  if (!file.ok) return file;
+  if (!fromParent.ok) return fromParent;
+  if (!toParent.ok) return toParent;
+  return {
+    ok: true,
+    iatt: file.iatt,
+    preFromParent: fromParent.iatt,
+    postFromParent: fromParent.iatt,
+    preToParent: toParent.iatt,
+    postToParent: toParent.iatt,
+  };
+}

@@ -1,0 +1,381 @@
+import { Errno, Fd, FileType, type Gfid, locAt, locOf, rootGfid, type Success } from '@mortar/core';
+import { ReplicaRig, type RigBrick, type RigClient } from '@mortar/testing/replica-rig.ts';
+import { afterEach, describe, expect, it } from 'vitest';
+
+const rigs: ReplicaRig[] = [];
+const rig = async (count = 3) => {
+  const made = await ReplicaRig.make(count);
+  rigs.push(made);
+  return made;
+};
+afterEach(async () => {
+  for (const one of rigs.splice(0)) await one.close();
+});
+
+const O_RDWR = 2;
+const O_CREAT = 0o100;
+
+async function create(
+  client: RigClient,
+  name: string,
+  data = '',
+  parent: Gfid = rootGfid,
+): Promise<{ fd: Fd; gfid: Gfid }> {
+  const gfid = rigs.at(-1)!.newGfid();
+  const fd = new Fd(gfid, O_RDWR);
+  const made = await client.ops.create(client.call, {
+    loc: locAt(parent, name),
+    flags: O_RDWR | O_CREAT,
+    mode: 0o644,
+    gfid,
+    fd,
+  });
+  expect(made).toMatchObject({ ok: true });
+  if (data) expect(await write(client, fd, data)).toMatchObject({ ok: true });
+  return { fd, gfid };
+}
+
+const write = (client: RigClient, fd: Fd, data: string, offset = 0) =>
+  client.ops.writev(client.call, { fd, offset, data: Buffer.from(data) });
+
+async function contents(ops: RigBrick['ops'], call: RigClient['call'], gfid: Gfid): Promise<string | Errno> {
+  const reply = await ops.readv(call, { fd: new Fd(gfid, 0), size: 4096, offset: 0 });
+  return reply.ok ? Buffer.from(reply.data).toString() : reply.errno;
+}
+
+const onBricks = (bricks: readonly RigBrick[], call: RigClient['call'], gfid: Gfid) =>
+  Promise.all(bricks.map((brick) => contents(brick.ops, call, gfid)));
+
+/** Non-zero changelog xattrs of a file on a brick, as hex. */
+async function marks(brick: RigBrick, call: RigClient['call'], gfid: Gfid): Promise<Record<string, string>> {
+  const want = [
+    'trusted.afr.dirty',
+    'trusted.afr.vol-client-0',
+    'trusted.afr.vol-client-1',
+    'trusted.afr.vol-client-2',
+  ];
+  const reply = await brick.ops.lookup(call, { loc: locOf(gfid), want });
+  if (!reply.ok) return { errno: String(reply.errno) };
+  const entries = Object.entries(reply.xattrs).map(([name, value]) => [
+    name.replace('trusted.afr.', ''),
+    Buffer.from(value).toString('hex'),
+  ]);
+  return Object.fromEntries(entries.filter(([, hex]) => !/^0*$/.test(hex!)));
+}
+
+async function mkdir(client: RigClient, name: string, parent: Gfid = rootGfid): Promise<Gfid> {
+  const gfid = rigs.at(-1)!.newGfid();
+  expect(await client.ops.mkdir(client.call, { loc: locAt(parent, name), mode: 0o755, gfid })).toMatchObject({
+    ok: true,
+  });
+  return gfid;
+}
+
+async function until(what: () => Promise<boolean>): Promise<void> {
+  for (let i = 0; i < 400; i++) {
+    if (await what()) return;
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+  throw new Error('did not happen in time');
+}
+
+describe('a healthy replica set', () => {
+  it('writes the same to all and leaves no mark once the lease ends', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    const { fd, gfid } = await create(client, 'f', 'hello');
+    expect(await onBricks(bricks, client.call, gfid)).toEqual(['hello', 'hello', 'hello']);
+    expect(await marks(bricks[0]!, client.call, gfid)).toEqual({ dirty: '000000010000000000000000' });
+    fd.release();
+    await client.xlator.drain();
+    for (const brick of bricks) {
+      expect(await marks(brick, client.call, gfid)).toEqual({});
+      expect(await marks(brick, client.call, rootGfid)).toEqual({});
+    }
+  });
+
+  it('pays one round trip for each change in steady state', async () => {
+    await rig();
+    const client = await rigs[0]!.client();
+    const { fd } = await create(client, 'f', 'x');
+    const requests = () => client.gates.map((gate) => [...gate.counts.values()].reduce((sum, n) => sum + n, 0));
+    const before = requests();
+    for (let i = 0; i < 10; i++) await write(client, fd, 'y', i);
+    expect(requests().map((n, i) => n - before[i]!)).toEqual([10, 10, 10]);
+    await create(client, 'g');
+    const entry = requests();
+    for (let i = 0; i < 10; i++) await create(client, `h${i}`);
+    expect(requests().map((n, i) => n - entry[i]!)).toEqual([10, 10, 10]);
+  });
+
+  it('hands the lease over to another client and back', async () => {
+    const { bricks } = await rig();
+    const a = await rigs[0]!.client();
+    const b = await rigs[0]!.client();
+    const { fd, gfid } = await create(a, 'f', 'aaaa');
+    const other = new Fd(gfid, O_RDWR);
+    for (let i = 0; i < 5; i++) {
+      expect(await write(b, other, 'b', i % 4)).toMatchObject({ ok: true });
+      expect(await write(a, fd, 'a', (i + 1) % 4)).toMatchObject({ ok: true });
+    }
+    const copies = await onBricks(bricks, a.call, gfid);
+    expect(new Set(copies).size).toBe(1);
+  });
+
+  it('keeps replicas alike when two clients write and create at once', async () => {
+    const { bricks } = await rig();
+    const clients = [await rigs[0]!.client(), await rigs[0]!.client()];
+    const { gfid } = await create(clients[0]!, 'shared', '--------');
+    await Promise.all(
+      clients.flatMap((client, c) =>
+        Array.from({ length: 12 }, async (_, i) => {
+          await write(client, new Fd(gfid, O_RDWR), `${c}${i}`, i % 7);
+          const fresh = rigs[0]!.newGfid();
+          await client.ops.create(client.call, {
+            loc: locAt(rootGfid, `n${i}`),
+            flags: O_CREAT,
+            mode: 0o600,
+            gfid: fresh,
+            fd: new Fd(fresh, 0),
+          });
+        }),
+      ),
+    );
+    const copies = await onBricks(bricks, clients[0]!.call, gfid);
+    expect(new Set(copies).size).toBe(1);
+    for (let i = 0; i < 12; i++) {
+      const gfids = await Promise.all(
+        bricks.map(
+          async (brick) =>
+            ((await brick.ops.lookup(clients[0]!.call, { loc: locAt(rootGfid, `n${i}`) })) as Success<'lookup'>).iatt
+              .gfid,
+        ),
+      );
+      expect(new Set(gfids).size).toBe(1);
+    }
+  });
+
+  it('hides its own xattrs and refuses to set them', async () => {
+    await rig();
+    const client = await rigs[0]!.client();
+    const { gfid } = await create(client, 'f', 'x');
+    const all = await client.ops.getxattr(client.call, { loc: locOf(gfid) });
+    expect(all.ok && Object.keys(all.xattrs).filter((name) => name.startsWith('trusted.afr'))).toEqual([]);
+    const set = await client.ops.setxattr(client.call, {
+      loc: locOf(gfid),
+      xattrs: { 'trusted.afr.dirty': Buffer.alloc(12) },
+      flags: 0,
+    });
+    expect(set).toEqual({ ok: false, errno: Errno.EPERM });
+  });
+
+  it('lists a directory with attributes from all replicas in one round trip', async () => {
+    await rig();
+    const client = await rigs[0]!.client();
+    for (const name of ['a', 'b', 'c']) await create(client, name, name);
+    const fd = new Fd(rootGfid);
+    await client.ops.opendir(client.call, { loc: locOf(rootGfid), fd });
+    const page = await client.ops.readdirp(client.call, { fd, size: 65536, offset: 0 });
+    const entries = page.ok ? page.entries.filter((entry) => !entry.name.startsWith('.')) : [];
+    expect(entries.map((entry) => entry.name).sort()).toEqual(['a', 'b', 'c']);
+    expect(entries.every((entry) => entry.iatt?.type === FileType.regular)).toBe(true);
+  });
+});
+
+describe('with a replica away', () => {
+  it('blames it before the first change is acknowledged', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    const { fd, gfid } = await create(client, 'f', 'old');
+    rigs[0]!.cut(2);
+    expect(await write(client, fd, 'new')).toMatchObject({ ok: true });
+    expect((await marks(bricks[0]!, client.call, gfid))['vol-client-2']).toBe('000000010000000000000000');
+    expect(await onBricks(bricks, client.call, gfid)).toEqual(['new', 'new', 'old']);
+  });
+
+  it('never reads what it has when it comes back', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client({ 'read-subvolume-index': '2' });
+    const { fd, gfid } = await create(client, 'f', 'old');
+    rigs[0]!.cut(2);
+    await write(client, fd, 'new');
+    rigs[0]!.join(2);
+    expect(await contents(bricks[2]!.ops, client.call, gfid)).toBe('old');
+    expect(await contents(client.ops, client.call, gfid)).toBe('new');
+    const other = await rigs[0]!.client({ 'read-subvolume-index': '2' });
+    expect(await contents(other.ops, other.call, gfid)).toBe('new');
+  });
+
+  it('marks what is new as missing there altogether', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    rigs[0]!.cut(1);
+    const file = await create(client, 'f', 'x');
+    const directory = await mkdir(client, 'd');
+    expect((await marks(bricks[0]!, client.call, file.gfid))['vol-client-1']).toBe('000000020000000100000000');
+    expect((await marks(bricks[2]!, client.call, directory))['vol-client-1']).toBe('000000010000000100000001');
+    expect((await marks(bricks[0]!, client.call, rootGfid))['vol-client-1']).toMatch(/^0{16}0000000[1-9]$/);
+  });
+
+  it('refuses changes below quorum with ENOTCONN and changes nothing, and goes on when the quorum is back', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    const { fd, gfid } = await create(client, 'f', 'old');
+    await client.xlator.drain();
+    rigs[0]!.cut(1);
+    rigs[0]!.cut(2);
+    expect(await write(client, fd, 'new')).toEqual({ ok: false, errno: Errno.ENOTCONN });
+    const fresh = rigs[0]!.newGfid();
+    expect(await client.ops.mkdir(client.call, { loc: locAt(rootGfid, 'd'), mode: 0o755, gfid: fresh })).toEqual({
+      ok: false,
+      errno: Errno.ENOTCONN,
+    });
+    expect(await contents(bricks[0]!.ops, client.call, gfid)).toBe('old');
+    expect(await marks(bricks[0]!, client.call, gfid)).toEqual({});
+    expect(await contents(client.ops, client.call, gfid)).toBe('old');
+    rigs[0]!.join(2);
+    expect(await write(client, fd, 'new')).toMatchObject({ ok: true });
+  });
+
+  it('blames one that fails where the others succeed', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    const { fd, gfid } = await create(client, 'f', 'old');
+    client.gates[1]!.fault = (fop) => (fop === 'writev' ? Errno.ENOSPC : 'pass');
+    expect(await write(client, fd, 'new')).toMatchObject({ ok: true });
+    expect((await marks(bricks[0]!, client.call, gfid))['vol-client-1']).toBe('000000010000000000000000');
+    expect(await contents(client.ops, client.call, gfid)).toBe('new');
+  });
+
+  it('reports the failure, blames nobody and keeps the dirty mark when only a minority did it', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    const { fd, gfid } = await create(client, 'f', 'old');
+    for (const child of [1, 2]) client.gates[child]!.fault = (fop) => (fop === 'writev' ? Errno.ENOSPC : 'pass');
+    expect(await write(client, fd, 'new')).toEqual({ ok: false, errno: Errno.ENOSPC });
+    await client.xlator.drain();
+    expect(await marks(bricks[0]!, client.call, gfid)).toEqual({ dirty: '000000010000000000000000' });
+  });
+
+  it('takes a creation back that only a minority did', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    await create(client, 'other');
+    for (const child of [1, 2]) client.gates[child]!.fault = (fop) => (fop === 'compound' ? Errno.ENOSPC : 'pass');
+    const fresh = rigs[0]!.newGfid();
+    const made = await client.ops.mkdir(client.call, { loc: locAt(rootGfid, 'd'), mode: 0o755, gfid: fresh });
+    expect(made).toEqual({ ok: false, errno: Errno.ENOSPC });
+    expect(await bricks[0]!.ops.lookup(client.call, { loc: locAt(rootGfid, 'd') })).toEqual({
+      ok: false,
+      errno: Errno.ENOENT,
+    });
+  });
+
+  it('refuses a write of a client whose lock a brick has dropped', async () => {
+    const { bricks } = await rig();
+    const a = await rigs[0]!.client();
+    const { fd, gfid } = await create(a, 'f', 'aaaa');
+    // The bricks believe the client is gone; the client does not know.
+    for (const [i, brick] of bricks.entries())
+      for (const child of brick.top.children)
+        child.xlator.notify({ type: 'session-ended', clientId: a.gates[i]!.clientId }, brick.top);
+    const b = await rigs[0]!.client();
+    expect(await write(b, new Fd(gfid, O_RDWR), 'bbbb')).toMatchObject({ ok: true });
+    // Its token is worth nothing; it has to lock anew, so both see one order.
+    expect(await write(a, fd, 'A')).toMatchObject({ ok: true });
+    expect(await onBricks(bricks, a.call, gfid)).toEqual(['Abbb', 'Abbb', 'Abbb']);
+  });
+});
+
+describe('healing', () => {
+  it('brings back data, names, attributes and removals', async () => {
+    const { bricks } = await rig();
+    const { daemon } = await rigs[0]!.healDaemon();
+    const client = await rigs[0]!.client();
+    const kept = await create(client, 'kept', 'old');
+    await create(client, 'gone', 'x');
+    await create(client, 'moved', 'moved');
+    const directory = await mkdir(client, 'd');
+    await client.xlator.drain();
+    rigs[0]!.cut(2);
+    await write(client, kept.fd, 'new data');
+    await client.ops.setattr(client.call, { loc: locOf(kept.gfid), attr: { mode: 0o600, uid: 5 } });
+    await client.ops.setxattr(client.call, { loc: locOf(directory), xattrs: { 'user.x': Buffer.from('y') }, flags: 0 });
+    await client.ops.unlink(client.call, { loc: locAt(rootGfid, 'gone') });
+    await client.ops.rename(client.call, { from: locAt(rootGfid, 'moved'), to: locAt(directory, 'here'), flags: 0 });
+    const inside = await create(client, 'inside', 'deep', await mkdir(client, 'sub', directory));
+    const symlink = rigs[0]!.newGfid();
+    await client.ops.symlink(client.call, { loc: locAt(directory, 'link'), target: 'inside', gfid: symlink });
+    await client.xlator.drain();
+    rigs[0]!.join(2);
+    await until(async () => (await daemon.info('all')).every((brick) => brick.connected && brick.entries.length === 0));
+    const [, , healed] = bricks;
+    expect(await contents(healed!.ops, client.call, kept.gfid)).toBe('new data');
+    expect(await contents(healed!.ops, client.call, inside.gfid)).toBe('deep');
+    const stat = await healed!.ops.stat(client.call, { loc: locOf(kept.gfid) });
+    expect(stat).toMatchObject({ iatt: { mode: 0o600, uid: 5 } });
+    expect(await healed!.ops.lookup(client.call, { loc: locAt(rootGfid, 'gone') })).toMatchObject({
+      errno: Errno.ENOENT,
+    });
+    expect(await healed!.ops.lookup(client.call, { loc: locAt(directory, 'here') })).toMatchObject({ ok: true });
+    expect(await healed!.ops.readlink(client.call, { loc: locOf(symlink) })).toMatchObject({ target: 'inside' });
+    const xattr = await healed!.ops.getxattr(client.call, { loc: locOf(directory), name: 'user.x' });
+    expect(xattr.ok && Buffer.from(xattr.xattrs['user.x']!).toString()).toBe('y');
+    for (const brick of bricks)
+      for (const gfid of [rootGfid, kept.gfid, directory, inside.gfid])
+        expect(await marks(brick, client.call, gfid)).toEqual({});
+  });
+
+  it('heals a large sparse file while a client goes on writing to it', async () => {
+    const { bricks } = await rig();
+    const { daemon } = await rigs[0]!.healDaemon({ 'data-self-heal-window-size': '1' });
+    const client = await rigs[0]!.client();
+    const { fd, gfid } = await create(client, 'big', 'start');
+    await client.xlator.drain();
+    rigs[0]!.cut(1);
+    for (let i = 0; i < 6; i++) await write(client, fd, `block ${i}`, i * 300_000);
+    rigs[0]!.join(1);
+    for (let i = 0; i < 20; i++) {
+      await write(client, fd, `later ${i}`, (i % 6) * 300_000 + 50);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    await client.xlator.drain();
+    await until(async () => (await daemon.info('all')).every((brick) => brick.entries.length === 0));
+    const sums = await Promise.all(
+      bricks.map(
+        async (brick) =>
+          (
+            (await brick.ops.rchecksum(client.call, {
+              fd: new Fd(gfid, 0),
+              offset: 0,
+              size: 2_000_000,
+            })) as Success<'rchecksum'>
+          ).strong,
+      ),
+    );
+    expect(sums.map((sum) => Buffer.from(sum).toString('hex'))).toEqual(
+      Array(3).fill(Buffer.from(sums[0]!).toString('hex')),
+    );
+  });
+
+  it('changes nothing in a split-brain, and says so', async () => {
+    const { bricks } = await rig(2);
+    const { daemon } = await rigs[0]!.healDaemon();
+    const client = await rigs[0]!.client();
+    const { fd, gfid } = await create(client, 'f', 'same');
+    await client.xlator.drain();
+    rigs[0]!.cut(1);
+    await write(client, fd, 'left');
+    await client.xlator.drain();
+    rigs[0]!.cut(0);
+    rigs[0]!.join(1);
+    await write(client, fd, 'right');
+    await client.xlator.drain();
+    rigs[0]!.join(0);
+    expect(await contents(client.ops, client.call, gfid)).toBe(Errno.EIO);
+    expect(await write(client, fd, 'more')).toEqual({ ok: false, errno: Errno.EIO });
+    await until(async () => (await daemon.info('split-brain')).every((brick) => brick.entries.length === 1));
+    expect(await onBricks(bricks, client.call, gfid)).toEqual(['left', 'right']);
+    await until(async () => rigs[0]!.lines.some((line) => line.includes('split-brain')));
+  });
+});
