@@ -4,6 +4,7 @@ import {
   type Call,
   Errno,
   type Failure,
+  Fd,
   type FopName,
   type Fops,
   fail,
@@ -98,8 +99,16 @@ async function run<N extends FopName>(
     under: [gfid],
     claims: [[claim]],
     args: () => args,
+    ...openFile(args),
   });
   return 'errno' in outcome ? outcome : outcome.reply;
+}
+
+/** The fd that an operation changes the file through, if it does. */
+function openFile(args: object): { fd?: Fd } {
+  const { fd, to } = args as { fd?: unknown; to?: unknown };
+  if (fd instanceof Fd) return { fd };
+  return to instanceof Fd ? { fd: to } : {};
 }
 
 /** At the end of the file: where all replicas are whole they agree on it; else the end is a source's. */
@@ -110,6 +119,7 @@ async function append(replica: Replica, call: Call, args: Args<'writev'>): Promi
     call,
     kind: 'data',
     under: [gfid],
+    fd: args.fd,
     claims: [[everything]],
     args: () => args,
     async prepare(lease) {

@@ -6,6 +6,7 @@ import { ReplicateXlator } from './index.ts';
 
 export interface BrickStatistics {
   brick: string;
+  connected: boolean;
   crawls: readonly CrawlStatistics[];
 }
 
@@ -23,12 +24,12 @@ export class HealDaemon {
     const sets = [...graph.xlators.values()].filter(
       (xlator): xlator is ReplicateXlator => xlator instanceof ReplicateXlator,
     );
-    this.#healers = sets.filter((set) => set.healSettings.enabled).map((set) => this.#healerOf(set));
+    this.#healers = sets.map((set) => this.#healerOf(set));
     for (const healer of this.#healers) healer.trigger('index');
   }
 
   #healerOf(set: ReplicateXlator): SetHealer {
-    const healer = new SetHealer(set.replica, this.#clock, set.healSettings);
+    const healer = new SetHealer(set.replica, this.#clock, () => set.healSettings);
     set.onChildUp(() => healer.trigger('index'));
     return healer;
   }
@@ -39,9 +40,10 @@ export class HealDaemon {
     await Promise.all(healers.map((healer) => healer.stop()));
   }
 
-  /** Starts a crawl of the index, or of everything. */
-  launch(full: boolean): void {
+  /** Starts a crawl of the index, or of everything. Whether all replicas are there to be healed. */
+  launch(full: boolean): boolean {
     for (const healer of this.#healers) healer.trigger(full ? 'full' : 'index');
+    return this.#healers.length > 0 && this.#healers.every(({ replica: { set } }) => set.up.length === set.count);
   }
 
   async info(kind: 'all' | 'split-brain'): Promise<BrickReport[]> {
@@ -63,6 +65,7 @@ export class HealDaemon {
     return this.#healers.flatMap((healer) =>
       healer.replica.set.children.map((_, child) => ({
         brick: brickName(healer.replica, child),
+        connected: healer.replica.set.isUp(child),
         crawls: healer.statistics,
       })),
     );

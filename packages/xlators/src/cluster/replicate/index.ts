@@ -160,7 +160,7 @@ export class ReplicateXlator extends Xlator {
   }
 
   /** How the heal daemon is to heal this set. */
-  get healSettings(): SetHealerOptions & { enabled: boolean } {
+  get healSettings(): SetHealerOptions {
     const values = this.#options;
     const algorithm = values['data-self-heal-algorithm'];
     return {

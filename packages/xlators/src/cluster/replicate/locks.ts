@@ -60,6 +60,7 @@ async function open(replica: Replica, call: Call, args: Args<'open'>): Promise<R
     call,
     kind: 'data',
     under: [args.fd.gfid],
+    fd: args.fd,
     claims: [[{ start: 0, end: Number.POSITIVE_INFINITY }]],
     args: () => ({ fd: args.fd, size: 0 }),
   });

@@ -18,7 +18,7 @@ import {
 } from '@mortar/core';
 import { changelogOf, dirtyKey, type Kind, kinds, type Matrix, readable } from './changelog.ts';
 import { type InodeContext, InodeContexts } from './inode-context.ts';
-import { Leases } from './lease.ts';
+import { Leases } from './leases.ts';
 import { isAbsence, type ReplicaSet, type Replies, successAt } from './replica-set.ts';
 import { Transactions } from './transaction.ts';
 

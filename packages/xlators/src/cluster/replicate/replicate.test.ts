@@ -169,6 +169,26 @@ describe('a healthy replica set', () => {
     expect(set).toEqual({ ok: false, errno: Errno.EPERM });
   });
 
+  it('goes on with an open file that has no name any more', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    const { fd, gfid } = await create(client, 'f', 'hello');
+    await client.ops.unlink(client.call, { loc: locAt(rootGfid, 'f', gfid) });
+    expect(await write(client, fd, 'J')).toMatchObject({ ok: true });
+    expect(await client.ops.ftruncate(client.call, { fd, size: 3 })).toMatchObject({ ok: true });
+    const reply = await client.ops.readv(client.call, { fd, size: 10, offset: 0 });
+    expect(reply.ok && Buffer.from(reply.data).toString()).toBe('Jel');
+    fd.release();
+    await client.xlator.drain();
+    for (const brick of bricks) {
+      const index = await brick.ops.ipc(
+        { ...client.call, internal: 'self-heal' },
+        { operation: 'index.list', data: Buffer.from('{"kind":"dirty"}') },
+      );
+      expect(index.ok && JSON.parse(Buffer.from(index.data!).toString())).toMatchObject({ names: [] });
+    }
+  });
+
   it('lists a directory with attributes from all replicas in one round trip', async () => {
     await rig();
     const client = await rigs[0]!.client();

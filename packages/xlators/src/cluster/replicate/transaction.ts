@@ -9,6 +9,7 @@ import {
   compoundStep,
   Errno,
   type Failure,
+  type Fd,
   type FopName,
   fail,
   type Gfid,
@@ -19,7 +20,8 @@ import {
   type Xdata,
 } from '@mortar/core';
 import { encodeVector, type Kind, vectorOf } from './changelog.ts';
-import { absentees, type Lease, type Leases, preOp } from './lease.ts';
+import { absentees, type Lease, preOp } from './lease.ts';
+import type { Leases } from './leases.ts';
 import type { Claim } from './ordering.ts';
 import { quorumCount } from './quorum.ts';
 import { failureOf, isAbsence, type ReplicaSet, type Replies, succeeded, successAt } from './replica-set.ts';
@@ -27,6 +29,8 @@ import { failureOf, isAbsence, type ReplicaSet, type Replies, succeeded, success
 export interface Change<N extends FopName> {
   readonly fop: N;
   readonly call: Call;
+  /** The open file it goes through: it may have no name any more. */
+  readonly fd?: Fd;
   readonly kind: Kind;
   /** What is locked and marked: the file itself, or the directory (or two) whose names change. */
   readonly under: readonly Gfid[];
@@ -82,7 +86,7 @@ export class Transactions {
     try {
       // By gfid, so that two clients (or two operations) never hold one each and wait for the other.
       for (const gfid of [...new Set(change.under)].sort()) {
-        const lease = await this.#leases.acquire(gfid, change.call);
+        const lease = await this.#leases.acquire(gfid, change.call, 'wait', change.fd);
         if ('errno' in lease) return lease;
         leases.push(lease);
       }
@@ -167,7 +171,11 @@ export class Transactions {
       const names = degraded && this.#granular() ? change.names?.[change.under.indexOf(lease.gfid)] : undefined;
       if (Object.keys(values).length === 0 && !names) return [];
       const xdata = { fence: lease.fenceOf(child), ...(names ? { pendingNames: [...names] } : {}) };
-      return [compoundStep('xattrop', { loc: locOf(lease.gfid), operation: 'add32', values, xdata })];
+      const { fd } = change;
+      const mark = { operation: 'add32' as const, values, xdata };
+      return [
+        fd ? compoundStep('fxattrop', { fd, ...mark }) : compoundStep('xattrop', { loc: locOf(lease.gfid), ...mark }),
+      ];
     });
   }
 
@@ -242,12 +250,14 @@ export class Transactions {
       const values: Xattrs = Object.fromEntries(missed.map((child) => [this.#set.pendingKeys[child]!, one]));
       const names = this.#granular() ? change.names?.[change.under.indexOf(lease.gfid)] : undefined;
       for (const child of missed) lease.blamed[change.kind].add(child);
-      await this.#set.wind(done, 'xattrop', change.call, (child) => ({
-        loc: locOf(lease.gfid),
-        operation: 'add32' as const,
-        values,
-        xdata: { fence: lease.fenceOf(child), ...(names ? { pendingNames: [...names] } : {}) },
-      }));
+      const xdata = (child: number) => ({
+        fence: lease.fenceOf(child),
+        ...(names ? { pendingNames: [...names] } : {}),
+      });
+      const { fd } = change;
+      const mark = (child: number) => ({ operation: 'add32' as const, values, xdata: xdata(child) });
+      if (fd) await this.#set.wind(done, 'fxattrop', change.call, (child) => ({ fd, ...mark(child) }));
+      else await this.#set.wind(done, 'xattrop', change.call, (child) => ({ loc: locOf(lease.gfid), ...mark(child) }));
     }
   }
 }

@@ -1,7 +1,7 @@
 /** What the steps of a heal share: their surroundings and their results. */
 import { Errno, type Failure, type Gfid } from '@mortar/core';
 import { type Kind, kinds, type Matrix } from '../changelog.ts';
-import type { Patience } from '../lease.ts';
+import type { Patience } from '../leases.ts';
 import type { Replica } from '../replica.ts';
 import type { HealIndex } from './index-access.ts';
 

@@ -26,7 +26,9 @@ export interface CrawlStatistics {
   failed: number;
 }
 
+/** Read anew for each crawl, since options change while the daemon runs. */
 export interface SetHealerOptions {
+  readonly enabled: boolean;
   readonly timeoutMs: number;
   readonly parallel: number;
   readonly queueLength: number;
@@ -46,19 +48,19 @@ export class SetHealer {
   readonly #items = new Map<Gfid, HealItem>();
   readonly #queue: PQueue;
   readonly #clock: Clock;
-  readonly #options: SetHealerOptions;
+  readonly #settings: () => SetHealerOptions;
   #timer: Timer | undefined;
   #crawling: Promise<void> | undefined;
   /** A crawl asked for while one runs. */
   #next: 'none' | 'index' | 'full' = 'none';
   #stopped = false;
 
-  constructor(replica: Replica, clock: Clock, options: SetHealerOptions) {
+  constructor(replica: Replica, clock: Clock, settings: () => SetHealerOptions) {
     this.replica = replica;
     this.index = new HealIndex(replica);
     this.#clock = clock;
-    this.#options = options;
-    this.#queue = new PQueue({ concurrency: options.parallel });
+    this.#settings = settings;
+    this.#queue = new PQueue({ concurrency: settings().parallel });
   }
 
   item(gfid: Gfid): HealItem | undefined {
@@ -71,7 +73,7 @@ export class SetHealer {
 
   /** Asks for a crawl, now or as soon as the running one is done. */
   trigger(kind: 'index' | 'full'): void {
-    if (this.#stopped) return;
+    if (this.#stopped || !this.#settings().enabled) return;
     if (this.#crawling) {
       if (this.#next !== 'full') this.#next = kind;
       return;
@@ -98,7 +100,7 @@ export class SetHealer {
       return;
     }
     const unfinished = [...this.#items.values()].some((item) => item.last?.state === 'again');
-    this.#timer = this.#clock.after(unfinished ? soonMs : this.#options.timeoutMs, () => this.trigger('index'));
+    this.#timer = this.#clock.after(unfinished ? soonMs : this.#settings().timeoutMs, () => this.trigger('index'));
   }
 
   async #crawl(kind: 'index' | 'full'): Promise<void> {
@@ -111,6 +113,7 @@ export class SetHealer {
       failed: 0,
     };
     this.statistics.push(statistics);
+    this.#queue.concurrency = this.#settings().parallel;
     if (this.statistics.length > keptCrawls) this.statistics.shift();
     try {
       for (let healed = -1; healed !== 0 && !this.#stopped; ) {
@@ -144,7 +147,7 @@ export class SetHealer {
     if (this.#items.has(gfid) || this.#stopped) return;
     const item: HealItem = { gfid, reason, sinceMs: this.#clock.nowMs(), attempts: 0, running: false, last: undefined };
     this.#items.set(gfid, item);
-    if (reason !== 'new') await this.#queue.onSizeLessThan(this.#options.queueLength);
+    if (reason !== 'new') await this.#queue.onSizeLessThan(this.#settings().queueLength);
     void this.#queue.add(() => this.#heal(item, statistics));
   }
 
@@ -155,8 +158,8 @@ export class SetHealer {
     const context: HealContext = {
       replica: this.replica,
       index: this.index,
-      windowBytes: this.#options.windowBytes,
-      algorithm: this.#options.algorithm,
+      windowBytes: this.#settings().windowBytes,
+      algorithm: this.#settings().algorithm,
       full: item.reason === 'full',
       patience: item.reason === 'dirty' ? 'try' : 'wait',
       found: (gfid) => fresh.push(gfid),

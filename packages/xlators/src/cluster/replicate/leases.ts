@@ -1,0 +1,319 @@
+/** Gets, shares, keeps and gives up the leases of one replica set. */
+import {
+  type Call,
+  compoundStep,
+  Errno,
+  type Failure,
+  Fd,
+  fail,
+  type Gfid,
+  type Loc,
+  locOf,
+  type RawStep,
+  replyOfStep,
+  type Timer,
+  type Xattrs,
+} from '@mortar/core';
+import { type Changelog, changelogOf, dirtyKey, encodeVector, isZero, negated, type Vector } from './changelog.ts';
+import type { InodeContexts } from './inode-context.ts';
+import { Lease } from './lease.ts';
+import type { ReplicaSet } from './replica-set.ts';
+
+/** What a lease needs of its translator. */
+export interface LeaseHost {
+  readonly set: ReplicaSet;
+  readonly contexts: InodeContexts;
+  /** Lock domain: the translator's name. */
+  readonly domain: string;
+  /** Milliseconds that an idle lease is kept; 0: none. */
+  readonly idleMs: number;
+  readonly ensureDurability: boolean;
+  rootCall(): Call;
+  after(ms: number, callback: () => void): Timer;
+  nextOwner(): string;
+  warn(text: string): void;
+}
+
+/** Whether to wait for a client that works on the file. */
+export type Patience = 'wait' | 'try';
+
+/** A lock on one child, and the changelog under it. */
+interface Grant {
+  readonly fence: number;
+  readonly contended: boolean;
+  readonly changelog: Changelog;
+}
+
+const wholeFile = { start: 0, length: 0, pid: 0 } as const;
+
+export class Leases {
+  readonly #host: LeaseHost;
+  /** One acquisition at a time for a file; later ones wait for it. */
+  readonly #acquiring = new Map<Gfid, Promise<Lease | Failure>>();
+  readonly #live = new Set<Lease>();
+
+  constructor(host: LeaseHost) {
+    this.#host = host;
+  }
+
+  get count(): number {
+    return this.#live.size;
+  }
+
+  /**
+   * The lease on a file, with the caller as a user; give it back with `done`. ENOTCONN without a quorum. When another
+   * client has it: `wait` asks for it and waits; `try` leaves that client alone and fails with EAGAIN. `fd`: an open file,
+   * which may have no name any more.
+   */
+  async acquire(
+    gfid: Gfid,
+    call: Call,
+    patience: Patience = 'wait',
+    fd: Fd | undefined = undefined,
+  ): Promise<Lease | Failure> {
+    for (;;) {
+      const held = this.#host.contexts.find(gfid)?.lease;
+      if (held && !held.recalled) {
+        held.stopIdle();
+        held.users++;
+        return held;
+      }
+      if (held) await this.#leave(held);
+      const running = this.#acquiring.get(gfid);
+      const got = await (running ?? this.#start(gfid, call, patience, fd));
+      if ('errno' in got) {
+        // Somebody else's interruption or impatience is not ours.
+        if (!running || (got.errno !== Errno.EINTR && got.errno !== Errno.EAGAIN)) return got;
+      }
+    }
+  }
+
+  /** Takes over locks that were got together with the creation of the file. */
+  adopt(gfid: Gfid, owner: string, holds: ReadonlyMap<number, number>): void {
+    const { contexts, set } = this.#host;
+    const blank: Changelog = { blames: set.pendingKeys.map(() => [0, 0, 0] as Vector), dirty: [0, 0, 0] };
+    const matrix = set.children.map((_, i) => (holds.has(i) ? blank : undefined));
+    const lease = new Lease(gfid, owner, matrix, contexts.hold(gfid));
+    for (const [child, fence] of holds) lease.holds.set(child, { fence, dirty: [0, 0, 0] });
+    contexts.of(gfid).lease = lease;
+    this.#live.add(lease);
+    lease.users = 1;
+    this.done(lease);
+  }
+
+  /** A user is finished; the last one starts the idle time or, if the lease is recalled, the release. */
+  done(lease: Lease): void {
+    if (--lease.users > 0) return;
+    const { idleMs } = this.#host;
+    if (lease.recalled || lease.contended || idleMs === 0 || this.#live.size > maxIdleLeases) {
+      void this.#leave(lease);
+      return;
+    }
+    lease.startIdle(this.#host.after(idleMs, () => void this.#leave(lease)));
+  }
+
+  /** Somebody else wants it, or it does not cover what it should: ends as soon as its users are done. */
+  recall(gfid: Gfid): void {
+    const lease = this.#host.contexts.find(gfid)?.lease;
+    if (!lease || lease.recalled) return;
+    lease.recalled = true;
+    if (lease.users === 0) void this.#leave(lease);
+  }
+
+  /** A child lost our locks, or is gone: leases go on without it, and what it misses is blamed on it. */
+  forget(child: number): void {
+    for (const lease of this.#live) if (lease.holds.delete(child)) this.recall(lease.gfid);
+  }
+
+  recallAll(): void {
+    for (const lease of [...this.#live]) this.recall(lease.gfid);
+  }
+
+  /** Ends an idle lease now and waits until it is off the bricks. */
+  async settle(gfid: Gfid): Promise<void> {
+    const lease = this.#host.contexts.find(gfid)?.lease;
+    if (!lease) return;
+    lease.recalled = true;
+    await this.#leave(lease);
+  }
+
+  async settleAll(): Promise<void> {
+    await Promise.all([...this.#live].map((lease) => this.settle(lease.gfid)));
+  }
+
+  #start(gfid: Gfid, call: Call, patience: Patience, fd: Fd | undefined): Promise<Lease | Failure> {
+    const started = this.#lock(gfid, call, patience, fd).finally(() => this.#acquiring.delete(gfid));
+    this.#acquiring.set(gfid, started);
+    return started;
+  }
+
+  async #lock(gfid: Gfid, call: Call, patience: Patience, fd: Fd | undefined): Promise<Lease | Failure> {
+    const { set, contexts } = this.#host;
+    const owner = this.#host.nextOwner();
+    const lockCall: Call = {
+      ...this.#host.rootCall(),
+      lockOwner: owner,
+      ...(call.signal ? { signal: call.signal } : {}),
+    };
+    const up = set.up;
+    if (!set.suffices(up)) return fail(Errno.ENOTCONN);
+    let grants = await Promise.all(up.map((child) => this.#lockOne(child, gfid, fd, lockCall, 'try')));
+    if (grants.some((grant) => !('fence' in grant) && grant.errno === Errno.EAGAIN)) {
+      await this.#unlockAll(
+        gfid,
+        lockCall,
+        up.filter((_, i) => 'fence' in grants[i]!),
+      );
+      if (patience === 'try') return fail(Errno.EAGAIN);
+      grants = [];
+      // In the order of the children, so that two clients cannot wait for each other.
+      for (const child of up) grants.push(await this.#lockOne(child, gfid, fd, lockCall, 'wait'));
+    }
+    const granted = up.filter((_, i) => 'fence' in grants[i]!);
+    if (!set.suffices(granted)) {
+      await this.#unlockAll(gfid, lockCall, granted);
+      const reasons = grants.filter((grant): grant is Failure => !('fence' in grant));
+      return fail(reasons.find((r) => r.errno === Errno.EINTR)?.errno ?? agreedErrno(reasons) ?? Errno.ENOTCONN);
+    }
+    const matrix = set.children.map((_, child) => {
+      const grant = grants[up.indexOf(child)];
+      return grant && 'fence' in grant ? grant.changelog : undefined;
+    });
+    const lease = new Lease(gfid, owner, matrix, contexts.hold(gfid));
+    for (const [i, child] of up.entries()) {
+      const grant = grants[i]!;
+      if (!('fence' in grant)) continue;
+      lease.holds.set(child, { fence: grant.fence, dirty: [0, 0, 0] });
+      lease.contended ||= grant.contended;
+    }
+    // A child that came or went meanwhile is not rightly in or out.
+    if (lease.participants.some((child) => !set.isUp(child))) lease.recalled = true;
+    contexts.of(gfid).lease = lease;
+    this.#live.add(lease);
+    return lease;
+  }
+
+  /** The lock and the changelog under it, in one round trip. */
+  async #lockOne(
+    child: number,
+    gfid: Gfid,
+    fd: Fd | undefined,
+    call: Call,
+    command: 'try' | 'wait',
+  ): Promise<Grant | Failure> {
+    const { set } = this.#host;
+    const loc = locOf(gfid);
+    const want = [dirtyKey, ...set.pendingKeys];
+    const steps = [this.#lockStep(loc, command, 'write'), compoundStep('lookup', { loc, want })];
+    const reply = await set.windOne(child, 'compound', call, { steps });
+    if (!reply.ok) return reply;
+    const lock = replyOfStep('inodelk', reply.replies, 0);
+    if (!lock?.ok) return fail(lock?.errno ?? Errno.EIO);
+    const found = replyOfStep('lookup', reply.replies, 1);
+    const xattrs = found?.ok ? found.xattrs : await this.#marksByFd(child, fd, call);
+    if (!xattrs) {
+      await this.#unlockAll(gfid, call, [child]);
+      return fail(found && !found.ok ? found.errno : Errno.EIO);
+    }
+    return {
+      fence: lock.fence ?? 0,
+      contended: lock.xdata?.contended === true,
+      changelog: changelogOf(xattrs, set.pendingKeys),
+    };
+  }
+
+  /** The changelog of a file that is open but has no name left: adding nothing to it gives what it is. */
+  async #marksByFd(child: number, fd: Fd | undefined, call: Call): Promise<Xattrs | undefined> {
+    if (!fd) return undefined;
+    const { set } = this.#host;
+    const nothing = encodeVector([0, 0, 0]);
+    const values = Object.fromEntries([dirtyKey, ...set.pendingKeys].map((key) => [key, nothing]));
+    const reply = await set.windOne(child, 'fxattrop', call, { fd, operation: 'add32', values });
+    return reply.ok ? reply.xattrs : undefined;
+  }
+
+  #lockStep(loc: Loc, command: 'try' | 'wait' | 'unlock', type: 'write' | 'unlock'): RawStep {
+    return compoundStep('inodelk', {
+      loc,
+      domain: this.#host.domain,
+      command,
+      flock: { ...wholeFile, type, owner: '' },
+    });
+  }
+
+  async #unlockAll(gfid: Gfid, call: Call, children: readonly number[]): Promise<void> {
+    const { set } = this.#host;
+    const { signal: _given, ...unlockCall } = call;
+    const args = {
+      loc: locOf(gfid),
+      domain: this.#host.domain,
+      command: 'unlock' as const,
+      flock: { ...wholeFile, type: 'unlock' as const, owner: '' },
+    };
+    await set.wind(children, 'inodelk', unlockCall, () => args);
+  }
+
+  #leave(lease: Lease): Promise<void> {
+    lease.recalled = true;
+    lease.stopIdle();
+    // With users left, the last one's `done` comes back here.
+    if (lease.users === 0 && !lease.leaving) {
+      lease.leaving = true;
+      void this.#release(lease).finally(() => lease.end());
+    }
+    return lease.ended;
+  }
+
+  /** Sync if needed, dirty marks off, unlock: one round trip to each participant. */
+  async #release(lease: Lease): Promise<void> {
+    const { set, contexts } = this.#host;
+    const call: Call = { ...this.#host.rootCall(), lockOwner: lease.owner };
+    const synced = await this.#sync(lease, call);
+    const loc = locOf(lease.gfid);
+    const release = async (child: number) => {
+      const hold = lease.holds.get(child)!;
+      const steps: RawStep[] = [];
+      if (synced && !lease.suspect.has(child) && !isZero(hold.dirty)) {
+        const values = { [dirtyKey]: encodeVector(negated(hold.dirty)) };
+        steps.push(compoundStep('xattrop', { loc, operation: 'add32', values, xdata: { fence: hold.fence } }));
+      }
+      steps.push(this.#lockStep(loc, 'unlock', 'unlock'));
+      const reply = await set.windOne(child, 'compound', call, { steps });
+      if (!reply.ok || reply.replies.at(-1)!.ok) return;
+      await this.#unlockAll(lease.gfid, call, [child]);
+      // A removed file has no marks left; its entry in the index goes.
+      const data = Buffer.from(JSON.stringify({ gfid: lease.gfid }));
+      await set.windOne(child, 'ipc', { ...call, internal: 'self-heal' }, { operation: 'index.purge', data });
+    };
+    await Promise.all(lease.participants.map(release));
+    const context = contexts.find(lease.gfid);
+    if (context?.lease === lease) context.lease = undefined;
+    this.#live.delete(lease);
+    contexts.release(lease.inode);
+  }
+
+  /** Whether what was written is on the disks of all participants, so that they need no mark. */
+  async #sync(lease: Lease, call: Call): Promise<boolean> {
+    if (!lease.unsynced || !this.#host.ensureDurability) return true;
+    const { set } = this.#host;
+    const fd = new Fd(lease.gfid);
+    const replies = await set.wind(lease.participants, 'fsync', call, () => ({ fd, dataOnly: false }));
+    fd.release();
+    const failed = lease.participants.filter((child) => {
+      const reply = replies[child];
+      return reply && !reply.ok && reply.errno !== Errno.ENOENT && reply.errno !== Errno.ESTALE;
+    });
+    if (failed.length > 0)
+      this.#host.warn(`${lease.gfid}: children ${failed.join(', ')} could not sync it; the file stays marked dirty`);
+    return failed.length === 0;
+  }
+}
+
+/** Leases that may idle at once; beyond it they end with their last user. */
+const maxIdleLeases = 4096;
+
+/** The errno on which all agree, e.g. ENOENT: the file is gone everywhere. */
+function agreedErrno(failures: readonly Failure[]): Errno | undefined {
+  const first = failures[0]?.errno;
+  return first !== undefined && failures.every((failure) => failure.errno === first) ? first : undefined;
+}
