@@ -18,6 +18,8 @@ export type GraphEvent =
       /** On a brick: the session that is told. Absent: every session but the one that made the change. */
       clientId?: string;
     }
+  /** A brick's storage blocked the event loop for so long on a call about this file or directory. */
+  | { type: 'storage-slow'; gfid: Gfid; ms: number }
   /** The brick lost this client's session: locks and open files have to be claimed again or given up. */
   | { type: 'session-lost' }
   /** On a brick: a client's session is over (its grace time too); what it held is released. */

@@ -104,6 +104,10 @@ export interface Xdata {
   openFdCount?: number;
   /** writev and other modifications of data; set by heal: do not raise mtime, ctime (mdata is copied afterwards). */
   keepTimes?: boolean;
+  /** readv, readdir, readdirp; set by utime when noatime is off: move atime forward to the call's time. */
+  touchAtime?: boolean;
+  /** any fop; set by io-threads, read by posix: the disk was slow here, do not wait for it on the event loop. */
+  offload?: boolean;
 }
 
 /** A step of a compound as it travels; made by `compoundStep`, whose types are the fop table's. */

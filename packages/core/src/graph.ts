@@ -50,9 +50,15 @@ function textsOf(node: VolumeNode, type: XlatorType, overrides: readonly XlatorO
   const texts = new Map(node.options);
   for (const { volume, option, value } of overrides) {
     const pattern = new RegExp(`^${volume.split('*').map(escapeRegExp).join('.*')}$`);
-    if (pattern.test(node.name)) texts.set(optionNamed(type.options, option) ?? option, value);
+    if (pattern.test(node.name)) texts.set(keyOf(type.options, option), value);
   }
   return texts;
+}
+
+/** The key that an override has among the texts: of aliases the option's own name. */
+function keyOf(table: OptionTable, option: string): string {
+  const known = optionNamed(table, option);
+  return known === undefined || known.includes('*') ? option : known;
 }
 
 function escapeRegExp(text: string): string {

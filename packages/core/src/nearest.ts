@@ -12,8 +12,8 @@ export function nearest(word: string, words: Iterable<string>): string | undefin
   return best;
 }
 
-/** Levenshtein distance, or `limit` if it is not below that. */
-function editDistance(a: string, b: string, limit: number): number {
+/** Levenshtein distance, or `limit` if it is not below that. Takes time by the product of the lengths. */
+export function editDistance(a: string, b: string, limit: number = Number.POSITIVE_INFINITY): number {
   if (Math.abs(a.length - b.length) >= limit) return limit;
   let previous = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {

@@ -269,10 +269,20 @@ export class OptionError extends Error {
   }
 }
 
-/** Where an option with aliases is in the table: its own name, or undefined. */
+/**
+ * Where an option with aliases is in the table: its own name, or undefined. A name in the table may hold a `*` for any
+ * text (`auth.addr.*.allow`): such options are checked one by one; the translator finds them in its texts.
+ */
 export function optionNamed(table: OptionTable, name: string): string | undefined {
   if (Object.hasOwn(table, name)) return name;
-  return Object.keys(table).find((key) => table[key]!.aliases.includes(name));
+  const names = Object.keys(table);
+  return names.find((key) => table[key]!.aliases.includes(name)) ?? names.find((key) => matches(key, name));
+}
+
+function matches(pattern: string, name: string): boolean {
+  const star = pattern.indexOf('*');
+  if (star < 0 || name.length < pattern.length - 1) return false;
+  return name.startsWith(pattern.slice(0, star)) && name.endsWith(pattern.slice(star + 1));
 }
 
 export interface ParsedOptions<T extends OptionTable> {

@@ -99,6 +99,29 @@ describe('errors say where and what', () => {
   });
 });
 
+describe('corners of the lexer', () => {
+  const readValue = (value: string) =>
+    parseVolfile(`volume p type a/b option x ${value}\nend-volume`, 'x').volumes[0]!.options.get('x');
+  it('takes subvolumeS for the keyword, and no other capital', () => {
+    const text = `${posix}volume t type a/b subvolumeS p end-volume`;
+    expect(parseVolfile(text, 'x').volumes[1]!.subvolumes).toEqual(['p']);
+    expect(errorOf(text.replace('subvolumeS', 'Subvolumes')).code).toBe('EVOLFILE_SYNTAX');
+  });
+  it('lets a backslash before a newline in a string stand for nothing', () => {
+    expect(readValue('"a\\\nb"')).toBe('ab');
+    expect(readValue('"a\\nb"')).toBe('anb');
+  });
+  it('splits words at a backslash, after which # begins a comment', () => {
+    expect(readValue('a\\# rest')).toBe('a');
+    expect(readValue('"a"# rest')).toBe('a');
+  });
+  it('keeps # as a part of what a command printed', () => {
+    const options = { expandBackticks: () => 'a' };
+    const text = 'volume p type a/b option x `echo`#`echo`\nend-volume';
+    expect(parseVolfile(text, 'x', options).volumes[0]!.options.get('x')).toBe('a#a');
+  });
+});
+
 describe('what is read but hardly meant', () => {
   it('warns of an option given twice and takes the last', () => {
     const warnings: string[] = [];

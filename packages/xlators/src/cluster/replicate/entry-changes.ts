@@ -155,7 +155,6 @@ async function remove<N extends 'unlink' | 'rmdir'>(
   const { loc }: { loc: Loc } = args as Args<'unlink' | 'rmdir'>;
   const where = nameOf(loc);
   if (!where) return fail(Errno.EINVAL);
-  await settleOwn(replica, loc.gfid);
   const outcome = await replica.transactions.run({
     fop,
     call,
@@ -165,19 +164,20 @@ async function remove<N extends 'unlink' | 'rmdir'>(
     names: [[where.name]],
     args: () => args,
   });
-  return 'errno' in outcome ? outcome : outcome.reply;
+  if ('errno' in outcome) return outcome;
+  lostName(replica, loc.gfid);
+  return outcome.reply;
 }
 
-/** What we still have to write on a file that may vanish is written while it is there. */
-async function settleOwn(replica: Replica, gfid: Gfid | null): Promise<void> {
-  if (gfid !== null && replica.contexts.find(gfid)?.lease) await replica.leases.settle(gfid);
+/** A file that has lost a name may be gone: our lease on it ends, and what is gone needs no sync and no marks. */
+function lostName(replica: Replica, gfid: Gfid | null): void {
+  if (gfid !== null) replica.leases.lostName(gfid);
 }
 
 async function rename(replica: Replica, call: Call, args: Args<'rename'>): Promise<Reply<'rename'>> {
   const from = nameOf(args.from);
   const to = nameOf(args.to);
   if (!from || !to) return fail(Errno.EINVAL);
-  await settleOwn(replica, args.to.gfid);
   const same = from.parent === to.parent;
   const outcome = await replica.transactions.run({
     fop: 'rename',
@@ -188,7 +188,9 @@ async function rename(replica: Replica, call: Call, args: Args<'rename'>): Promi
     names: same ? [[from.name, to.name]] : [[from.name], [to.name]],
     args: () => args,
   });
-  return 'errno' in outcome ? outcome : outcome.reply;
+  if ('errno' in outcome) return outcome;
+  lostName(replica, args.to.gfid);
+  return outcome.reply;
 }
 
 async function link(replica: Replica, call: Call, args: Args<'link'>): Promise<Reply<'link'>> {

@@ -33,6 +33,8 @@ export class Lease {
   recalled = false;
   /** Somebody was waiting already when it was granted: it ends with its first users. */
   contended = false;
+  /** A name of the file was removed: it may be gone altogether. */
+  lostName = false;
   /** Data was written that is not known to be on disk. */
   unsynced = false;
   readonly inode: Inode;

@@ -125,6 +125,14 @@ export class Leases {
     for (const lease of this.#live) if (lease.holds.delete(child)) this.recall(lease.gfid);
   }
 
+  /** A name of the file was removed. */
+  lostName(gfid: Gfid): void {
+    const lease = this.#host.contexts.find(gfid)?.lease;
+    if (!lease) return;
+    lease.lostName = true;
+    this.recall(gfid);
+  }
+
   recallAll(): void {
     for (const lease of [...this.#live]) this.recall(lease.gfid);
   }
@@ -268,7 +276,7 @@ export class Leases {
   async #release(lease: Lease): Promise<void> {
     const { set, contexts } = this.#host;
     const call: Call = { ...this.#host.rootCall(), lockOwner: lease.owner };
-    const synced = await this.#sync(lease, call);
+    const synced = (lease.lostName && (await this.#isGone(lease, call))) || (await this.#sync(lease, call));
     const loc = locOf(lease.gfid);
     const release = async (child: number) => {
       const hold = lease.holds.get(child)!;
@@ -290,6 +298,13 @@ export class Leases {
     if (context?.lease === lease) context.lease = undefined;
     this.#live.delete(lease);
     contexts.release(lease.inode);
+  }
+
+  async #isGone(lease: Lease, call: Call): Promise<boolean> {
+    const [child] = lease.participants;
+    if (child === undefined) return false;
+    const reply = await this.#host.set.windOne(child, 'stat', call, { loc: locOf(lease.gfid) });
+    return !reply.ok && (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE);
   }
 
   /** Whether what was written is on the disks of all participants, so that they need no mark. */

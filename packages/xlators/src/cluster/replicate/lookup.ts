@@ -8,9 +8,10 @@ import {
   type Gfid,
   type Loc,
   locOf,
-  nullGfid,
+  newGfid,
   type Reply,
 } from '@mortar/core';
+import { healNameNow } from './heal/name.ts';
 import { quorumCount } from './quorum.ts';
 import { lookupFailure, type Replica, withoutOwn } from './replica.ts';
 import { type Replies, succeeded, successAt } from './replica-set.ts';
@@ -38,9 +39,9 @@ function agree(replies: Replies<'lookup'>): 'yes' | 'no' | 'without gfid' {
     if (!reply) continue;
     let mine: string;
     if (reply.ok) {
-      if (reply.iatt.gfid === nullGfid) return 'without gfid';
       mine = `${reply.iatt.gfid} ${reply.iatt.type}`;
-    } else if (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE) mine = 'none';
+    } else if (reply.errno === Errno.ENODATA) return 'without gfid';
+    else if (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE) mine = 'none';
     else continue;
     if (identity !== undefined && identity !== mine) return 'no';
     identity = mine;
@@ -55,9 +56,9 @@ async function adopt(
   args: Args<'lookup'>,
   replies: Replies<'lookup'>,
 ): Promise<Replies<'lookup'>> {
-  const elsewhere = replies.find((reply) => reply?.ok && reply.iatt.gfid !== nullGfid);
-  const gfid = elsewhere?.ok ? elsewhere.iatt.gfid : args.gfid;
-  return gfid ? replica.lookupAll(args.loc, call, args.want ?? [], gfid) : replies;
+  const elsewhere = replies.find((reply) => reply?.ok);
+  const gfid = elsewhere?.ok ? elsewhere.iatt.gfid : (args.gfid ?? newGfid(replica.services.random));
+  return replica.lookupAll(args.loc, call, args.want ?? [], gfid);
 }
 
 function mergeByGfid(replica: Replica, replies: Replies<'lookup'>, generation: number): Reply<'lookup'> {
@@ -72,31 +73,38 @@ function mergeByGfid(replica: Replica, replies: Replies<'lookup'>, generation: n
 }
 
 /**
- * The replicas differ about a name. Ask again under the directory's lease, when no change can be half done, and
- * believe those that nobody accuses; if they differ too, a quorum. Two files of one name without a quorum: EIO.
+ * The replicas differ about a name. Ask again under the directory's lease, when no change can be half done; what they
+ * differ about still is healed at once as entry heal would, and what stands then is believed. Without a lease (no quorum)
+ * those are believed that nobody accuses.
  */
 async function settle(replica: Replica, call: Call, args: Args<'lookup'>): Promise<Replies<'lookup'> | Failure> {
   const { set } = replica;
   const parent = args.loc.parent!;
   const lease = await replica.leases.acquire(parent, call);
-  let trusted: readonly number[];
-  let replies: Replies<'lookup'>;
   if ('errno' in lease) {
     const context = await replica.context(parent, call);
     if ('errno' in context) return context;
-    trusted = replica.readers(parent, 'entry', context);
-    replies = await replica.lookupAll(args.loc, call, args.want ?? []);
-  } else {
-    try {
-      trusted = lease.sources('entry', quorumCount(set.quorum, set.count)).filter((child) => lease.holds.has(child));
-      replies = await replica.lookupAll(args.loc, call, args.want ?? []);
-    } finally {
-      replica.leases.done(lease);
-    }
+    const trusted = replica.readers(parent, 'entry', context);
+    const replies = await replica.lookupAll(args.loc, call, args.want ?? []);
+    const believed = trusted.length > 0 ? only(replies, trusted) : replies;
+    return agree(believed) === 'yes'
+      ? withSameGfid(replica, call, args, believed)
+      : byQuorum(replica, call, args, believed);
   }
-  const believed = trusted.length > 0 ? only(replies, trusted) : replies;
-  if (agree(believed) === 'yes') return withSameGfid(replica, call, args, believed);
-  return byQuorum(replica, call, args, believed);
+  try {
+    const again = await replica.lookupAll(args.loc, call, args.want ?? []);
+    if (agree(again) === 'yes') return again;
+    const trusted = lease
+      .sources('entry', quorumCount(set.quorum, set.count))
+      .filter((child) => lease.holds.has(child));
+    const settled = await healNameNow(replica, lease, parent, args.loc.name!);
+    if (settled !== undefined) replica.warn(`${describe(args.loc)}: ${settled}`);
+    const replies = await replica.lookupAll(args.loc, call, args.want ?? []);
+    if (agree(replies) === 'yes') return replies;
+    return byQuorum(replica, call, args, trusted.length > 0 ? only(replies, trusted) : replies);
+  } finally {
+    replica.leases.done(lease);
+  }
 }
 
 function only(replies: Replies<'lookup'>, children: readonly number[]): Replies<'lookup'> {

@@ -1,0 +1,87 @@
+import type { CommandError, HealData } from '@mortar/glusterd/protocol/replies.ts';
+import type { HealOperation } from '@mortar/glusterd/protocol/requests.ts';
+import type { Handler } from '../commands.ts';
+import { errorLine, line } from '../io.ts';
+import { type Session, UsageError } from '../session.ts';
+import { cliOutput, element, outcome } from '../xml.ts';
+import { countText, infoElement, infoText, statisticsText } from './heal-text.ts';
+import { parseHeal } from './heal-words.ts';
+
+export const volumeHeal: Handler = async (session, words) => {
+  const volume = words[2];
+  if (volume === undefined) throw new UsageError();
+  const operation = parseHeal(words.slice(3));
+  const reply = await session.request(words, { verb: 'volume.heal', volume, operation });
+  if (!reply.ok) return refused(session, volume, operation, reply.error);
+  return print(session, volume, operation, reply.data);
+};
+
+/** The words of a request in the sentence that tells how it went. */
+function sentence(operation: HealOperation): { before: string; after: string } {
+  switch (operation.kind) {
+    case 'index':
+    case 'full':
+      return {
+        before: `Launching heal operation to perform ${operation.kind} self heal`,
+        after: '\nUse heal info commands to check status.',
+      };
+    case 'enable':
+      return { before: 'Enable heal', after: '' };
+    case 'disable':
+      return { before: 'Disable heal', after: '' };
+    case 'granular':
+      return { before: `${operation.enable ? 'Enable' : 'Disable'} granular entry heal`, after: '' };
+    case 'statistics':
+      return { before: 'Gathering crawl statistics', after: '' };
+    case 'heal-count': {
+      const replica = operation.replicaOf === undefined ? '' : ' per replica';
+      return { before: `Gathering count of entries to be healed${replica}`, after: '' };
+    }
+    default:
+      return { before: '', after: '' };
+  }
+}
+
+/** `info` and `split-brain` are answered by a helper in GlusterFS, which has a voice of its own. */
+function isHelper(operation: HealOperation): boolean {
+  return operation.kind === 'info' || operation.kind === 'split-brain';
+}
+
+function refused(session: Session, volume: string, operation: HealOperation, error: CommandError): number {
+  if (isHelper(operation)) {
+    if (session.flags.xml) session.io.out(cliOutput(outcome(-1, error.errno, error.text)));
+    else {
+      line(session.io, error.text);
+      line(session.io, 'Volume heal failed.');
+    }
+    return error.exit ?? 1;
+  }
+  errorLine(session.io, `${sentence(operation).before} on volume ${volume} has been unsuccessful:`);
+  errorLine(session.io, error.text);
+  return error.exit ?? 1;
+}
+
+function print(session: Session, volume: string, operation: HealOperation, data: HealData): number {
+  const { io } = session;
+  if (data.kind === 'info') {
+    const kind = operation.kind === 'info' ? operation.what : 'all';
+    if (session.flags.xml) {
+      const bricks = element(
+        'bricks',
+        data.bricks.map((brick) => infoElement(brick, kind)),
+      );
+      io.out(cliOutput([element('healInfo', [bricks]), ...outcome(0)]));
+    } else io.out(data.bricks.map((brick) => infoText(brick, kind)).join(''));
+    return 0;
+  }
+  if (data.kind === 'split-brain') {
+    for (const text of data.lines) line(io, text);
+    if (data.failed) line(io, 'Volume heal failed.');
+    return data.exit;
+  }
+  const { before, after } = sentence(operation);
+  line(io, `${before} on volume ${volume} has been successful ${after}`);
+  if (data.kind === 'count') io.out(data.bricks.map(countText).join(''));
+  if (data.kind === 'statistics') io.out(data.bricks.map(statisticsText).join(''));
+  return 0;
+}

@@ -1,0 +1,127 @@
+/** statedump, log rotate, sync, get-state, system::. */
+import type { Handler } from '../commands.ts';
+import { line } from '../io.ts';
+import { fail, operation, succeedXml } from '../outcome.ts';
+import { UsageError } from '../session.ts';
+
+const dumpOptions = [
+  'nfs',
+  'quotad',
+  'all',
+  'mem',
+  'iobuf',
+  'callpool',
+  'priv',
+  'fd',
+  'inode',
+  'history',
+  'inodectx',
+  'fdctx',
+];
+
+export const statedump: Handler = async (session, words) => {
+  const [, , volume, first, process] = words;
+  if (volume === undefined) throw new UsageError();
+  const refuse = () => new UsageError(['Error parsing options'], true);
+  let client: string | undefined;
+  let options: string[] = [];
+  if (first === 'client' && words.length >= 5) {
+    if (!/^[^:]+:\d+$/.test(process!)) throw refuse();
+    client = process!;
+  } else {
+    options = words.slice(3);
+    if (!options.every((option) => dumpOptions.includes(option))) throw refuse();
+    if (options.includes('nfs') && options.includes('quotad')) throw refuse();
+  }
+  const reply = await session.request(words, {
+    verb: 'volume.statedump',
+    volume,
+    options,
+    ...(client !== undefined && { client }),
+  });
+  const xml = (text: string) => operation('volStatedump', text);
+  if (!reply.ok) return fail(session, 'volume statedump: failed: ', reply.error, xml('Volume statedump unsuccessful'));
+  if (session.flags.xml) return succeedXml(session, xml('Volume statedump successful'));
+  line(session.io, 'volume statedump: success');
+  return 0;
+};
+
+export const logRotate: Handler = async (session, words) => {
+  const [, , volume, rotate, brick] = words;
+  if (volume === undefined || rotate !== 'rotate' || words.length > 5) throw new UsageError();
+  const reply = await session.request(words, {
+    verb: 'volume.log.rotate',
+    volume,
+    ...(brick !== undefined && { brick }),
+  });
+  if (!reply.ok)
+    return fail(
+      session,
+      'volume log-rotate: failed: ',
+      reply.error,
+      operation('volLogRotate', 'log rotate unsuccessful'),
+    );
+  if (session.flags.xml) return succeedXml(session, operation('volLogRotate', 'log rotate successful'));
+  line(session.io, 'volume log-rotate: success');
+  return 0;
+};
+
+export const sync: Handler = async (session, words) => {
+  const [, , host, named] = words;
+  if (host === undefined || words.length > 4) throw new UsageError();
+  const question = 'Sync volume may make data inaccessible while the sync is in progress. Do you want to continue?';
+  if (!(await session.ask(question))) return 0;
+  const volume = named === 'all' ? undefined : named;
+  const reply = await session.request(words, { verb: 'volume.sync', host, ...(volume !== undefined && { volume }) });
+  if (!reply.ok)
+    return fail(session, 'volume sync: failed: ', reply.error, operation('volSync', 'volume sync: failed'));
+  if (session.flags.xml) return succeedXml(session, operation('volSync', 'volume sync: success'));
+  line(session.io, 'volume sync: success');
+  return 0;
+};
+
+export const getState: Handler = async (session, words) => {
+  const request: { verb: 'get-state'; directory?: string; file?: string; more?: 'detail' | 'volumeoptions' } = {
+    verb: 'get-state',
+  };
+  for (let i = 1; i < words.length; i++) {
+    const word = words[i]!;
+    if (word === 'odir' || word === 'file') {
+      const value = words[++i];
+      if (value === undefined) throw new UsageError();
+      if (word === 'odir') request.directory = value;
+      else request.file = value;
+    } else if ((word === 'detail' || word === 'volumeoptions') && i === words.length - 1) request.more = word;
+    else if (word !== 'glusterd' || i > 1)
+      throw new UsageError([
+        i > 1 ? 'Problem parsing arguments. Check usage.' : 'glusterd is the only supported daemon.',
+      ]);
+  }
+  const reply = await session.request(words, request);
+  if (!reply.ok) return fail(session, 'Failed to get daemon state: ', reply.error);
+  line(session.io, `glusterd state dumped to ${reply.data.path}`);
+  return 0;
+};
+
+export const getSpec: Handler = async (session, words) => {
+  const volume = words[2];
+  if (volume === undefined || words.length !== 3) throw new UsageError();
+  const reply = await session.request(words, { verb: 'system.getspec', volume });
+  if (!reply.ok) return fail(session, 'getspec: failed: ', reply.error);
+  session.io.out(reply.data.text);
+  return 0;
+};
+
+export const uuidGet: Handler = async (session, words) => {
+  const reply = await session.request(words, { verb: 'system.uuid.get' });
+  if (!reply.ok) return fail(session, 'uuid get: failed: ', reply.error);
+  line(session.io, `UUID: ${reply.data.uuid}`);
+  return 0;
+};
+
+export const workingDirectory: Handler = async (session, words) => {
+  const reply = await session.request(words, { verb: 'system.getwd' });
+  if (!reply.ok) return fail(session, 'getwd: failed: ', reply.error);
+  line(session.io, reply.data.path);
+  return 0;
+};

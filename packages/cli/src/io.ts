@@ -1,0 +1,18 @@
+/** What a command may do to the terminal; the process and the tests each have one. */
+export interface Io {
+  out(text: string): void;
+  err(text: string): void;
+  /** The next line of standard input without its end, or null at the end of the input. */
+  readLine(): Promise<string | null>;
+  readonly inputIsTerminal: boolean;
+}
+
+/** `cli_out`: one line on standard output. */
+export function line(io: Io, text: string): void {
+  io.out(`${text}\n`);
+}
+
+/** `cli_err`: one line on standard error. */
+export function errorLine(io: Io, text: string): void {
+  io.err(`${text}\n`);
+}

@@ -1,0 +1,50 @@
+/** The command line `gluster`. Light: what a command needs is loaded when it runs (docs/cli.md). */
+import { realpathSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { Flags } from './flags.ts';
+import { parseFlags } from './flags.ts';
+import type { Io } from './io.ts';
+import type { Caller } from './session.ts';
+
+/** Runs one command line; resolves to its exit status. */
+export async function main(
+  argv: readonly string[],
+  io: Io,
+  connectWith?: (flags: Flags) => Promise<Caller>,
+): Promise<number> {
+  const parsed = parseFlags(argv);
+  if (parsed.kind === 'print') {
+    io.out(`${parsed.text}\n`);
+    return 0;
+  }
+  if (parsed.kind === 'run') {
+    const { run } = await import('./run.ts');
+    const connect = connectWith ?? (async (flags: Flags) => (await import('./connect.ts')).connect(flags));
+    return run(io, parsed.flags, parsed.words, connect);
+  }
+  const { printGeneralUsage, printVersion } = await import('./help.ts');
+  if (parsed.kind === 'version') return printVersion(io);
+  if (parsed.kind === 'unknown') io.out(`unrecognized option --${parsed.option}\n`);
+  printGeneralUsage(io);
+  return parsed.kind === 'unknown' ? 1 : 0;
+}
+
+async function runProcess(): Promise<void> {
+  const { NodeIo } = await import('./node-io.ts');
+  const io = new NodeIo();
+  try {
+    process.exitCode = await main(process.argv.slice(2), io);
+  } catch (error) {
+    io.err(`gluster: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 1;
+  }
+  process.exit();
+}
+
+/** Whether this file is what Node was started with, not imported. */
+function isProgram(): boolean {
+  const started = process.argv[1];
+  return started !== undefined && realpathSync(started) === fileURLToPath(import.meta.url);
+}
+
+if (isProgram()) await runProcess();

@@ -1,0 +1,40 @@
+/** XML as libxml's writer indents it: two blanks a level, an empty element closed in itself. */
+
+export interface Element {
+  name: string;
+  attributes?: Record<string, string>;
+  /** Text, elements, or ready markup on one line (`inline`), as mixed content is not indented. */
+  text?: string;
+  children?: Element[];
+  inline?: string;
+}
+
+export function escapeXml(text: string): string {
+  return text.replace(/[&<>]/g, (c) => (c === '&' ? '&amp;' : c === '<' ? '&lt;' : '&gt;'));
+}
+
+export function element(name: string, content: string | number | Element[] = ''): Element {
+  return typeof content === 'object' ? { name, children: content } : { name, text: String(content) };
+}
+
+function print(node: Element, indent: string): string {
+  const attributes = Object.entries(node.attributes ?? {}).map(
+    ([name, value]) => ` ${name}="${escapeXml(value).replaceAll('"', '&quot;')}"`,
+  );
+  const open = `${indent}<${node.name}${attributes.join('')}`;
+  const inner = node.inline ?? (node.text === undefined ? '' : escapeXml(node.text));
+  if (inner !== '') return `${open}>${inner}</${node.name}>\n`;
+  const children = node.children ?? [];
+  if (children.length === 0) return `${open}/>\n`;
+  return `${open}>\n${children.map((child) => print(child, `${indent}  `)).join('')}${indent}</${node.name}>\n`;
+}
+
+/** A whole `<cliOutput>` document. */
+export function cliOutput(children: Element[]): string {
+  return `<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n${print(element('cliOutput', children), '')}`;
+}
+
+/** `opRet`, `opErrno` and `opErrstr`, with which nearly every document begins. */
+export function outcome(ret: number, errno = 0, text = ''): Element[] {
+  return [element('opRet', ret), element('opErrno', errno), element('opErrstr', text)];
+}

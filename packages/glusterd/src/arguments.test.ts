@@ -1,0 +1,42 @@
+import { describe, expect, it } from 'vitest';
+import { daemonArguments } from './arguments.ts';
+
+const parse = (...words: string[]) => daemonArguments(words, {});
+
+describe('the command line of glusterd', () => {
+  it('has the places of GlusterFS', () => {
+    expect(parse()).toMatchObject({
+      foreground: false,
+      pidFile: '/var/run/glusterd.pid',
+      logFile: '/var/log/glusterfs/glusterd.log',
+      logLevel: 'INFO',
+      directories: { work: '/var/lib/glusterd', run: '/var/run/gluster', log: '/var/log/glusterfs' },
+      socketPath: '/var/run/glusterd.socket',
+      bindAddress: null,
+      port: 24007,
+    });
+  });
+
+  it('moves them for several daemons on one machine', () => {
+    const options = [
+      'working-directory=/w',
+      'run-directory=/r',
+      'logging-directory=/l',
+      'glusterd-sockfile=/s',
+      'transport.socket.bind-address=127.1.1.1',
+    ].flatMap((option) => ['--xlator-option', `management.${option}`]);
+    expect(parse(...options, '--log-file=/l/gd.log', '--pid-file=/p', '-LDEBUG', '-N')).toMatchObject({
+      foreground: true,
+      pidFile: '/p',
+      logFile: '/l/gd.log',
+      logLevel: 'DEBUG',
+      directories: { work: '/w', run: '/r', log: '/l' },
+      socketPath: '/s',
+      bindAddress: '127.1.1.1',
+    });
+  });
+
+  it.each([[['--nosuch']], [['word']], [['-L', 'LOUD']], [['--xlator-option', 'x=y']]])('refuses %j', (words) => {
+    expect(() => parse(...words)).toThrow();
+  });
+});

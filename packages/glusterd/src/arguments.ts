@@ -1,0 +1,88 @@
+/** The command line of glusterd. */
+import { type LogLevel, logLevels } from '@mortar/core/ports.ts';
+import { type OptionSpecs, parseArguments, UsageError } from '@mortar/host/arguments/getopt.ts';
+import { type Directories, defaultDirectories, managementPort } from './paths.ts';
+
+const none = { value: 'none' } as const;
+const required = { value: 'required' } as const;
+
+const specs = {
+  'no-daemon': { short: 'N', value: 'none' },
+  'pid-file': { short: 'p', value: 'required' },
+  'log-file': { short: 'l', value: 'required' },
+  'log-level': { short: 'L', value: 'required' },
+  'xlator-option': required,
+  volfile: { short: 'f', value: 'required' },
+  'run-id': { short: 'r', value: 'required' },
+  'localtime-logging': none,
+  'secure-mgmt': { value: 'optional' },
+  debug: none,
+  version: { short: 'V', value: 'none' },
+  help: { short: '?', value: 'none' },
+} as const satisfies OptionSpecs;
+
+export interface DaemonArguments {
+  information: 'version' | 'help' | null;
+  foreground: boolean;
+  /** The log goes to the terminal. */
+  console: boolean;
+  pidFile: string;
+  logFile: string;
+  logLevel: LogLevel;
+  directories: Directories;
+  socketPath: string;
+  /** Address to listen at; null: all. */
+  bindAddress: string | null;
+  port: number;
+}
+
+export function daemonArguments(words: readonly string[], environment: NodeJS.ProcessEnv): DaemonArguments {
+  const parsed = parseArguments(words, specs);
+  if (parsed.words[0] !== undefined) throw new UsageError(`unexpected word '${parsed.words[0]}'`);
+  const given = new Map(parsed.options.map(({ name, value }) => [name, value]));
+  const settings = managementOptions(parsed.options);
+  const directories: Directories = {
+    work: settings.get('working-directory') ?? defaultDirectories.work,
+    run: settings.get('run-directory') ?? environment.MORTAR_RUN_DIRECTORY ?? defaultDirectories.run,
+    log: settings.get('logging-directory') ?? environment.MORTAR_LOG_DIRECTORY ?? defaultDirectories.log,
+  };
+  const debug = given.has('debug');
+  const logFile = given.get('log-file') ?? `${directories.log}/glusterd.log`;
+  return {
+    information: given.has('version') ? 'version' : given.has('help') ? 'help' : null,
+    foreground: debug || given.has('no-daemon'),
+    console: debug || logFile === '-' || logFile === '/dev/stderr',
+    pidFile: given.get('pid-file') ?? '/var/run/glusterd.pid',
+    logFile,
+    logLevel: debug ? 'DEBUG' : levelOf(given.get('log-level') ?? 'INFO'),
+    directories,
+    socketPath: settings.get('glusterd-sockfile') ?? '/var/run/glusterd.socket',
+    bindAddress: settings.get('transport.socket.bind-address') ?? null,
+    port: portOf(settings.get('transport.socket.listen-port')),
+  };
+}
+
+/** `--xlator-option management.OPTION=VALUE`; those of GlusterFS that have no meaning here are ignored. */
+function managementOptions(options: readonly { name: string; value: string | null }[]): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const { name, value } of options) {
+    if (name !== 'xlator-option' || value === null) continue;
+    const match = /^\*?management\.([^=]+)=(.+)$/s.exec(value);
+    if (!match) throw new UsageError(`xlator-option '${value}': management.OPTION=VALUE is expected`);
+    found.set(match[1]!, match[2]!);
+  }
+  return found;
+}
+
+function levelOf(text: string): LogLevel {
+  const level = logLevels.find((known) => known === text.toUpperCase());
+  if (!level) throw new UsageError(`log-level '${text}': one of ${logLevels.join(', ')} is expected`);
+  return level;
+}
+
+function portOf(text: string | undefined): number {
+  if (text === undefined) return managementPort;
+  const port = Number(text);
+  if (!/^\d+$/.test(text) || port > 65535) throw new UsageError(`listen-port '${text}': a port number is expected`);
+  return port;
+}

@@ -1,0 +1,187 @@
+/** The directory of a brick: its identity and its file system. The only place in management that makes system calls. */
+import { lstatSync, mkdirSync, realpathSync, rmSync, statfsSync } from 'node:fs';
+import { byteString } from '@mortar/core';
+import { Errno, errnoName } from '@mortar/core/errno.ts';
+import { getxattr, removexattr, setxattr } from '@mortar/libc';
+import { uuidBytes, uuidText } from './uuid.ts';
+
+const volumeIdXattr = 'trusted.glusterfs.volume-id';
+const gfidXattr = 'trusted.gfid';
+const testXattr = 'trusted.glusterfs.test';
+
+export interface MountEntry {
+  device: string;
+  point: string;
+  type: string;
+  options: string;
+}
+
+export interface FileSystemFacts {
+  blockSize: number;
+  totalBytes: number;
+  freeBytes: number;
+  inodes: number;
+  freeInodes: number;
+  /** Device number, to tell file systems apart. */
+  device: number;
+  /** f_fsid as decimal text, where the system tells it. */
+  fsid: string;
+}
+
+export interface BrickInspector {
+  /** `created`: there was none. Throws an Error with the system's text. */
+  makeDirectory(path: string, mode?: number): 'created' | 'existed';
+  removeTree(path: string): void;
+  isDirectory(path: string): boolean;
+  /** What the name itself is; a symbolic link is `other`. */
+  kind(path: string): 'directory' | 'other' | 'none';
+  /** Resolved path, or the same when it does not exist. */
+  realPath(path: string): string;
+  /** Whether the directory begins another file system than its parent. */
+  isMountPoint(path: string): boolean;
+  isOnRootPartition(path: string): boolean;
+  /** Why xattrs cannot be set here, or null. */
+  xattrProblem(path: string): string | null;
+  /** Whether a directory carries the mark of a volume or a gfid. */
+  isMarked(path: string): boolean;
+  /** The volume id, null if there is none. Throws with the system's text. */
+  volumeId(path: string): string | null;
+  setVolumeId(path: string, id: string): void;
+  facts(path: string): FileSystemFacts;
+}
+
+class SystemError extends Error {
+  readonly code = 'ESYSTEM';
+}
+
+/** `No such file or directory`: what strerror(3) says, for the few that users meet here. */
+export function errnoText(errno: number): string {
+  const texts: Record<number, string> = {
+    [Errno.EPERM]: 'Operation not permitted',
+    [Errno.ENOENT]: 'No such file or directory',
+    [Errno.EIO]: 'Input/output error',
+    [Errno.EACCES]: 'Permission denied',
+    [Errno.EEXIST]: 'File exists',
+    [Errno.ENOTDIR]: 'Not a directory',
+    [Errno.ENOSPC]: 'No space left on device',
+    [Errno.EROFS]: 'Read-only file system',
+    [Errno.ENODATA]: 'No data available',
+    [Errno.EOPNOTSUPP]: 'Operation not supported',
+    [Errno.ENAMETOOLONG]: 'File name too long',
+  };
+  return texts[errno] ?? errnoName(errno);
+}
+
+function systemError(error: unknown): SystemError {
+  const { errno, message } = error as NodeJS.ErrnoException;
+  return new SystemError(errno === undefined ? message : errnoText(-errno), { cause: error });
+}
+
+function has(path: string, name: string): boolean {
+  return typeof getxattr(byteString(path), name) !== 'number';
+}
+
+export const systemInspector: BrickInspector = {
+  makeDirectory(path, mode = 0o755) {
+    try {
+      mkdirSync(path, { mode });
+      return 'created';
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') return 'existed';
+      throw systemError(error);
+    }
+  },
+
+  removeTree(path) {
+    rmSync(path, { recursive: true, force: true });
+  },
+
+  isDirectory(path) {
+    return this.kind(path) === 'directory';
+  },
+
+  kind(path) {
+    try {
+      const found = lstatSync(path, { throwIfNoEntry: false });
+      return found ? (found.isDirectory() ? 'directory' : 'other') : 'none';
+    } catch {
+      // Below a file, or in a folder that cannot be searched.
+      return 'none';
+    }
+  },
+
+  realPath(path) {
+    try {
+      return realpathSync(path);
+    } catch {
+      return path;
+    }
+  },
+
+  isMountPoint(path) {
+    const own = lstatSync(path, { throwIfNoEntry: false });
+    const above = lstatSync(`${path}/..`, { throwIfNoEntry: false });
+    return own !== undefined && above !== undefined && (own.dev !== above.dev || own.ino === above.ino);
+  },
+
+  isOnRootPartition(path) {
+    return lstatSync(path, { throwIfNoEntry: false })?.dev === lstatSync('/').dev;
+  },
+
+  xattrProblem(path) {
+    const target = byteString(path);
+    const set = setxattr(target, testXattr, Buffer.from('working'));
+    if (set < 0) return errnoText(-set);
+    removexattr(target, testXattr);
+    return null;
+  },
+
+  isMarked(path) {
+    return has(path, volumeIdXattr) || has(path, gfidXattr);
+  },
+
+  volumeId(path) {
+    const value = getxattr(byteString(path), volumeIdXattr);
+    if (typeof value !== 'number') return value.length === 16 ? uuidText(value) : null;
+    if (value === -Errno.ENODATA || value === -Errno.EOPNOTSUPP) return null;
+    throw new SystemError(errnoText(-value));
+  },
+
+  setVolumeId(path, id) {
+    const result = setxattr(byteString(path), volumeIdXattr, uuidBytes(id));
+    if (result < 0) throw new SystemError(errnoText(-result));
+  },
+
+  facts(path) {
+    try {
+      const stat = statfsSync(path);
+      const device = lstatSync(path).dev;
+      return {
+        blockSize: stat.bsize,
+        totalBytes: stat.blocks * stat.bsize,
+        freeBytes: stat.bfree * stat.bsize,
+        inodes: stat.files,
+        freeInodes: stat.ffree,
+        device,
+        fsid: `${device}`,
+      };
+    } catch (error) {
+      throw systemError(error);
+    }
+  },
+};
+
+/** The mount of `/proc/mounts` that a path lies on. */
+export function mountOf(path: string, mounts: string): MountEntry | undefined {
+  let best: MountEntry | undefined;
+  for (const line of mounts.split('\n')) {
+    const [device, encoded, type, options] = line.split(' ');
+    if (device === undefined || encoded === undefined || type === undefined || options === undefined) continue;
+    const point = encoded.replace(/\\([0-7]{3})/g, (_, octal: string) =>
+      String.fromCharCode(Number.parseInt(octal, 8)),
+    );
+    const isBelow = path === point || path.startsWith(point === '/' ? '/' : `${point}/`);
+    if (isBelow && point.length >= (best?.point.length ?? 0)) best = { device, point, type, options };
+  }
+  return best;
+}

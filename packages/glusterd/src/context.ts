@@ -1,0 +1,21 @@
+import type { BrickInspector } from './brick-inspector.ts';
+import type { Hooks } from './hooks.ts';
+import type { HostBook } from './hosts.ts';
+import type { Directories } from './paths.ts';
+import type { MachinePorts } from './ports.ts';
+import type { VolfileService } from './server/volfiles.ts';
+import type { Store } from './store/store.ts';
+import type { Supervisor } from './supervision/supervisor.ts';
+import type { LockTable } from './transaction/lock.ts';
+
+/** Everything that operations work with. */
+export interface Context extends MachinePorts {
+  directories: Directories;
+  store: Store;
+  locks: LockTable;
+  hostBook: HostBook;
+  inspector: BrickInspector;
+  supervisor: Supervisor;
+  volfiles: VolfileService;
+  hooks: Hooks;
+}

@@ -1,0 +1,105 @@
+/** Management of one node, put together from its ports. */
+import { ManagementServer } from '@mortar/rpc';
+import type { Listener, Transport } from '@mortar/rpc/stream.ts';
+import { type BrickInspector, systemInspector } from './brick-inspector.ts';
+import type { Context } from './context.ts';
+import { hookEvents } from './folders.ts';
+import { Hooks } from './hooks.ts';
+import { HostBook } from './hosts.ts';
+import type { Directories } from './paths.ts';
+import type { MachinePorts } from './ports.ts';
+import { addMethods } from './server/methods.ts';
+import { VolfileService } from './server/volfiles.ts';
+import type { Batches } from './store/database.ts';
+import { Store } from './store/store.ts';
+import { type ServerAddress, Supervisor } from './supervision/supervisor.ts';
+import { LockTable } from './transaction/lock.ts';
+import { VolgenError } from './volgen/index.ts';
+import type { VolumeInfo } from './volume.ts';
+
+export interface DaemonSettings {
+  directories: Directories;
+  /** Folder of the programs `glusterfsd` and `glusterfs`. */
+  binaries: string;
+  /** Folder with what a new working directory gets: `groups`, `hooks`; null: nothing. */
+  seeds: string | null;
+  /** Where daemons of this node find glusterd. */
+  server?: ServerAddress;
+  inspector?: BrickInspector;
+}
+
+export class Daemon {
+  readonly context: Context;
+  readonly server: ManagementServer;
+
+  private constructor(context: Context) {
+    this.context = context;
+    const { clock, log } = context;
+    this.server = new ManagementServer({ clock, log, name: 'management', serverId: context.store.state.node.uuid });
+    addMethods(this.server, context);
+  }
+
+  static async open(settings: DaemonSettings, batches: Batches, ports: MachinePorts): Promise<Daemon> {
+    const { directories } = settings;
+    const { clock, files, processes, log, hosts } = ports;
+    await seed(ports, directories, settings.seeds);
+    let store: Store | null = null;
+    const state = () => store?.state;
+    const volfiles = new VolfileService(
+      () => ({ workdir: directories.work, ...(state() && { localUuid: state()!.node.uuid }) }),
+      () => [...(state()?.volumes.values() ?? [])],
+    );
+    const viewOf = (volume: VolumeInfo, node: string) => {
+      try {
+        return volfiles.filesOf(volume, node);
+      } catch (error) {
+        // An adopted volume may need a translator that this build lacks: it is shown, but cannot be started.
+        if (!(error instanceof VolgenError)) throw error;
+        log.write('WARNING', 'management', error.message);
+        return new Map<string, string>();
+      }
+    };
+    store = await Store.open(batches, directories, viewOf, ports);
+    const context: Context = {
+      ...ports,
+      directories,
+      store,
+      volfiles,
+      locks: new LockTable(clock),
+      hostBook: new HostBook(hosts),
+      inspector: settings.inspector ?? systemInspector,
+      supervisor: new Supervisor(ports, directories, settings.binaries, settings.server),
+      hooks: new Hooks(files, processes, directories, log),
+    };
+    return new Daemon(context);
+  }
+
+  listen(transport: Transport, address: Parameters<Transport['listen']>[0]): Promise<Listener> {
+    return this.server.listen(transport, address);
+  }
+
+  /** Brings the processes of this node to what the volumes say. Needs listeners: bricks fetch their volfiles here. */
+  async resume(): Promise<void> {
+    const { store, supervisor } = this.context;
+    await supervisor.resume(store.state.volumes.values(), store.state.node.uuid);
+  }
+
+  /** Bricks and heal daemons go on. */
+  async close(): Promise<void> {
+    await this.server.close();
+    await this.context.store.close();
+  }
+}
+
+/** Folders and files that a working directory always has. What the administrator changed stays. */
+async function seed({ files }: MachinePorts, { work, run, log }: Directories, seeds: string | null): Promise<void> {
+  for (const folder of [run, `${run}/vols`, `${run}/shd`, `${log}/bricks`]) await files.makeDirectory(folder);
+  for (const event of hookEvents)
+    for (const when of ['pre', 'post']) await files.makeDirectory(`${work}/hooks/1/${event}/${when}`);
+  if (seeds === null) return;
+  for (const group of await files.list(`${seeds}/groups`)) {
+    const text = await files.read(`${seeds}/groups/${group}`);
+    const target = `${work}/groups/${group}`;
+    if (text !== null && (await files.read(target)) === null) await files.write(target, text);
+  }
+}

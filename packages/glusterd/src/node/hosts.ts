@@ -1,0 +1,15 @@
+import { lookup } from 'node:dns/promises';
+import { hostname, networkInterfaces } from 'node:os';
+import type { HostNames } from '../ports.ts';
+
+export const nodeHosts: HostNames = {
+  hostname,
+  addresses: () => Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map((one) => one.address)),
+  async resolve(host) {
+    try {
+      return (await lookup(host, { all: true })).map((found) => found.address);
+    } catch {
+      return [];
+    }
+  },
+};

@@ -1,0 +1,126 @@
+/** `get-state`: what this node knows, as text for monitoring. */
+import { mountOf } from '../brick-inspector.ts';
+import type { Context } from '../context.ts';
+import { OperationError } from '../errors.ts';
+import { listForGetAll } from '../options/index.ts';
+import type { RequestOf } from '../protocol/requests.ts';
+import { nullUuid } from '../uuid.ts';
+import { isHealable } from '../volgen/index.ts';
+import { setCount, type VolumeInfo } from '../volume.ts';
+import { clusterState } from './options.ts';
+import { peerData, volumeData } from './show.ts';
+import { brickName } from './volumes.ts';
+
+type GetState = RequestOf<'get-state'>;
+
+export async function getState(context: Context, request: GetState): Promise<{ path: string }> {
+  const directory = request.directory ?? context.directories.run;
+  if (!(await context.files.isDirectory(directory)))
+    throw new OperationError(`Output directory ${directory} does not exist.`);
+  const file = request.file ?? `glusterd_state_${stamp(context.clock.wall().sec)}`;
+  if (file.includes('/')) throw new OperationError(`${file} is not a file name`);
+  const path = `${directory.replace(/\/$/, '')}/${file}`;
+  await context.files.write(path, await stateText(context, request), 0o600);
+  return { path };
+}
+
+/** `20261120_205728`, UTC. */
+function stamp(seconds: number): string {
+  return new Date(seconds * 1000).toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '_');
+}
+
+async function stateText(context: Context, request: GetState): Promise<string> {
+  const { node, globals, volumes } = context.store.state;
+  const peers = peerData(context).flatMap((peer, i) => {
+    const key = `Peer${i + 1}`;
+    const others = peer.hostnames.slice(1).join(',');
+    return [
+      `${key}.primary_hostname: ${peer.hostname}`,
+      `${key}.uuid: ${peer.uuid}`,
+      `${key}.state: ${peer.stateText}`,
+      `${key}.connected: ${peer.connected ? 'Connected' : 'Disconnected'}`,
+      `${key}.othernames: ${others}`,
+    ];
+  });
+  const blocks: string[] = [];
+  let index = 1;
+  for (const volume of volumes.values())
+    blocks.push((await volumeLines(context, volume, `Volume${index++}`, request.more)).join('\n'));
+  return [
+    '[Global]',
+    `MYUUID: ${node.uuid}`,
+    `op-version: ${node.opVersion}`,
+    '',
+    '[Global options]',
+    ...Object.entries(globals.options).map(([key, value]) => `${key}: ${value}`),
+    '',
+    '[Peers]',
+    ...peers,
+    '',
+    '[Volumes]',
+    ...blocks.flatMap((block) => [block, '']),
+    '',
+  ].join('\n');
+}
+
+async function volumeLines(
+  context: Context,
+  volume: VolumeInfo,
+  key: string,
+  more: GetState['more'],
+): Promise<string[]> {
+  const data = volumeData(context, volume);
+  const shd = isHealable(volume) ? await context.supervisor.healDaemonState(volume.name) : null;
+  const bricks = await Promise.all(volume.bricks.map((_, i) => brickLines(context, volume, i, `${key}.Brick${i + 1}`)));
+  const options: [string, string][] =
+    more === 'volumeoptions'
+      ? listForGetAll(volume, clusterState(context)).map((one) => [one.key, one.value])
+      : Object.entries(volume.options);
+  return [
+    `${key}.name: ${volume.name}`,
+    `${key}.id: ${volume.id}`,
+    `${key}.type: ${setCount(volume) > 1 && data.type !== 'Distribute' ? `Distributed-${data.type}` : data.type}`,
+    `${key}.transport_type: ${volume.transport}`,
+    `${key}.status: ${data.status}`,
+    `${key}.profile_enabled: 0`,
+    `${key}.brickcount: ${volume.bricks.length}`,
+    ...bricks.flat(),
+    `${key}.snap_count: 0`,
+    `${key}.stripe_count: 1`,
+    `${key}.replica_count: ${volume.replicaCount}`,
+    `${key}.subvol_count: ${setCount(volume)}`,
+    `${key}.arbiter_count: ${volume.arbiterCount}`,
+    `${key}.disperse_count: ${volume.disperseCount}`,
+    `${key}.redundancy_count: ${volume.redundancyCount}`,
+    `${key}.quorum_status: not_applicable`,
+    `${key}.snapd_svc.online_status: Offline`,
+    `${key}.snapd_svc.inited: True`,
+    `${key}.rebalance.id: ${nullUuid}`,
+    `${key}.rebalance.status: not_started`,
+    ...['failures', 'skipped', 'lookedup', 'files'].map((name) => `${key}.rebalance.${name}: 0`),
+    `${key}.rebalance.data: 0Bytes`,
+    `${key}.time_left: 0`,
+    `${key}.shd_svc.online_status: ${shd?.online ? 'Online' : 'Offline'}`,
+    `${key}.shd_svc.inited: ${shd ? 'True' : 'False'}`,
+    `${key}.gsync_count: 0`,
+    ...options.map(([name, value]) => `${key}.options.${name}: ${value}`),
+  ];
+}
+
+async function brickLines(context: Context, volume: VolumeInfo, index: number, key: string): Promise<string[]> {
+  const brick = volume.bricks[index]!;
+  const lines = [`${key}.path: ${brickName(brick)}`, `${key}.hostname: ${brick.host}`];
+  if (brick.hostUuid !== context.store.state.node.uuid) return lines;
+  const { online, port } = await context.supervisor.brickState(volume, brick);
+  lines.push(
+    `${key}.port: ${port}`,
+    `${key}.rdma_port: 0`,
+    `${key}.port_registered: ${context.supervisor.record(brick.path)?.signedIn ? 1 : 0}`,
+    `${key}.status: ${online ? 'Started' : 'Stopped'}`,
+  );
+  if (!context.inspector.isDirectory(brick.path)) return lines;
+  const { freeBytes, totalBytes } = context.inspector.facts(brick.path);
+  const mount = mountOf(brick.path, (await context.files.read('/proc/mounts')) ?? '');
+  if (mount) lines.push(`${key}.spacefree: ${freeBytes}Bytes`, `${key}.spacetotal: ${totalBytes}Bytes`);
+  return lines;
+}

@@ -1,0 +1,77 @@
+/** volume info, list; peer status, pool list: what is known without asking anybody. */
+import type { Context } from '../context.ts';
+import { noVolumeErrno, OperationError } from '../errors.ts';
+import type { PeerData, ReplyData, VolumeData } from '../protocol/replies.ts';
+import { setSize, type VolumeInfo } from '../volume.ts';
+import { brickName } from './volumes.ts';
+
+const typeNames = { distribute: 'Distribute', replicate: 'Replicate', disperse: 'Disperse' } as const;
+const statusNames = { created: 'Created', started: 'Started', stopped: 'Stopped' } as const;
+
+export function volumeData(context: Context, volume: VolumeInfo): VolumeData {
+  const size = setSize(volume);
+  const isArbiter = (index: number) => volume.arbiterCount > 0 && index % size === size - 1;
+  const thinArbiter = volume.thinArbiterBricks[0];
+  return {
+    name: volume.name,
+    id: volume.id,
+    type: typeNames[volume.type],
+    status: statusNames[volume.status],
+    bricks: volume.bricks.map((brick, index) => ({
+      name: brickName(brick),
+      hostUuid: brick.hostUuid,
+      arbiter: isArbiter(index),
+    })),
+    setSize: size,
+    replica: volume.replicaCount,
+    arbiter: volume.arbiterCount,
+    disperse: volume.disperseCount,
+    redundancy: volume.redundancyCount,
+    ...(thinArbiter && { thinArbiterBrick: brickName(thinArbiter) }),
+    transport: volume.transport,
+    snapshotCount: 0,
+    options: shownOptions(context, volume),
+  };
+}
+
+/** The pool's options that concern volumes are listed with each. */
+function shownOptions(context: Context, volume: VolumeInfo): [string, string][] {
+  const ofPool = Object.entries(context.store.state.globals.options).filter(
+    ([key]) => !Object.hasOwn(volume.options, key),
+  );
+  return [...Object.entries(volume.options), ...ofPool];
+}
+
+export function volumeInfo(context: Context, name: string | undefined): ReplyData['volume.info'] {
+  const { volumes } = context.store.state;
+  if (name === undefined) return { volumes: [...volumes.values()].map((volume) => volumeData(context, volume)) };
+  const volume = volumes.get(name);
+  if (!volume) throw new OperationError(`Volume ${name} does not exist`, { errno: noVolumeErrno });
+  return { volumes: [volumeData(context, volume)] };
+}
+
+const peerStates: Record<number, string> = {
+  0: 'Establishing Connection',
+  1: 'Probe Sent to Peer',
+  2: 'Probe Received from Peer',
+  3: 'Peer in Cluster',
+  4: 'Accepted peer request',
+  5: 'Sent and Received peer request',
+  6: 'Peer Rejected',
+  7: 'Peer detach in progress',
+  8: 'Probe Received from peer',
+  9: 'Connected to Peer',
+  10: 'Peer is connected and Accepted',
+};
+
+/** Peers of an adopted pool; this build does not talk to them, so none is connected. */
+export function peerData(context: Context): PeerData[] {
+  return [...context.store.state.peers.values()].map((peer) => ({
+    uuid: peer.uuid,
+    hostname: peer.hostnames[0]!,
+    hostnames: peer.hostnames,
+    connected: false,
+    state: peer.state,
+    stateText: peerStates[peer.state] ?? 'Invalid State',
+  }));
+}

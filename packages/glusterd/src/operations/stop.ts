@@ -1,0 +1,57 @@
+import type { Context } from '../context.ts';
+import { OperationError } from '../errors.ts';
+import type { ReplyData } from '../protocol/replies.ts';
+import type { RequestOf } from '../protocol/requests.ts';
+import type { Operation } from '../transaction/operation.ts';
+import type { VolumeInfo } from '../volume.ts';
+import { hookArguments } from './start.ts';
+import { commit, commitVolume, localBricks, nextVersion, volumeNamed } from './volumes.ts';
+
+export function stopVolume(request: RequestOf<'volume.stop'>): Operation<VolumeInfo, ReplyData['volume.stop']> {
+  return {
+    name: 'volume stop',
+    subject: request.volume,
+    async stage(context) {
+      const volume = volumeNamed(context, request.volume);
+      if (volume.status !== 'started' && !request.force)
+        throw new OperationError(`Volume ${request.volume} is not in the started state`);
+      return volume;
+    },
+    commit: stop,
+  };
+}
+
+async function stop(context: Context, volume: VolumeInfo): Promise<ReplyData['volume.stop']> {
+  const args = hookArguments(context, volume, 'stop');
+  await context.hooks.run('stop', 'pre', args);
+  const stopped: VolumeInfo = { ...nextVersion(volume), status: 'stopped' };
+  // First what is wanted, then the processes: a crash in between leaves bricks that the next start of glusterd ends.
+  await commitVolume(context, stopped);
+  await context.supervisor.updateHealDaemon(stopped, context.store.state.node.uuid);
+  await Promise.all(localBricks(context, stopped).map((brick) => context.supervisor.stopBrick(stopped, brick)));
+  await context.hooks.run('stop', 'post', args);
+  return { volume: volume.name, id: volume.id };
+}
+
+export function deleteVolume(request: RequestOf<'volume.delete'>): Operation<VolumeInfo, ReplyData['volume.delete']> {
+  return {
+    name: 'volume delete',
+    subject: request.volume,
+    async stage(context) {
+      const volume = volumeNamed(context, request.volume);
+      if (volume.status === 'started')
+        throw new OperationError(
+          `Volume ${request.volume} has been started.Volume needs to be stopped before deletion.`,
+        );
+      return volume;
+    },
+    async commit(context, volume) {
+      await context.hooks.run('delete', 'pre', [`--volname=${volume.name}`]);
+      await commit(context, { volumes: new Map([[volume.name, null]]) });
+      for (const kind of ['vols', 'shd'])
+        await context.files.remove(`${context.directories.run}/${kind}/${volume.name}`);
+      await context.hooks.run('delete', 'post', [`--volname=${volume.name}`]);
+      return { volume: volume.name, id: volume.id };
+    },
+  };
+}

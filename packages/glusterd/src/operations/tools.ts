@@ -1,0 +1,76 @@
+/** statedump, log rotate, sync, peer commands of a pool of one. */
+import type { Context } from '../context.ts';
+import { OperationError } from '../errors.ts';
+import { brickLogFile } from '../paths.ts';
+import type { ReplyData } from '../protocol/replies.ts';
+import type { RequestOf } from '../protocol/requests.ts';
+import type { BrickInfo, VolumeInfo } from '../volume.ts';
+import { brickName, localBricks, volumeNamed } from './volumes.ts';
+
+function started(context: Context, name: string): VolumeInfo {
+  const volume = volumeNamed(context, name);
+  if (volume.status !== 'started') throw new OperationError(`Volume ${name} is not in the started state`);
+  return volume;
+}
+
+export async function statedump(
+  context: Context,
+  request: RequestOf<'volume.statedump'>,
+): Promise<Record<string, never>> {
+  const volume = started(context, request.volume);
+  // Dumps of clients are asked for with SIGUSR1 where they run; GlusterFS answers success whatever becomes of it.
+  if (request.client !== undefined) return {};
+  for (const brick of localBricks(context, volume)) {
+    const { online } = await context.supervisor.brickState(volume, brick);
+    if (online) await dumpBrick(context, volume, brick);
+  }
+  return {};
+}
+
+/** The dump is complete when the brick answers. */
+async function dumpBrick(context: Context, volume: VolumeInfo, brick: BrickInfo): Promise<void> {
+  try {
+    await context.supervisor.askBrick(volume, brick, 'process.statedump', {});
+  } catch (error) {
+    context.log.write('WARNING', 'management', `state dump of ${brickName(brick)}: ${(error as Error).message}`);
+  }
+}
+
+export async function rotateLogs(
+  context: Context,
+  request: RequestOf<'volume.log.rotate'>,
+): Promise<Record<string, never>> {
+  const volume = started(context, request.volume);
+  const { brick: wanted } = request;
+  const bricks = localBricks(context, volume).filter((brick) => wanted === undefined || brickName(brick) === wanted);
+  if (wanted !== undefined && bricks.length === 0)
+    throw new OperationError(`Incorrect brick ${wanted} for volume ${volume.name}`);
+  for (const brick of bricks) {
+    const file = brickLogFile(context.directories, brick);
+    if ((await context.files.read(file)) !== null)
+      await context.files.rename(file, `${file}.${context.clock.wall().sec}`);
+    const { online, pid } = await context.supervisor.brickState(volume, brick);
+    if (online) context.processes.signal(pid, 'SIGHUP');
+  }
+  return {};
+}
+
+export async function syncVolumes(
+  context: Context,
+  { host }: RequestOf<'volume.sync'>,
+): Promise<Record<string, never>> {
+  if (await context.hostBook.isLocal(host)) throw new OperationError('sync from localhost not allowed');
+  throw new OperationError(`${host}, is not a friend`);
+}
+
+export async function probe(context: Context, { host }: RequestOf<'peer.probe'>): Promise<ReplyData['peer.probe']> {
+  if (await context.hostBook.isLocal(host)) return { message: 'Probe on localhost not needed', errno: 1 };
+  throw new OperationError(`${host}: pools of several nodes are not yet available in this build`, { errno: 95 });
+}
+
+export async function detach(context: Context, { host }: RequestOf<'peer.detach'>): Promise<Record<string, never>> {
+  if (await context.hostBook.isLocal(host)) throw new OperationError(`${host} is localhost`);
+  const known = [...context.store.state.peers.values()].some((peer) => peer.hostnames.includes(host));
+  if (!known) throw new OperationError(`${host} is not part of cluster`);
+  throw new OperationError(`${host}: pools of several nodes are not yet available in this build`);
+}

@@ -1,0 +1,37 @@
+/** What several operations ask of volumes. */
+import type { Context } from '../context.ts';
+import { OperationError } from '../errors.ts';
+import { volumeOpVersions } from '../options/index.ts';
+import type { Change } from '../store/documents.ts';
+import type { BrickInfo, VolumeInfo } from '../volume.ts';
+
+export function volumeNamed(context: Context, name: string): VolumeInfo {
+  const volume = context.store.state.volumes.get(name);
+  if (!volume) throw new OperationError(`Volume ${name} does not exist`);
+  return volume;
+}
+
+export function localBricks(context: Context, volume: VolumeInfo): BrickInfo[] {
+  const { uuid } = context.store.state.node;
+  return volume.bricks.filter((brick) => brick.hostUuid === uuid);
+}
+
+/** `HOST:/path` */
+export function brickName(brick: Pick<BrickInfo, 'host' | 'path'>): string {
+  return `${brick.host}:${brick.path}`;
+}
+
+/** The next generation of a volume, with the op-versions that its options demand. */
+export function nextVersion(volume: VolumeInfo): VolumeInfo {
+  return { ...volume, version: volume.version + 1, ...volumeOpVersions(volume) };
+}
+
+/** Commits a change and lets everyone hear of volfiles that are different now. */
+export async function commit(context: Context, change: Change): Promise<void> {
+  await context.store.commit(change);
+  context.volfiles.publish();
+}
+
+export function commitVolume(context: Context, volume: VolumeInfo): Promise<void> {
+  return commit(context, { volumes: new Map([[volume.name, volume]]) });
+}

@@ -1,0 +1,194 @@
+/** What glusterd answers the command line: data, never text to print (the wording of errors excepted). */
+import type { Verb } from './requests.ts';
+
+/** An operation that was refused or failed. */
+export interface CommandError {
+  /** Without the command's prefix: `Volume v does not exist`. */
+  text: string;
+  /** GlusterFS's opErrno, e.g. 30800; 0 when it says nothing. */
+  errno: number;
+  /** Exit status of the command line where it is not 1. */
+  exit?: number;
+}
+
+export type CommandReply<T> = { ok: true; data: T } | { ok: false; error: CommandError };
+
+export interface VolumeBrickData {
+  /** `HOST:/path` */
+  name: string;
+  hostUuid: string;
+  arbiter: boolean;
+}
+
+export interface VolumeData {
+  name: string;
+  id: string;
+  type: 'Distribute' | 'Replicate' | 'Disperse';
+  status: 'Created' | 'Started' | 'Stopped';
+  bricks: VolumeBrickData[];
+  /** Bricks of a set: 1, the replica count or the disperse count. */
+  setSize: number;
+  replica: number;
+  arbiter: number;
+  disperse: number;
+  redundancy: number;
+  thinArbiterBrick?: string;
+  transport: 'tcp' | 'rdma' | 'tcp,rdma';
+  snapshotCount: number;
+  options: [key: string, value: string][];
+}
+
+/** A row of `volume status`: a brick or a daemon. */
+export interface ProcessData {
+  kind: 'brick' | 'daemon';
+  /** Brick: its host. Daemon: `Self-heal Daemon`. */
+  hostname: string;
+  /** Brick: its path. Daemon: the node. */
+  path: string;
+  peerId: string;
+  online: boolean;
+  /** 0 when it listens nowhere. */
+  port: number;
+  pid: number;
+  detail?: BrickDetail;
+  clients?: ClientData[];
+  memory?: Record<string, number>;
+  inodes?: InodeTableData[];
+  fds?: FdTableData[];
+  calls?: CallData[];
+}
+
+export interface BrickDetail {
+  fileSystem: string;
+  device: string;
+  mountOptions: string;
+  inodeSize: number;
+  blockSize: number;
+  totalBytes: number;
+  freeBytes: number;
+  inodes: number;
+  freeInodes: number;
+}
+
+export interface ClientData {
+  /** `ADDRESS:PORT` */
+  hostname: string;
+  bytesRead: number;
+  bytesWritten: number;
+  opVersion: number;
+  /** `fuse`, `glustershd`, `rebalance` ... */
+  name: string;
+}
+
+export interface InodeTableData {
+  lruLimit: number;
+  active: number;
+  lru: number;
+  purge: number;
+}
+
+export interface FdTableData {
+  refcount: number;
+  maxFds: number;
+  firstFree: number;
+  entries: { fd: number; pid: number; refcount: number; flags: number }[];
+}
+
+export interface CallData {
+  uid: number;
+  gid: number;
+  pid: number;
+  unique: number;
+  frames: string[];
+}
+
+export interface VolumeStatusData {
+  volume: string;
+  processes: ProcessData[];
+}
+
+export interface PeerData {
+  uuid: string;
+  hostname: string;
+  hostnames: string[];
+  connected: boolean;
+  state: number;
+  stateText: string;
+}
+
+export interface HealEntryData {
+  /** `/path`, or null when only the gfid is known. */
+  path: string | null;
+  gfid: string;
+  splitBrain: boolean;
+  healing: boolean;
+}
+
+export interface HealBrickData {
+  /** `HOST:/path` */
+  name: string;
+  hostUuid: string;
+  connected: boolean;
+  entries: HealEntryData[];
+}
+
+export interface CrawlData {
+  /** Wall-clock seconds. */
+  startSeconds: number;
+  endSeconds: number | null;
+  type: 'INDEX' | 'FULL';
+  healed: number;
+  splitBrain: number;
+  failed: number;
+}
+
+export interface CrawlBrickData {
+  index: number;
+  hostname: string;
+  connected: boolean;
+  crawls: CrawlData[];
+}
+
+export interface HealCountData {
+  name: string;
+  /** null when the brick is not connected. */
+  count: number | null;
+}
+
+export type HealData =
+  | { kind: 'done' }
+  | { kind: 'info'; bricks: HealBrickData[] }
+  | { kind: 'count'; bricks: HealCountData[] }
+  | { kind: 'statistics'; bricks: CrawlBrickData[] }
+  /** The lines of the heal daemon about a resolved split brain, and how it went. */
+  | { kind: 'split-brain'; lines: string[]; failed: boolean; exit: number };
+
+export interface ReplyData {
+  'volume.create': { volume: string; id: string };
+  'volume.start': { volume: string; id: string };
+  'volume.stop': { volume: string; id: string };
+  'volume.delete': { volume: string; id: string };
+  'volume.info': { volumes: VolumeData[] };
+  'volume.list': { names: string[] };
+  'volume.status': { volumes: VolumeStatusData[] };
+  'volume.set': { warning?: string };
+  'volume.set.help': { text: string };
+  'volume.get': { options: { key: string; value: string }[] };
+  'volume.reset': Record<string, never>;
+  'volume.heal': HealData;
+  'volume.statedump': Record<string, never>;
+  'volume.log.rotate': Record<string, never>;
+  'volume.sync': Record<string, never>;
+  /** `message`: the probe was not needed. */
+  'peer.probe': { message?: string; errno: number };
+  'peer.detach': Record<string, never>;
+  'peer.status': { peers: PeerData[] };
+  /** `self` is this node, shown last as `localhost`. */
+  'pool.list': { peers: PeerData[]; self: string };
+  'system.getspec': { text: string };
+  'system.uuid.get': { uuid: string };
+  'system.getwd': { path: string };
+  'get-state': { path: string };
+}
+
+export type ReplyFor<V extends Verb> = CommandReply<ReplyData[V]>;

@@ -1,0 +1,103 @@
+/**
+ * What the command line asks of glusterd: one typed request a verb. The command line uses the types only; glusterd
+ * checks what arrives with the schemas (docs/management.md).
+ */
+import { z } from 'zod';
+
+const word = z.string().min(1).max(4096);
+const host = z.string().min(1).max(255);
+
+export const statusSections = ['detail', 'clients', 'client-list', 'mem', 'inode', 'fd', 'callpool', 'tasks'] as const;
+export const statusDaemons = ['nfs', 'shd', 'quotad', 'snapd', 'bitd', 'scrub'] as const;
+
+const create = z.object({
+  verb: z.literal('volume.create'),
+  volume: word,
+  type: z.enum(['distribute', 'replicate', 'disperse']),
+  replica: z.int().min(1).max(64),
+  arbiter: z.int().min(0).max(1),
+  thinArbiter: z.int().min(0).max(1),
+  disperse: z.int().min(0).max(64),
+  redundancy: z.int().min(0).max(64),
+  transport: z.enum(['tcp', 'rdma', 'tcp,rdma']),
+  /** `HOST:/path` in the order given; the thin-arbiter brick is not among them. */
+  bricks: z.array(word).min(1).max(4096),
+  thinArbiterBrick: word.optional(),
+  /** `force` or `--wignore`. */
+  force: z.boolean(),
+  /** `--wignore-partition`: a brick may be in the root partition. */
+  ignorePartition: z.boolean(),
+});
+
+const healOperation = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('index') }),
+  z.object({ kind: z.literal('full') }),
+  z.object({ kind: z.literal('enable') }),
+  z.object({ kind: z.literal('disable') }),
+  z.object({ kind: z.literal('granular'), enable: z.boolean() }),
+  z.object({ kind: z.literal('info'), what: z.enum(['all', 'summary', 'split-brain']) }),
+  z.object({ kind: z.literal('statistics') }),
+  z.object({ kind: z.literal('heal-count'), replicaOf: word.optional() }),
+  z.object({
+    kind: z.literal('split-brain'),
+    policy: z.enum(['bigger-file', 'latest-mtime', 'source-brick']),
+    file: word.optional(),
+    brick: word.optional(),
+  }),
+]);
+
+const volume = word;
+const force = z.boolean();
+
+export const requestSchema = z.discriminatedUnion('verb', [
+  create,
+  z.object({ verb: z.literal('volume.start'), volume, force }),
+  z.object({ verb: z.literal('volume.stop'), volume, force }),
+  z.object({ verb: z.literal('volume.delete'), volume }),
+  z.object({ verb: z.literal('volume.info'), volume: volume.optional() }),
+  z.object({ verb: z.literal('volume.list') }),
+  z.object({
+    verb: z.literal('volume.status'),
+    volume: volume.optional(),
+    brick: word.optional(),
+    daemon: z.enum(statusDaemons).optional(),
+    section: z.enum(statusSections).optional(),
+  }),
+  z.object({
+    verb: z.literal('volume.set'),
+    volume,
+    pairs: z.array(z.object({ key: word, value: word })).max(256),
+    /** Instead of pairs: the name of a file of pairs below WORKDIR/groups. */
+    group: word.optional(),
+  }),
+  z.object({ verb: z.literal('volume.set.help') }),
+  z.object({ verb: z.literal('volume.get'), volume, key: word }),
+  z.object({ verb: z.literal('volume.reset'), volume, key: word, force }),
+  z.object({ verb: z.literal('volume.heal'), volume, operation: healOperation }),
+  z.object({ verb: z.literal('volume.statedump'), volume, options: z.array(word).max(16), client: word.optional() }),
+  z.object({ verb: z.literal('volume.log.rotate'), volume, brick: word.optional() }),
+  z.object({ verb: z.literal('volume.sync'), host, volume: volume.optional() }),
+  z.object({ verb: z.literal('peer.probe'), host }),
+  z.object({ verb: z.literal('peer.detach'), host, force }),
+  z.object({ verb: z.literal('peer.status') }),
+  z.object({ verb: z.literal('pool.list') }),
+  z.object({ verb: z.literal('system.getspec'), volume }),
+  z.object({ verb: z.literal('system.uuid.get') }),
+  z.object({ verb: z.literal('system.getwd') }),
+  z.object({
+    verb: z.literal('get-state'),
+    directory: word.optional(),
+    file: word.optional(),
+    more: z.enum(['detail', 'volumeoptions']).optional(),
+  }),
+]);
+
+export type Request = z.infer<typeof requestSchema>;
+export type Verb = Request['verb'];
+export type RequestOf<V extends Verb> = Extract<Request, { verb: V }>;
+export type HealOperation = z.infer<typeof healOperation>;
+export type StatusSection = (typeof statusSections)[number];
+export type StatusDaemon = (typeof statusDaemons)[number];
+
+/** What travels in one call of the management method `cli.command`. */
+export const commandSchema = z.object({ request: requestSchema, line: z.string().max(65536) });

@@ -1,0 +1,86 @@
+/** The method `cli.command`: one request of the command line. */
+import type { Context } from '../context.ts';
+import { OperationError } from '../errors.ts';
+import { createVolume } from '../operations/create.ts';
+import { getState } from '../operations/get-state.ts';
+import { healVolume } from '../operations/heal.ts';
+import { getOptions, resetVolume, setOptions } from '../operations/options.ts';
+import { peerData, volumeInfo } from '../operations/show.ts';
+import { startVolume } from '../operations/start.ts';
+import { volumeStatus } from '../operations/status.ts';
+import { deleteVolume, stopVolume } from '../operations/stop.ts';
+import { detach, probe, rotateLogs, statedump, syncVolumes } from '../operations/tools.ts';
+import { volumeSetHelp } from '../options/index.ts';
+import type { CommandReply, ReplyData } from '../protocol/replies.ts';
+import type { Request, RequestOf, Verb } from '../protocol/requests.ts';
+import { execute } from '../transaction/operation.ts';
+import { VolgenError } from '../volgen/index.ts';
+
+type Handlers = { [V in Verb]: (context: Context, request: RequestOf<V>) => Promise<ReplyData[V]> };
+
+const handlers: Handlers = {
+  'volume.create': (context, request) => execute(context, createVolume(request)),
+  'volume.start': (context, request) => execute(context, startVolume(request)),
+  'volume.stop': (context, request) => execute(context, stopVolume(request)),
+  'volume.delete': (context, request) => execute(context, deleteVolume(request)),
+  'volume.set': (context, request) => execute(context, setOptions(request)),
+  'volume.reset': (context, request) => execute(context, resetVolume(request)),
+  'volume.info': async (context, request) => volumeInfo(context, request.volume),
+  'volume.list': async (context) => ({ names: [...context.store.state.volumes.keys()] }),
+  'volume.status': volumeStatus,
+  'volume.set.help': async () => ({ text: volumeSetHelp() }),
+  'volume.get': async (context, request) => getOptions(context, request),
+  'volume.heal': healVolume,
+  'volume.statedump': statedump,
+  'volume.log.rotate': rotateLogs,
+  'volume.sync': syncVolumes,
+  'peer.probe': probe,
+  'peer.detach': detach,
+  'peer.status': async (context) => ({ peers: peerData(context) }),
+  'pool.list': async (context) => ({ peers: peerData(context), self: context.store.state.node.uuid }),
+  'system.getspec': async (context, { volume }) => {
+    const text = context.volfiles.text(volume, true);
+    if (text === null) throw new OperationError(`Volume ${volume} does not exist`);
+    return { text };
+  },
+  'system.uuid.get': async (context) => ({ uuid: context.store.state.node.uuid }),
+  'system.getwd': async (context) => ({ path: context.directories.work }),
+  'get-state': getState,
+};
+
+/** Requests that only look are not worth a line of the history. */
+const silent: ReadonlySet<Verb> = new Set<Verb>([
+  'system.getspec',
+  'system.uuid.get',
+  'system.getwd',
+  'volume.set.help',
+]);
+
+export async function runCommand(context: Context, request: Request, line: string): Promise<CommandReply<unknown>> {
+  const handler = handlers[request.verb] as (context: Context, request: Request) => Promise<unknown>;
+  try {
+    const data = await handler(context, request);
+    await record(context, request.verb, line, 'SUCCESS');
+    return { ok: true, data };
+  } catch (error) {
+    const known = error instanceof VolgenError ? new OperationError(error.message) : error;
+    if (!(known instanceof OperationError)) throw error;
+    await record(context, request.verb, line, `FAILED : ${known.message}`);
+    return { ok: false, error: known.toData() };
+  }
+}
+
+/** `cmd_history.log`: who manages looks up what was done when. */
+async function record(context: Context, verb: Verb, line: string, outcome: string): Promise<void> {
+  if (silent.has(verb)) return;
+  const { sec, nsec } = context.clock.wall();
+  const time = new Date(sec * 1000).toISOString();
+  const micros = String(Math.floor(nsec / 1000)).padStart(6, '0');
+  const text = `${line} : ${outcome}`.replaceAll(/[\n\r]/g, ' ');
+  const entry = `[${time.slice(0, 10)} ${time.slice(11, 19)}.${micros} +0000]  : ${text}\n`;
+  try {
+    await context.files.append(`${context.directories.log}/cmd_history.log`, entry);
+  } catch (error) {
+    context.log.write('WARNING', 'management', `cmd_history.log: ${(error as Error).message}`);
+  }
+}

@@ -1,0 +1,177 @@
+/** Management over connections: who may ask what, and who hears of what. */
+import { ManagementClient, ManagementServer, MemoryStream } from '@mortar/rpc';
+import type { PeerIdentity, Stream } from '@mortar/rpc/stream.ts';
+import { nodeClock } from '@mortar/rpc/transports/node-ports.ts';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { brickSocket } from '../paths.ts';
+import { Rig } from '../testing/rig.ts';
+
+let rig: Rig;
+let clients: ManagementClient[];
+beforeEach(async () => {
+  rig = new Rig();
+  clients = [];
+  await rig.start();
+});
+afterEach(() => {
+  for (const client of clients) client.close();
+  rig.remove();
+});
+
+const root = { kind: 'unix', address: '', port: 0, isLocal: true, isLocalRoot: true } as const;
+const local = { kind: 'tcp', address: '127.0.0.1', port: 1, isLocal: true, isLocalRoot: false } as const;
+const remote = { kind: 'tcp', address: '192.0.2.1', port: 1, isLocal: false, isLocalRoot: false } as const;
+
+/** A client that the transport says is `peer`. */
+async function connect(peer: PeerIdentity): Promise<ManagementClient> {
+  const [mine, theirs] = MemoryStream.pair('test');
+  Object.defineProperty(theirs, 'peer', { value: peer });
+  rig.daemon.server.accept(theirs);
+  const transport = { connect: async (): Promise<Stream> => mine, listen: () => Promise.reject(new Error('no')) };
+  const client = await ManagementClient.connect(
+    transport,
+    { kind: 'memory', name: 'test' },
+    { clock: nodeClock, program: 'test' },
+  );
+  clients.push(client);
+  return client;
+}
+
+async function started(): Promise<void> {
+  await rig.createReplica('v');
+  await rig.done({ verb: 'volume.start', volume: 'v', force: false });
+}
+
+const volume = () => rig.daemon.context.store.state.volumes.get('v')!;
+const text = async (client: ManagementClient, id: string) =>
+  (await client.call<{ text: string }>('volfile.get', { id })).text;
+const turn = () => new Promise((resolve) => setTimeout(resolve, 20));
+
+describe('commands', () => {
+  const command = (request: unknown) => ['cli.command', { request, line: 'x' }] as const;
+
+  it('are run for root', async () => {
+    const client = await connect(root);
+    const reply = await client.call(...command(rig.createRequest('v', [rig.brick('b')])));
+    expect(reply).toMatchObject({ ok: true, data: { volume: 'v' } });
+  });
+
+  it('from elsewhere may look only', async () => {
+    const client = await connect(remote);
+    expect(await client.call(...command({ verb: 'volume.list' }))).toEqual({ ok: true, data: { names: [] } });
+    await expect(client.call(...command({ verb: 'volume.stop', volume: 'v', force: true }))).rejects.toThrow(
+      /only root/,
+    );
+  });
+
+  it('that make no sense are refused', async () => {
+    const client = await connect(root);
+    await expect(client.call(...command({ verb: 'volume.explode' }))).rejects.toMatchObject({ code: 'BAD_PARAMS' });
+  });
+});
+
+describe('volfiles', () => {
+  beforeEach(started);
+
+  it('have the credentials for local processes only', async () => {
+    const [near, far] = [await connect(local), await connect(remote)];
+    expect(await text(near, 'v')).toContain(volume().password);
+    expect(await text(far, '/v')).not.toContain(volume().password);
+    expect(await text(near, 'client/v')).not.toContain(volume().password);
+  });
+
+  it('of bricks and daemons are for local processes only', async () => {
+    const id = `v.node1.${rig.root.slice(1).replaceAll('/', '-')}-v-1`;
+    const [near, far] = [await connect(local), await connect(remote)];
+    expect(await text(near, id)).toContain('type storage/posix');
+    expect(await text(near, 'shd/v')).toContain('type cluster/replicate');
+    await expect(text(far, id)).rejects.toMatchObject({ code: 'EACCES' });
+    await expect(text(far, 'shd/v')).rejects.toMatchObject({ code: 'EACCES' });
+  });
+
+  it('that do not exist are told by name', async () => {
+    const client = await connect(local);
+    await expect(text(client, 'nosuch')).rejects.toThrow(/no volume or brick 'nosuch'/);
+  });
+
+  it('are announced to who has one when they change, and to nobody else', async () => {
+    const [one, other] = [await connect(local), await connect(local)];
+    const heard: unknown[] = [];
+    one.onNotice('volfile.changed', (params) => heard.push(params));
+    other.onNotice('volfile.changed', () => heard.push('other'));
+    await text(one, 'v');
+    await rig.done({ verb: 'volume.set', volume: 'v', pairs: [{ key: 'user.note', value: 'x' }] });
+    await turn();
+    expect(heard).toEqual([]);
+    await rig.done({ verb: 'volume.set', volume: 'v', pairs: [{ key: 'network.ping-timeout', value: '9' }] });
+    await turn();
+    expect(heard).toEqual([{ id: 'v' }]);
+    one.close();
+    await one.closed;
+    await rig.done({ verb: 'volume.set', volume: 'v', pairs: [{ key: 'network.ping-timeout', value: '8' }] });
+  });
+});
+
+describe('the portmap', () => {
+  beforeEach(started);
+  const path = () => `${rig.root}/v-1`;
+  const pid = () => rig.processes.pidsOf(path())[0]!;
+  const socket = () => brickSocket(rig.directories, 'v', volume().bricks[0]!).replace('.socket', '.fop');
+
+  it('knows the port of a brick', async () => {
+    const client = await connect(remote);
+    const { port } = volume().bricks[0]!;
+    expect(await client.call('portmap.brickPort', { brick: path() })).toEqual({ port, socketPath: '', online: true });
+    await expect(client.call('portmap.brickPort', { brick: '/none' })).rejects.toThrow(/no brick \/none/);
+  });
+
+  it('learns the socket from the brick itself', async () => {
+    const client = await connect(local);
+    const { port } = volume().bricks[0]!;
+    await client.call('portmap.signin', { brick: path(), pid: pid(), port, socketPath: socket() });
+    expect(await client.call('portmap.brickPort', { brick: path() })).toEqual({
+      port,
+      socketPath: socket(),
+      online: true,
+    });
+  });
+
+  it('writes down that a brick has ended unasked', async () => {
+    const client = await connect(local);
+    const { port } = volume().bricks[0]!;
+    await client.call('portmap.signin', { brick: path(), pid: pid(), port, socketPath: '' });
+    rig.processes.alive.delete(pid());
+    client.close();
+    await client.closed;
+    await vi.waitFor(() => expect(rig.lines.join('\n')).toMatch(/ERROR brick .*\/v-1 of volume v has ended unasked/));
+  });
+
+  it('tells that a brick is gone', async () => {
+    const client = await connect(local);
+    rig.processes.alive.delete(pid());
+    expect(await client.call('portmap.brickPort', { brick: path() })).toEqual({
+      port: 0,
+      socketPath: '',
+      online: false,
+    });
+  });
+
+  it.each([
+    ['another process', () => ({ pid: 4242 })],
+    ['another port', () => ({ port: 1234 })],
+    ['a socket elsewhere', () => ({ socketPath: '/tmp/mine.fop' })],
+    ['a socket above its folder', () => ({ socketPath: `${rig.directories.run}/../mine.fop` })],
+  ])('does not believe %s', async (_what, lie) => {
+    const client = await connect(local);
+    const said = { brick: path(), pid: pid(), port: volume().bricks[0]!.port!, socketPath: socket(), ...lie() };
+    await expect(client.call('portmap.signin', said)).rejects.toMatchObject({ code: 'EACCES' });
+  });
+
+  it('does not believe other machines', async () => {
+    const client = await connect(remote);
+    const said = { brick: path(), pid: pid(), port: 0, socketPath: '' };
+    await expect(client.call('portmap.signin', said)).rejects.toMatchObject({ code: 'EACCES' });
+  });
+});
+
+it('is a management server', () => expect(rig.daemon.server).toBeInstanceOf(ManagementServer));

@@ -1,0 +1,97 @@
+/** The running daemon: real ports, sockets, signals. Loaded only in the process that serves. */
+import { mkdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { StateDumper } from '@mortar/host/dump/writer.ts';
+import { consoleTarget, FileTarget, LineLog } from '@mortar/host/ports/log.ts';
+import { setCommandName } from '@mortar/host/process/identity.ts';
+import { takePidFile } from '@mortar/host/process/pidfile.ts';
+import { tellFailed, tellReady } from '@mortar/host/process/readiness.ts';
+import { handleSignals, type SignalActions } from '@mortar/host/process/signals.ts';
+import { nodeClock, nodeRandom } from '@mortar/rpc/transports/node-ports.ts';
+import { tcpTransport } from '@mortar/rpc/transports/tcp.ts';
+import { unixTransport } from '@mortar/rpc/transports/unix.ts';
+import type { DaemonArguments } from './arguments.ts';
+import { Daemon } from './daemon.ts';
+import { nodeFiles } from './node/files.ts';
+import { nodeHosts } from './node/hosts.ts';
+import { nodeProcesses } from './node/processes.ts';
+import { openLevel } from './store/database.ts';
+
+export async function serve(args: DaemonArguments, installation: string): Promise<void> {
+  let actions: SignalActions | undefined;
+  handleSignals(() => actions);
+  setCommandName('glusterd');
+  try {
+    actions = await start(args, installation);
+    tellReady();
+  } catch (error) {
+    tellFailed(`glusterd: ${(error as Error).message}`, 1);
+    process.exit(1);
+  }
+}
+
+async function start(args: DaemonArguments, installation: string): Promise<SignalActions> {
+  const { directories } = args;
+  for (const folder of [directories.work, directories.run, directories.log, dirname(args.pidFile)])
+    mkdirSync(folder, { recursive: true, mode: 0o755 });
+  const log = new LineLog(args.console ? consoleTarget : new FileTarget(args.logFile), nodeClock, args.logLevel);
+  process.on('unhandledRejection', (reason) => {
+    const text = reason instanceof Error ? (reason.stack ?? reason.message) : String(reason);
+    log.write('CRITICAL', 'management', `a promise failed unnoticed: ${text}`);
+  });
+  const pidFile = takePidFile(args.pidFile, 'glusterd');
+  const environment = {
+    ...process.env,
+    MORTAR_RUN_DIRECTORY: directories.run,
+    MORTAR_LOG_DIRECTORY: directories.log,
+    MORTAR_READY_FD: undefined,
+  };
+  log.write('INFO', 'glusterd', `started: pid ${process.pid}, working directory ${directories.work}`, 100030);
+  const ports = {
+    clock: nodeClock,
+    random: nodeRandom,
+    log,
+    files: nodeFiles,
+    processes: nodeProcesses(environment),
+    hosts: nodeHosts,
+  };
+  const settings = {
+    directories,
+    binaries: process.env.MORTAR_BIN ?? join(installation, 'bin'),
+    seeds: join(installation, 'share', 'glusterd'),
+    server: { host: args.bindAddress ?? 'localhost', port: args.port },
+  };
+  const batches = await openLevel(join(directories.work, 'mortar.db'));
+  const daemon = await Daemon.open(settings, batches, ports);
+  await daemon.listen(tcpTransport(), { kind: 'tcp', host: args.bindAddress ?? '0.0.0.0', port: args.port });
+  await daemon.listen(unixTransport(), { kind: 'unix', path: args.socketPath });
+  daemon.resume().catch((error: Error) => log.write('ERROR', 'management', `resuming failed: ${error.stack}`));
+  const dumper = new StateDumper(nodeClock);
+  dumper.add(() => sections(daemon));
+  return {
+    async stop(signal) {
+      log.write('WARNING', 'glusterd', `received ${signal}, shutting down; bricks go on`, 100032);
+      await daemon.close();
+      pidFile.release();
+    },
+    reopen: () => log.reopen(),
+    dump: () => void dumper.write(),
+  };
+}
+
+/** What the state dump says of management. */
+function sections(daemon: Daemon) {
+  const { store, locks, supervisor } = daemon.context;
+  const entries: [string, string | number][] = [
+    ['glusterd.my-uuid', store.state.node.uuid],
+    ['glusterd.op-version', store.state.node.opVersion],
+    ['glusterd.volumes', store.state.volumes.size],
+    ['glusterd.peers', store.state.peers.size],
+    ['memory', readFileSync('/proc/self/statm', 'utf8').trim()],
+  ];
+  for (const { subject, holder, ageMs } of locks.holders())
+    entries.push([`lock.${subject}`, `${holder.operation} by ${holder.node} for ${Math.round(ageMs)} ms`]);
+  for (const brick of supervisor.records())
+    entries.push([`brick.${brick.path}`, `pid ${brick.pid} port ${brick.port} signed-in ${brick.signedIn}`]);
+  return [{ name: 'xlator.glusterd.priv', values: Object.fromEntries(entries) }];
+}

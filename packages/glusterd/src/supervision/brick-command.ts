@@ -1,0 +1,83 @@
+/** The command lines of the processes that management starts; scripts and monitoring read them in `ps`. */
+import {
+  brickLogFile,
+  brickPidFile,
+  brickSocket,
+  brickVolfileId,
+  type Directories,
+  healDaemonPidFile,
+  healDaemonSocket,
+} from '../paths.ts';
+import type { BrickInfo, VolumeInfo } from '../volume.ts';
+
+export function brickArguments(
+  directories: Directories,
+  volume: Pick<VolumeInfo, 'name'>,
+  brick: BrickInfo,
+  port: number,
+): string[] {
+  return [
+    '-s',
+    brick.host,
+    '--volfile-id',
+    brickVolfileId(volume.name, brick),
+    '-p',
+    brickPidFile(directories, volume.name, brick),
+    '-S',
+    brickSocket(directories, volume.name, brick),
+    '--brick-name',
+    brick.path,
+    '-l',
+    brickLogFile(directories, brick),
+    '--xlator-option',
+    `*-posix.glusterd-uuid=${brick.hostUuid}`,
+    '--process-name',
+    'brick',
+    '--brick-port',
+    `${port}`,
+    '--xlator-option',
+    `${volume.name}-server.listen-port=${port}`,
+  ];
+}
+
+export function healDaemonArguments(directories: Directories, volume: string, node: string, server: string): string[] {
+  return [
+    '-s',
+    server,
+    '--volfile-id',
+    `shd/${volume}`,
+    '-p',
+    healDaemonPidFile(directories, volume),
+    '-l',
+    `${directories.log}/glustershd.log`,
+    '-S',
+    healDaemonSocket(directories, volume),
+    '--xlator-option',
+    `*replicate*.node-uuid=${node}`,
+    '--process-name',
+    'glustershd',
+    '--client-pid=-6',
+  ];
+}
+
+/** Whether a command line is that of this brick of this volume. */
+export function isBrickProcess(words: readonly string[], volume: string, brick: BrickInfo): boolean {
+  return (
+    follows(words, '--brick-name') === brick.path && follows(words, '--volfile-id') === brickVolfileId(volume, brick)
+  );
+}
+
+export function isHealDaemon(words: readonly string[], volume: string): boolean {
+  return follows(words, '--process-name') === 'glustershd' && follows(words, '--volfile-id') === `shd/${volume}`;
+}
+
+/** The port that a brick was told to listen at, or 0. */
+export function portIn(words: readonly string[]): number {
+  const port = Number(follows(words, '--brick-port'));
+  return Number.isInteger(port) && port > 0 && port < 65536 ? port : 0;
+}
+
+function follows(words: readonly string[], option: string): string | undefined {
+  const at = words.indexOf(option);
+  return at < 0 ? undefined : words[at + 1];
+}

@@ -1,0 +1,282 @@
+/** Bricks and heal daemons of this node: started, recognised again after a restart of glusterd, watched, ended. */
+import { OperationError } from '../errors.ts';
+import {
+  brickPidFile,
+  brickSocket,
+  type Directories,
+  healDaemonPidFile,
+  healDaemonSocket,
+  managementPort,
+} from '../paths.ts';
+import type { MachinePorts } from '../ports.ts';
+import { isHealable } from '../volgen/index.ts';
+import type { BrickInfo, VolumeInfo } from '../volume.ts';
+import { brickArguments, healDaemonArguments, isBrickProcess, isHealDaemon, portIn } from './brick-command.ts';
+import { PortRange } from './port-range.ts';
+import { ProcessWatch, type Watched } from './process-watch.ts';
+
+/** What the portmap knows of a brick that runs. */
+export interface BrickRecord {
+  volume: string;
+  path: string;
+  pid: number;
+  port: number;
+  socketPath: string;
+  /** It said so itself, over a connection that stands. */
+  signedIn: boolean;
+}
+
+/** Where daemons without a host of their own find glusterd. */
+export interface ServerAddress {
+  host: string;
+  port: number;
+}
+
+export interface ProcessState {
+  online: boolean;
+  pid: number;
+  port: number;
+}
+
+/** What a brick says when it signs in. */
+export interface SignIn {
+  pid: number;
+  port: number;
+  /** Where clients on this host connect; empty: nowhere. */
+  socketPath: string;
+}
+
+const startTimeoutMs = 60_000;
+const offline: ProcessState = { online: false, pid: 0, port: 0 };
+
+export class Supervisor {
+  readonly #ports: MachinePorts;
+  readonly #directories: Directories;
+  readonly #binaries: string;
+  readonly #watch: ProcessWatch;
+  readonly #range: PortRange;
+  /** By path: paths of bricks are unique on a node. */
+  readonly #bricks = new Map<string, BrickRecord>();
+  /** What is under way for a brick (by path) or a heal daemon (by `shd/VOLUME`): one thing after the other. */
+  readonly #turns = new Map<string, Promise<unknown>>();
+  readonly #server: ServerAddress;
+
+  constructor(
+    ports: MachinePorts,
+    directories: Directories,
+    binaries: string,
+    server: ServerAddress = { host: 'localhost', port: managementPort },
+  ) {
+    this.#server = server;
+    this.#ports = ports;
+    this.#directories = directories;
+    this.#binaries = binaries;
+    this.#watch = new ProcessWatch(ports.files, ports.processes, ports.clock);
+    this.#range = new PortRange(ports.processes, ports.random);
+  }
+
+  /** Finds what runs from before, starts what should run and does not. Failures are logged: the others must come up. */
+  async resume(volumes: Iterable<VolumeInfo>, node: string): Promise<void> {
+    for (const volume of volumes) {
+      for (const brick of volume.bricks) {
+        if (brick.hostUuid !== node) continue;
+        const step = volume.status === 'started' ? this.startBrick(volume, brick) : this.stopBrick(volume, brick);
+        await step.catch((error: Error) => this.#log('ERROR', `brick ${brick.host}:${brick.path}: ${error.message}`));
+      }
+      await this.updateHealDaemon(volume, node);
+    }
+  }
+
+  /** Runs the brick if it does not run; resolves to its port. Throws OperationError. */
+  startBrick(volume: VolumeInfo, brick: BrickInfo): Promise<number> {
+    return this.#inTurn(brick.path, () => this.#startBrick(volume, brick));
+  }
+
+  #inTurn<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(key) ?? Promise.resolve();
+    const own = before.then(work, work);
+    this.#turns.set(key, own);
+    const done = () => {
+      if (this.#turns.get(key) === own) this.#turns.delete(key);
+    };
+    own.then(done, done);
+    return own;
+  }
+
+  async #startBrick(volume: VolumeInfo, brick: BrickInfo): Promise<number> {
+    const known = await this.#watch.find(this.#watchedBrick(volume.name, brick));
+    if (known) return this.#remember(volume, brick, known.pid, portIn(known.words)).port;
+    this.forget(brick.path);
+    const port = await this.#range.take(brick.port);
+    await this.#prepareFolders(volume.name);
+    // A socket that a killed brick left would keep its successor from listening.
+    await this.#ports.files.remove(brickSocket(this.#directories, volume.name, brick));
+    const args = [...brickArguments(this.#directories, volume, brick, port), ...this.#portArguments()];
+    const { exit, message } = await this.#ports.processes.run(`${this.#binaries}/glusterfsd`, args, startTimeoutMs);
+    if (exit !== 0) {
+      this.#range.release(port);
+      this.#log('ERROR', `glusterfsd ${args.join(' ')}: exit status ${exit}: ${message}`);
+      throw new OperationError(`brick ${brick.host}:${brick.path} did not start: ${message}`);
+    }
+    const started = await this.#watch.find(this.#watchedBrick(volume.name, brick));
+    this.#remember(volume, brick, started?.pid ?? 0, port);
+    return port;
+  }
+
+  stopBrick(volume: VolumeInfo, brick: BrickInfo): Promise<void> {
+    return this.#inTurn(brick.path, () => this.#stopBrick(volume, brick));
+  }
+
+  async #stopBrick(volume: VolumeInfo, brick: BrickInfo): Promise<void> {
+    await this.#watch.end(this.#watchedBrick(volume.name, brick));
+    await this.#ports.files.remove(brickSocket(this.#directories, volume.name, brick));
+    this.forget(brick.path);
+  }
+
+  async brickState(volume: VolumeInfo, brick: BrickInfo): Promise<ProcessState> {
+    const running = await this.#watch.find(this.#watchedBrick(volume.name, brick));
+    if (!running) return offline;
+    const port = this.#bricks.get(brick.path)?.port || portIn(running.words);
+    return { online: true, pid: running.pid, port };
+  }
+
+  async healDaemonState(volume: string): Promise<ProcessState> {
+    const running = await this.#watch.find(this.#watchedHealDaemon(volume));
+    return running ? { online: true, pid: running.pid, port: 0 } : offline;
+  }
+
+  /** Starts the heal daemon of a volume that needs one, ends that of one that does not. */
+  updateHealDaemon(volume: VolumeInfo, node: string): Promise<void> {
+    return this.#inTurn(`shd/${volume.name}`, () => this.#updateHealDaemon(volume, node));
+  }
+
+  async #updateHealDaemon(volume: VolumeInfo, node: string): Promise<void> {
+    const watched = this.#watchedHealDaemon(volume.name);
+    const needed = volume.status === 'started' && needsHealDaemon(volume) && hasBrickOn(volume, node);
+    if (!needed) {
+      await this.#watch.end(watched);
+      return;
+    }
+    if (await this.#watch.find(watched)) return;
+    await this.#prepareFolders(volume.name);
+    await this.#ports.files.remove(healDaemonSocket(this.#directories, volume.name));
+    const own = healDaemonArguments(this.#directories, volume.name, node, this.#server.host);
+    const args = [...own, ...this.#portArguments()];
+    const { exit, message } = await this.#ports.processes.run(`${this.#binaries}/glusterfs`, args, startTimeoutMs);
+    if (exit !== 0) this.#log('ERROR', `the heal daemon of ${volume.name} did not start: ${message}`);
+  }
+
+  /** One management call to a brick, through its socket. */
+  askBrick(
+    volume: VolumeInfo,
+    brick: BrickInfo,
+    method: string,
+    params: unknown,
+    timeoutMs = 10_000,
+  ): Promise<unknown> {
+    return this.#ports.processes.ask(brickSocket(this.#directories, volume.name, brick), method, params, timeoutMs);
+  }
+
+  askHealDaemon(volume: string, method: string, params: unknown, timeoutMs: number): Promise<unknown> {
+    return this.#ports.processes.ask(healDaemonSocket(this.#directories, volume), method, params, timeoutMs);
+  }
+
+  /**
+   * A brick says where it listens. Any local process can come here, so what it says must fit the process that the pid
+   * file names, which only root writes. False: it does not.
+   */
+  async signIn(volume: VolumeInfo, brick: BrickInfo, said: SignIn): Promise<boolean> {
+    const running = await this.#watch.find(this.#watchedBrick(volume.name, brick));
+    if (running?.pid !== said.pid) return false;
+    const told = portIn(running.words);
+    if (told !== 0 && said.port !== 0 && said.port !== told) return false;
+    const isOwnSocket = said.socketPath === '' || isBelow(said.socketPath, this.#directories.run);
+    if (!isOwnSocket) return false;
+    const record = this.#remember(volume, brick, said.pid, said.port || told);
+    record.socketPath = said.socketPath;
+    record.signedIn = true;
+    return true;
+  }
+
+  /** The brick says farewell, or its connection broke: whether it lives is looked up when someone asks. */
+  signOut(path: string, pid: number): void {
+    const record = this.#bricks.get(path);
+    if (record?.pid === pid) record.signedIn = false;
+  }
+
+  record(path: string): BrickRecord | undefined {
+    return this.#bricks.get(path);
+  }
+
+  records(): readonly BrickRecord[] {
+    return [...this.#bricks.values()];
+  }
+
+  forget(path: string): void {
+    const record = this.#bricks.get(path);
+    if (record) this.#range.release(record.port);
+    this.#bricks.delete(path);
+  }
+
+  #remember(volume: VolumeInfo, brick: BrickInfo, pid: number, port: number): BrickRecord {
+    const known = this.#bricks.get(brick.path);
+    const same = known !== undefined && known.pid === pid;
+    const record: BrickRecord = same
+      ? known
+      : { volume: volume.name, path: brick.path, pid, port, socketPath: '', signedIn: false };
+    if (port > 0) record.port = port;
+    this.#range.reserve(record.port);
+    // A sign-in that came before the starter returned knows the socket already.
+    if (known && !same && known.pid === 0) record.socketPath = known.socketPath;
+    this.#bricks.set(brick.path, record);
+    return record;
+  }
+
+  #watchedBrick(volume: string, brick: BrickInfo): Watched {
+    return {
+      pidFile: brickPidFile(this.#directories, volume, brick),
+      recognises: (words) => isBrickProcess(words, volume, brick),
+    };
+  }
+
+  #watchedHealDaemon(volume: string): Watched {
+    return {
+      pidFile: healDaemonPidFile(this.#directories, volume),
+      recognises: (words) => isHealDaemon(words, volume),
+    };
+  }
+
+  #portArguments(): string[] {
+    const { port } = this.#server;
+    return port === managementPort ? [] : ['--volfile-server-port', `${port}`];
+  }
+
+  async #prepareFolders(volume: string): Promise<void> {
+    const { run, log } = this.#directories;
+    for (const folder of [`${run}/vols/${volume}`, `${run}/shd/${volume}`, `${log}/bricks`])
+      await this.#ports.files.makeDirectory(folder);
+  }
+
+  #log(level: 'ERROR' | 'INFO', text: string): void {
+    this.#ports.log.write(level, 'management', text);
+  }
+}
+
+/** Whether a volume's option leaves the heal daemon on. */
+export function needsHealDaemon(volume: VolumeInfo): boolean {
+  if (!isHealable(volume)) return false;
+  const key = volume.type === 'disperse' ? 'cluster.disperse-self-heal-daemon' : 'cluster.self-heal-daemon';
+  return !isOff(volume.options[key]);
+}
+
+function isOff(value: string | undefined): boolean {
+  return value !== undefined && /^(off|no|false|disable|0)$/i.test(value);
+}
+
+function isBelow(path: string, folder: string): boolean {
+  return path.startsWith(`${folder}/`) && !path.slice(folder.length + 1).includes('/');
+}
+
+function hasBrickOn(volume: VolumeInfo, node: string): boolean {
+  return volume.bricks.some((brick) => brick.hostUuid === node);
+}

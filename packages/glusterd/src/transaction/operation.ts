@@ -1,0 +1,31 @@
+/**
+ * A change of the pool's state: lock, stage (checks on every participant, changes nothing), commit (does it), unlock.
+ * The local node is the only participant so far; peers will be asked to stage and commit by the same two steps.
+ */
+import type { Context } from '../context.ts';
+import { OperationError } from '../errors.ts';
+
+export interface Operation<Plan, Result> {
+  /** `volume create`, for the log, the history and who waits for the lock. */
+  readonly name: string;
+  /** The volume, or `all`. */
+  readonly subject: string;
+  /** Checks; throws OperationError. What it finds out is handed to the commit. */
+  stage(context: Context): Promise<Plan>;
+  commit(context: Context, plan: Plan): Promise<Result>;
+}
+
+export async function execute<Plan, Result>(context: Context, operation: Operation<Plan, Result>): Promise<Result> {
+  const { locks, store, log } = context;
+  const holder = locks.take(operation.subject, store.state.node.uuid, operation.name);
+  try {
+    const plan = await operation.stage(context);
+    return await operation.commit(context, plan);
+  } catch (error) {
+    const level = error instanceof OperationError ? 'WARNING' : 'ERROR';
+    log.write(level, 'management', `${operation.name} of ${operation.subject} failed: ${(error as Error).message}`);
+    throw error;
+  } finally {
+    locks.release(operation.subject, holder);
+  }
+}

@@ -1,0 +1,165 @@
+/** Heals one name of a directory, under the directory's lease. */
+import {
+  type ByteString,
+  type Call,
+  Errno,
+  FileType,
+  type Gfid,
+  type Iatt,
+  type Loc,
+  locAt,
+  locOf,
+  type Reply,
+  statMode,
+} from '@mortar/core';
+import { judge } from '../changelog.ts';
+import { newObjectBlame } from '../entry-changes.ts';
+import type { Lease } from '../lease.ts';
+import type { Replica } from '../replica.ts';
+import { type Replies, succeeded, successAt } from '../replica-set.ts';
+
+export interface Truth {
+  /** Children whose names are right; all participants when a union is made. */
+  readonly sources: readonly number[];
+  /** Nobody is right alone: add what any has, remove nothing (conservative merge). */
+  readonly merge: boolean;
+}
+
+export type NameResult = 'same' | 'healed' | { mismatch: 'gfid' | 'type'; name: ByteString } | { failed: string };
+
+/** Who is right about the names of a directory whose lease is held. */
+export function truthOf(lease: Lease, verdict: ReturnType<typeof judge>): Truth {
+  const sources = verdict.sources.filter((child) => lease.holds.has(child));
+  const merge = sources.length === 0 || verdict.witness.some((count) => count > 0) || verdict.sinks.length === 0;
+  return { sources: merge ? lease.participants : sources, merge };
+}
+
+/** For a lookup that met replicas which differ: heals the name at once. A text: what could not be healed. */
+export async function healNameNow(
+  replica: Replica,
+  lease: Lease,
+  parent: Gfid,
+  name: ByteString,
+): Promise<string | undefined> {
+  const truth = truthOf(lease, judge(lease.matrix, 'entry'));
+  const result = await new NameHeal(replica, lease, parent, truth, () => {}).heal(name);
+  if (typeof result !== 'object') return undefined;
+  return 'failed' in result ? result.failed : `the replicas have different files of this name (${result.mismatch})`;
+}
+
+export class NameHeal {
+  readonly #replica: Replica;
+  readonly #lease: Lease;
+  readonly #parent: Gfid;
+  readonly #truth: Truth;
+  readonly #call: Call;
+  /** Called with each object that was made: its contents are still to be healed. */
+  readonly #found: (gfid: Gfid) => void;
+
+  constructor(replica: Replica, lease: Lease, parent: Gfid, truth: Truth, found: (gfid: Gfid) => void) {
+    this.#replica = replica;
+    this.#lease = lease;
+    this.#parent = parent;
+    this.#truth = truth;
+    this.#call = { ...replica.rootCall(), internal: 'self-heal' };
+    this.#found = found;
+  }
+
+  async heal(name: ByteString): Promise<NameResult> {
+    const { set } = this.#replica;
+    const { participants } = this.#lease;
+    const replies = await set.wind(participants, 'lookup', this.#call, () => ({ loc: locAt(this.#parent, name) }));
+    const unsure = participants.find((child) => !replies[child]?.ok && !isMissing(replies, child));
+    if (unsure !== undefined) return { failed: `${name} cannot be looked up on child ${unsure}` };
+    const present = succeeded(replies);
+    const having = present.filter((child) => this.#truth.sources.includes(child));
+    const iattOf = (child: number) => successAt(replies, child)!.iatt;
+    if (new Set(having.map((child) => iattOf(child).gfid)).size > 1) return { mismatch: 'gfid', name };
+    const [right] = having;
+    if (right === undefined) return this.#truth.merge ? 'same' : this.#removeFrom(present, name, iattOf);
+    const truly = iattOf(right);
+    if (this.#truth.merge && present.some((child) => iattOf(child).type !== truly.type))
+      return { mismatch: 'type', name };
+    let result: NameResult = 'same';
+    for (const child of participants) {
+      const mine = present.includes(child) ? iattOf(child) : undefined;
+      if (mine?.gfid === truly.gfid) continue;
+      const failed =
+        (mine && (await this.#remove(child, name, mine))) || (await this.#make(child, name, truly, having));
+      if (failed) return failed;
+      result = 'healed';
+    }
+    return result;
+  }
+
+  async #removeFrom(
+    children: readonly number[],
+    name: ByteString,
+    iattOf: (child: number) => Iatt,
+  ): Promise<NameResult> {
+    for (const child of children) {
+      const failed = await this.#remove(child, name, iattOf(child));
+      if (failed) return failed;
+    }
+    return children.length > 0 ? 'healed' : 'same';
+  }
+
+  async #remove(child: number, name: ByteString, iatt: Iatt): Promise<NameResult | undefined> {
+    const { set } = this.#replica;
+    const loc = locAt(this.#parent, name, iatt.gfid);
+    const xdata = { fence: this.#lease.fenceOf(child) };
+    const reply =
+      iatt.type === FileType.directory
+        ? await set.windOne(child, 'rmdir', this.#call, { loc, recursive: true, xdata })
+        : await set.windOne(child, 'unlink', this.#call, { loc, xdata });
+    if (reply.ok || reply.errno === Errno.ENOENT) return undefined;
+    return { failed: `${name} cannot be removed from child ${child}: errno ${reply.errno}` };
+  }
+
+  /** First the blame on those that have it, then the object: at no time is it there, empty and unmarked. */
+  async #make(child: number, name: ByteString, iatt: Iatt, having: readonly number[]): Promise<NameResult | undefined> {
+    const { set } = this.#replica;
+    const loc = locAt(this.#parent, name);
+    const xdata = { fence: this.#lease.fenceOf(child) };
+    const existing = await set.windOne(child, 'lookup', this.#call, { loc: locOf(iatt.gfid) });
+    if (existing.ok && iatt.type !== FileType.directory) {
+      const linked = await set.windOne(child, 'link', this.#call, { from: locOf(iatt.gfid), to: loc, xdata });
+      if (linked.ok || linked.errno === Errno.EEXIST) return undefined;
+      return { failed: `${name} cannot be linked on child ${child}: errno ${linked.errno}` };
+    }
+    if (existing.ok)
+      return { failed: `${name} is the directory ${iatt.gfid}, which has another name on child ${child} still` };
+    const values = newObjectBlame(this.#replica, iatt.type, [child]);
+    if (Object.keys(values).length > 0) {
+      const mark = { loc: locOf(iatt.gfid), operation: 'add32' as const, values };
+      const marked = await set.wind(having, 'xattrop', this.#call, () => mark);
+      if (succeeded(marked).length === 0) return { failed: `${name} cannot be marked for healing` };
+    }
+    const reply = await this.#makeObject(child, loc, iatt, having[0]!, xdata);
+    if (!reply.ok) return { failed: `${name} cannot be made on child ${child}: errno ${reply.errno}` };
+    this.#found(iatt.gfid);
+    return undefined;
+  }
+
+  async #makeObject(
+    child: number,
+    loc: Loc,
+    iatt: Iatt,
+    source: number,
+    xdata: { fence: number },
+  ): Promise<Reply<'flush'>> {
+    const { set } = this.#replica;
+    const { gfid, mode, uid, gid, rdevMajor, rdevMinor } = iatt;
+    const call = { ...this.#call, uid, gid };
+    if (iatt.type === FileType.directory) return set.windOne(child, 'mkdir', call, { loc, mode, gfid, xdata });
+    if (iatt.type !== FileType.symlink)
+      return set.windOne(child, 'mknod', call, { loc, mode: statMode(iatt), rdevMajor, rdevMinor, gfid, xdata });
+    const link = await set.windOne(source, 'readlink', this.#call, { loc: locOf(gfid) });
+    return link.ok ? set.windOne(child, 'symlink', call, { loc, target: link.target, gfid, xdata }) : link;
+  }
+}
+
+function isMissing(replies: Replies<'lookup'>, child: number): boolean {
+  const reply = replies[child];
+  return reply !== undefined && !reply.ok && (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE);
+}

@@ -1,0 +1,292 @@
+import {
+  type Args,
+  asErrno,
+  type ByteString,
+  type Call,
+  Errno,
+  type Failure,
+  fail,
+  type Gfid,
+  type Inode,
+  isValidName,
+  locOf,
+  OptionError,
+  type OptionValues,
+  type Reply,
+  rootCall,
+  type Xattrs,
+  Xlator,
+  type XlatorInit,
+  type XlatorType,
+} from '@mortar/core';
+import { IndexStore, indexKinds } from './index-store.ts';
+import { Listing } from './listing.ts';
+import { options } from './options.ts';
+import { isOperation, type Operation, parseRequest, type Request } from './requests.ts';
+import {
+  isZero,
+  kindOf,
+  kindsIn,
+  parseList,
+  type WatchedKind,
+  type Watchlists,
+  wanted,
+  watchedKinds,
+} from './watchlist.ts';
+
+type Values = OptionValues<typeof options>;
+
+/** What is known of a file: in an index, not in it, or (undefined) not looked yet. */
+interface FileState {
+  xattrop?: boolean;
+  dirty?: boolean;
+  /** Set while an operation that moves counters runs: the next one waits for it. */
+  tail?: Promise<void> | undefined;
+}
+
+/** A change of watched xattrs: what will be there if it succeeds, as far as known beforehand. */
+interface Change<R> {
+  gfid: Gfid;
+  /** Kinds it touches; true: a counter may become other than zero. */
+  kinds: ReadonlyMap<WatchedKind, boolean>;
+  pendingNames: readonly ByteString[];
+  run: () => Promise<R>;
+  /** Watched values afterwards. */
+  values: (reply: R) => Xattrs;
+}
+
+/** Keeps the list of files that need heal: in the index before a counter rises, out of it after all are zero. */
+export class IndexXlator extends Xlator {
+  readonly #base: string;
+  readonly #lists: Watchlists;
+  #store: IndexStore | undefined;
+  #listing: Listing | undefined;
+
+  constructor(init: XlatorInit) {
+    super(init);
+    const values = init.options as Values;
+    this.#base = values['index-base'];
+    if (this.#base === '') throw new OptionError('index-base', "option 'index-base' is required");
+    this.#lists = {
+      pending: parseList(values['xattrop-pending-watchlist']),
+      pending64: parseList(values['xattrop64-watchlist']),
+      dirty: parseList(values['xattrop-dirty-watchlist']),
+    };
+  }
+
+  override async init(): Promise<void> {
+    this.#store = new IndexStore(this.#base, this.services.random);
+    this.#listing = new Listing(this.#store);
+  }
+
+  override async fini(): Promise<void> {
+    this.#store?.close();
+    this.#store = undefined;
+  }
+
+  get store(): IndexStore {
+    if (!this.#store) throw new Error(`${this.name} is used before init or after fini`);
+    return this.#store;
+  }
+
+  xattrop(call: Call, args: Args<'xattrop'>): Promise<Reply<'xattrop'>> {
+    return this.#count(args.loc.gfid, args, () => this.child.xattrop(call, args));
+  }
+
+  fxattrop(call: Call, args: Args<'fxattrop'>): Promise<Reply<'fxattrop'>> {
+    return this.#count(args.fd.gfid, args, () => this.child.fxattrop(call, args));
+  }
+
+  async #count(
+    gfid: Gfid | null,
+    { values, xdata }: Pick<Args<'xattrop'>, 'values' | 'xdata'>,
+    run: () => Promise<Reply<'xattrop'>>,
+  ): Promise<Reply<'xattrop'>> {
+    const kinds = kindsIn(this.#lists, values);
+    const pendingNames = xdata?.pendingNames ?? [];
+    if (!gfid || (kinds.size === 0 && pendingNames.length === 0)) return run();
+    return this.#change({ gfid, kinds, pendingNames, run, values: (reply) => (reply.ok ? reply.xattrs : {}) });
+  }
+
+  setxattr(call: Call, args: Args<'setxattr'>): Promise<Reply<'setxattr'>> {
+    return this.#set(args.loc.gfid, args.xattrs, () => this.child.setxattr(call, args));
+  }
+
+  fsetxattr(call: Call, args: Args<'fsetxattr'>): Promise<Reply<'fsetxattr'>> {
+    return this.#set(args.fd.gfid, args.xattrs, () => this.child.fsetxattr(call, args));
+  }
+
+  removexattr(call: Call, args: Args<'removexattr'>): Promise<Reply<'removexattr'>> {
+    return this.#remove(args.loc.gfid, args.name, () => this.child.removexattr(call, args));
+  }
+
+  fremovexattr(call: Call, args: Args<'fremovexattr'>): Promise<Reply<'fremovexattr'>> {
+    return this.#remove(args.fd.gfid, args.name, () => this.child.fremovexattr(call, args));
+  }
+
+  async #set<R extends { ok: boolean }>(
+    gfid: Gfid | null,
+    xattrs: Xattrs,
+    run: () => Promise<R>,
+  ): Promise<R | Failure> {
+    const kinds = kindsIn(this.#lists, xattrs);
+    if (!gfid || kinds.size === 0) return run();
+    return this.#change({ gfid, kinds, pendingNames: [], run, values: (reply) => (reply.ok ? xattrs : {}) });
+  }
+
+  async #remove<R extends { ok: boolean }>(
+    gfid: Gfid | null,
+    name: ByteString,
+    run: () => Promise<R>,
+  ): Promise<R | Failure> {
+    const kind = kindOf(this.#lists, name);
+    if (!gfid || !kind) return run();
+    return this.#change({ gfid, kinds: new Map([[kind, false]]), pendingNames: [], run, values: () => ({}) });
+  }
+
+  create(call: Call, args: Args<'create'>): Promise<Reply<'create'>> {
+    return this.#make(args, () => this.child.create(call, args));
+  }
+
+  mknod(call: Call, args: Args<'mknod'>): Promise<Reply<'mknod'>> {
+    return this.#make(args, () => this.child.mknod(call, args));
+  }
+
+  mkdir(call: Call, args: Args<'mkdir'>): Promise<Reply<'mkdir'>> {
+    return this.#make(args, () => this.child.mkdir(call, args));
+  }
+
+  symlink(call: Call, args: Args<'symlink'>): Promise<Reply<'symlink'>> {
+    return this.#make(args, () => this.child.symlink(call, args));
+  }
+
+  put(call: Call, args: Args<'put'>): Promise<Reply<'put'>> {
+    return this.#make(args, () => this.child.put(call, args));
+  }
+
+  icreate(call: Call, args: Args<'icreate'>): Promise<Reply<'icreate'>> {
+    return this.#make(args, () => this.child.icreate(call, args));
+  }
+
+  /** New objects may be born with counters. */
+  async #make<R extends { ok: boolean }>(
+    { gfid, initial = {} }: { gfid: Gfid; initial?: Xattrs },
+    run: () => Promise<R>,
+  ): Promise<R | Failure> {
+    const kinds = kindsIn(this.#lists, initial);
+    if (![...kinds.values()].includes(true)) return run();
+    return this.#change({ gfid, kinds, pendingNames: [], run, values: (reply) => (reply.ok ? initial : {}) });
+  }
+
+  /** One change at a time of each file, so that what the last reply says is how things are. */
+  async #change<R extends { ok: boolean }>(change: Change<R>): Promise<R | Failure> {
+    return this.#alone(change.gfid, async (state) => {
+      for (const [kind, rises] of change.kinds) {
+        if (!rises || state[kind]) continue;
+        const failed = this.store.add(kind, change.gfid);
+        if (failed < 0) return fail(asErrno(-failed));
+        state[kind] = true;
+      }
+      const failed = this.#addNames(change);
+      if (failed) return failed;
+      const reply = await change.run();
+      const after = kindsIn(this.#lists, change.values(reply));
+      for (const kind of change.kinds.keys()) if (after.get(kind) !== true) await this.#clear(kind, change.gfid, state);
+      return reply;
+    });
+  }
+
+  #addNames({ gfid, pendingNames }: Pick<Change<unknown>, 'gfid' | 'pendingNames'>): Failure | undefined {
+    for (const name of pendingNames) {
+      const failed = isValidName(name) ? this.store.addName(gfid, name) : -Errno.EINVAL;
+      if (failed < 0) return fail(asErrno(-failed));
+    }
+    return undefined;
+  }
+
+  /** Takes a file out of an index unless one of its counters there is other than zero. True if it is out. */
+  async #clear(kind: WatchedKind, gfid: Gfid, state: FileState): Promise<boolean> {
+    if (state[kind] === false) return true;
+    if (state[kind] === undefined && !this.store.has(kind, gfid)) {
+      state[kind] = false;
+      return true;
+    }
+    state[kind] = true;
+    if (!(await this.#allZero(kind, gfid))) return false;
+    if (this.store.remove(kind, gfid) < 0) return false;
+    state[kind] = false;
+    if (kind === 'xattrop') this.store.removeParent(gfid);
+    return true;
+  }
+
+  async #allZero(kind: WatchedKind, gfid: Gfid): Promise<boolean> {
+    const call = rootCall(this.services.clock, 'self-heal');
+    const found = await this.child.lookup(call, { loc: locOf(gfid), want: wanted(this.#lists, kind) });
+    if (!found.ok) return found.errno === Errno.ENOENT || found.errno === Errno.ESTALE;
+    return Object.entries(found.xattrs).every(([name, value]) => kindOf(this.#lists, name) !== kind || isZero(value));
+  }
+
+  async #alone<T>(gfid: Gfid, run: (state: FileState) => Promise<T>): Promise<T> {
+    const { inodes } = this.services;
+    const inode: Inode = inodes.hold(inodes.get(gfid));
+    inode.slots[this.slot] ??= {};
+    const state = inode.slots[this.slot] as FileState;
+    const before = state.tail;
+    let leave: () => void = () => {};
+    const tail = new Promise<void>((resolve) => {
+      leave = resolve;
+    });
+    state.tail = tail;
+    try {
+      if (before) await before;
+      return await run(state);
+    } finally {
+      if (state.tail === tail) state.tail = undefined;
+      leave();
+      inodes.release(inode);
+    }
+  }
+
+  async ipc(call: Call, args: Args<'ipc'>): Promise<Reply<'ipc'>> {
+    const { operation, data } = args;
+    if (!isOperation(operation)) return this.child.ipc(call, args);
+    if (!call.internal && call.uid !== 0) return fail(Errno.EPERM);
+    const request = parseRequest(operation, data);
+    if (!request) return fail(Errno.EINVAL);
+    const answer = await this.#answers[operation](request as never);
+    if (typeof answer === 'number') return fail(asErrno(-answer));
+    return { ok: true, data: Buffer.from(JSON.stringify(answer)) };
+  }
+
+  /** What is asked by ipc; a negative number is an errno. */
+  readonly #answers: { [O in Operation]: (request: Request<O>) => object | number | Promise<object | number> } = {
+    'index.list': ({ kind, parent, after, limit }) =>
+      parent !== undefined && kind !== 'entry-changes'
+        ? -Errno.EINVAL
+        : this.#listing!.page(kind, parent, after, limit),
+    'index.count': ({ kind }) => ({ count: this.store.count(kind) }),
+    'index.forgetName': ({ parent, name }) => this.store.removeName(parent, name) || {},
+    'index.forgetParent': ({ parent }) => this.store.removeParent(parent) || {},
+    'index.purge': async ({ gfid }) => {
+      const out = await this.#alone(gfid, async (state) => {
+        const cleared: boolean[] = [];
+        for (const kind of watchedKinds) cleared.push(await this.#clear(kind, gfid, state));
+        return cleared.every(Boolean);
+      });
+      return { purged: out };
+    },
+  };
+
+  override dump(): Record<string, string | number | boolean> {
+    const counts = this.#store ? indexKinds.map((kind) => [kind, this.store.count(kind)] as const) : [];
+    return { 'index-base': this.#base, ...Object.fromEntries(counts) };
+  }
+}
+
+export const xlator: XlatorType<typeof options> = {
+  type: 'features/index',
+  description: 'Keeps the list of files and names that need heal.',
+  options,
+  subvolumes: { min: 1, max: 1 },
+  create: (init) => new IndexXlator(init as XlatorInit),
+};

@@ -1,0 +1,339 @@
+import {
+  type Args,
+  type ByteString,
+  type Call,
+  Errno,
+  type Failure,
+  type Fop,
+  type FopName,
+  type Fops,
+  fail,
+  fops,
+  type Gfid,
+  type GraphEvent,
+  isValidName,
+  OptionError,
+  type OptionTable,
+  type OptionValues,
+  type Reply,
+  replyOfStep,
+  type Xdata,
+  Xlator,
+  type XlatorInit,
+  type XlatorType,
+} from '@mortar/core';
+import { type ClearRequest, clearLocks, isClearName, parseClearName } from './clear.ts';
+import type { Claim, DomainQueue, Held } from './domain-queue.ts';
+import { Fences } from './fences.ts';
+import { InternalLocks, type InternalSettings, type Place } from './internal-locks.ts';
+import { countLocks, type LockInfo, listLocks } from './list.ts';
+import { type EntryName, type InodeLocks, LockTable } from './lock-table.ts';
+import { options } from './options.ts';
+import { PosixRequests } from './posix-requests.ts';
+import { lengthOf, type Range, rangeOf } from './ranges.ts';
+
+type Values = OptionValues<typeof options>;
+type DomainReply = Reply<'inodelk'>;
+const domainMaxBytes = 1024;
+/** O_TRUNC: an open that changes data. */
+const truncating = 0o1000;
+
+/** POSIX and internal locks of a brick, with fences and notices of contention. */
+export class Locks extends Xlator {
+  readonly #fences: Fences;
+  readonly #table: LockTable;
+  readonly #internal: InternalLocks;
+  readonly #posix: PosixRequests;
+  #options: Values;
+  #revoked = 0;
+
+  constructor(init: XlatorInit) {
+    super(init);
+    this.#options = init.options as Values;
+    refuseMandatory(this.#options);
+    const { clock, inodes } = init.services;
+    this.#fences = new Fences(clock);
+    this.#table = new LockTable(inodes, this.slot, (claim) => this.#internal.make(claim));
+    this.#posix = new PosixRequests(this.#table, clock, this.slot);
+    this.#internal = new InternalLocks(settingsOf(this.#options), {
+      clock,
+      fences: this.#fences,
+      settle: (locks) => this.#table.settle(locks),
+      tell: (gfid, domain, lock, kind) => this.#tell(gfid, domain, lock, kind),
+      revoked: (place, lock, reason) => this.#logRevoked(place, lock, reason),
+    });
+  }
+
+  override reconfigure(values: OptionValues<OptionTable>): void {
+    this.#options = values as Values;
+    this.#internal.settings = settingsOf(this.#options);
+  }
+
+  /** Whatever changes something is refused when it comes with a fence whose lock is gone. */
+  protected override bindFop<N extends FopName>(name: N, next: Fops[N]): Fops[N] {
+    const bound = super.bindFop(name, next) as Fop<FopName>;
+    if (!isFenced(name)) return bound as Fops[N];
+    const fenced: Fop<FopName> = (call, args) => {
+      const fence = args.xdata?.fence;
+      return fence === undefined || isHarmless(name, args) ? bound(call, args) : this.#fenced(fence, call, bound, args);
+    };
+    return fenced as Fops[N];
+  }
+
+  async #fenced(fence: number, call: Call, bound: Fop<FopName>, args: Args<FopName>): Promise<Reply<FopName>> {
+    const token = this.#fences.find(fence, call.clientId);
+    if (!token) return fail(Errno.ESTALE);
+    return this.#fences.run(token, () => bound(call, args));
+  }
+
+  /** A fence on the compound itself holds for each of its steps. */
+  async compound(call: Call, args: Args<'compound'>): Promise<Reply<'compound'>> {
+    const fence = args.xdata?.fence;
+    const replies: Extract<Reply<'compound'>, { ok: true }>['replies'] = [];
+    for (const step of args.steps) {
+      const name = step.fop as FopName;
+      const run = this.ops[name] as Fop<FopName>;
+      const given = step.args as Args<FopName>;
+      const reply = await run(call, fence === undefined ? given : withFence(given, fence));
+      replies.push(reply);
+      if (!replyOfStep(name, replies, replies.length - 1)?.ok) break;
+    }
+    return { ok: true, replies };
+  }
+
+  async lk(call: Call, args: Args<'lk'>): Promise<Reply<'lk'>> {
+    if (this.#options.trace) this.#trace('lk', call, `${args.fd.gfid} ${args.command} ${JSON.stringify(args.flock)}`);
+    if (this.#monkey(args.flock.type === 'unlock' && args.command !== 'get')) return { ok: true, flock: args.flock };
+    return this.#posix.request(call, args);
+  }
+
+  async open(call: Call, args: Args<'open'>): Promise<Reply<'open'>> {
+    const reply = await this.child.open(call, args);
+    if (reply.ok) this.#posix.opened(args.fd);
+    return reply;
+  }
+
+  async opendir(call: Call, args: Args<'opendir'>): Promise<Reply<'opendir'>> {
+    const reply = await this.child.opendir(call, args);
+    if (reply.ok) this.#posix.opened(args.fd);
+    return reply;
+  }
+
+  async create(call: Call, args: Args<'create'>): Promise<Reply<'create'>> {
+    const reply = await this.child.create(call, args);
+    if (reply.ok) this.#posix.opened(args.fd);
+    return reply;
+  }
+
+  /** close(2) by a process: its locks on the file go, whichever descriptor they were taken through. */
+  async flush(call: Call, args: Args<'flush'>): Promise<Reply<'flush'>> {
+    const reply = await this.child.flush(call, args);
+    this.#posix.releaseOwner(args.fd.gfid, { clientId: call.clientId, owner: call.lockOwner });
+    return reply;
+  }
+
+  async inodelk(call: Call, args: Args<'inodelk'>): Promise<DomainReply> {
+    return this.#inodelk(call, args.loc.gfid, args);
+  }
+
+  async finodelk(call: Call, args: Args<'finodelk'>): Promise<DomainReply> {
+    return this.#inodelk(call, args.fd.gfid, args);
+  }
+
+  async entrylk(call: Call, args: Args<'entrylk'>): Promise<DomainReply> {
+    return this.#entrylk(call, args.loc.gfid, args);
+  }
+
+  async fentrylk(call: Call, args: Args<'fentrylk'>): Promise<DomainReply> {
+    return this.#entrylk(call, args.fd.gfid, args);
+  }
+
+  #inodelk(
+    call: Call,
+    gfid: Gfid | null,
+    { domain, command, flock }: Pick<Args<'inodelk'>, 'domain' | 'command' | 'flock'>,
+  ): DomainReply | Promise<DomainReply> {
+    const range = rangeOf(flock);
+    if (!gfid || !range || !isDomain(domain)) return fail(Errno.EINVAL);
+    if (flock.type === 'unlock' && command !== 'unlock') return fail(Errno.EINVAL);
+    const type = flock.type === 'read' ? 'read' : 'write';
+    const claim: Claim<Range> = { clientId: call.clientId, owner: call.lockOwner, type, resource: range };
+    if (this.#options.trace)
+      this.#trace('inodelk', call, `${gfid} ${domain} ${command} ${type} ${range.start} ${lengthOf(range)}`);
+    return this.#request(call, gfid, command, claim, domain, 'inode', (locks) => locks.rangesOf(domain));
+  }
+
+  #entrylk(
+    call: Call,
+    gfid: Gfid | null,
+    { domain, name, command, type }: Pick<Args<'entrylk'>, 'domain' | 'name' | 'command' | 'type'>,
+  ): DomainReply | Promise<DomainReply> {
+    if (!gfid || !isDomain(domain) || (name !== undefined && !isValidName(name))) return fail(Errno.EINVAL);
+    const claim: Claim<EntryName> = { clientId: call.clientId, owner: call.lockOwner, type, resource: name ?? null };
+    if (this.#options.trace) this.#trace('entrylk', call, `${gfid} ${domain} ${command} ${type} ${name ?? '*'}`);
+    return this.#request(call, gfid, command, claim, domain, 'entry', (locks) => locks.namesOf(domain));
+  }
+
+  #request<R>(
+    call: Call,
+    gfid: Gfid,
+    command: 'try' | 'wait' | 'unlock',
+    claim: Claim<R>,
+    domain: string,
+    kind: Place['kind'],
+    queueOf: (locks: InodeLocks) => DomainQueue<R>,
+  ): DomainReply | Promise<DomainReply> {
+    if (this.#monkey(command === 'unlock')) return { ok: true };
+    const locks = this.#table.enter(gfid, call.clientId);
+    const queue = queueOf(locks);
+    const place: Place = { locks, domain, kind };
+    const answer =
+      command === 'wait'
+        ? this.#internal.wait(place, queue, claim, call)
+        : this.#internal[command](place, queue, claim);
+    this.#table.settle(locks);
+    return answer;
+  }
+
+  async setxattr(call: Call, args: Args<'setxattr'>): Promise<Reply<'setxattr'>> {
+    const name = Object.keys(args.xattrs).find(isClearName);
+    if (name === undefined) return this.child.setxattr(call, args);
+    const cleared = this.#clear(call, args.loc.gfid, name);
+    return typeof cleared === 'string' ? { ok: true } : cleared;
+  }
+
+  async getxattr(call: Call, args: Args<'getxattr'>): Promise<Reply<'getxattr'>> {
+    if (args.name === undefined || !isClearName(args.name)) return this.child.getxattr(call, args);
+    const cleared = this.#clear(call, args.loc.gfid, args.name);
+    return typeof cleared === 'string' ? { ok: true, xattrs: { [args.name]: Buffer.from(`${cleared}\0`) } } : cleared;
+  }
+
+  /** `gluster volume clear-locks`. */
+  #clear(call: Call, gfid: Gfid | null, name: ByteString): string | Failure {
+    if (call.uid !== 0) return fail(Errno.EPERM);
+    const request: ClearRequest | undefined = parseClearName(name);
+    if (!gfid || !request) return fail(Errno.EINVAL);
+    const locks = this.#table.find(gfid);
+    const { granted, blocked } = locks
+      ? clearLocks(locks, request, this.#internal, this.#posix)
+      : { granted: 0, blocked: 0 };
+    if (locks) this.#table.settle(locks);
+    return `${this.name}: ${request.type} blocked locks=${blocked} granted locks=${granted}`;
+  }
+
+  /** `locks.list` {limit}: all locks; `locks.count` {gfid, domain}: of one file and domain. Both answer JSON. */
+  async ipc(call: Call, args: Args<'ipc'>): Promise<Reply<'ipc'>> {
+    if (args.operation === 'locks.list') return jsonReply(this.list());
+    if (args.operation === 'locks.count') return jsonReply(countLocks(this.#table, args.data));
+    return this.child.ipc(call, args);
+  }
+
+  /** Every lock and waiter, up to `limit`. */
+  list(limit = 10_000): LockInfo[] {
+    return listLocks(this.#table.all(), limit);
+  }
+
+  override notify(event: GraphEvent, from: Xlator | null): void {
+    if (event.type === 'session-ended') this.#endSession(event.clientId);
+    super.notify(event, from);
+  }
+
+  #endSession(clientId: string): void {
+    for (const locks of this.#table.leave(clientId)) {
+      this.#posix.releaseClient(locks, clientId);
+      for (const [domain, queue] of locks.inodelk) this.#endQueue({ locks, domain, kind: 'inode' }, queue, clientId);
+      for (const [domain, queue] of locks.entrylk) this.#endQueue({ locks, domain, kind: 'entry' }, queue, clientId);
+      this.#table.settle(locks);
+    }
+  }
+
+  #endQueue<R>(place: Place, queue: DomainQueue<R>, clientId: string): void {
+    for (const waiter of queue.waiting.filter((w) => w.claim.clientId === clientId)) {
+      queue.withdraw(waiter);
+      waiter.refused(Errno.ENOTCONN);
+    }
+    for (const lock of queue.held.filter((l) => l.clientId === clientId)) this.#internal.drop(place, queue, lock);
+    queue.wake();
+  }
+
+  #tell(gfid: Gfid, domain: string, lock: Held<unknown>, kind: Place['kind']): void {
+    const name = kind === 'entry' ? { name: lock.resource as EntryName } : {};
+    this.propagate({ type: 'upcall', what: 'lock-contended', gfid, domain, clientId: lock.clientId, ...name });
+  }
+
+  #logRevoked(place: Place, lock: Held<unknown>, reason: string): void {
+    this.#revoked++;
+    const age = Math.floor((this.services.clock.nowMs() - lock.grantedAtMs) / 1000);
+    this.services.log.write(
+      'WARNING',
+      this.name,
+      `Lock revocation [reason: ${reason}; gfid: ${place.locks.gfid}; domain: ${place.domain}; age: ${age} sec; client: ${lock.clientId}]`,
+    );
+  }
+
+  #monkey(unlock: boolean): boolean {
+    return unlock && this.#options['monkey-unlocking'] && this.services.random.integer(100) === 0;
+  }
+
+  #trace(fop: string, call: Call, text: string): void {
+    this.services.log.write('INFO', this.name, `${fop} client=${call.clientId} owner=${call.lockOwner} ${text}`);
+  }
+
+  override async fini(): Promise<void> {
+    this.#internal.fini();
+  }
+
+  override dump(): Record<string, string | number | boolean> {
+    const counts: Record<string, number> = {};
+    for (const { kind, state } of this.list()) counts[`${kind}-${state}`] = (counts[`${kind}-${state}`] ?? 0) + 1;
+    return { inodes: this.#table.size, fences: this.#fences.size, revoked: this.#revoked, ...counts };
+  }
+}
+
+function isFenced(name: FopName): boolean {
+  const { class: touches } = fops[name];
+  return touches === 'data' || touches === 'metadata' || touches === 'entry' || name === 'open';
+}
+
+function isHarmless(name: FopName, args: Args<FopName>): boolean {
+  return name === 'open' && ((args as Args<'open'>).flags & truncating) === 0;
+}
+
+function withFence(args: Args<FopName>, fence: number): Args<FopName> {
+  const xdata: Xdata = { fence, ...args.xdata };
+  return { ...args, xdata };
+}
+
+function isDomain(domain: string): boolean {
+  return domain.length > 0 && domain.length <= domainMaxBytes;
+}
+
+function jsonReply(value: unknown): Reply<'ipc'> {
+  return value === undefined ? fail(Errno.EINVAL) : { ok: true, data: Buffer.from(JSON.stringify(value)) };
+}
+
+function settingsOf(values: Values): InternalSettings {
+  return {
+    notify: values['notify-contention'],
+    notifyDelayMs: values['notify-contention-delay'] * 1000,
+    revocationMs: values['revocation-secs'] * 1000,
+    revocationMaxBlocked: values['revocation-max-blocked'],
+    revocationClearAll: values['revocation-clear-all'],
+  };
+}
+
+function refuseMandatory(values: Values): void {
+  const mode = values['mandatory-locking'];
+  if (mode !== 'off')
+    throw new OptionError('mandatory-locking', `option mandatory-locking ${mode}: only 'off' is available`);
+  if (values['enforce-mandatory-lock'])
+    throw new OptionError('enforce-mandatory-lock', "option enforce-mandatory-lock on: only 'off' is available");
+}
+
+export const xlator: XlatorType<typeof options> = {
+  type: 'features/locks',
+  description: 'Locks of a brick: POSIX byte ranges, internal domains, fences, notices of contention.',
+  options,
+  subvolumes: { min: 1, max: 1 },
+  create: (init) => new Locks(init as XlatorInit),
+};

@@ -1,0 +1,105 @@
+import { Errno, Fd, locOf } from '@mortar/core';
+import { describe, expect, it } from 'vitest';
+import { errnoOfReply, rigCall, settle } from '../../lib/translator-rig.ts';
+import { flock, gfid, lk, make, other, outcome } from './locks-rig.ts';
+
+describe('POSIX locks', () => {
+  it('refuses a conflicting lock with EAGAIN and names the holder', async () => {
+    const r = await make();
+    expect(errnoOfReply(await lk(r, 'a', 'set', flock('write', 10, 10)))).toBe(0);
+    expect(errnoOfReply(await lk(r, 'b', 'set', flock('read', 19, 1)))).toBe(Errno.EAGAIN);
+    expect(await lk(r, 'b', 'get', flock('read', 0, 0, '02'))).toEqual({ ok: true, flock: flock('write', 10, 10) });
+    expect(errnoOfReply(await lk(r, 'b', 'set', flock('write', 20, 0)))).toBe(0);
+  });
+
+  it('tells apart owners of one client, and clients with the same owner', async () => {
+    const r = await make();
+    await lk(r, 'a', 'set', flock('write', 0, 10, '01'));
+    expect(errnoOfReply(await lk(r, 'a', 'set', flock('write', 0, 10, '01')))).toBe(0);
+    expect(errnoOfReply(await lk(r, 'a', 'set', flock('write', 0, 10, '02')))).toBe(Errno.EAGAIN);
+    expect(errnoOfReply(await lk(r, 'b', 'set', flock('write', 0, 10, '01')))).toBe(Errno.EAGAIN);
+  });
+
+  it('lets readers in when a writer becomes a reader', async () => {
+    const r = await make();
+    await lk(r, 'a', 'set', flock('write'));
+    const waiting = lk(r, 'b', 'wait', flock('read'));
+    expect((await outcome(waiting)).done).toBe(false);
+    await lk(r, 'a', 'set', flock('read'));
+    expect(await waiting).toMatchObject({ ok: true });
+  });
+
+  it('refuses the wait that would close a circle over two files', async () => {
+    const r = await make();
+    await lk(r, 'a', 'set', flock('write'));
+    await lk(r, 'b', 'set', flock('write'), new Fd(other));
+    const waiting = lk(r, 'a', 'wait', flock('write'), new Fd(other));
+    expect(errnoOfReply(await lk(r, 'b', 'wait', flock('write')))).toBe(Errno.EDEADLK);
+    await lk(r, 'b', 'set', flock('unlock'), new Fd(other));
+    expect(await waiting).toMatchObject({ ok: true });
+  });
+
+  it('forgets who waited once it waits no more', async () => {
+    const r = await make();
+    await lk(r, 'a', 'set', flock('write'));
+    await lk(r, 'b', 'set', flock('write'), new Fd(other));
+    const abort = new AbortController();
+    const given = lk(r, 'a', 'wait', flock('write'), new Fd(other), { signal: abort.signal });
+    await settle();
+    abort.abort();
+    expect(errnoOfReply(await given)).toBe(Errno.EINTR);
+    const waiting = lk(r, 'b', 'wait', flock('write'), new Fd(gfid), { deadlineMs: 60_000 });
+    expect((await outcome(waiting)).done).toBe(false);
+    await lk(r, 'a', 'set', flock('unlock'));
+    expect((await waiting).ok).toBe(true);
+    expect(r.services.clock.pending).toBe(0);
+  });
+
+  it('gives up waiting on interrupt and at the deadline', async () => {
+    const r = await make();
+    await lk(r, 'a', 'set', flock('write'));
+    const abort = new AbortController();
+    const interrupted = lk(r, 'b', 'wait', flock('write'), new Fd(gfid), { signal: abort.signal });
+    const late = lk(r, 'c', 'wait', flock('write'), new Fd(gfid), { deadlineMs: 1000 });
+    await settle();
+    abort.abort();
+    expect(errnoOfReply(await interrupted)).toBe(Errno.EINTR);
+    await r.services.clock.advance(1000);
+    expect(errnoOfReply(await late)).toBe(Errno.ETIMEDOUT);
+    expect(errnoOfReply(await lk(r, 'b', 'wait', flock('write'), new Fd(gfid), { signal: abort.signal }))).toBe(
+      Errno.EINTR,
+    );
+    await lk(r, 'a', 'set', flock('unlock'));
+    expect(r.xlator.list()).toEqual([]);
+    expect(r.services.clock.pending).toBe(0);
+  });
+
+  it('releases on close by the owner, on the last close of the file, and not for anonymous fds', async () => {
+    const r = await make();
+    const opened = new Fd(gfid, 2);
+    await r.xlator.ops.open(rigCall('a'), { loc: locOf(gfid), flags: 2, fd: opened });
+    await lk(r, 'a', 'set', flock('write', 0, 1, '01'), opened);
+    await lk(r, 'a', 'set', flock('write', 5, 1, 'f10c'), opened);
+    await r.xlator.ops.flush(rigCall('a', { lockOwner: '01' }), { fd: new Fd(gfid) });
+    expect(r.xlator.list().map((l) => l.owner)).toEqual(['f10c']);
+    opened.release();
+    expect(r.xlator.list()).toEqual([]);
+    const directory = new Fd(other);
+    await r.xlator.ops.opendir(rigCall('a'), { loc: locOf(other), fd: directory });
+    await lk(r, 'a', 'set', flock('read', 0, 0, 'f10c'), directory);
+    directory.release();
+    expect(r.xlator.list()).toEqual([]);
+    const anonymous = new Fd(gfid);
+    await lk(r, 'a', 'set', flock('write', 0, 1, '01'), anonymous);
+    anonymous.release();
+    expect(r.xlator.list()).toHaveLength(1);
+  });
+
+  it('refuses nonsense', async () => {
+    const r = await make();
+    expect(errnoOfReply(await lk(r, 'a', 'set', flock('write', -1, 3)))).toBe(Errno.EINVAL);
+    expect(errnoOfReply(await lk(r, 'a', 'set', flock('write', 0, Number.NaN)))).toBe(Errno.EINVAL);
+    expect(errnoOfReply(await lk(r, 'a', 'get', flock('unlock')))).toBe(Errno.EINVAL);
+    expect(r.services.inodes.stats().active).toBe(1);
+  });
+});

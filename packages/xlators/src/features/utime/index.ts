@@ -1,0 +1,61 @@
+import {
+  type Call,
+  type Fop,
+  type FopName,
+  type Fops,
+  fops,
+  type OptionTable,
+  type OptionValues,
+  Xlator,
+  type XlatorInit,
+  type XlatorType,
+} from '@mortar/core';
+import { options } from './options.ts';
+
+type Values = OptionValues<typeof options>;
+
+const reading: ReadonlySet<FopName> = new Set(['readv', 'readdir', 'readdirp']);
+
+/** Sees to it that a change carries one time of origin, so that all replicas write the same times. */
+export class Utime extends Xlator {
+  #touchAtime: boolean;
+
+  constructor(init: XlatorInit) {
+    super(init);
+    this.#touchAtime = !(init.options as Values).noatime;
+  }
+
+  override reconfigure(values: OptionValues<OptionTable>): void {
+    this.#touchAtime = !(values as Values).noatime;
+  }
+
+  protected override bindFop<N extends FopName>(name: N, next: Fops[N]): Fops[N] {
+    const below = next as Fop<FopName>;
+    const stamped: Fop<FopName> = (call, args) => below(this.#stamp(call), args);
+    const read: Fop<FopName> = (call, args) =>
+      this.#touchAtime
+        ? below(this.#stamp(call), { ...args, xdata: { ...args.xdata, touchAtime: true } })
+        : below(call, args);
+    if (reading.has(name)) return read as Fops[N];
+    return (name === 'compound' || changes(name) ? stamped : next) as Fops[N];
+  }
+
+  /** A call without an origin time, made by a translator above, gets the present. */
+  #stamp(call: Call): Call {
+    const { sec, nsec } = call.time;
+    return sec === 0 && nsec === 0 ? { ...call, time: this.services.clock.wall() } : call;
+  }
+}
+
+function changes(name: FopName): boolean {
+  const { class: touches } = fops[name];
+  return touches === 'data' || touches === 'metadata' || touches === 'entry' || name === 'open';
+}
+
+export const xlator: XlatorType<typeof options> = {
+  type: 'features/utime',
+  description: 'Gives each change one time for all replicas.',
+  options,
+  subvolumes: { min: 1, max: 1 },
+  create: (init) => new Utime(init as XlatorInit),
+};
