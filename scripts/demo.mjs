@@ -79,7 +79,7 @@ function listTree(directory, wanted = () => true) {
 
 /** What is copied: this project with its node_modules, filled up from the machine's headers and documents. */
 function collect() {
-  const skip = /^(\.git|dist)$|(^|\/)\.cache(\/|$)|^node_modules\/@mortar(\/|$)/;
+  const skip = /^(\.git|dist)$|^node_modules\/(\.[^/]+|@mortar)$/;
   const sources = [
     { from: root, to: 'mortar', entries: listTree(root, (name) => !skip.test(name)) },
     ...['/usr/include', '/usr/share/doc']
@@ -106,33 +106,37 @@ async function copyEntry(entry) {
   const from = path.join(entry.from, entry.name);
   const to = path.join(mountPoint, entry.to, entry.name);
   if (entry.type === 'directory') await fs.promises.mkdir(to, { recursive: true });
-  else if (entry.type === 'symlink') await fs.promises.symlink(await fs.promises.readlink(from), to);
-  else {
-    await fs.promises.copyFile(from, to);
+  else if (entry.type === 'symlink') {
+    entry.target = await fs.promises.readlink(from);
+    await fs.promises.symlink(entry.target, to);
+  } else {
+    // Read once: what is compared later is what was copied, also if the source changes meanwhile.
+    const data = await fs.promises.readFile(from);
+    entry.digest = createHash('sha256').update(data).digest('hex');
+    await fs.promises.writeFile(to, data);
     const { mode, atime, mtime } = await fs.promises.stat(from);
     await fs.promises.chmod(to, mode & 0o7777);
     await fs.promises.utimes(to, atime, mtime);
   }
 }
 
-/** Copies in order, four at a time; `at` fires once when half of it is done. */
+/** Copies in order, four at a time; `halfway` is called once when half of it is done. */
 async function copyAll(plan, halfway) {
-  let next = 0;
-  let done = 0;
-  const half = Math.floor(plan.length / 2);
-  const worker = async () => {
-    while (next < plan.length && !stopping) {
-      const entry = plan[next++];
-      await copyEntry(entry);
-      done++;
-      if (done % 25 === 0) progress(`${done} of ${plan.length} copied`);
-      if (done === half) halfway();
-    }
-  };
   // Directories first: a file's copy must not wait for another worker's directory.
   const directories = plan.filter((entry) => entry.type === 'directory');
   for (const entry of directories) await copyEntry(entry);
-  plan = plan.filter((entry) => entry.type !== 'directory');
+  const rest = plan.filter((entry) => entry.type !== 'directory');
+  const half = Math.floor(rest.length / 2);
+  let next = 0;
+  let done = 0;
+  const worker = async () => {
+    while (next < rest.length && !stopping) {
+      await copyEntry(rest[next++]);
+      done++;
+      if (done % 25 === 0) progress(`${directories.length + done} of ${plan.length} copied`);
+      if (done === half) halfway();
+    }
+  };
   await Promise.all([worker(), worker(), worker(), worker()]);
   if (stopping) throw new Error('interrupted');
 }
@@ -152,14 +156,14 @@ function manifest(directory) {
     .sort();
 }
 
+/** What was read from the sources when it was copied. */
 function sourceManifest(plan) {
   return plan
-    .map(({ from, to, name, type }) => {
-      const file = path.join(from, name);
-      const target = path.join(to, name);
-      if (type === 'symlink') return `symlink ${fs.readlinkSync(file)} ${target}`;
-      if (type === 'directory') return `directory ${target}`;
-      return `file ${createHash('sha256').update(fs.readFileSync(file)).digest('hex')} ${target}`;
+    .map(({ to, name, type, target, digest }) => {
+      const copy = path.join(to, name);
+      if (type === 'symlink') return `symlink ${target} ${copy}`;
+      if (type === 'directory') return `directory ${copy}`;
+      return `file ${digest} ${copy}`;
     })
     .sort();
 }

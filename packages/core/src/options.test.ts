@@ -47,6 +47,12 @@ describe('options', () => {
     expect(optionNamed(table, 'size')).toBe('cache-size');
   });
 
+  it('read a leading zero as octal, as the C library does', () => {
+    const masks = { mask: option.int('0777', { description: 'd' }) };
+    expect(parseOptions(masks, new Map([['mask', '0022']])).values.mask).toBe(0o22);
+    expect(parseOptions(masks, new Map()).values.mask).toBe(0o777);
+  });
+
   it('understand sizes and times with units', () => {
     expect([parseSize('1.5KB'), parseSize('0x10'), parseSize('12'), parseSize('1KiB'), parseSize('')]).toEqual([
       1536,

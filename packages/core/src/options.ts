@@ -161,7 +161,9 @@ export const option = {
   int: (defaultText: string, details: OptionDetails) =>
     make<number>('int', defaultText, details, (text, name) => {
       if (!/^-?(0x[0-9a-f]+|\d+)$/i.test(text)) return { error: `invalid number format "${text}" in option "${name}"` };
-      return inRange(Number(text), text, name, details);
+      // As strtol: a leading 0 means octal.
+      const octal = /^-?0[0-7]+$/.test(text);
+      return inRange(octal ? Number.parseInt(text, 8) : Number(text), text, name, details);
     }),
   /** Bytes. */
   size: (defaultText: string, details: OptionDetails) =>

@@ -1,0 +1,2 @@
+export * from './brick-service.ts';
+export * from './portmap.ts';

@@ -1,0 +1,153 @@
+/** One /dev/fuse descriptor: requests from the kernel as they come, replies as they are ready. */
+import { write as writeInPool } from 'node:fs';
+import { Errno } from '@mortar/core';
+import { read, write, writev } from '@mortar/libc';
+import type { Channel } from '../session/session.ts';
+import { openPipe, type Pipe } from './pipe.ts';
+
+/** The kernel refuses to read into less than max_write and a header; a page more than that. */
+const headRoomBytes = 4096;
+/** Requests taken in one turn before timers and other sockets get theirs. */
+const drainMax = 64;
+/** How many turns of the microtask queue a request gets before the next one is taken. */
+const patience = 16;
+/** Notifications that wait for their turn; beyond it they are dropped, and timeouts do their work. */
+const noticesMax = 16384;
+
+export interface DeviceEvents {
+  /** True: the buffer must be left alone. */
+  request(bytes: Buffer, length: number): boolean;
+  /** Whether more requests may be taken now. */
+  ready(): boolean;
+  /** The mount has ended (undefined), or the descriptor failed. */
+  ended(error: NodeJS.ErrnoException | undefined): void;
+}
+
+export class FuseDevice implements Channel {
+  readonly #fd: number;
+  readonly #bufferBytes: number;
+  #events: DeviceEvents | null = null;
+  /** Where libuv reads; it asks for the next one as soon as `#received` returns, hence it has its own. */
+  #loopBuffer: Buffer;
+  /** Where `#drain` reads. */
+  #drainBuffer: Buffer;
+  #pipe: Pipe | null = null;
+  #open = true;
+  #budget = 0;
+  #hops = 0;
+  readonly #notices: Buffer[] = [];
+  noticesDropped = 0;
+
+  /** Takes over the descriptor. */
+  constructor(fd: number, maxWrite: number) {
+    this.#fd = fd;
+    this.#bufferBytes = maxWrite + headRoomBytes;
+    this.#loopBuffer = this.#newBuffer();
+    this.#drainBuffer = this.#newBuffer();
+  }
+
+  async start(events: DeviceEvents): Promise<void> {
+    this.#events = events;
+    this.#pipe = await openPipe(this.#fd, {
+      buffer: () => this.#loopBuffer,
+      received: (length) => this.#received(length),
+      ended: (error) => this.#ended(error),
+    });
+  }
+
+  write(bytes: Uint8Array, length: number): number {
+    return this.#open ? write(this.#fd, bytes, 0, length) : -Errno.ENODEV;
+  }
+
+  writev(parts: readonly Uint8Array[]): number {
+    return this.#open ? writev(this.#fd, parts) : -Errno.ENODEV;
+  }
+
+  /**
+   * Writes a notification from a thread of the pool, one after the other: the kernel may make it wait for pages or
+   * directories that are locked by requests which this thread has yet to answer.
+   */
+  notify(message: Buffer): void {
+    if (!this.#open || this.#notices.length >= noticesMax) {
+      this.noticesDropped++;
+      return;
+    }
+    this.#notices.push(message);
+    if (this.#notices.length === 1) this.#nextNotice();
+  }
+
+  #nextNotice(): void {
+    const message = this.#notices[0];
+    if (!message) return;
+    if (!this.#open) {
+      this.#notices.length = 0;
+      return;
+    }
+    writeInPool(this.#fd, message, 0, message.length, null, () => {
+      // An error only says that the kernel had nothing cached.
+      this.#notices.shift();
+      this.#nextNotice();
+    });
+  }
+
+  pause(): void {
+    this.#pipe?.pause();
+  }
+
+  resume(): void {
+    if (this.#open) this.#pipe?.resume();
+  }
+
+  close(): void {
+    this.#pipe?.close();
+  }
+
+  /**
+   * libuv reads once each time it wakes; the rest of the queue is taken here, each request some microtasks behind the
+   * one before: what is answered without waiting (a cache, memory) is answered first, so that its caller goes on.
+   */
+  #received(length: number): void {
+    this.#budget = drainMax;
+    this.#hops = patience;
+    if (this.#events!.request(this.#loopBuffer, length)) this.#loopBuffer = this.#newBuffer();
+    queueMicrotask(this.#drain);
+  }
+
+  readonly #drain = (): void => {
+    if (this.#hops-- > 0) {
+      queueMicrotask(this.#drain);
+      return;
+    }
+    if (!this.#open) return;
+    const events = this.#events!;
+    if (!events.ready()) {
+      this.pause();
+      return;
+    }
+    if (--this.#budget <= 0) return;
+    const length = read(this.#fd, this.#drainBuffer);
+    if (length <= 0) {
+      this.#drained(length);
+      return;
+    }
+    this.#hops = patience;
+    if (events.request(this.#drainBuffer, length)) this.#drainBuffer = this.#newBuffer();
+    queueMicrotask(this.#drain);
+  };
+
+  #newBuffer(): Buffer {
+    return Buffer.allocUnsafeSlow(this.#bufferBytes);
+  }
+
+  #drained(result: number): void {
+    // ENOENT: the request was taken back before it was read. The loop finds out about the rest by itself.
+    if (result === -Errno.ENODEV || result === -Errno.ECONNABORTED) this.close();
+  }
+
+  #ended(error: NodeJS.ErrnoException | undefined): void {
+    if (!this.#open) return;
+    this.#open = false;
+    const usual = error === undefined || error.code === 'ENODEV' || error.code === 'ECONNABORTED';
+    this.#events?.ended(usual ? undefined : error);
+  }
+}

@@ -1,0 +1,3 @@
+export * from './device.ts';
+export * from './groups.ts';
+export * from './mount.ts';

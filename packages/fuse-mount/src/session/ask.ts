@@ -1,0 +1,82 @@
+import { Errno } from '@mortar/core';
+import type { OpName } from '../protocol/index.ts';
+import type { FuseCall } from './call.ts';
+import type { MountedGraph } from './graphs.ts';
+import type { Session } from './session.ts';
+
+/** A request under way: answered exactly once. */
+export class Ask {
+  readonly session: Session;
+  readonly op: OpName;
+  readonly uniqueLow: number;
+  readonly uniqueHigh: number;
+  readonly nodeId: number;
+  readonly call: FuseCall;
+  /** Where it is served; null only for requests that need no graph. */
+  graph: MountedGraph | null = null;
+  answered = false;
+  /** Whether it counts against the bound of requests in flight. */
+  counted = true;
+
+  constructor(session: Session, op: OpName, uniqueLow: number, uniqueHigh: number, nodeId: number, call: FuseCall) {
+    this.session = session;
+    this.op = op;
+    this.uniqueLow = uniqueLow;
+    this.uniqueHigh = uniqueHigh;
+    this.nodeId = nodeId;
+    this.call = call;
+  }
+
+  fail(errno: number): void {
+    this.session.reply.begin(this.uniqueLow, this.uniqueHigh, 0, 0, errno);
+    this.send();
+  }
+
+  /** Done, and nothing to say. */
+  ok(): void {
+    this.session.reply.begin(this.uniqueLow, this.uniqueHigh, 0);
+    this.send();
+  }
+
+  data(bytes: Uint8Array): void {
+    const { reply } = this.session;
+    if (bytes.length <= copyLimit) {
+      reply.begin(this.uniqueLow, this.uniqueHigh, bytes.length);
+      reply.bytes.set(bytes, reply.length - bytes.length);
+      this.send();
+      return;
+    }
+    reply.begin(this.uniqueLow, this.uniqueHigh, 0, bytes.length);
+    this.send(bytes);
+  }
+
+  size32(size: number): void {
+    this.session.reply.size32(this.uniqueLow, this.uniqueHigh, size);
+    this.send();
+  }
+
+  size64(size: number): void {
+    this.session.reply.size64(this.uniqueLow, this.uniqueHigh, size);
+    this.send();
+  }
+
+  /** Sends what is in the reply buffer. False: nobody received it (interrupted request, ended mount). */
+  send(payload?: Uint8Array): boolean {
+    if (this.answered) return false;
+    this.answered = true;
+    return this.session.deliver(this, payload);
+  }
+
+  /** Where the file system is called. */
+  get top() {
+    return this.graph!.top;
+  }
+}
+
+/** Up to here copying into the reply buffer is cheaper than a second vector. */
+const copyLimit = 32 * 1024;
+
+/** An errno that the kernel gives a meaning of its own in replies (never ask again) must not come from a brick. */
+export function safeErrno(errno: number): number {
+  return errno === Errno.ENOSYS ? Errno.EOPNOTSUPP : errno;
+}

@@ -1,0 +1,72 @@
+import type { Clock, Fd, Subvolume } from '@mortar/core';
+
+/** A graph in use: it may be ended when no request is under way in it and nothing is open on it. */
+export class MountedGraph {
+  readonly top: Subvolume;
+  #inFlight = 0;
+  #idle: (() => void) | null = null;
+  /** Fds that moved to a newer graph; requests under way may still use them. */
+  readonly retired: Fd[] = [];
+  /** Ends lock waits, so that they can begin again on the newer graph. */
+  readonly left = new AbortController();
+
+  constructor(top: Subvolume) {
+    this.top = top;
+  }
+
+  begin(): void {
+    this.#inFlight++;
+  }
+
+  end(): void {
+    if (--this.#inFlight === 0) this.#idle?.();
+  }
+
+  /** Resolves when the last request has ended; then the retired fds are released. */
+  async drained(): Promise<void> {
+    if (this.#inFlight > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
+    for (const fd of this.retired.splice(0)) fd.release();
+  }
+}
+
+/** Which graph serves. Requests that come before the first one wait for it, a bounded time. */
+export class Graphs {
+  readonly #clock: Clock;
+  readonly #waitMs: number;
+  current: MountedGraph | null = null;
+  #waiting: ((graph: MountedGraph | null) => void)[] = [];
+  #ended = false;
+
+  constructor(clock: Clock, waitMs: number) {
+    this.#clock = clock;
+    this.#waitMs = waitMs;
+  }
+
+  /** The graph, or null if none came in time. */
+  wait(): Promise<MountedGraph | null> {
+    if (this.current || this.#ended) return Promise.resolve(this.current);
+    return new Promise((resolve) => {
+      const timer = this.#clock.after(this.#waitMs, () => done(null));
+      const done = (graph: MountedGraph | null) => {
+        timer.cancel();
+        this.#waiting = this.#waiting.filter((other) => other !== done);
+        resolve(graph);
+      };
+      this.#waiting.push(done);
+    });
+  }
+
+  /** Makes `top` the one that serves; the one before, or null. */
+  set(top: Subvolume): MountedGraph | null {
+    const before = this.current;
+    this.current = new MountedGraph(top);
+    for (const wake of [...this.#waiting]) wake(this.current);
+    return before;
+  }
+
+  /** No graph will come any more. */
+  end(): void {
+    this.#ended = true;
+    for (const wake of [...this.#waiting]) wake(null);
+  }
+}

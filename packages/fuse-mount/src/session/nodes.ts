@@ -1,0 +1,117 @@
+/** What the kernel knows of the volume: node numbers, each with how often the kernel has looked it up. */
+import { strict as assert } from 'node:assert';
+import { type ByteString, FileType, type Gfid, type Iatt, type Inode, type InodeTable, rootGfid } from '@mortar/core';
+import { inodeNumber, rootNodeId, shortInodeNumber } from '../protocol/index.ts';
+import type { Handle } from './handles.ts';
+import { LockBook } from './lock-book.ts';
+
+export class Node {
+  /** Never used twice in a session, so that the kernel cannot mistake a new file for an old one. */
+  readonly id: number;
+  readonly gfid: Gfid;
+  readonly inode: Inode;
+  readonly ino: { high: number; low: number };
+  /** References of the kernel; at 0 the node goes. */
+  lookups = 0;
+  /** Permission bits when last seen; -1: not seen yet. */
+  mode = -1;
+  /** Made without a name (O_TMPFILE); its first link is a `namelink`. */
+  unnamed = false;
+  readonly handles = new Set<Handle>();
+  readonly locks = new LockBook();
+
+  constructor(id: number, inode: Inode, shortIno: boolean) {
+    this.id = id;
+    this.gfid = inode.gfid;
+    this.inode = inode;
+    this.ino = shortIno ? shortInodeNumber(inode.gfid) : inodeNumber(inode.gfid);
+  }
+
+  get isDirectory(): boolean {
+    return this.inode.type === FileType.directory;
+  }
+
+  see(iatt: Iatt): void {
+    this.mode = iatt.mode;
+  }
+}
+
+export class NodeTable {
+  readonly #inodes: InodeTable;
+  readonly #shortIno: boolean;
+  readonly #byId = new Map<number, Node>();
+  readonly #byGfid = new Map<Gfid, Node>();
+  #nextId = rootNodeId + 1;
+  readonly root: Node;
+
+  constructor(inodes: InodeTable, shortIno = false) {
+    this.#inodes = inodes;
+    this.#shortIno = shortIno;
+    const inode = inodes.hold(inodes.get(rootGfid));
+    inode.type = FileType.directory;
+    this.root = new Node(rootNodeId, inode, shortIno);
+    this.root.lookups = 1;
+    this.#byId.set(rootNodeId, this.root);
+    this.#byGfid.set(rootGfid, this.root);
+  }
+
+  get size(): number {
+    return this.#byId.size;
+  }
+
+  byId(id: number): Node | undefined {
+    return this.#byId.get(id);
+  }
+
+  byGfid(gfid: Gfid): Node | undefined {
+    return this.#byGfid.get(gfid);
+  }
+
+  all(): IterableIterator<Node> {
+    return this.#byId.values();
+  }
+
+  /** The node of a file that is about to be shown to the kernel: counts as one lookup. */
+  lookedUp(iatt: Iatt, parent: Node | null, name: ByteString | null): Node {
+    let node = this.#byGfid.get(iatt.gfid);
+    if (!node) {
+      const inode = this.#inodes.hold(this.#inodes.get(iatt.gfid));
+      inode.type = iatt.type;
+      node = new Node(this.#nextId++, inode, this.#shortIno);
+      this.#byId.set(node.id, node);
+      this.#byGfid.set(node.gfid, node);
+    }
+    node.lookups++;
+    node.see(iatt);
+    if (parent && name !== null && node !== this.root) this.#inodes.link(parent.gfid, name, node.inode);
+    return node;
+  }
+
+  /** The kernel drops `count` lookups. Numbers that make no sense are limited: they come from outside. */
+  forget(id: number, count: number): void {
+    const node = this.#byId.get(id);
+    if (!node || node === this.root) return;
+    node.lookups = Math.max(0, node.lookups - count);
+    this.#retire(node);
+  }
+
+  /** Called when a handle of the node was closed: an open file keeps its node. */
+  closed(node: Node): void {
+    if (node !== this.root) this.#retire(node);
+  }
+
+  /** Gives everything back: the kernel has gone. */
+  clear(): void {
+    for (const node of this.#byId.values()) this.#inodes.release(node.inode);
+    this.#byId.clear();
+    this.#byGfid.clear();
+  }
+
+  #retire(node: Node): void {
+    if (node.lookups > 0 || node.handles.size > 0) return;
+    if (!this.#byId.delete(node.id)) return;
+    assert(this.#byGfid.get(node.gfid) === node);
+    this.#byGfid.delete(node.gfid);
+    this.#inodes.release(node.inode);
+  }
+}

@@ -1,0 +1,92 @@
+/** What the handlers of several requests share. */
+import { type ByteString, Errno, type Fd, type Iatt, isValidName, type Loc, locOf, nameMaxBytes } from '@mortar/core';
+import { type Ask, safeErrno } from '../ask.ts';
+import { migrateHandle } from '../migrate.ts';
+import type { Node } from '../nodes.ts';
+import type { Session } from '../session.ts';
+
+/** The node a request is about; null when the request was failed. */
+export function nodeOf(s: Session, ask: Ask, id = ask.nodeId): Node | null {
+  const node = s.nodes.byId(id);
+  if (!node) ask.fail(Errno.ESTALE);
+  return node ?? null;
+}
+
+/** Whether a name may be made or removed; else the request is failed. */
+export function checkName(ask: Ask, name: ByteString): boolean {
+  if (isValidName(name)) return true;
+  ask.fail(name.length > nameMaxBytes ? Errno.ENAMETOOLONG : Errno.EINVAL);
+  return false;
+}
+
+/** Whether a file offset or size can be dealt with; else the request is failed. */
+export function checkOffset(ask: Ask, ...values: number[]): boolean {
+  if (values.every((value) => Number.isSafeInteger(value))) return true;
+  ask.fail(Errno.EFBIG);
+  return false;
+}
+
+export function failWith(ask: Ask, reply: { errno: number }): void {
+  ask.fail(safeErrno(reply.errno));
+}
+
+/** Answers with an entry: the kernel then holds one more lookup of the node, if it got the answer. */
+export function answerEntry(s: Session, ask: Ask, iatt: Iatt, parent: Node | null, name: ByteString | null): Node {
+  const node = s.nodes.lookedUp(iatt, parent, name);
+  s.reply.entry(ask.uniqueLow, ask.uniqueHigh, s.entryOut(node, iatt));
+  if (!ask.send()) s.nodes.forget(node.id, 1);
+  return node;
+}
+
+export function answerAttr(s: Session, ask: Ask, node: Node, iatt: Iatt): void {
+  node.see(iatt);
+  s.reply.attr(ask.uniqueLow, ask.uniqueHigh, iatt, node.ino, s.attrValid);
+  ask.send();
+}
+
+type Outcome = { ok: boolean; errno?: number };
+
+/**
+ * Works on a file by its gfid; if its last name is gone, through a file description that is open. The kernel does not
+ * say through which one it came (fstat, fchmod and the like are asked by node).
+ */
+export async function onFile<R extends Outcome>(
+  s: Session,
+  ask: Ask,
+  node: Node,
+  byLoc: (loc: Loc) => Promise<R>,
+  byFd: (fd: Fd) => Promise<R>,
+): Promise<R> {
+  const reply = await byLoc(locOf(node.gfid));
+  if (reply.ok || (reply.errno !== Errno.ENOENT && reply.errno !== Errno.ESTALE)) return reply;
+  for (const handle of node.handles) {
+    if ((await migrateHandle(s, handle)) !== 0) continue;
+    if (handle.graph === ask.graph) return byFd(handle.fd);
+  }
+  return reply;
+}
+
+const setuid = 0o4000;
+const setgid = 0o2000;
+const groupExecute = 0o010;
+
+/** The mode that is left when privileges are killed: setgid without group execute is no privilege. */
+export function withoutPrivileges(mode: number): number {
+  const kept = mode & ~setuid;
+  return mode & groupExecute ? kept & ~setgid : kept;
+}
+
+/** Takes setuid and setgid off a regular file after a change by somebody who may not keep them. */
+export async function killPrivileges(s: Session, ask: Ask, node: Node, seen: Iatt): Promise<Iatt> {
+  const mode = withoutPrivileges(seen.mode);
+  if (node.isDirectory || mode === seen.mode) return seen;
+  const attr = { mode };
+  const reply = await onFile(
+    s,
+    ask,
+    node,
+    (loc) => ask.top.setattr(ask.call, { loc, attr }),
+    (fd) => ask.top.fsetattr(ask.call, { fd, attr }),
+  );
+  return reply.ok ? reply.post : seen;
+}

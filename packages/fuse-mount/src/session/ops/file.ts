@@ -1,0 +1,189 @@
+/** Requests on files: open, read, write and what else works on an fd. */
+import { Errno, Fd, locOf } from '@mortar/core';
+import {
+  fsyncDataOnly,
+  OpenFlag,
+  OpenReply,
+  openKillSuidgid,
+  type RequestOf,
+  releaseFlockUnlock,
+  writeFromCache,
+  writeKillSuidgid,
+} from '../../protocol/index.ts';
+import type { Ask } from '../ask.ts';
+import type { Handle } from '../handles.ts';
+import type { Session } from '../session.ts';
+import { checkOffset, failWith, killPrivileges, nodeOf, withoutPrivileges } from './common.ts';
+import { flockOwner, unlockAll } from './locks.ts';
+
+const FallocateMode = { keepSize: 1, punchHole: 2, zeroRange: 0x10 } as const;
+const seekData = 3;
+const seekHole = 4;
+/** A copy answers with 32 bits in the older request. */
+const copyMaxBytes = 2 ** 31 - 4096;
+
+export function openReplyFlags(s: Session, _flags: number): number {
+  let flags: number = OpenReply.parallelDirectWrites;
+  if (s.options.directIo === 'enable') flags |= OpenReply.directIo;
+  if (s.options.keepCache) flags |= OpenReply.keepCache;
+  return flags;
+}
+
+export async function open(s: Session, ask: Ask, args: RequestOf<'open'>): Promise<void> {
+  const node = nodeOf(s, ask);
+  if (!node) return;
+  const { top, call } = ask;
+  const graph = ask.graph!;
+  const wanted = s.openFlags(args.flags);
+  // Truncation travels as the write it is: translators then need not look for it in open's flags.
+  const flags = wanted & ~(OpenFlag.truncate | OpenFlag.create | OpenFlag.exclusive);
+  const fd = new Fd(node.gfid, flags);
+  const reply = await top.open(call, { loc: locOf(node.gfid), flags, fd });
+  if (!reply.ok) {
+    fd.release();
+    return failWith(ask, reply);
+  }
+  if (wanted & OpenFlag.truncate) {
+    const emptied = await top.ftruncate(call, { fd, size: 0 });
+    if (!emptied.ok) {
+      fd.release();
+      return failWith(ask, emptied);
+    }
+    if (args.openFlags & openKillSuidgid) await killPrivileges(s, ask, node, emptied.post);
+  }
+  const handle = s.handles.add(node, flags, false, fd, graph);
+  s.reply.opened(ask.uniqueLow, ask.uniqueHigh, handle.fh, openReplyFlags(s, flags));
+  if (!ask.send()) s.undoOpen(handle, false);
+}
+
+export async function read(s: Session, ask: Ask, args: RequestOf<'read'>): Promise<void> {
+  const used = s.use(ask, args.fh);
+  const handle = used instanceof Promise ? await used : used;
+  if (!handle || !checkOffset(ask, args.offset)) return;
+  const size = Math.min(args.size, s.options.maxWrite);
+  const reply = await ask.top.readv(ask.call, { fd: handle.fd, size, offset: args.offset });
+  if (!reply.ok) return failWith(ask, reply);
+  ask.data(reply.data.length > size ? reply.data.subarray(0, size) : reply.data);
+}
+
+export async function write(s: Session, ask: Ask, args: RequestOf<'write'>): Promise<void> {
+  const used = s.use(ask, args.fh);
+  const handle = used instanceof Promise ? await used : used;
+  if (!handle || !checkOffset(ask, args.offset, args.offset + args.size)) return;
+  const { top, call } = ask;
+  const { node, fd } = handle;
+  call.lockOwner = args.lockOwner;
+  const kill = (args.writeFlags & writeKillSuidgid) !== 0;
+  if (kill && node.mode !== -1 && withoutPrivileges(node.mode) !== node.mode) {
+    const seen = await top.fstat(call, { fd });
+    if (seen.ok) node.see(await killPrivileges(s, ask, node, seen.iatt));
+  }
+  const fromCache = (args.writeFlags & writeFromCache) !== 0;
+  const reply = await top.writev(call, {
+    fd,
+    offset: args.offset,
+    data: args.data,
+    ...(!fromCache && args.flags & OpenFlag.append ? { append: true } : {}),
+    ...(args.flags & OpenFlag.sync ? { sync: true } : {}),
+  });
+  if (!reply.ok) return failWith(ask, reply);
+  node.see(kill ? await killPrivileges(s, ask, node, reply.post) : reply.post);
+  ask.size32(reply.written);
+}
+
+/** close(2) of one descriptor: errors of delayed writes come out here, and its owner's POSIX locks go. */
+export async function flush(s: Session, ask: Ask, args: RequestOf<'flush'>): Promise<void> {
+  const handle = await s.use(ask, args.fh);
+  if (!handle) return;
+  ask.call.lockOwner = args.lockOwner;
+  await unlockAll(ask, handle, args.lockOwner);
+  const reply = await ask.top.flush(ask.call, { fd: handle.fd });
+  if (reply.ok) ask.ok();
+  else failWith(ask, reply);
+}
+
+/** The last descriptor is gone. Answered at once: nobody waits for it. */
+export async function release(s: Session, ask: Ask, args: RequestOf<'release'>): Promise<void> {
+  const handle = s.handles.get(args.fh);
+  if (!handle) return ask.fail(Errno.EBADF);
+  if (args.releaseFlags & releaseFlockUnlock && ask.graph && handle.graph === ask.graph)
+    await unlockAll(ask, handle, flockOwner(args.lockOwner));
+  closeHandle(s, handle);
+  ask.ok();
+}
+
+export function closeHandle(s: Session, handle: Handle): void {
+  s.handles.remove(handle.fh);
+  handle.fd.release();
+  s.nodes.closed(handle.node);
+}
+
+export async function fsync(s: Session, ask: Ask, args: RequestOf<'fsync'>): Promise<void> {
+  const handle = await s.use(ask, args.fh);
+  if (!handle) return;
+  const dataOnly = (args.flags & fsyncDataOnly) !== 0;
+  const reply = handle.directory
+    ? await ask.top.fsyncdir(ask.call, { fd: handle.fd, dataOnly })
+    : await ask.top.fsync(ask.call, { fd: handle.fd, dataOnly });
+  if (reply.ok) ask.ok();
+  else failWith(ask, reply);
+}
+
+export async function fallocate(s: Session, ask: Ask, args: RequestOf<'fallocate'>): Promise<void> {
+  const handle = await s.use(ask, args.fh);
+  if (!handle || !checkOffset(ask, args.offset, args.length, args.offset + args.length)) return;
+  const { top, call } = ask;
+  const { fd, node } = handle;
+  const range = { fd, offset: args.offset, size: args.length };
+  const { keepSize, punchHole, zeroRange } = FallocateMode;
+  let reply: Awaited<ReturnType<typeof top.fallocate>>;
+  if (args.mode === 0 || args.mode === keepSize) reply = await top.fallocate(call, { ...range, mode: args.mode });
+  else if (args.mode === (punchHole | keepSize)) reply = await top.discard(call, range);
+  else if (args.mode === zeroRange) reply = await top.zerofill(call, range);
+  else return ask.fail(Errno.EOPNOTSUPP);
+  if (!reply.ok) return failWith(ask, reply);
+  if (call.uid !== 0) await killPrivileges(s, ask, node, reply.post);
+  ask.ok();
+}
+
+export async function lseek(s: Session, ask: Ask, args: RequestOf<'lseek'>): Promise<void> {
+  const handle = await s.use(ask, args.fh);
+  if (!handle) return;
+  if (args.whence !== seekData && args.whence !== seekHole) return ask.fail(Errno.EINVAL);
+  if (!Number.isSafeInteger(args.offset)) return ask.fail(Errno.ENXIO);
+  const what = args.whence === seekData ? 'data' : 'hole';
+  const reply = await ask.top.seek(ask.call, { fd: handle.fd, offset: args.offset, what });
+  if (reply.ok) ask.size64(reply.offset);
+  else failWith(ask, reply);
+}
+
+export async function copyFileRange(s: Session, ask: Ask, args: RequestOf<'copyFileRange'>): Promise<void> {
+  const from = await s.use(ask, args.fhIn);
+  const to = from && (await s.use(ask, args.fhOut));
+  if (!from || !to || !checkOffset(ask, args.offsetIn, args.offsetOut)) return;
+  if (args.flags !== 0) return ask.fail(Errno.EINVAL);
+  const size = Math.min(args.length, copyMaxBytes);
+  const reply = await ask.top.copy_file_range(ask.call, {
+    from: from.fd,
+    fromOffset: args.offsetIn,
+    to: to.fd,
+    toOffset: args.offsetOut,
+    size,
+  });
+  if (!reply.ok) return failWith(ask, reply);
+  to.node.see(reply.post);
+  if (ask.op === 'copyFileRange64') ask.size64(reply.written);
+  else ask.size32(reply.written);
+}
+
+/** Everything written through this mount reaches the disks. */
+export async function syncfs(s: Session, ask: Ask): Promise<void> {
+  for (const handle of [...s.handles.all()]) {
+    if (handle.directory || (handle.flags & OpenFlag.accessMode) === 0) continue;
+    const used = await s.use(ask, handle.fh);
+    if (!used) return;
+    const reply = await ask.top.fsync(ask.call, { fd: used.fd, dataOnly: false });
+    if (!reply.ok) return failWith(ask, reply);
+  }
+  ask.ok();
+}

@@ -1,0 +1,105 @@
+/**
+ * fcntl and flock locks, both as range locks of the file system. The owners of flock locks are a space of their own
+ * (one byte before the owner), so that they never meet the POSIX locks of the same descriptor's process as the same owner.
+ */
+import { Errno, type Flock } from '@mortar/core';
+import { LockType, lockIsFlock, type RequestOf } from '../../protocol/index.ts';
+import type { Ask } from '../ask.ts';
+import type { Handle } from '../handles.ts';
+import type { Session } from '../session.ts';
+import { failWith } from './common.ts';
+
+const typeNames: readonly Flock['type'][] = ['read', 'write', 'unlock'];
+
+export function flockOwner(owner: string): string {
+  return `01${owner}`;
+}
+
+/** Undefined: not a lock that could be. */
+function flockOf(args: RequestOf<'setlk'>): Flock | undefined {
+  const type = typeNames[args.type];
+  if (type === undefined) return undefined;
+  const { pid } = args;
+  if (args.flags & lockIsFlock) return { type, start: 0, length: 0, owner: flockOwner(args.owner), pid };
+  if (!Number.isSafeInteger(args.start) || args.end < args.start) return undefined;
+  // Everything beyond 2^53 is as good as the end of the file.
+  const length = Number.isSafeInteger(args.end + 1) ? args.end + 1 - args.start : 0;
+  return { type, start: args.start, length, owner: args.owner, pid };
+}
+
+function endOf({ start, length }: Flock): number {
+  return length === 0 ? Number.POSITIVE_INFINITY : start + length;
+}
+
+export async function getlk(s: Session, ask: Ask, args: RequestOf<'getlk'>): Promise<void> {
+  const handle = await s.use(ask, args.fh);
+  if (!handle) return;
+  const flock = flockOf(args);
+  if (!flock) return ask.fail(Errno.EINVAL);
+  ask.call.lockOwner = flock.owner;
+  const reply = await ask.top.lk(ask.call, { fd: handle.fd, command: 'get', flock });
+  if (!reply.ok) return failWith(ask, reply);
+  const found = reply.flock;
+  const end = found.length === 0 ? null : found.start + found.length - 1;
+  s.reply.lock(ask.uniqueLow, ask.uniqueHigh, found.start, end, LockType[found.type], found.pid);
+  ask.send();
+}
+
+export async function setlk(s: Session, ask: Ask, args: RequestOf<'setlk'>): Promise<void> {
+  const flock = flockOf(args);
+  if (!flock) return ask.fail(Errno.EINVAL);
+  ask.call.lockOwner = flock.owner;
+  for (;;) {
+    const handle = await s.use(ask, args.fh);
+    if (!handle) return;
+    const graph = ask.graph;
+    const reply = await ask.top.lk(ask.call, { fd: handle.fd, command: 'set', flock });
+    if (!reply.ok) return failWith(ask, reply);
+    note(handle, flock);
+    if (graph === s.graphs.current) return ask.ok();
+    // The graph was replaced meanwhile, perhaps after this handle had moved: the lock must stand on the new one too.
+  }
+}
+
+/** Waits until the lock is granted, the caller is interrupted, or (then again) the graph is replaced. */
+export async function setlkw(s: Session, ask: Ask, args: RequestOf<'setlkw'>): Promise<void> {
+  if (s.lockWaits >= s.options.maxLockWaits) return ask.fail(Errno.ENOLCK);
+  s.lockWaits++;
+  try {
+    await waitForLock(s, ask, args);
+  } finally {
+    s.lockWaits--;
+  }
+}
+
+async function waitForLock(s: Session, ask: Ask, args: RequestOf<'setlkw'>): Promise<void> {
+  const flock = flockOf(args);
+  if (!flock) return ask.fail(Errno.EINVAL);
+  for (;;) {
+    const handle = await s.use(ask, args.fh);
+    if (!handle) return;
+    const graph = ask.graph!;
+    const call = ask.call.withOwnSignal(flock.owner, graph.left.signal);
+    const reply = await graph.top.lk(call, { fd: handle.fd, command: 'wait', flock });
+    if (reply.ok) note(handle, flock);
+    if (reply.ok && graph === s.graphs.current) return ask.ok();
+    if (reply.ok) continue;
+    const graphWasLeft = graph !== s.graphs.current && !ask.call.interrupted;
+    if (!graphWasLeft) return ask.fail(ask.call.interrupted ? Errno.EINTR : reply.errno);
+  }
+}
+
+function note({ node, fh }: Handle, flock: Flock): void {
+  const { type, owner, start, pid } = flock;
+  if (type === 'unlock') node.locks.clear(owner, start, endOf(flock));
+  else node.locks.set({ owner, type, start, end: endOf(flock), pid, fh });
+}
+
+/** Gives back what an owner holds on a file; nothing is asked when it holds nothing. */
+export async function unlockAll(ask: Ask, handle: Handle, owner: string): Promise<void> {
+  if (handle.node.locks.isEmpty || !handle.node.locks.holds(owner)) return;
+  const flock: Flock = { type: 'unlock', start: 0, length: 0, owner, pid: ask.call.pid };
+  ask.call.lockOwner = owner;
+  const reply = await ask.top.lk(ask.call, { fd: handle.fd, command: 'set', flock });
+  if (reply.ok) handle.node.locks.clear(owner);
+}

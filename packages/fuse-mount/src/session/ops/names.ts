@@ -1,0 +1,208 @@
+/** Requests that find, make, move and remove names. */
+import { Errno, Fd, FileType, locAt, locOf, newGfid, pathMaxBytes, typeOfMode } from '@mortar/core';
+import { decodeDevice, OpenFlag, type RequestOf } from '../../protocol/index.ts';
+import type { Ask } from '../ask.ts';
+import type { Node } from '../nodes.ts';
+import type { Session } from '../session.ts';
+import { answerEntry, checkName, failWith, nodeOf } from './common.ts';
+import { openReplyFlags } from './file.ts';
+
+const renameNoReplace = 1;
+const renameExchange = 2;
+
+/** The permission bits of a new object. Without POSIX ACLs the kernel has applied the umask already. */
+async function newMode(s: Session, ask: Ask, parent: Node, mode: number, umask: number): Promise<number> {
+  if (!s.agreed?.dontMask) return mode;
+  const name = 'system.posix_acl_default';
+  const inherited = await ask.top.getxattr(ask.call, { loc: locOf(parent.gfid), name });
+  return inherited.ok && inherited.xattrs[name] ? mode : mode & ~(umask & 0o777);
+}
+
+export async function lookup(s: Session, ask: Ask, { name }: RequestOf<'lookup'>): Promise<void> {
+  const parent = nodeOf(s, ask);
+  if (!parent) return;
+  if (name === '.' || name === '..') return lookupDots(s, ask, parent, name);
+  if (!checkName(ask, name)) return;
+  const gfid = newGfid(s.services.random);
+  const reply = await ask.top.lookup(ask.call, { loc: locAt(parent.gfid, name), gfid });
+  if (reply.ok) answerEntry(s, ask, reply.iatt, parent, name);
+  else if (reply.errno === Errno.ENOENT && s.options.negativeTimeout > 0) {
+    s.reply.noEntry(ask.uniqueLow, ask.uniqueHigh, s.negativeValid);
+    ask.send();
+  } else failWith(ask, reply);
+}
+
+/** Asked by NFS servers, to find a file by its node. */
+async function lookupDots(s: Session, ask: Ask, node: Node, name: '.' | '..'): Promise<void> {
+  const gfid = name === '.' ? node.gfid : node.inode.parent;
+  if (gfid === null) return ask.fail(Errno.ESTALE);
+  const reply = await ask.top.lookup(ask.call, { loc: locOf(gfid) });
+  if (reply.ok) answerEntry(s, ask, reply.iatt, null, null);
+  else failWith(ask, reply);
+}
+
+export async function symlink(s: Session, ask: Ask, { name, target }: RequestOf<'symlink'>): Promise<void> {
+  const parent = nodeOf(s, ask);
+  if (!parent || !checkName(ask, name)) return;
+  if (target.length === 0) return ask.fail(Errno.ENOENT);
+  if (target.length >= pathMaxBytes) return ask.fail(Errno.ENAMETOOLONG);
+  const gfid = newGfid(s.services.random);
+  const reply = await ask.top.symlink(ask.call, { loc: locAt(parent.gfid, name, gfid), target, gfid });
+  if (reply.ok) answerEntry(s, ask, reply.iatt, parent, name);
+  else failWith(ask, reply);
+}
+
+export async function mknod(s: Session, ask: Ask, args: RequestOf<'mknod'>): Promise<void> {
+  const parent = nodeOf(s, ask);
+  if (!parent || !checkName(ask, args.name)) return;
+  const type = typeOfMode(args.mode);
+  if (type === FileType.directory || type === FileType.symlink) return ask.fail(Errno.EINVAL);
+  const device = decodeDevice(args.rdev);
+  const gfid = newGfid(s.services.random);
+  const mode = await newMode(s, ask, parent, args.mode, args.umask);
+  const loc = locAt(parent.gfid, args.name, gfid);
+  const reply = await ask.top.mknod(ask.call, {
+    loc,
+    mode,
+    rdevMajor: device.major,
+    rdevMinor: device.minor,
+    gfid,
+  });
+  if (reply.ok) answerEntry(s, ask, reply.iatt, parent, args.name);
+  else failWith(ask, reply);
+}
+
+export async function mkdir(s: Session, ask: Ask, args: RequestOf<'mkdir'>): Promise<void> {
+  const parent = nodeOf(s, ask);
+  if (!parent || !checkName(ask, args.name)) return;
+  const gfid = newGfid(s.services.random);
+  const mode = (await newMode(s, ask, parent, args.mode, args.umask)) & 0o7777;
+  const reply = await ask.top.mkdir(ask.call, { loc: locAt(parent.gfid, args.name, gfid), mode, gfid });
+  if (reply.ok) answerEntry(s, ask, reply.iatt, parent, args.name);
+  else failWith(ask, reply);
+}
+
+export async function unlink(s: Session, ask: Ask, { name }: RequestOf<'unlink'>): Promise<void> {
+  const parent = nodeOf(s, ask);
+  if (!parent || !checkName(ask, name)) return;
+  const reply = await ask.top.unlink(ask.call, { loc: locAt(parent.gfid, name) });
+  if (reply.ok) ask.ok();
+  else failWith(ask, reply);
+}
+
+export async function rmdir(s: Session, ask: Ask, { name }: RequestOf<'rmdir'>): Promise<void> {
+  const parent = nodeOf(s, ask);
+  if (!parent || !checkName(ask, name)) return;
+  const reply = await ask.top.rmdir(ask.call, { loc: locAt(parent.gfid, name), recursive: false });
+  if (reply.ok) ask.ok();
+  else failWith(ask, reply);
+}
+
+export async function rename(s: Session, ask: Ask, args: RequestOf<'rename2'>): Promise<void> {
+  const parent = nodeOf(s, ask);
+  const newParent = parent && nodeOf(s, ask, args.newParent);
+  if (!parent || !newParent || !checkName(ask, args.from) || !checkName(ask, args.to)) return;
+  const { flags } = args;
+  if (flags & ~(renameNoReplace | renameExchange) || flags === (renameNoReplace | renameExchange))
+    return ask.fail(Errno.EINVAL);
+  const from = locAt(parent.gfid, args.from);
+  const to = locAt(newParent.gfid, args.to);
+  const reply = await ask.top.rename(ask.call, { from, to, flags });
+  if (!reply.ok) return failWith(ask, reply);
+  const { inodes } = s.services;
+  if (flags === 0 || flags === renameNoReplace) {
+    const moved = inodes.find(reply.iatt.gfid);
+    if (moved) inodes.link(newParent.gfid, args.to, moved);
+  } else for (const inode of [...exchanged(s, parent, args.from, newParent, args.to)]) inode();
+  ask.ok();
+}
+
+/** After an exchange: each of the two, where it is known, gets the other's name. */
+function exchanged(s: Session, parent: Node, from: string, newParent: Node, to: string): (() => void)[] {
+  const relink: (() => void)[] = [];
+  for (const { inode } of s.nodes.all()) {
+    if (inode.parent === parent.gfid && inode.name === from)
+      relink.push(() => s.services.inodes.link(newParent.gfid, to, inode));
+    else if (inode.parent === newParent.gfid && inode.name === to)
+      relink.push(() => s.services.inodes.link(parent.gfid, from, inode));
+  }
+  return relink;
+}
+
+export async function link(s: Session, ask: Ask, args: RequestOf<'link'>): Promise<void> {
+  const parent = nodeOf(s, ask);
+  const node = parent && nodeOf(s, ask, args.target);
+  if (!parent || !node || !checkName(ask, args.name)) return;
+  const to = locAt(parent.gfid, args.name, node.gfid);
+  if (node.unnamed) return linkUnnamed(s, ask, node, parent, args.name);
+  const reply = await ask.top.link(ask.call, { from: locOf(node.gfid), to });
+  if (reply.ok) answerEntry(s, ask, reply.iatt, parent, args.name);
+  else failWith(ask, reply);
+}
+
+async function linkUnnamed(s: Session, ask: Ask, node: Node, parent: Node, name: string): Promise<void> {
+  const named = await ask.top.namelink(ask.call, { loc: locAt(parent.gfid, name, node.gfid) });
+  if (!named.ok) return failWith(ask, named);
+  node.unnamed = false;
+  const reply = await ask.top.stat(ask.call, { loc: locOf(node.gfid) });
+  if (reply.ok) answerEntry(s, ask, reply.iatt, parent, name);
+  else failWith(ask, reply);
+}
+
+export async function create(s: Session, ask: Ask, args: RequestOf<'create'>): Promise<void> {
+  const parent = nodeOf(s, ask);
+  if (!parent || !checkName(ask, args.name)) return;
+  const { top, call } = ask;
+  const graph = ask.graph!;
+  const gfid = newGfid(s.services.random);
+  const mode = (await newMode(s, ask, parent, args.mode, args.umask)) & 0o7777;
+  const flags = s.openFlags(args.flags);
+  let fd = new Fd(gfid, flags & ~(OpenFlag.create | OpenFlag.exclusive | OpenFlag.truncate));
+  const loc = locAt(parent.gfid, args.name, gfid);
+  const reply = await top.create(call, { loc, flags: flags | OpenFlag.create, mode, gfid, fd });
+  if (!reply.ok) {
+    fd.release();
+    return failWith(ask, reply);
+  }
+  if (reply.iatt.gfid !== gfid) {
+    // Somebody else made the file first: the fd must be of that file.
+    fd.release();
+    fd = new Fd(reply.iatt.gfid, fd.flags);
+    const opened = await top.open(call, { loc: locOf(reply.iatt.gfid), flags: fd.flags, fd });
+    if (!opened.ok) {
+      fd.release();
+      return failWith(ask, opened);
+    }
+    if (flags & OpenFlag.truncate) await top.ftruncate(call, { fd, size: 0 });
+  }
+  const node = s.nodes.lookedUp(reply.iatt, parent, args.name);
+  const handle = s.handles.add(node, fd.flags, false, fd, graph);
+  const entry = s.entryOut(node, reply.iatt);
+  s.reply.created(ask.uniqueLow, ask.uniqueHigh, entry, handle.fh, openReplyFlags(s, flags));
+  if (!ask.send()) s.undoOpen(handle, true);
+}
+
+/** A file without a name: made, then opened by its gfid. */
+export async function tmpfile(s: Session, ask: Ask, args: RequestOf<'tmpfile'>): Promise<void> {
+  const parent = nodeOf(s, ask);
+  if (!parent) return;
+  const { top, call } = ask;
+  const graph = ask.graph!;
+  const gfid = newGfid(s.services.random);
+  const mode = (await newMode(s, ask, parent, args.mode, args.umask)) & 0o7777;
+  const made = await top.icreate(call, { gfid, mode: (FileType.regular << 12) | mode });
+  if (!made.ok) return failWith(ask, made);
+  const flags = s.openFlags(args.flags) & ~(OpenFlag.create | OpenFlag.exclusive | OpenFlag.truncate);
+  const fd = new Fd(gfid, flags);
+  const opened = await top.open(call, { loc: locOf(gfid), flags, fd });
+  if (!opened.ok) {
+    fd.release();
+    return failWith(ask, opened);
+  }
+  const node = s.nodes.lookedUp(made.iatt, null, null);
+  node.unnamed = true;
+  const handle = s.handles.add(node, flags, false, fd, graph);
+  const entry = s.entryOut(node, made.iatt);
+  s.reply.created(ask.uniqueLow, ask.uniqueHigh, entry, handle.fh, openReplyFlags(s, flags));
+  if (!ask.send()) s.undoOpen(handle, true);
+}

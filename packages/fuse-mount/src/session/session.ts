@@ -1,0 +1,359 @@
+/**
+ * A mount's conversation with the kernel: requests in, fops of the graph's top, replies out. Knows nodes and handles;
+ * bytes are the protocol's business, the device is the channel's.
+ */
+import { Errno, errnoName, type Iatt, type Services, type Subvolume } from '@mortar/core';
+import {
+  decoders,
+  type EntryOut,
+  type Negotiated,
+  negotiate,
+  OpenFlag,
+  type OpName,
+  opcodes,
+  putInit,
+  putMajorOnly,
+  ReplyBuffer,
+  type RequestOf,
+  RequestView,
+  setxattrShort,
+  unanswered,
+  type Validity,
+  validity,
+} from '../protocol/index.ts';
+import { Ask } from './ask.ts';
+import { FuseCall, type GroupSource } from './call.ts';
+import { Graphs, type MountedGraph } from './graphs.ts';
+import { type Handle, HandleTable } from './handles.ts';
+import { migrateHandle, migrateHandles } from './migrate.ts';
+import { type Node, NodeTable } from './nodes.ts';
+import { type Handler, handlers } from './ops/table.ts';
+import type { SessionOptions } from './options.ts';
+
+/** Where replies go. Both give the number of bytes taken or the negative errno. */
+export interface Channel {
+  write(bytes: Uint8Array, length: number): number;
+  writev(parts: readonly Uint8Array[]): number;
+  /** Sends a message that answers nothing, some time soon. */
+  notify(message: Buffer): void;
+}
+
+export interface SessionStats {
+  requests: Record<string, number>;
+  inFlight: number;
+  lockWaits: number;
+  nodes: number;
+  handles: number;
+  malformed: number;
+  exceptions: number;
+  undelivered: number;
+}
+
+const opNames: (OpName | undefined)[] = [];
+for (const [name, code] of Object.entries(opcodes)) opNames[code] = name as OpName;
+
+/** Payloads from here on stay in the receive buffer, which then is replaced; smaller ones are copied out. */
+const keepPayloadBytes = 256 * 1024;
+
+const withoutGraph: ReadonlySet<OpName> = new Set(['destroy', 'ioctl', 'poll', 'bmap', 'release', 'releasedir']);
+
+export class Session {
+  readonly services: Services;
+  readonly options: SessionOptions;
+  readonly clientId: string;
+  readonly channel: Channel;
+  readonly nodes: NodeTable;
+  readonly handles = new HandleTable();
+  readonly graphs: Graphs;
+  readonly reply = new ReplyBuffer();
+  readonly entryValid: Validity;
+  readonly attrValid: Validity;
+  readonly negativeValid: Validity;
+  /** Tells nodes of this mount from those of an earlier one (file handles of an NFS server). */
+  readonly generation: number;
+  agreed: Negotiated | null = null;
+  lockWaits = 0;
+  /** Called when the number of requests in flight has fallen below the bound again. */
+  onRelief: (() => void) | null = null;
+  /** Called once when the kernel's INIT was answered (true) or refused. */
+  onInit: ((accepted: boolean) => void) | null = null;
+
+  readonly #groups: GroupSource;
+  readonly #view = new RequestView();
+  readonly #asks = new Map<number, Ask>();
+  readonly #counts = new Float64Array(64);
+  #inFlight = 0;
+  #malformed = 0;
+  #exceptions = 0;
+  #undelivered = 0;
+
+  constructor(channel: Channel, services: Services, options: SessionOptions, clientId: string, groups: GroupSource) {
+    this.channel = channel;
+    this.services = services;
+    this.options = options;
+    this.clientId = clientId;
+    this.#groups = groups;
+    this.nodes = new NodeTable(services.inodes, options.shortInodeNumbers);
+    this.graphs = new Graphs(services.clock, options.graphWaitMs);
+    this.entryValid = validity(options.entryTimeout);
+    this.attrValid = validity(options.attributeTimeout);
+    this.negativeValid = validity(options.negativeTimeout);
+    this.generation = services.clock.wall().sec;
+  }
+
+  get saturated(): boolean {
+    return this.#inFlight >= this.options.maxInFlight;
+  }
+
+  get stats(): SessionStats {
+    const requests: Record<string, number> = {};
+    opNames.forEach((name, code) => {
+      if (name && this.#counts[code]! > 0) requests[name] = this.#counts[code]!;
+    });
+    return {
+      requests,
+      inFlight: this.#inFlight,
+      lockWaits: this.lockWaits,
+      nodes: this.nodes.size,
+      handles: this.handles.size,
+      malformed: this.#malformed,
+      exceptions: this.#exceptions,
+      undelivered: this.#undelivered,
+    };
+  }
+
+  /**
+   * Serves the request in the first `length` bytes. True: a part of `bytes` is still in use, the next request must be
+   * received into other memory. Never throws.
+   */
+  receive(bytes: Buffer, length: number): boolean {
+    const view = this.#view;
+    view.attach(bytes);
+    if (!view.parse(length)) {
+      this.#malformed++;
+      if (length >= 40) this.#refuse(Errno.EIO);
+      return false;
+    }
+    const op = opNames[view.opcode];
+    if (op === undefined) {
+      this.#refuse(Errno.ENOSYS);
+      return false;
+    }
+    this.#counts[view.opcode]!++;
+    const short = op === 'setxattr' && this.agreed !== null && !this.agreed.setxattrExtended;
+    const args = short ? setxattrShort(view) : decoders[op](view);
+    if (args === undefined) {
+      this.#malformed++;
+      this.#refuse(Errno.EINVAL);
+      return false;
+    }
+    return this.#dispatch(op, args);
+  }
+
+  /** Makes `top` serve. Resolves when nothing is under way or open any more in the graph before. */
+  async setGraph(top: Subvolume): Promise<void> {
+    const before = this.graphs.set(top);
+    if (!before) return;
+    before.left.abort();
+    await migrateHandles(this);
+    await before.drained();
+  }
+
+  /** The kernel has gone: everything is given back. */
+  end(): void {
+    this.graphs.end();
+    for (const ask of this.#asks.values()) ask.call.interrupt();
+    for (const handle of [...this.handles.all()]) {
+      this.handles.remove(handle.fh);
+      handle.fd.release();
+    }
+    this.nodes.clear();
+  }
+
+  entryOut(node: Node, iatt: Iatt): EntryOut {
+    const { entryValid, attrValid, generation } = this;
+    return { nodeId: node.id, generation, entryValid, attrValid, ino: node.ino, iatt };
+  }
+
+  /** Flags for the file system: with the writeback cache the kernel reads before partial writes, and appends itself. */
+  openFlags(flags: number): number {
+    if (!this.agreed?.writebackCache) return flags;
+    const readable = (flags & OpenFlag.accessMode) === OpenFlag.writeOnly ? flags ^ OpenFlag.accessMode : flags;
+    return readable & ~OpenFlag.append;
+  }
+
+  /** The kernel did not get the answer to an open: it will not close. `entry`: nor forget. */
+  undoOpen(handle: Handle, entry: boolean): void {
+    this.handles.remove(handle.fh);
+    handle.fd.release();
+    if (entry) this.nodes.forget(handle.node.id, 1);
+    this.nodes.closed(handle.node);
+  }
+
+  /** The open handle of a request, on the graph that serves; null when the request was failed. */
+  use(ask: Ask, fh: number): Handle | null | Promise<Handle | null> {
+    const handle = this.handles.get(fh);
+    if (!handle) {
+      ask.fail(Errno.EBADF);
+      return null;
+    }
+    if (handle.graph === ask.graph && handle.graph === this.graphs.current) return handle;
+    return this.#useMigrated(ask, handle);
+  }
+
+  async #useMigrated(ask: Ask, handle: Handle): Promise<Handle | null> {
+    const errno = await migrateHandle(this, handle);
+    if (errno !== 0) {
+      ask.fail(errno);
+      return null;
+    }
+    this.#enter(ask, handle.graph);
+    return handle;
+  }
+
+  /** Sends the reply buffer, and ends the request. */
+  deliver(ask: Ask, payload: Uint8Array | undefined): boolean {
+    const { reply, channel } = this;
+    const result = payload
+      ? channel.writev([reply.bytes.subarray(0, reply.length), payload])
+      : channel.write(reply.bytes, reply.length);
+    this.#finish(ask);
+    if (result >= 0) return true;
+    this.#undelivered++;
+    if (result !== -Errno.ENOENT && result !== -Errno.ENODEV)
+      this.services.log.write('WARNING', 'fuse', `reply to ${ask.op} was not taken: ${errnoName(-result)}`);
+    return false;
+  }
+
+  #finish(ask: Ask): void {
+    ask.graph?.end();
+    this.#asks.delete(keyOf(ask.uniqueLow, ask.uniqueHigh));
+    if (!ask.counted) return;
+    const wasSaturated = this.saturated;
+    this.#inFlight--;
+    if (wasSaturated) this.onRelief?.();
+  }
+
+  #enter(ask: Ask, graph: MountedGraph): void {
+    if (ask.graph === graph) return;
+    graph.begin();
+    ask.graph?.end();
+    ask.graph = graph;
+  }
+
+  #dispatch(op: OpName, args: object): boolean {
+    const view = this.#view;
+    switch (op) {
+      case 'forget':
+        this.nodes.forget(view.nodeId, (args as RequestOf<'forget'>).count);
+        return false;
+      case 'batchForget':
+        for (const { nodeId, count } of (args as RequestOf<'batchForget'>).forgets) this.nodes.forget(nodeId, count);
+        return false;
+      case 'interrupt': {
+        const { uniqueLow, uniqueHigh } = args as RequestOf<'interrupt'>;
+        this.#asks.get(keyOf(uniqueLow, uniqueHigh))?.call.interrupt();
+        return false;
+      }
+      case 'notifyReply':
+        return false;
+      case 'init':
+        this.#init(args as RequestOf<'init'>);
+        return false;
+    }
+    const kept = op === 'write' && this.#keepPayload(args as RequestOf<'write'>);
+    this.#begin(op, args);
+    return kept;
+  }
+
+  /** Whether the payload stays where it was received. */
+  #keepPayload(args: RequestOf<'write'>): boolean {
+    if (args.data.length >= keepPayloadBytes) return true;
+    args.data = Buffer.from(args.data);
+    return false;
+  }
+
+  #begin(op: OpName, args: object): void {
+    const view = this.#view;
+    const { uid, gid, pid } = view;
+    const groups = uid === 0 ? noGroupsOfRoot : this.#groups.groupsOf(pid, uid);
+    const call = new FuseCall(uid, gid, groups, pid, this.clientId, this.services.clock.wall());
+    const ask = new Ask(this, op, view.uniqueLow, view.uniqueHigh, view.nodeId, call);
+    ask.counted = op !== 'setlkw';
+    if (ask.counted) this.#inFlight++;
+    this.#asks.set(keyOf(ask.uniqueLow, ask.uniqueHigh), ask);
+    const handler = handlers[op] as Handler<OpName>;
+    if (this.graphs.current) {
+      this.#enter(ask, this.graphs.current);
+      this.#run(ask, handler, args);
+    } else if (withoutGraph.has(op)) this.#run(ask, handler, args);
+    else
+      void this.graphs.wait().then((graph) => {
+        if (!graph) return ask.fail(Errno.ENOTCONN);
+        this.#enter(ask, graph);
+        this.#run(ask, handler, args);
+      });
+  }
+
+  #run(ask: Ask, handler: Handler<OpName>, args: object): void {
+    try {
+      const pending = handler(this, ask, args as RequestOf<OpName>);
+      if (pending) pending.catch((error: unknown) => this.#bug(ask, error));
+    } catch (error) {
+      this.#bug(ask, error);
+    }
+  }
+
+  #bug(ask: Ask, error: unknown): void {
+    this.#exceptions++;
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.services.log.write('ERROR', 'fuse', `${ask.op} of node ${ask.nodeId} ended in an exception: ${text}`);
+    if (!ask.answered) ask.fail(Errno.EIO);
+  }
+
+  #refuse(errno: number): void {
+    const view = this.#view;
+    if (unanswered.has(view.opcode)) return;
+    this.reply.begin(view.uniqueLow, view.uniqueHigh, 0, 0, errno);
+    this.channel.write(this.reply.bytes, this.reply.length);
+  }
+
+  #init(init: RequestOf<'init'>): void {
+    const { uniqueLow, uniqueHigh } = this.#view;
+    const { options, reply } = this;
+    const wishes = {
+      maxWrite: options.maxWrite,
+      maxReadahead: options.maxReadahead,
+      maxBackground: options.maxBackground,
+      congestionThreshold: options.congestionThreshold,
+      timeGranularity: options.timeGranularityNs,
+      writebackCache: options.writebackCache,
+      readdirplus: options.readdirplus,
+      autoInvalidation: options.autoInvalidation,
+      acl: options.acl,
+    };
+    const agreed = negotiate(init, wishes);
+    if (agreed === undefined) {
+      this.services.log.write(
+        'ERROR',
+        'fuse',
+        `the kernel speaks FUSE ${init.major}.${init.minor}; 7.31 or newer is needed (Linux 5.4)`,
+      );
+      this.#refuse(Errno.EPROTO);
+      this.onInit?.(false);
+      return;
+    }
+    if (agreed === 'renegotiate') putMajorOnly(reply, uniqueLow, uniqueHigh);
+    else putInit(reply, uniqueLow, uniqueHigh, agreed, wishes);
+    this.channel.write(reply.bytes, reply.length);
+    if (agreed === 'renegotiate') return;
+    this.agreed = agreed;
+    this.onInit?.(true);
+  }
+}
+
+const noGroupsOfRoot: readonly number[] = [];
+
+function keyOf(uniqueLow: number, uniqueHigh: number): number {
+  return uniqueHigh * 2 ** 32 + uniqueLow;
+}

@@ -1,0 +1,42 @@
+/** Questions that the command line answers by itself: version, help, directories. */
+import { logDirectory, runDirectory } from '../process/directories.ts';
+import { parseArguments } from './getopt.ts';
+import { processOptions } from './table.ts';
+
+/** GlusterFS's release whose commands and formats Mortar answers for; programs compare it. */
+export const compatibleVersion = '10.3';
+
+export function versionText(): string {
+  return `glusterfs ${compatibleVersion}\nMortar: a clustered file system of stackable translators, compatible with GlusterFS ${compatibleVersion}`;
+}
+
+/** Prints the answer and returns true if the arguments ask such a question. */
+export function answerInformation(name: string, args: readonly string[]): boolean {
+  const asked = new Set(parseArguments(args, processOptions).options.map((option) => option.name));
+  const answers: readonly (readonly [string, () => string])[] = [
+    ['version', versionText],
+    ['help', () => helpText(name)],
+    ['usage', () => helpText(name)],
+    ['print-logdir', () => logDirectory],
+    ['print-statedumpdir', () => runDirectory],
+    ['print-xlatordir', () => 'translators are part of the program'],
+    ['print-libexecdir', () => '/usr/libexec/glusterfs'],
+  ];
+  const answer = answers.find(([option]) => asked.has(option));
+  if (answer) process.stdout.write(`${answer[1]()}\n`);
+  return answer !== undefined;
+}
+
+function helpText(name: string): string {
+  const lines = Object.entries(processOptions).map(([option, spec]) => {
+    const short = 'short' in spec && spec.short !== '?' ? `-${spec.short}, ` : '    ';
+    const value = spec.value === 'required' ? '=VALUE' : spec.value === 'optional' ? '[=VALUE]' : '';
+    return `  ${short}--${option}${value}`;
+  });
+  return [
+    `Usage: ${name} [OPTION...] --volfile-server=SERVER --volfile-id=VOLUME [MOUNT-POINT]`,
+    `  or:  ${name} [OPTION...] --volfile=VOLFILE [MOUNT-POINT]`,
+    '',
+    ...lines,
+  ].join('\n');
+}

@@ -1,0 +1,52 @@
+/** Writes state dumps where tools look for them. */
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import type { Clock } from '@mortar/core';
+import { stamp } from '../ports/log.ts';
+import { runDirectory } from '../process/directories.ts';
+import { type DumpSection, dumpText } from './sections.ts';
+
+export class StateDumper {
+  readonly #sections: (() => readonly DumpSection[])[] = [];
+  readonly #clock: Clock;
+  readonly #prefix: string;
+
+  /** `brickPath`: names a brick's dumps, `/d/b0` → `d-b0.PID.dump.TIME`. */
+  constructor(clock: Clock, brickPath?: string) {
+    this.#clock = clock;
+    this.#prefix = brickPath?.replace(/^\/+/, '').replaceAll('/', '-') ?? 'glusterdump';
+  }
+
+  /** Asked at every dump, in the order added. */
+  add(sections: () => readonly DumpSection[]): void {
+    this.#sections.push(sections);
+  }
+
+  /** The text of a dump now. */
+  text(): string {
+    const started = stamp(this.#clock.wall());
+    const sections = this.#sections.flatMap((ask) => ask());
+    return dumpText(sections, started, stamp(this.#clock.wall()));
+  }
+
+  /** Makes the file, complete at once, and returns its path. */
+  write(): string {
+    const directory = dumpDirectory();
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
+    const path = `${directory}/${this.#prefix}.${process.pid}.dump.${this.#clock.wall().sec}`;
+    const temporary = `${directory}/.dump-${process.pid}`;
+    writeFileSync(temporary, this.text(), { mode: 0o600 });
+    renameSync(temporary, path);
+    return path;
+  }
+}
+
+/** `path=DIR` in glusterdump.options moves the dumps. */
+function dumpDirectory(): string {
+  try {
+    const match = /^path=(\/.*)$/m.exec(readFileSync(`${runDirectory}/glusterdump.options`, 'utf8'));
+    return match?.[1]?.replace(/\/+$/, '') || runDirectory;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return runDirectory;
+    throw error;
+  }
+}

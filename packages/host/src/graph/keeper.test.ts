@@ -1,0 +1,243 @@
+import {
+  type GraphEvent,
+  type OptionTable,
+  type OptionValues,
+  option,
+  Xlator,
+  type XlatorInit,
+  type XlatorType,
+} from '@mortar/core';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { SystemClock } from '../ports/clock.ts';
+import { LineLog } from '../ports/log.ts';
+import { LazyRegistry } from '../registry/registry.ts';
+import type { XlatorLoader } from '../registry/types.ts';
+import { HostServices } from '../services.ts';
+import type { VolfileSource } from '../volfile/source.ts';
+import { GraphKeeper, type KeeperOptions } from './keeper.ts';
+
+const options = {
+  live: option.int('0', { description: 'taken live' }),
+  fixed: option.text('', { description: 'needs a new graph', live: false }),
+};
+
+let told: string[];
+let leaves: Leaf[];
+
+/** Says that it is up when it is told to, or at once. */
+class Leaf extends Xlator {
+  values: OptionValues<typeof options>;
+
+  constructor(init: XlatorInit<typeof options>) {
+    super(init as unknown as XlatorInit);
+    this.values = init.options;
+    leaves.push(this);
+    told.push(`make ${init.options.fixed}`);
+  }
+
+  override async init(): Promise<void> {
+    if (this.values.fixed === 'broken') throw new Error('the disk is gone');
+    told.push(`init ${this.values.fixed}`);
+  }
+
+  override notify(event: GraphEvent): void {
+    if (event.type === 'parent-up' && this.values.fixed !== 'slow') this.propagate({ type: 'child-up' });
+  }
+
+  override reconfigure(values: OptionValues<OptionTable>): void {
+    this.values = values as OptionValues<typeof options>;
+    told.push(`reconfigure ${this.values.live}`);
+  }
+
+  override async fini(): Promise<void> {
+    told.push(`fini ${this.values.fixed}`);
+  }
+}
+
+const leaf: XlatorType<typeof options> = {
+  type: 'test/leaf',
+  description: '',
+  options,
+  subvolumes: { min: 0, max: 0 },
+  create: (init) => new Leaf(init),
+};
+const loaders: Record<string, XlatorLoader> = { 'test/leaf': async () => leaf };
+
+const volfile = (...lines: string[]) =>
+  ['volume v', 'type test/leaf', 'option live 0', ...lines.map((line) => `option ${line}`), 'end-volume'].join('\n');
+
+let text: string;
+let lines: string[];
+let changed: () => void;
+
+function keeper(more: Partial<KeeperOptions> = {}): GraphKeeper {
+  const log = new LineLog(
+    { write: (line) => lines.push(line), reopen: () => undefined, close: () => undefined },
+    new SystemClock(),
+  );
+  const source: VolfileSource = {
+    fetch: async () => ({ text, name: 'test.vol' }),
+    watch: (callback) => {
+      changed = callback;
+      return () => undefined;
+    },
+  };
+  return new GraphKeeper({ services: new HostServices(log), registry: new LazyRegistry(loaders), source, ...more });
+}
+
+beforeEach(() => {
+  told = [];
+  leaves = [];
+  lines = [];
+  text = volfile('fixed a');
+});
+
+describe('GraphKeeper', () => {
+  it('builds, starts and ends the graph of the volfile', async () => {
+    const one = keeper();
+    const { top, graph } = await one.start();
+    expect([top.state, graph.top.name, graph.id]).toEqual(['up', 'v', 0]);
+    await one.stop();
+    expect(told).toEqual(['make a', 'init a', 'fini a']);
+  });
+
+  it('does nothing when the volfile is the same', async () => {
+    const one = keeper();
+    await one.start();
+    await one.refresh();
+    expect(told).toEqual(['make a', 'init a']);
+    expect(lines.at(-1)).toContain('No change in volfile');
+  });
+
+  it('takes live options in the running graph', async () => {
+    const one = keeper();
+    const before = await one.start();
+    text = volfile('fixed a', 'live 5');
+    await one.refresh();
+    expect(told).toEqual(['make a', 'init a', 'reconfigure 5']);
+    expect(one.current.top).toBe(before.top);
+  });
+
+  it('keeps options of the command line when it reconfigures', async () => {
+    const one = keeper({ overrides: [{ volume: '*', option: 'live', value: '9' }] });
+    await one.start();
+    text = volfile('fixed a', 'live 5');
+    await one.refresh();
+    expect(leaves[0]!.values.live).toBe(9);
+  });
+
+  it('hands over to a second graph for any other change, and then ends the first', async () => {
+    const one = keeper({
+      handOver: async (next, previous) => void told.push(`hand over ${previous.graph.id} to ${next.graph.id}`),
+    });
+    await one.start();
+    text = volfile('fixed b');
+    await one.refresh();
+    expect(told).toEqual(['make a', 'init a', 'make b', 'init b', 'hand over 0 to 1', 'fini a']);
+    expect([one.current.graph.id, one.generations]).toEqual([1, 2]);
+  });
+
+  it('takes a change that the source reports', async () => {
+    const one = keeper();
+    await one.start();
+    text = volfile('fixed b');
+    changed();
+    await one.refresh();
+    expect(one.current.graph.id).toBe(1);
+  });
+
+  it('waits until the second graph is up, within bounds', async () => {
+    const one = keeper({ upTimeoutMs: 20, handOver: async () => void told.push('hand over') });
+    await one.start();
+    text = volfile('fixed slow');
+    await one.refresh();
+    expect(told.slice(-2)).toEqual(['hand over', 'fini a']);
+    expect(lines.join('')).toContain('although it is not up yet');
+
+    const two = keeper({ upTimeoutMs: 60_000 });
+    text = volfile('fixed a');
+    await two.start();
+    text = volfile('fixed slow');
+    const refreshed = two.refresh();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(two.current.graph.id).toBe(0);
+    leaves.at(-1)!.propagate({ type: 'child-up' });
+    await refreshed;
+    expect(two.current.graph.id).toBe(1);
+  });
+
+  it('ends a graph that does not drain, so that the next change is taken', async () => {
+    const one = keeper({ drainTimeoutMs: 20, handOver: () => new Promise(() => undefined) });
+    await one.start();
+    text = volfile('fixed b');
+    await one.refresh();
+    expect(lines.join('')).toContain('graph 0 is ended with requests under way in it');
+    text = volfile('fixed c');
+    await one.refresh();
+    expect(told.slice(-3)).toEqual(['make c', 'init c', 'fini b']);
+  });
+
+  it('ends at once while a graph drains', async () => {
+    const one = keeper({ drainTimeoutMs: 600_000, handOver: () => new Promise(() => undefined) });
+    await one.start();
+    text = volfile('fixed b');
+    void one.refresh();
+    await vi.waitFor(() => expect(one.current.graph.id).toBe(1));
+    await one.stop();
+    expect(told.slice(-2)).toEqual(['fini a', 'fini b']);
+  });
+
+  it('goes on with the second graph when handing over fails', async () => {
+    const one = keeper({ handOver: () => Promise.reject(new Error('a bug')) });
+    await one.start();
+    text = volfile('fixed b');
+    await one.refresh();
+    expect(lines.join('')).toContain('a bug');
+    expect(one.current.graph.id).toBe(1);
+    expect(told.at(-1)).toBe('fini a');
+  });
+
+  it('ends at once while a second graph is coming up', async () => {
+    const one = keeper({ upTimeoutMs: 600_000 });
+    await one.start();
+    text = volfile('fixed slow');
+    void one.refresh();
+    await vi.waitFor(() => expect(told).toContain('init slow'));
+    await one.stop();
+    expect(told.slice(-2)).toEqual(['fini slow', 'fini a']);
+  });
+
+  it.each([
+    ['does not parse', 'volume v\ntype test/leaf\noption\nend-volume', 'test.vol:4:1'],
+    ['names an unknown translator', 'volume v\ntype test/laef\noption a b\nend-volume', "did you mean 'test/leaf'?"],
+    ['has a bad option', volfile('live x'), 'invalid number format "x" in option "live"'],
+    ['cannot be started', volfile('fixed broken'), 'the disk is gone'],
+  ])('goes on with the old graph when a new volfile %s', async (_, bad, message) => {
+    const one = keeper();
+    const before = await one.start();
+    text = bad;
+    await one.refresh();
+    expect(one.current).toBe(before);
+    expect(lines.at(-1)).toContain(message);
+    text = volfile('fixed b');
+    await one.refresh();
+    expect(one.current.graph.id).toBe(1);
+  });
+
+  it('fails to start with the cause, and leaves no slot in the inode table', async () => {
+    text = volfile('fixed broken');
+    await expect(keeper().start()).rejects.toThrow('the disk is gone');
+  });
+
+  it('tells events of the graph in service only', async () => {
+    const events: string[] = [];
+    const one = keeper({ onEvent: ({ type }) => events.push(type) });
+    await one.start();
+    text = volfile('fixed b');
+    await one.refresh();
+    events.length = 0;
+    leaves[0]!.propagate({ type: 'child-down' });
+    leaves[1]!.propagate({ type: 'child-down' });
+    expect(events).toEqual(['child-down']);
+  });
+});

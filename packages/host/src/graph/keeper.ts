@@ -1,0 +1,215 @@
+/**
+ * Keeps a process's graph in step with its volfile. A changed volfile is taken live when every changed option is; else a
+ * second graph is built beside the running one, brought up, handed over, and the old one is drained and freed. A volfile
+ * that cannot be had, parsed or built changes nothing but the log.
+ */
+import {
+  buildGraph,
+  canReconfigure,
+  type Graph,
+  type GraphEvent,
+  reconfigureGraph,
+  type Subvolume,
+  startGraph,
+  stopGraph,
+  type Volfile,
+  type XlatorOverride,
+} from '@mortar/core';
+import { parseVolfile } from '@mortar/core/volfile/parse.ts';
+import type { LazyRegistry } from '../registry/registry.ts';
+import type { HostServices } from '../services.ts';
+import type { VolfileSource, VolfileText } from '../volfile/source.ts';
+import { GraphTop } from './top.ts';
+
+export interface KeeperOptions {
+  services: HostServices;
+  registry: LazyRegistry;
+  source: VolfileSource;
+  volumeName?: string;
+  overrides?: readonly XlatorOverride[];
+  /** What this process does with every volfile, or changes in it, before it becomes a graph. */
+  prepare?: (volfile: Volfile) => Promise<Volfile>;
+  /** How long a new graph is given to come up before it takes over all the same. */
+  upTimeoutMs?: number;
+  /** How long requests may stay in a graph that was replaced; then it is ended under them. */
+  drainTimeoutMs?: number;
+  /** Events of the graph in service. */
+  onEvent?: (event: GraphEvent) => void;
+  /** Moves the service (open files) to the next graph; the previous one is drained when it resolves. */
+  handOver?: (next: RunningGraph, previous: RunningGraph) => Promise<void>;
+}
+
+export interface RunningGraph {
+  readonly graph: Graph;
+  readonly top: GraphTop;
+  /** What requests enter by. */
+  readonly ops: Subvolume;
+  /** Of the volfile. */
+  readonly text: string;
+  readonly builtAtMs: number;
+}
+
+const defaultUpTimeoutMs = 30_000;
+const defaultDrainTimeoutMs = 30_000;
+
+export class GraphKeeper {
+  readonly #options: KeeperOptions;
+  readonly #overrides: readonly XlatorOverride[];
+  #current: RunningGraph | undefined;
+  #nextId = 0;
+  /** Changes run one after the other. */
+  #queue: Promise<unknown> = Promise.resolve();
+  #unwatch: () => void = () => undefined;
+  #stopped = false;
+  #stopNow: () => void = () => undefined;
+  readonly #stopping = new Promise<void>((resolve) => {
+    this.#stopNow = resolve;
+  });
+
+  constructor(options: KeeperOptions) {
+    this.#options = options;
+    this.#overrides = options.overrides ?? [];
+  }
+
+  get current(): RunningGraph {
+    if (!this.#current) throw new Error('the graph is not started');
+    return this.#current;
+  }
+
+  get isStarted(): boolean {
+    return this.#current !== undefined;
+  }
+
+  /** How many graphs this process has had. */
+  get generations(): number {
+    return this.#nextId;
+  }
+
+  /** Gets the volfile, builds and starts the first graph. Throws what a person has to read. */
+  async start(): Promise<RunningGraph> {
+    const { source } = this.#options;
+    this.#current = await this.#build(await source.fetch());
+    this.#unwatch = source.watch(() => void this.refresh());
+    return this.#current;
+  }
+
+  /** Fetches the volfile again and takes what is new. Never throws: a refusal is logged and the old graph goes on. */
+  refresh(): Promise<void> {
+    const run = this.#queue.then(() => this.#refresh());
+    this.#queue = run;
+    return run;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#stopNow();
+    this.#unwatch();
+    await this.#queue;
+    const running = this.#current;
+    this.#current = undefined;
+    if (running) await this.#end(running);
+  }
+
+  async #refresh(): Promise<void> {
+    if (this.#stopped || !this.#current) return;
+    const { log } = this.#options.services;
+    try {
+      const file = await this.#options.source.fetch();
+      if (file.text === this.#current.text) {
+        log.write('INFO', 'graph', 'No change in volfile, continuing');
+        return;
+      }
+      await this.#take(file, this.#current);
+    } catch (error) {
+      log.write('ERROR', 'graph', `the new volfile is not taken: ${(error as Error).message}`);
+    }
+  }
+
+  async #take(file: VolfileText, before: RunningGraph): Promise<void> {
+    const { services, registry } = this.#options;
+    const volfile = await this.#parse(file);
+    const types = await registry.loadTypes(volfile);
+    if (canReconfigure(before.graph.volfile, volfile, types)) {
+      const graph = reconfigureGraph(before.graph, volfile, types, this.#overrides);
+      this.#current = { ...before, graph, text: file.text };
+      services.log.write('INFO', 'graph', `options reconfigured in graph ${graph.id}`);
+      return;
+    }
+    const next = await this.#build(file);
+    if (before.top.state === 'up') await this.#untilUp(next);
+    if (this.#stopped) return this.#end(next);
+    const handedOver = this.#options.handOver?.(next, before);
+    this.#current = next;
+    services.log.write('INFO', 'graph', `switched to graph ${next.graph.id}`);
+    await this.#drained(before, handedOver);
+    await this.#end(before);
+  }
+
+  async #untilUp({ top, graph }: RunningGraph): Promise<void> {
+    const { services, upTimeoutMs = defaultUpTimeoutMs } = this.#options;
+    const up = await Promise.race([top.untilUp(services.clock, upTimeoutMs), this.#stopping]);
+    if (up === false) services.log.write('WARNING', 'graph', `graph ${graph.id} takes over although it is not up yet`);
+  }
+
+  /** A request that is stuck in the old graph must not keep later changes from being taken. */
+  async #drained({ graph }: RunningGraph, handedOver: Promise<void> | undefined): Promise<void> {
+    const { services, drainTimeoutMs = defaultDrainTimeoutMs } = this.#options;
+    let isDone = false;
+    await new Promise<void>((resolve) => {
+      const timer = services.clock.after(drainTimeoutMs, resolve);
+      const done = () => {
+        isDone = true;
+        timer.cancel();
+        resolve();
+      };
+      (handedOver ?? Promise.resolve()).then(done, (error: unknown) => {
+        services.log.write('ERROR', 'graph', `handing over from graph ${graph.id}: ${(error as Error).stack}`);
+        done();
+      });
+      void this.#stopping.then(resolve);
+    });
+    if (!isDone) services.log.write('WARNING', 'graph', `graph ${graph.id} is ended with requests under way in it`);
+  }
+
+  async #parse(file: VolfileText): Promise<Volfile> {
+    const { log } = this.#options.services;
+    const volfile = parseVolfile(file.text, file.name, {
+      warn: (at, text) => log.write('WARNING', 'volfile', `${at.file}:${at.line}:${at.column}: ${text}`),
+    });
+    return this.#options.prepare ? this.#options.prepare(volfile) : volfile;
+  }
+
+  async #build(file: VolfileText): Promise<RunningGraph> {
+    const { services, registry, volumeName } = this.#options;
+    const volfile = await this.#parse(file);
+    const types = await registry.loadTypes(volfile);
+    const id = this.#nextId;
+    const graph = buildGraph(volfile, types, services, {
+      overrides: this.#overrides,
+      id,
+      ...(volumeName === undefined ? {} : { volumeName }),
+    });
+    const top: GraphTop = new GraphTop(services, graph.top, (event) => {
+      if (this.#current?.top === top) this.#options.onEvent?.(event);
+    });
+    const running = { graph, top, ops: graph.top.ops, text: file.text, builtAtMs: services.clock.nowMs() };
+    try {
+      await startGraph(graph);
+    } catch (error) {
+      await top.fini();
+      throw error;
+    }
+    this.#nextId++;
+    return running;
+  }
+
+  async #end(running: RunningGraph): Promise<void> {
+    try {
+      await stopGraph(running.graph);
+    } catch (error) {
+      const { log } = this.#options.services;
+      log.write('ERROR', 'graph', `while ending graph ${running.graph.id}: ${(error as Error).stack}`);
+    }
+    await running.top.fini();
+  }
+}

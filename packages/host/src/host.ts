@@ -1,0 +1,221 @@
+/** A process that runs a graph: identity, signals, log, pid file, state dump, orderly end. Roles build on it. */
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { transportPortName } from '@mortar/rpc';
+import { compatibleVersion } from './arguments/information.ts';
+import type { ProcessArguments } from './arguments/process-arguments.ts';
+import { graphSections, inodeSection, processSection } from './dump/sections.ts';
+import { StateDumper } from './dump/writer.ts';
+import { GraphKeeper, type KeeperOptions, type RunningGraph } from './graph/keeper.ts';
+import { SystemClock } from './ports/clock.ts';
+import { consoleTarget, FileTarget, LineLog } from './ports/log.ts';
+import { logDirectory } from './process/directories.ts';
+import { setCommandName, setOomScoreAdjust } from './process/identity.ts';
+import { type PidFile, takePidFile } from './process/pidfile.ts';
+import { tellFailed, tellReady } from './process/readiness.ts';
+import { handleSignals } from './process/signals.ts';
+import { LazyRegistry } from './registry/registry.ts';
+import { HostServices } from './services.ts';
+import { StartError } from './start-error.ts';
+import { SocketTransportPort } from './transport/port.ts';
+
+type Ending = () => Promise<void> | void;
+
+export class Host {
+  readonly name: string;
+  readonly args: ProcessArguments;
+  readonly services: HostServices;
+  readonly registry = new LazyRegistry();
+  readonly dumper: StateDumper;
+  readonly network: SocketTransportPort;
+  /** Newest first at the end of the process. */
+  readonly #endings: { what: string; end: Ending }[] = [];
+  readonly #reopens: (() => void)[] = [];
+  #stopping: Promise<void> | undefined;
+
+  constructor(name: string, args: ProcessArguments, services: HostServices) {
+    this.name = name;
+    this.args = args;
+    this.services = services;
+    this.network = new SocketTransportPort(args.serverPort);
+    this.dumper = new StateDumper(services.clock, args.brickName);
+    this.dumper.add(() => [processSection()]);
+    this.#gauges();
+  }
+
+  get log(): LineLog {
+    return this.services.log;
+  }
+
+  /** Runs when the process ends, before what was added earlier. */
+  atEnd(what: string, end: Ending): void {
+    this.#endings.push({ what, end });
+  }
+
+  /** Runs on SIGHUP, after the log was reopened. */
+  onReopen(reopen: () => void): void {
+    this.#reopens.push(reopen);
+  }
+
+  /** Prepares a graph for this process; the caller starts it. SIGHUP reads its volfile again. */
+  keepGraph(options: Omit<KeeperOptions, 'services' | 'registry' | 'overrides' | 'volumeName'>): GraphKeeper {
+    const { overrides, volumeName } = this.args;
+    const { network } = this;
+    this.services.addPort(transportPortName, network);
+    const keeper = new GraphKeeper({
+      services: this.services,
+      registry: this.registry,
+      overrides,
+      ...(volumeName === undefined ? {} : { volumeName }),
+      prepare: async (volfile) => {
+        await network.learn(volfile);
+        return volfile;
+      },
+      ...options,
+    });
+    this.atEnd('graph', () => keeper.stop());
+    this.onReopen(() => void keeper.refresh());
+    this.dumper.add(() => (keeper.isStarted ? this.#sectionsOf(keeper, keeper.current) : []));
+    return keeper;
+  }
+
+  #sectionsOf(keeper: GraphKeeper, { graph, top }: RunningGraph) {
+    return [
+      { name: 'active graph', values: { id: graph.id, generations: keeper.generations, state: top.state } },
+      ...graphSections(graph),
+      inodeSection(this.services.inodes, 'inode table'),
+    ];
+  }
+
+  /** The service is up. */
+  ready(): void {
+    tellReady();
+  }
+
+  /** Ends everything in order; the caller then exits the process. */
+  stop(why: string): Promise<void> {
+    this.#stopping ??= this.#stop(why);
+    return this.#stopping;
+  }
+
+  /** Ends the process from within: its mount is gone, or glusterd asked for it. */
+  exit(why: string, exitCode = 0): void {
+    setTimeout(() => process.exit(exitCode || 1), 4500).unref();
+    this.stop(why).then(
+      () => process.exit(exitCode),
+      () => process.exit(exitCode || 1),
+    );
+  }
+
+  /** SIGHUP. */
+  reopen(): void {
+    this.log.reopen();
+    for (const reopen of this.#reopens) reopen();
+  }
+
+  /** SIGUSR1. Returns the file's path. */
+  dump(): string {
+    const path = this.dumper.write();
+    this.log.write('INFO', this.name, `state dump written to ${path}`);
+    return path;
+  }
+
+  async #stop(why: string): Promise<void> {
+    this.log.write('WARNING', this.name, `ending: ${why}`, 100032);
+    for (const { what, end } of this.#endings.splice(0).reverse()) {
+      try {
+        await end();
+      } catch (error) {
+        this.log.write('ERROR', this.name, `while ending ${what}: ${(error as Error).stack}`);
+      }
+    }
+  }
+
+  #gauges(): void {
+    const { metrics, inodes } = this.services;
+    metrics.gauge('process_resident_bytes', () => process.memoryUsage.rss());
+    metrics.gauge('process_cpu_micros', () => process.cpuUsage().user + process.cpuUsage().system);
+    metrics.gauge('process_uptime_milliseconds', () => Math.floor(process.uptime() * 1000));
+    metrics.gauge('inodes_active', () => inodes.stats().active);
+    metrics.gauge('inodes_idle', () => inodes.stats().lru);
+  }
+}
+
+/**
+ * Runs a role in this process: opens the log, takes the pid file, lets `serve` bring the service up, and says that it is
+ * ready. A failure is logged, told to whoever started the process, and ends it with the error's exit code.
+ */
+export async function runHost(
+  name: string,
+  args: ProcessArguments,
+  serve: (host: Host) => Promise<void>,
+): Promise<void> {
+  let host: Host | undefined;
+  handleSignals(
+    () => host && { stop: (signal) => host!.stop(signal), reopen: () => host!.reopen(), dump: () => void host!.dump() },
+  );
+  try {
+    setCommandName(name);
+    // Modes come from the callers of the file system, whole; this process says its own.
+    process.umask(0);
+    if (args.oomScoreAdjust !== undefined) setOomScoreAdjust(args.oomScoreAdjust);
+    const clock = new SystemClock();
+    const log = new LineLog(args.console ? consoleTarget : openLog(args.logFile), clock, args.logLevel);
+    host = new Host(name, args, new HostServices(log, clock, args.lruLimit));
+    catchBugs(host);
+    const line = [name, ...process.argv.slice(2)].join(' ');
+    log.write('INFO', name, `Started running version ${compatibleVersion} (${line})`, 100030);
+    holdPidFile(host);
+    process.chdir('/');
+    await serve(host);
+    host.ready();
+  } catch (error) {
+    await fail(name, host, error);
+  }
+}
+
+function openLog(path: string): FileTarget {
+  try {
+    if (dirname(path) === logDirectory) mkdirSync(logDirectory, { recursive: true, mode: 0o755 });
+    return new FileTarget(path);
+  } catch (error) {
+    throw new StartError(`ERROR: failed to create logfile "${path}" (${(error as Error).message})`);
+  }
+}
+
+function holdPidFile(host: Host): void {
+  const path = host.args.pidFile;
+  if (path === undefined) return;
+  let file: PidFile;
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    file = takePidFile(path, host.name);
+  } catch (error) {
+    throw new StartError(`pidfile ${path} error: ${(error as Error).message}`, 1, { cause: error });
+  }
+  host.atEnd('pid file', () => file.release());
+}
+
+/** An exception that nobody caught is a bug; the state it left is unknown, so the process ends with the stack logged. */
+function catchBugs(host: Host): void {
+  const log = (what: string, error: unknown) =>
+    host.log.write('CRITICAL', host.name, `${what}: ${error instanceof Error ? error.stack : String(error)}`);
+  process.on('uncaughtException', (error) => {
+    log('uncaught exception', error);
+    host.exit('uncaught exception', 70);
+  });
+  process.on('unhandledRejection', (error) => {
+    log('unhandled rejection', error);
+    host.exit('unhandled rejection', 70);
+  });
+}
+
+async function fail(name: string, host: Host | undefined, error: unknown): Promise<never> {
+  const known = error instanceof Error ? error : new Error(String(error));
+  const exitCode = error instanceof StartError ? error.exitCode : 1;
+  const expected = error instanceof StartError || 'code' in known;
+  host?.log.write('ERROR', name, expected ? known.message : (known.stack ?? known.message));
+  await host?.stop('it could not start');
+  tellFailed(known.message, exitCode);
+  process.exit(exitCode);
+}

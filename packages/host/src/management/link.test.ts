@@ -1,0 +1,117 @@
+import { ManagementServer, MemoryTransport } from '@mortar/rpc';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { z } from 'zod';
+import { SystemClock } from '../ports/clock.ts';
+import { LineLog, silentTarget } from '../ports/log.ts';
+import { SystemRandom } from '../ports/random.ts';
+import { ManagementLink } from './link.ts';
+import { serverAddress } from './open.ts';
+import { ManagementVolfileSource } from './volfile-source.ts';
+
+const clock = new SystemClock();
+const log = new LineLog(silentTarget, clock);
+let transport: MemoryTransport;
+const ends: (() => unknown)[] = [];
+beforeEach(() => {
+  transport = new MemoryTransport();
+});
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+async function glusterd(name: string, volfiles: Record<string, string>): Promise<ManagementServer> {
+  const { ManagementError } = await import('@mortar/rpc');
+  const server = new ManagementServer({ clock });
+  server.method('volfile.get', z.object({ id: z.string() }), ({ id }) => {
+    if (volfiles[id] === undefined) throw new ManagementError('NO_VOLUME', `Volume ${id} does not exist`);
+    return { text: volfiles[id] };
+  });
+  await server.listen(transport, { kind: 'memory', name });
+  ends.push(() => server.close());
+  return server;
+}
+
+function link(...names: string[]): ManagementLink {
+  const one = new ManagementLink({
+    transport,
+    servers: names.map((name) => ({ kind: 'memory', name })),
+    program: 'glusterfs',
+    clientId: 'c',
+    clock,
+    random: new SystemRandom(),
+    log,
+  });
+  ends.push(() => one.close());
+  return one;
+}
+
+describe('ManagementVolfileSource', () => {
+  it('fetches by id', async () => {
+    await glusterd('a', { v: 'volume...' });
+    await expect(new ManagementVolfileSource(link('a'), 'v').fetch()).resolves.toEqual({
+      text: 'volume...',
+      name: 'v@memory:a',
+    });
+  });
+
+  it('takes the first server that answers', async () => {
+    await glusterd('b', { v: 'from b' });
+    await expect(new ManagementVolfileSource(link('a', 'b'), 'v').fetch()).resolves.toMatchObject({ text: 'from b' });
+  });
+
+  it('says who refused and why', async () => {
+    await glusterd('a', {});
+    await expect(new ManagementVolfileSource(link('a'), 'v').fetch()).rejects.toThrow(
+      "failed to fetch the volume file: memory:a has no volfile 'v' for this process: Volume v does not exist",
+    );
+  });
+
+  it('says when nobody answers', async () => {
+    await expect(new ManagementVolfileSource(link('a', 'b'), 'v').fetch()).rejects.toThrow('nobody listens');
+  });
+
+  it('hears of changes of its own volfile only', async () => {
+    const server = await glusterd('a', { v: '' });
+    const source = new ManagementVolfileSource(link('a'), 'v');
+    const changed = vi.fn();
+    await source.fetch();
+    source.watch(changed);
+    server.notifyAll('volfile.changed', { id: 'other' });
+    server.notifyAll('volfile.changed', { id: 'v' });
+    await vi.waitFor(() => expect(changed).toHaveBeenCalledTimes(1));
+  });
+
+  it('does not miss a change that comes before it is watched', async () => {
+    const server = await glusterd('a', { v: '' });
+    const source = new ManagementVolfileSource(link('a'), 'v');
+    await source.fetch();
+    server.notifyAll('volfile.changed', { id: 'v' });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const changed = vi.fn();
+    source.watch(changed);
+    expect(changed).toHaveBeenCalledTimes(1);
+  });
+
+  it('comes back after glusterd was away, on another server if need be, and looks for changes then', async () => {
+    const first = await glusterd('a', { v: 'old' });
+    await glusterd('b', { v: 'new' });
+    const one = link('a', 'b');
+    const source = new ManagementVolfileSource(one, 'v');
+    await source.fetch();
+    const changed = vi.fn();
+    source.watch(changed);
+    await first.close();
+    await vi.waitFor(() => expect(changed).toHaveBeenCalled(), 20_000);
+    await expect(source.fetch()).resolves.toMatchObject({ text: 'new' });
+  });
+});
+
+it.each([
+  ['h', 'socket', { kind: 'tcp', host: 'h', port: 24007 }],
+  ['h:24009', 'tcp', { kind: 'tcp', host: 'h', port: 24009 }],
+  ['fe80::1%eth0', 'socket', { kind: 'tcp', host: 'fe80::1%eth0', port: 24007 }],
+  ['[::1]:24009', 'socket', { kind: 'tcp', host: '::1', port: 24009 }],
+  ['/run/x.socket', 'unix', { kind: 'unix', path: '/run/x.socket' }],
+])('reads the server %s', (text, kind, address) => {
+  expect(serverAddress(text, kind, 24007)).toEqual(address);
+});

@@ -1,0 +1,128 @@
+/**
+ * A process's standing connection to glusterd. It is kept up over restarts of glusterd and moved to the next server when
+ * one is gone; nothing in the service of files waits for it.
+ */
+import type { Clock, Log, Random } from '@mortar/core';
+import { type Address, type CallOptions, ManagementClient, printableAddress, type Transport } from '@mortar/rpc';
+
+export interface LinkOptions {
+  transport: Transport;
+  /** In the order to be tried. */
+  servers: readonly Address[];
+  program: string;
+  clientId: string;
+  clock: Clock;
+  random: Random;
+  log: Log;
+}
+
+const firstRetryMs = 250;
+const lastRetryMs = 4000;
+
+export class ManagementLink {
+  readonly #options: LinkOptions;
+  readonly #noticeHandlers: { name: string; handler: (params: unknown) => void }[] = [];
+  readonly #connectHandlers = new Set<() => void>();
+  #client: ManagementClient | undefined;
+  #connecting: Promise<ManagementClient> | undefined;
+  #server = 0;
+  #kept = false;
+  #closed = false;
+
+  constructor(options: LinkOptions) {
+    if (options.servers.length === 0) throw new Error('no server is named');
+    this.#options = options;
+  }
+
+  get isUp(): boolean {
+    return this.#client?.isOpen === true;
+  }
+
+  /** The server in use, for messages. */
+  get serverName(): string {
+    return printableAddress(this.#options.servers[this.#server]!);
+  }
+
+  /** Calls over the present connection, else tries each server once. Rejects with the last server's error. */
+  async call<R = unknown>(method: string, params?: unknown, options?: CallOptions): Promise<R> {
+    const client = await this.#connected();
+    return client.call<R>(method, params, options);
+  }
+
+  /** Hears a notice from whichever server is connected. */
+  onNotice(name: string, handler: (params: unknown) => void): void {
+    this.#noticeHandlers.push({ name, handler });
+    this.#client?.onNotice(name, handler);
+  }
+
+  /** Runs after every connection but the one in use now. The result ends it. */
+  onConnect(handler: () => void): () => void {
+    this.#connectHandlers.add(handler);
+    return () => this.#connectHandlers.delete(handler);
+  }
+
+  /** From now on a broken connection is made again, without end. */
+  keep(): void {
+    if (this.#kept) return;
+    this.#kept = true;
+    void this.#stayConnected();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#client?.close();
+  }
+
+  async #stayConnected(): Promise<void> {
+    const { clock, random, log } = this.#options;
+    for (let waitMs = firstRetryMs; !this.#closed; ) {
+      try {
+        const client = await this.#connected();
+        waitMs = firstRetryMs;
+        const reason = await client.closed;
+        if (!this.#closed) log.write('INFO', 'glusterd', `disconnected from ${this.serverName}: ${reason.message}`);
+      } catch (error) {
+        log.write('DEBUG', 'glusterd', `no server can be reached: ${(error as Error).message}`);
+      }
+      if (this.#closed) return;
+      // Clients of a server that went down shall not all come back in the same moment.
+      await clock.sleep(waitMs + random.integer(waitMs));
+      waitMs = Math.min(waitMs * 2, lastRetryMs);
+    }
+  }
+
+  #connected(): Promise<ManagementClient> {
+    if (this.#client?.isOpen) return Promise.resolve(this.#client);
+    this.#connecting ??= this.#connectAny().finally(() => {
+      this.#connecting = undefined;
+    });
+    return this.#connecting;
+  }
+
+  async #connectAny(): Promise<ManagementClient> {
+    const { servers } = this.#options;
+    let last: unknown;
+    for (let attempt = 0; attempt < servers.length; attempt++) {
+      try {
+        return await this.#connect(servers[this.#server]!);
+      } catch (error) {
+        last = error;
+        this.#server = (this.#server + 1) % servers.length;
+      }
+    }
+    throw last;
+  }
+
+  async #connect(server: Address): Promise<ManagementClient> {
+    const { transport, program, clientId, clock, log } = this.#options;
+    const client = await ManagementClient.connect(transport, server, { clock, log, program, clientId });
+    if (this.#closed) {
+      client.close();
+      throw new Error('the process is ending');
+    }
+    for (const { name, handler } of this.#noticeHandlers) client.onNotice(name, handler);
+    this.#client = client;
+    for (const handler of this.#connectHandlers) handler();
+    return client;
+  }
+}

@@ -1,0 +1,56 @@
+import { ManagementError } from '@mortar/rpc';
+import { type VolfileSource, VolfileSourceError, type VolfileText } from '../volfile/source.ts';
+import type { ManagementLink } from './link.ts';
+
+const fetchTimeoutMs = 30_000;
+
+/**
+ * A volfile by id from glusterd: `volfile.get {id}` answers `{text}`, and makes this connection one that hears
+ * `volfile.changed {id}`.
+ */
+export class ManagementVolfileSource implements VolfileSource {
+  readonly #link: ManagementLink;
+  readonly #id: string;
+  #changed: (() => void) | undefined;
+  /** A notice came before anybody watched: the fetch under way may have had the text from before. */
+  #missed = false;
+
+  constructor(link: ManagementLink, id: string) {
+    this.#link = link;
+    this.#id = id;
+    link.onNotice('volfile.changed', (params) => {
+      const changedId = (params as { id?: unknown } | null | undefined)?.id;
+      if (changedId !== undefined && changedId !== id) return;
+      if (this.#changed) this.#changed();
+      else this.#missed = true;
+    });
+  }
+
+  async fetch(): Promise<VolfileText> {
+    try {
+      const answer = await this.#link.call<unknown>('volfile.get', { id: this.#id }, { timeoutMs: fetchTimeoutMs });
+      const text = (answer as { text?: unknown } | null)?.text;
+      if (typeof text !== 'string') throw new Error('the answer has no text');
+      return { text, name: `${this.#id}@${this.#link.serverName}` };
+    } catch (error) {
+      const { message } = error as Error;
+      const refused = error instanceof ManagementError && error.code !== 'DISCONNECTED' && error.code !== 'TIMEOUT';
+      const text = refused
+        ? `${this.#link.serverName} has no volfile '${this.#id}' for this process`
+        : 'no volfile server';
+      throw new VolfileSourceError(`failed to fetch the volume file: ${text}: ${message}`, { cause: error });
+    }
+  }
+
+  /** Also after a new connection: a change while glusterd was away would be missed else. */
+  watch(changed: () => void): () => void {
+    const unwatch = this.#link.onConnect(changed);
+    this.#changed = changed;
+    if (this.#missed) changed();
+    this.#link.keep();
+    return () => {
+      this.#changed = () => undefined;
+      unwatch();
+    };
+  }
+}

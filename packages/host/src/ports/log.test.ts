@@ -1,0 +1,67 @@
+import { appendFileSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { SystemClock } from './clock.ts';
+import { FileTarget, LineLog, stamp } from './log.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'mortar-log-'));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+const open = () => new LineLog(new FileTarget(join(folder, 'a.log')), new SystemClock());
+const text = (name = 'a.log') => readFileSync(join(folder, name), 'utf8');
+
+describe('LineLog', () => {
+  it("writes GlusterFS's line form", () => {
+    open().write('ERROR', 'v-replicate-0', 'it broke', 108006);
+    expect(text()).toMatch(
+      /^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6} \+0000\] E \[MSGID: 108006\] \[v-replicate-0\] 0-v-replicate-0: it broke\n$/,
+    );
+  });
+
+  it('leaves the id out when there is none', () => {
+    open().write('INFO', 'x', 'text');
+    expect(text()).toMatch(/\+0000\] I \[x\] 0-x: text\n$/);
+  });
+
+  it('drops what is louder than its level, and takes a new level at once', () => {
+    const log = open();
+    log.write('DEBUG', 'x', 'one');
+    log.setLevel('DEBUG');
+    log.write('DEBUG', 'x', 'two');
+    log.setLevel('NONE');
+    log.write('CRITICAL', 'x', 'three');
+    expect(text()).toMatch(/^[^\n]*two\n$/);
+  });
+
+  it('keeps a message with newlines and control characters on one line', () => {
+    open().write('INFO', 'x', 'a\nb\x1b[31m');
+    expect(text()).toMatch(/a \| b\?\[31m\n$/);
+  });
+
+  it('appends behind what others wrote into the file', () => {
+    const log = open();
+    log.write('INFO', 'x', 'one');
+    appendFileSync(join(folder, 'a.log'), 'G_LOG: test starts\n');
+    log.write('INFO', 'x', 'two');
+    expect(text()).toMatch(/one\nG_LOG: test starts\n.*two\n$/);
+  });
+
+  it('goes on in a new file after a rotation', () => {
+    const log = open();
+    log.write('INFO', 'x', 'one');
+    renameSync(join(folder, 'a.log'), join(folder, 'a.log.1'));
+    log.write('INFO', 'x', 'two');
+    log.reopen();
+    log.write('INFO', 'x', 'three');
+    expect(text('a.log.1')).toMatch(/two\n$/);
+    expect(text()).toMatch(/^.*three\n$/);
+  });
+});
+
+it('stamps microseconds of UTC', () => {
+  expect(stamp({ sec: 1_700_000_001, nsec: 4_321_999 })).toBe('2023-11-14 22:13:21.004321');
+});

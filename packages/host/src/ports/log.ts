@@ -1,0 +1,105 @@
+/** The log in GlusterFS's line form: `[YYYY-MM-DD hh:mm:ss.uuuuuu +0000] L [MSGID: n] [origin] 0-xlator: text`. */
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { type Clock, type Log, type LogLevel, logLevels, type Timespec } from '@mortar/core';
+
+export interface LogTarget {
+  write(line: string): void;
+  /** The file was moved away by a rotation: go on in a new one of the same name. */
+  reopen(): void;
+  close(): void;
+}
+
+/** Appends: other programs write lines into the same file. */
+export class FileTarget implements LogTarget {
+  readonly path: string;
+  #fd: number;
+
+  constructor(path: string) {
+    this.path = path;
+    this.#fd = openSync(path, 'a', 0o600);
+  }
+
+  write(line: string): void {
+    try {
+      writeSync(this.#fd, line);
+    } catch {
+      // A full disk must not stop the file system; the line is lost, as it would be in any case.
+    }
+  }
+
+  reopen(): void {
+    const next = openSync(this.path, 'a', 0o600);
+    closeSync(this.#fd);
+    this.#fd = next;
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+}
+
+export const consoleTarget: LogTarget = {
+  write: (line) => void process.stderr.write(line),
+  reopen: () => undefined,
+  close: () => undefined,
+};
+
+export const silentTarget: LogTarget = { write: () => undefined, reopen: () => undefined, close: () => undefined };
+
+/** `2026-11-21 01:02:03.000004`, UTC. */
+export function stamp({ sec, nsec }: Timespec): string {
+  const date = new Date(sec * 1000).toISOString();
+  const micros = Math.floor(nsec / 1000)
+    .toString()
+    .padStart(6, '0');
+  return `${date.slice(0, 10)} ${date.slice(11, 19)}.${micros}`;
+}
+
+const rank = new Map(logLevels.map((level, i) => [level, i]));
+
+export class LineLog implements Log {
+  readonly #target: LogTarget;
+  readonly #clock: Clock;
+  #level: LogLevel;
+
+  constructor(target: LogTarget, clock: Clock, level: LogLevel = 'INFO') {
+    this.#target = target;
+    this.#clock = clock;
+    this.#level = level;
+  }
+
+  get level(): LogLevel {
+    return this.#level;
+  }
+
+  setLevel(level: LogLevel): void {
+    this.#level = level;
+  }
+
+  write(level: LogLevel, origin: string, text: string, messageId?: number): void {
+    if (level === 'NONE' || rank.get(level)! > rank.get(this.#level)!) return;
+    const id = messageId === undefined ? '' : ` [MSGID: ${messageId}]`;
+    // One line a message: what a file name or a peer smuggles in must not look like a line of its own.
+    const oneLine = text.replace(/\n/g, ' | ').replace(/\p{Cc}/gu, '?');
+    this.#target.write(`[${stamp(this.#clock.wall())} +0000] ${level[0]}${id} [${origin}] 0-${origin}: ${oneLine}\n`);
+  }
+
+  /** A line without the frame, for banners such as the volfile in use. */
+  raw(text: string): void {
+    this.#target.write(`${text}\n`);
+  }
+
+  reopen(): void {
+    this.#target.reopen();
+  }
+
+  close(): void {
+    this.#target.close();
+  }
+}
+
+/** A level by name as `--log-level` takes it, any case. */
+export function logLevelNamed(text: string): LogLevel | undefined {
+  const upper = text.toUpperCase();
+  return logLevels.find((level) => level === upper);
+}

@@ -1,0 +1,118 @@
+/** Counters and latency histograms of a process, and their Prometheus text. */
+import type { Counter, Histogram, Metrics } from '@mortar/core';
+
+/** Upper bounds in microseconds: powers of two from 1 µs to about 33 s; one more bucket holds the rest. */
+const boundCount = 26;
+
+export class LatencyHistogram implements Histogram {
+  readonly buckets = new Float64Array(boundCount + 1);
+  sumMicros = 0;
+  count = 0;
+  maxMicros = 0;
+
+  record(micros: number): void {
+    const whole = micros < 1 ? 0 : Math.min(Math.ceil(Math.log2(micros)), boundCount);
+    this.buckets[whole]!++;
+    this.count++;
+    this.sumMicros += micros;
+    if (micros > this.maxMicros) this.maxMicros = micros;
+  }
+}
+
+class Count implements Counter {
+  value = 0;
+  add(amount = 1): void {
+    this.value += amount;
+  }
+}
+
+type Labels = Record<string, string>;
+interface Family<T> {
+  readonly series: Map<string, T>;
+}
+
+/** A value that is asked for when somebody looks: sizes of tables, memory. */
+export type Gauge = () => number;
+
+export class MetricsRegistry implements Metrics {
+  readonly #counters = new Map<string, Family<Count>>();
+  readonly #histograms = new Map<string, Family<LatencyHistogram>>();
+  readonly #gauges = new Map<string, Map<string, Gauge>>();
+
+  counter(name: string, labels: Labels = {}): Counter {
+    return seriesOf(this.#counters, name, labels, () => new Count());
+  }
+
+  histogram(name: string, labels: Labels = {}): LatencyHistogram {
+    return seriesOf(this.#histograms, name, labels, () => new LatencyHistogram());
+  }
+
+  gauge(name: string, gauge: Gauge, labels: Labels = {}): void {
+    const family = this.#gauges.get(name) ?? new Map<string, Gauge>();
+    this.#gauges.set(name, family.set(labelText(labels), gauge));
+  }
+
+  /** Prometheus text exposition format, version 0.0.4; durations in seconds. */
+  text(): string {
+    const lines: string[] = [];
+    for (const [name, { series }] of this.#counters) {
+      const metric = `mortar_${metricName(name).replace(/_total$/, '')}_total`;
+      lines.push(`# TYPE ${metric} counter`);
+      for (const [labels, counter] of series) lines.push(`${metric}${braces(labels)} ${counter.value}`);
+    }
+    for (const [name, series] of this.#gauges) {
+      const metric = `mortar_${metricName(name)}`;
+      lines.push(`# TYPE ${metric} gauge`);
+      for (const [labels, gauge] of series) lines.push(`${metric}${braces(labels)} ${gauge()}`);
+    }
+    for (const [name, { series }] of this.#histograms) {
+      const metric = `mortar_${metricName(name)}_seconds`;
+      lines.push(`# TYPE ${metric} histogram`);
+      for (const [labels, histogram] of series) lines.push(...histogramLines(metric, labels, histogram));
+    }
+    return `${lines.join('\n')}\n`;
+  }
+}
+
+function seriesOf<T>(families: Map<string, Family<T>>, name: string, labels: Labels, make: () => T): T {
+  let family = families.get(name);
+  if (!family) {
+    family = { series: new Map() };
+    families.set(name, family);
+  }
+  const key = labelText(labels);
+  let one = family.series.get(key);
+  if (one === undefined) {
+    one = make();
+    family.series.set(key, one);
+  }
+  return one;
+}
+
+function labelText(labels: Labels): string {
+  return Object.entries(labels)
+    .map(([name, value]) => `${metricName(name)}="${value.replace(/[\\"]/g, '\\$&').replace(/\n/g, '\\n')}"`)
+    .join(',');
+}
+
+function braces(labels: string): string {
+  return labels === '' ? '' : `{${labels}}`;
+}
+
+function metricName(name: string): string {
+  return name.replace(/[^A-Za-z0-9_]/g, '_');
+}
+
+function histogramLines(metric: string, labels: string, histogram: LatencyHistogram): string[] {
+  const lines: string[] = [];
+  const comma = labels === '' ? '' : ',';
+  let below = 0;
+  for (let i = 0; i < boundCount; i++) {
+    below += histogram.buckets[i]!;
+    lines.push(`${metric}_bucket{${labels}${comma}le="${2 ** i / 1e6}"} ${below}`);
+  }
+  lines.push(`${metric}_bucket{${labels}${comma}le="+Inf"} ${histogram.count}`);
+  lines.push(`${metric}_sum${braces(labels)} ${histogram.sumMicros / 1e6}`);
+  lines.push(`${metric}_count${braces(labels)} ${histogram.count}`);
+  return lines;
+}

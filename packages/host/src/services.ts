@@ -1,0 +1,36 @@
+/** What a process gives its translators: the machine's clock, chance, log and counters, and ports by name. */
+import { type Clock, InodeTable, type Random, type Services } from '@mortar/core';
+import { SystemClock } from './ports/clock.ts';
+import type { LineLog } from './ports/log.ts';
+import { MetricsRegistry } from './ports/metrics.ts';
+import { SystemRandom } from './ports/random.ts';
+
+export class HostServices implements Services {
+  readonly clock: Clock;
+  readonly random: Random = new SystemRandom();
+  readonly log: LineLog;
+  readonly metrics = new MetricsRegistry();
+  readonly inodes: InodeTable;
+  readonly #ports = new Map<string, unknown>();
+
+  constructor(log: LineLog, clock: Clock = new SystemClock(), inodeLimit = 65536) {
+    this.log = log;
+    this.clock = clock;
+    this.inodes = new InodeTable(inodeLimit);
+  }
+
+  port<T>(name: string): T {
+    const found = this.#ports.get(name);
+    if (found === undefined) throw new Error(`this process has no port '${name}'`);
+    return found as T;
+  }
+
+  hasPort(name: string): boolean {
+    return this.#ports.has(name);
+  }
+
+  addPort(name: string, port: unknown): this {
+    this.#ports.set(name, port);
+    return this;
+  }
+}

@@ -1,0 +1,85 @@
+/** The network as protocol/client and protocol/server of this process see it. */
+import { lookup } from 'node:dns/promises';
+import { existsSync } from 'node:fs';
+import { hostname, networkInterfaces } from 'node:os';
+import type { Volfile } from '@mortar/core';
+import { type Address, anyTransport, type Transport, type TransportPort } from '@mortar/rpc';
+import { tcpTransport } from '@mortar/rpc/transports/tcp.ts';
+import { unixTransport } from '@mortar/rpc/transports/unix.ts';
+
+export function socketTransport(): Transport {
+  return anyTransport({ tcp: tcpTransport(), unix: unixTransport() });
+}
+
+/** Names are looked up again after this: addresses move. */
+const rememberMs = 60_000;
+/** A name server that is silent must not hold up a mount. */
+const learnTimeoutMs = 2000;
+
+export class SocketTransportPort implements TransportPort {
+  readonly transport = socketTransport();
+  readonly hostName = hostname();
+  readonly processId = process.pid;
+  readonly managementPort: number;
+  readonly #known = new Map<string, { addresses: readonly string[]; untilMs: number }>();
+  readonly #listening = new Map<string, readonly Address[]>();
+
+  constructor(managementPort: number) {
+    this.managementPort = managementPort;
+  }
+
+  /** By name or address; a name that was never looked up counts as another host. */
+  isLocalHost(host: string): boolean {
+    if (host === 'localhost' || host === this.hostName) return true;
+    const own = ownAddresses();
+    const known = this.#known.get(host);
+    if (!known || known.untilMs < performance.now()) void this.addressesOf(host);
+    return [host, ...(known?.addresses ?? [])].some((address) => own.has(address) || isLoopback(address));
+  }
+
+  socketExists(path: string): boolean {
+    return existsSync(path);
+  }
+
+  async addressesOf(host: string): Promise<readonly string[]> {
+    const known = this.#known.get(host);
+    if (known && known.untilMs > performance.now()) return known.addresses;
+    const addresses = await lookup(host, { all: true }).then(
+      (found) => found.map(({ address }) => address),
+      () => [],
+    );
+    this.#known.set(host, { addresses, untilMs: performance.now() + rememberMs });
+    return addresses;
+  }
+
+  listening(xlator: string, addresses: readonly Address[]): void {
+    this.#listening.set(xlator, addresses);
+  }
+
+  /** Where the servers of this process listen. */
+  listeners(): readonly Address[] {
+    return [...this.#listening.values()].flat();
+  }
+
+  /** Looks up the hosts of a volfile beforehand, so that bricks on this host are known as such. */
+  async learn(volfile: Volfile): Promise<void> {
+    const hosts = volfile.volumes.flatMap(({ type, options }) =>
+      type === 'protocol/client' ? (options.get('remote-host') ?? []) : [],
+    );
+    const all = Promise.all([...new Set(hosts)].map((host) => this.addressesOf(host)));
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, learnTimeoutMs);
+    });
+    await Promise.race([all, timeout]);
+    clearTimeout(timer);
+  }
+}
+
+function ownAddresses(): ReadonlySet<string> {
+  return new Set(Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address)));
+}
+
+function isLoopback(address: string): boolean {
+  return address === '::1' || /^127\.\d+\.\d+\.\d+$/.test(address);
+}

@@ -1,0 +1,18 @@
+/** Where a process has its volfile from. */
+
+export interface VolfileText {
+  readonly text: string;
+  /** Names the text in messages: a path, or `VOLUME@SERVER`. */
+  readonly name: string;
+}
+
+export interface VolfileSource {
+  /** Throws VolfileSourceError when no one has it now. */
+  fetch(): Promise<VolfileText>;
+  /** Calls back when the volfile may have changed. The result ends it. */
+  watch(changed: () => void): () => void;
+}
+
+export class VolfileSourceError extends Error {
+  readonly code = 'EVOLFILESOURCE';
+}

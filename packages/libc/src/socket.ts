@@ -1,0 +1,100 @@
+/** What fusermount3 needs: a socket pair over which a descriptor is handed. And poll. */
+import { SOCK_CLOEXEC } from './constants.ts';
+import { addressOf, bind, Memory, outcome } from './native.ts';
+
+const native = {
+  socketpair: bind('socketpair', 'int', ['int', 'int', 'int', 'void *']),
+  recvmsg: bind('recvmsg', 'long', ['int', 'void *', 'int']),
+  sendmsg: bind('sendmsg', 'long', ['int', 'void *', 'int']),
+  poll: bind('poll', 'int', ['void *', 'unsigned long', 'int']),
+};
+
+const MSG_CMSG_CLOEXEC = 0x40000000;
+const MSG_NOSIGNAL = 0x4000;
+const SOL_SOCKET = 1;
+const SCM_RIGHTS = 1;
+/** Most descriptors taken from one message (SCM_MAX_FD is 253). */
+const fdsMax = 16;
+
+/** Two connected sockets, or the negative errno. `cloexec` false: the first one is for a child process. */
+export function socketpair(domain: number, kind: number, cloexec = true): [number, number] | number {
+  const pair = new Memory(8);
+  const result = outcome(native.socketpair(domain, cloexec ? kind | SOCK_CLOEXEC : kind, 0, pair.bytes));
+  return result < 0 ? result : [pair.i32(0), pair.i32(4)];
+}
+
+/** struct msghdr with one buffer and one control buffer. */
+function message(data: Uint8Array, control: Memory, controlLength: number) {
+  const vector = new Memory(16);
+  vector.setPointer(0, addressOf(data));
+  vector.setI64(8, data.length);
+  const header = new Memory(56);
+  header.setPointer(16, addressOf(vector.bytes));
+  header.setI64(24, 1);
+  header.setPointer(32, addressOf(control.bytes));
+  header.setI64(40, controlLength);
+  // The caller keeps `vector` alive with the header: the kernel reads it through its address.
+  return { header, vector };
+}
+
+export interface Received {
+  /** Bytes put into the buffer; 0 when the other side has closed. */
+  length: number;
+  fds: number[];
+}
+
+/** Receives a message and the descriptors that came with it (close-on-exec), or the negative errno. */
+export function receiveFds(socket: number, into: Uint8Array): Received | number {
+  const control = new Memory(16 + 4 * fdsMax);
+  const { header, vector } = message(into, control, control.bytes.length);
+  const length = outcome(native.recvmsg(socket, header.bytes, MSG_CMSG_CLOEXEC));
+  if (length < 0) return length;
+  void vector;
+  const fds: number[] = [];
+  const controlLength = header.u64(40);
+  for (let at = 0; at + 16 <= controlLength; ) {
+    const size = control.u64(at);
+    if (size < 16 || at + size > controlLength) break;
+    if (control.i32(at + 8) === SOL_SOCKET && control.i32(at + 12) === SCM_RIGHTS) {
+      for (let fd = at + 16; fd + 4 <= at + size; fd += 4) fds.push(control.i32(fd));
+    }
+    at += (size + 7) & ~7;
+  }
+  return { length, fds };
+}
+
+/** Sends bytes (at least one) with descriptors; bytes sent or the negative errno. */
+export function sendFds(socket: number, data: Uint8Array, fds: readonly number[]): number {
+  const size = 16 + 4 * fds.length;
+  const control = new Memory((size + 7) & ~7);
+  control.setI64(0, size);
+  control.setI32(8, SOL_SOCKET);
+  control.setI32(12, SCM_RIGHTS);
+  fds.forEach((fd, i) => {
+    control.setI32(16 + 4 * i, fd);
+  });
+  const { header, vector } = message(data, control, control.bytes.length);
+  const sent = outcome(native.sendmsg(socket, header.bytes, MSG_NOSIGNAL));
+  void vector;
+  return sent;
+}
+
+export interface PollFd {
+  fd: number;
+  events: number;
+  revents: number;
+}
+
+/** poll(2): fills `revents`; how many are ready. Blocks this thread up to `timeoutMs`. */
+export function poll(fds: PollFd[], timeoutMs: number): number {
+  const memory = new Memory(Math.max(8, 8 * fds.length));
+  fds.forEach(({ fd, events }, i) => {
+    memory.setI32(8 * i, fd);
+    memory.setU16(8 * i + 4, events);
+  });
+  const result = outcome(native.poll(memory.bytes, fds.length, timeoutMs));
+  fds.forEach((entry, i) => {
+    entry.revents = memory.u16(8 * i + 6);
+  });
+  return result;
+}

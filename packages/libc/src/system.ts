@@ -1,0 +1,78 @@
+/** Mounts, devices, credentials of the calling thread, and the process's name. */
+import { writeFileSync } from 'node:fs';
+import type { ByteString } from '@mortar/core';
+import { type Argument, bind, outcome, path1, path2, putPath } from './native.ts';
+
+const native = {
+  ioctl: bind('ioctl', 'int', ['int', 'unsigned long', 'void *']),
+  ioctlValue: bind('ioctl', 'int', ['int', 'unsigned long', 'int64_t']),
+  mount: bind('mount', 'int', ['void *', 'void *', 'void *', 'unsigned long', 'void *']),
+  umount2: bind('umount2', 'int', ['void *', 'int']),
+  setfsuid: bind('setfsuid', 'int', ['uint32_t']),
+  setfsgid: bind('setfsgid', 'int', ['uint32_t']),
+  syscall: bind('syscall', 'long', ['long', 'size_t', 'void *']),
+  getpid: bind('getpid', 'int', []),
+  umask: bind('umask', 'uint32_t', ['uint32_t']),
+};
+
+/** `argument`: a structure's bytes, read and written by the kernel, or a plain number. */
+export function ioctl(fd: number, request: number, argument: Uint8Array | number | null = null): number {
+  return typeof argument === 'number'
+    ? outcome(native.ioctlValue(fd, request, argument))
+    : outcome(native.ioctl(fd, request, argument));
+}
+
+const type = new Uint8Array(256);
+const data = new Uint8Array(4096);
+
+/** mount(2). `options`: the text that the file system itself reads. */
+export function mount(
+  source: ByteString,
+  target: ByteString,
+  fileSystem: ByteString,
+  flags: number,
+  options: ByteString | null = null,
+): number {
+  if (fileSystem.length >= type.length) return -22;
+  const bad =
+    putPath(source, path1) || putPath(target, path2) || putPath(fileSystem, type) || putPath(options ?? '', data);
+  return bad < 0 ? bad : outcome(native.mount(path1, path2, type, flags, options === null ? null : data));
+}
+
+export function umount2(target: ByteString, flags = 0): number {
+  const bad = putPath(target, path1);
+  return bad < 0 ? bad : outcome(native.umount2(path1, flags));
+}
+
+/** Sets the file-system uid of this OS thread only; the previous one. Undo it in the same tick. */
+export function setfsuid(uid: number): number {
+  return native.setfsuid(uid);
+}
+
+/** As setfsuid, for the group. */
+export function setfsgid(gid: number): number {
+  return native.setfsgid(gid);
+}
+
+const setgroupsNumber = process.arch === 'arm64' ? 159 : 116;
+
+/** Supplementary groups of this OS thread only (glibc's setgroups would change all threads). */
+export function setThreadGroups(groups: readonly number[]): number {
+  const list = Uint32Array.from(groups);
+  const argument: Argument = list.length === 0 ? null : new Uint8Array(list.buffer);
+  return outcome(native.syscall(setgroupsNumber, list.length, argument));
+}
+
+export function getpid(): number {
+  return native.getpid();
+}
+
+/** Sets the process's umask; the previous one. Shared by all threads. */
+export function umask(mask: number): number {
+  return native.umask(mask);
+}
+
+/** The name that `ps -o comm` and pgrep show; the kernel keeps 15 bytes of it. */
+export function setComm(name: string): void {
+  writeFileSync('/proc/self/comm', Buffer.from(name).subarray(0, 15));
+}

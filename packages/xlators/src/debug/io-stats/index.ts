@@ -1,0 +1,150 @@
+/** debug/io-stats: counts operations and measures how long they take, at its place in the graph. */
+import {
+  type Args,
+  type Counter,
+  type Fop,
+  type FopName,
+  type Fops,
+  type Histogram,
+  type LogLevel,
+  type OptionTable,
+  type OptionValues,
+  type Reply,
+  Xlator,
+  type XlatorInit,
+  type XlatorType,
+} from '@mortar/core';
+import { glusterFopName } from '../../lib/fop-names.ts';
+import { options } from './options.ts';
+import { Profile, type ProfileInfo, type ProfileKind } from './profile.ts';
+
+const defaultLevel: LogLevel = 'INFO';
+
+interface Meters {
+  readonly hits: Counter;
+  readonly latency: Histogram;
+}
+
+export class IoStats extends Xlator {
+  readonly #profile: Profile;
+  readonly #meters = new Map<FopName, Meters>();
+  readonly #bytesRead: Counter;
+  readonly #bytesWritten: Counter;
+  #counts = false;
+  #measures = false;
+  #active = false;
+  #level: string;
+
+  constructor(init: XlatorInit<typeof options>) {
+    super(init);
+    const { metrics, clock, log } = init.services;
+    this.#profile = new Profile(clock.nowMs());
+    this.#bytesRead = metrics.counter('mortar_read_bytes_total', { xlator: init.name });
+    this.#bytesWritten = metrics.counter('mortar_written_bytes_total', { xlator: init.name });
+    this.#level = init.options['log-level'];
+    // The default in a volfile does not take back what the command line asked for.
+    if (this.#level !== '' && this.#level !== defaultLevel) log.setLevel(this.#level as LogLevel);
+    this.#configure(init.options);
+  }
+
+  override reconfigure(values: OptionValues<OptionTable>): void {
+    const given = values as OptionValues<typeof options>;
+    const level = given['log-level'];
+    if (level !== this.#level) this.services.log.setLevel(level === '' ? defaultLevel : level);
+    this.#level = level;
+    this.#configure(given);
+  }
+
+  #configure(values: OptionValues<typeof options>): void {
+    this.#counts = values['count-fop-hits'];
+    this.#measures = values['latency-measurement'];
+    this.#active = this.#counts || this.#measures;
+  }
+
+  /** What `volume profile` shows; `info` and `incremental` begin a new interval. */
+  profile(kind: ProfileKind): ProfileInfo {
+    return this.#profile.report(kind, this.services.clock.nowMs());
+  }
+
+  protected override bindFop<N extends FopName>(name: N, next: Fops[N]): Fops[N] {
+    const run = next as Fop<FopName>;
+    // Switched off it costs one branch; switched on or off it is the same graph.
+    const counted: Fop<FopName> = (call, args) => (this.#active ? this.#count(name, run, call, args) : run(call, args));
+    return counted as unknown as Fops[N];
+  }
+
+  async #count(fop: FopName, run: Fop<FopName>, ...[call, args]: Parameters<Fop<FopName>>): Promise<Reply<FopName>> {
+    const begun = this.#measures ? this.services.clock.nowMs() : 0;
+    const reply = await run(call, args);
+    const micros = this.#measures ? Math.max(0, (this.services.clock.nowMs() - begun) * 1000) : undefined;
+    this.#record(fop, micros);
+    if (fop === 'compound') this.#countSteps(args as Args<'compound'>, reply as Reply<'compound'>);
+    else if (reply.ok) this.#countBytes(fop, reply);
+    return reply;
+  }
+
+  /** A compound has the latency, its steps have the hits. */
+  #countSteps(args: Args<'compound'>, reply: Reply<'compound'>): void {
+    if (!reply.ok) return;
+    reply.replies.forEach((one, i) => {
+      const step = args.steps[i];
+      if (!step) return;
+      this.#record(step.fop as FopName, undefined);
+      if (one.ok) this.#countBytes(step.fop as FopName, one);
+    });
+  }
+
+  #record(fop: FopName, micros: number | undefined): void {
+    const meters = this.#metersOf(fop);
+    meters.hits.add();
+    if (micros !== undefined) meters.latency.record(micros);
+    this.#profile.record(fop, micros);
+  }
+
+  #countBytes(fop: FopName, reply: object): void {
+    if (fop === 'readv') {
+      const { length } = (reply as { data: Uint8Array }).data;
+      this.#bytesRead.add(length);
+      this.#profile.read(length);
+    } else if (fop === 'writev') {
+      const { written } = reply as { written: number };
+      this.#bytesWritten.add(written);
+      this.#profile.wrote(written);
+    }
+  }
+
+  #metersOf(fop: FopName): Meters {
+    let meters = this.#meters.get(fop);
+    if (!meters) {
+      const labels = { xlator: this.name, fop: glusterFopName(fop) };
+      const { metrics } = this.services;
+      meters = {
+        hits: metrics.counter('mortar_fops_total', labels),
+        latency: metrics.histogram('mortar_fop_latency_micros', labels),
+      };
+      this.#meters.set(fop, meters);
+    }
+    return meters;
+  }
+
+  override dump(): Record<string, string | number> {
+    const { cumulative } = this.#profile.report('cumulative', this.services.clock.nowMs());
+    const dump: Record<string, string | number> = {
+      'data-read': cumulative!.bytesRead,
+      'data-written': cumulative!.bytesWritten,
+    };
+    for (const { fop, hits, avgMicros, minMicros, maxMicros } of cumulative!.fops)
+      dump[glusterFopName(fop)] =
+        `${hits},latency(${minMicros.toFixed(6)},${maxMicros.toFixed(6)},${avgMicros.toFixed(6)})usec`;
+    return dump;
+  }
+}
+
+export const xlator: XlatorType<typeof options> = {
+  type: 'debug/io-stats',
+  description: 'Counts operations and measures how long they take.',
+  options,
+  // The heal daemon's graph has it over all replica sets, which are worked on directly.
+  subvolumes: { min: 1, max: Number.POSITIVE_INFINITY },
+  create: (init) => new IoStats(init),
+};

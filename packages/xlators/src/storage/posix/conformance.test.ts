@@ -1,0 +1,4 @@
+import { fopConformance } from '@mortar/testing/conformance/index.ts';
+import { posixRig } from './rig.ts';
+
+fopConformance(posixRig);

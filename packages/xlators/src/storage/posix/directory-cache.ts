@@ -1,0 +1,86 @@
+/**
+ * Directories by gfid as open descriptors, so that no operation walks a path. A directory that is not cached is found
+ * through its handle: the handle's text names the parent's gfid and the name in it, and so on upwards. Neither the
+ * kernel's limit of 40 symlinks nor PATH_MAX applies.
+ */
+import { type Gfid, rootGfid } from '@mortar/core';
+import { O_DIRECTORY, O_NOATIME, O_NOFOLLOW, O_RDONLY, Stat } from '@mortar/libc';
+import type { Sys } from './brick.ts';
+import { handlePath, parseTarget, readGfid } from './handle.ts';
+import { Lru } from './lru.ts';
+
+export const openDirectoryFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NOATIME;
+const depthMax = 8192;
+const ENOENT = -2;
+const ENOTDIR = -20;
+const ELOOP = -40;
+const ESTALE = -116;
+
+export class DirectoryCache {
+  readonly #sys: Sys;
+  readonly #rootFd: number;
+  readonly #hiddenFd: number;
+  readonly #fds: Lru<Gfid, number>;
+  /** Given up, but perhaps in use by the operation that is running: closed when it has ended. */
+  #doomed: number[] = [];
+  readonly #stat = new Stat();
+
+  constructor(sys: Sys, rootFd: number, hiddenFd: number, limit: number) {
+    this.#sys = sys;
+    this.#rootFd = rootFd;
+    this.#hiddenFd = hiddenFd;
+    this.#fds = new Lru(limit, (_gfid, fd) => this.#doom(fd));
+  }
+
+  get size(): number {
+    return this.#fds.size;
+  }
+
+  /** The cached descriptor of a directory that still exists; undefined if there is none. */
+  peek(gfid: Gfid): number | undefined {
+    if (gfid === rootGfid) return this.#rootFd;
+    const fd = this.#fds.get(gfid);
+    if (fd === undefined) return undefined;
+    // Someone may have removed it behind our back; the kernel then says so by its link count.
+    if (this.#sys.fstat(fd, this.#stat) === 0 && this.#stat.nlink > 0) return fd;
+    this.#fds.delete(gfid);
+    return undefined;
+  }
+
+  /** A descriptor, valid during the running operation. ENOTDIR: it is no directory; ESTALE: there is none. */
+  get(gfid: Gfid, depth = 0): number {
+    const cached = this.peek(gfid);
+    if (cached !== undefined) return cached;
+    if (depth > depthMax) return ELOOP;
+    const target = this.#sys.readlinkat(this.#hiddenFd, handlePath(gfid));
+    if (typeof target === 'number') return target === ENOENT ? ESTALE : target === -22 ? ENOTDIR : target;
+    const at = parseTarget(target);
+    if (!at) return ENOTDIR;
+    const parent = this.get(at.parent, depth + 1);
+    if (parent < 0) return parent;
+    const fd = this.#sys.openat(parent, at.name, openDirectoryFlags);
+    if (fd < 0) return fd === ENOENT || fd === ENOTDIR || fd === ELOOP ? ESTALE : fd;
+    if (readGfid(this.#sys, fd) !== gfid) {
+      this.#sys.close(fd);
+      return ESTALE;
+    }
+    this.#fds.set(gfid, fd);
+    return fd;
+  }
+
+  drop(gfid: Gfid): void {
+    this.#fds.delete(gfid);
+  }
+
+  clear(): void {
+    this.#fds.clear();
+  }
+
+  #doom(fd: number): void {
+    if (this.#doomed.push(fd) > 1) return;
+    queueMicrotask(() => {
+      for (const each of this.#doomed) this.#sys.close(each);
+      this.#doomed = [];
+    });
+  }
+}

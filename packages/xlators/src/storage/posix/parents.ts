@@ -1,0 +1,43 @@
+/** The directory of an entry operation: checks on the name, its iatt before and after. */
+import { type Call, Errno, type Iatt, isValidName, type Loc, nameMaxBytes } from '@mortar/core';
+import type { Brick } from './brick.ts';
+import { hiddenName, isRoot } from './handle.ts';
+import { iattOf, type Node, nodeOf, refreshed } from './node.ts';
+import { touch } from './times.ts';
+
+const ENOTDIR = -20;
+
+export interface Parent {
+  node: Node;
+  fd: number;
+  name: string;
+  pre: Iatt;
+}
+
+/** 0, or the negative errno of a name that nothing may have or that clients may not see. */
+export function checkName(loc: Loc): number {
+  if (loc.parent === null || loc.name === null) return -Errno.EINVAL;
+  if (loc.name.length > nameMaxBytes) return -Errno.ENAMETOOLONG;
+  if (!isValidName(loc.name)) return -Errno.EINVAL;
+  if (loc.name === hiddenName && isRoot(loc.parent)) return -Errno.EPERM;
+  return 0;
+}
+
+/** The directory that `loc` names, and the name in it. ESTALE if the directory is gone. */
+export function parentOf(brick: Brick, loc: Loc): Parent | number {
+  const bad = checkName(loc);
+  if (bad < 0) return bad;
+  const fd = brick.directories.get(loc.parent!);
+  if (fd < 0) return fd;
+  const node = nodeOf(brick, loc.parent!);
+  if (typeof node === 'number') return node;
+  if (node.path !== '') return ENOTDIR;
+  return { node, fd, name: loc.name!, pre: iattOf(brick, node) };
+}
+
+/** After a change of its entries: its times moved, and as it is now. */
+export function parentAfter(brick: Brick, call: Call, parent: Parent): Iatt {
+  const now = refreshed(brick, parent.node);
+  touch(brick, now, call.time, { data: true });
+  return iattOf(brick, now);
+}

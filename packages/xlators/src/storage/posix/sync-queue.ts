@@ -1,0 +1,56 @@
+/**
+ * fsync in node's thread pool, with group commit: who asks while a sync of the same file is running shares the next
+ * one, because the running one may have begun before the writes that he wants on disk.
+ */
+import { fdatasync, fsync } from 'node:fs';
+import type { Gfid } from '@mortar/core';
+import type { OpenFile, OpenFiles } from './open-files.ts';
+
+interface Round {
+  dataOnly: boolean;
+  promise: Promise<number>;
+}
+
+export class SyncQueue {
+  readonly #open: OpenFiles;
+  readonly #running = new Map<Gfid, Promise<number>>();
+  readonly #next = new Map<Gfid, Round>();
+
+  constructor(open: OpenFiles) {
+    this.#open = open;
+  }
+
+  /** 0 or the negative errno. */
+  sync(file: OpenFile, dataOnly: boolean): Promise<number> {
+    const running = this.#running.get(file.gfid);
+    if (!running) return this.#run(file, dataOnly);
+    const waiting = this.#next.get(file.gfid);
+    if (waiting) {
+      waiting.dataOnly &&= dataOnly;
+      return waiting.promise;
+    }
+    this.#open.pin(file);
+    const round: Round = { dataOnly, promise: Promise.resolve(0) };
+    round.promise = running.then(() => {
+      this.#next.delete(file.gfid);
+      const done = this.#run(file, round.dataOnly);
+      this.#open.unpin(file);
+      return done;
+    });
+    this.#next.set(file.gfid, round);
+    return round.promise;
+  }
+
+  #run(file: OpenFile, dataOnly: boolean): Promise<number> {
+    this.#open.pin(file);
+    const done = new Promise<number>((resolve) => {
+      (dataOnly ? fdatasync : fsync)(file.osFd, (error) => {
+        this.#open.unpin(file);
+        this.#running.delete(file.gfid);
+        resolve(error ? (error.errno ?? -5) : 0);
+      });
+    });
+    this.#running.set(file.gfid, done);
+    return done;
+  }
+}

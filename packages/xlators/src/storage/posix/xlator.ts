@@ -1,0 +1,400 @@
+/** The translator over a PosixStore: finds the open file of an fd, and waits where the disk has to be waited for. */
+import { read } from 'node:fs';
+import {
+  type Args,
+  type Call,
+  Errno,
+  type Fd,
+  type GraphEvent,
+  locOf,
+  type OptionTable,
+  type OptionValues,
+  type Reply,
+  Xlator,
+  type XlatorInit,
+} from '@mortar/core';
+import * as libc from '@mortar/libc';
+import { failed, refused } from './brick.ts';
+import {
+  allocate,
+  checksums,
+  copyRange,
+  punchHole,
+  readCached,
+  seek,
+  syncsWrites,
+  truncate,
+  write,
+  zeroRange,
+} from './io.ts';
+import { iattOf, nodeOfFile } from './node.ts';
+import type { OpenFile } from './open-files.ts';
+import type { options } from './options.ts';
+import { readdir } from './readdir.ts';
+import { type PosixOptions, settingsOf } from './settings.ts';
+import { openBrick } from './startup.ts';
+import { statfs } from './statfs.ts';
+import { type Opened, PosixStore, type Target } from './store.ts';
+import { SyncQueue } from './sync-queue.ts';
+import { flushTimes } from './times.ts';
+import { Upkeep } from './upkeep.ts';
+import { xattrop } from './xattrop.ts';
+import { getxattr, removexattr, setxattr } from './xattrs.ts';
+
+export class PosixXlator extends Xlator {
+  #values: PosixOptions;
+  #store: PosixStore | null = null;
+  #syncs: SyncQueue | null = null;
+  #upkeep: Upkeep | null = null;
+
+  constructor(init: XlatorInit<typeof options>) {
+    super(init as unknown as XlatorInit);
+    this.#values = init.options;
+    settingsOf(init.options);
+  }
+
+  get store(): PosixStore {
+    if (!this.#store) throw new Error(`${this.name} is used before init`);
+    return this.#store;
+  }
+
+  override async init(): Promise<void> {
+    const values = this.#values;
+    const { clock, log } = this.services;
+    const start = {
+      settings: settingsOf(values),
+      volumeId: values['volume-id'] || null,
+      uid: values['brick-uid'],
+      gid: values['brick-gid'],
+      time: clock.wall(),
+    };
+    const brick = openBrick(libc, start, (level, text) => log.write(level, this.name, text));
+    this.#store = new PosixStore(brick);
+    this.#syncs = new SyncQueue(brick.open);
+    this.#upkeep = new Upkeep(this.name, this.services, this.#store, values, () => {
+      this.propagate({ type: 'child-down' });
+    });
+    this.#upkeep.start();
+  }
+
+  override async fini(): Promise<void> {
+    this.#upkeep?.stop();
+    this.#store?.shut();
+    this.#store = null;
+  }
+
+  override reconfigure(values: OptionValues<OptionTable>): void {
+    this.#values = values as unknown as PosixOptions;
+    if (this.#store) this.#store.brick.settings = settingsOf(this.#values);
+    this.#upkeep?.reconfigure(this.#values);
+  }
+
+  override notify(event: GraphEvent): void {
+    if (event.type === 'parent-up') this.propagate({ type: 'child-up' });
+  }
+
+  override dump(): Record<string, string | number | boolean> {
+    if (!this.#store) return { directory: this.#values.directory };
+    const { brick } = this.#store;
+    return {
+      directory: brick.settings.directory,
+      open_files: brick.open.size,
+      cached_directories: brick.directories.size,
+      cached_files: brick.anonymous.size,
+      below_reserve: brick.full,
+    };
+  }
+
+  /** The open file of an fd, as far as this translator opened it. */
+  #opened(fd: Fd): OpenFile | undefined {
+    return fd.slots[this.slot] as OpenFile | undefined;
+  }
+
+  #target(fd: Fd): Target {
+    return this.#opened(fd) ?? locOf(fd.gfid);
+  }
+
+  /** For I/O: the open file, or a cached descriptor where the fd was never opened here. */
+  #file(fd: Fd): Opened {
+    const file = this.#opened(fd);
+    if (!file) return this.store.anonymous(fd.gfid);
+    return file.closed ? refused(Errno.EBADF) : { ok: true, file };
+  }
+
+  #keep(fd: Fd, opened: Opened): Reply<'open'> {
+    if (!opened.ok) return opened;
+    const { file } = opened;
+    const before = this.#opened(fd);
+    if (before) this.#store?.close(before);
+    fd.slots[this.slot] = file;
+    fd.onRelease(() => this.#store?.close(file));
+    return { ok: true };
+  }
+
+  #withFile<R>(fd: Fd, run: (file: OpenFile) => R): R | ReturnType<typeof refused> {
+    const opened = this.#file(fd);
+    return opened.ok ? run(opened.file) : opened;
+  }
+
+  async lookup(call: Call, args: Args<'lookup'>): Promise<Reply<'lookup'>> {
+    return this.store.lookup(call, args);
+  }
+
+  async stat(_call: Call, { loc }: Args<'stat'>): Promise<Reply<'stat'>> {
+    return this.store.stat(loc);
+  }
+
+  async fstat(_call: Call, { fd }: Args<'fstat'>): Promise<Reply<'fstat'>> {
+    return this.store.stat(this.#target(fd));
+  }
+
+  async setattr(call: Call, { loc, attr }: Args<'setattr'>): Promise<Reply<'setattr'>> {
+    return this.store.setattr(call, loc, attr);
+  }
+
+  async fsetattr(call: Call, { fd, attr }: Args<'fsetattr'>): Promise<Reply<'fsetattr'>> {
+    return this.store.setattr(call, this.#target(fd), attr);
+  }
+
+  async access(call: Call, args: Args<'access'>): Promise<Reply<'access'>> {
+    return this.store.access(call, args);
+  }
+
+  async readlink(_call: Call, args: Args<'readlink'>): Promise<Reply<'readlink'>> {
+    return this.store.readlink(args);
+  }
+
+  async mknod(call: Call, args: Args<'mknod'>): Promise<Reply<'mknod'>> {
+    this.#upkeep?.checkReserve();
+    return this.store.mknod(call, args);
+  }
+
+  async mkdir(call: Call, args: Args<'mkdir'>): Promise<Reply<'mkdir'>> {
+    this.#upkeep?.checkReserve();
+    return this.store.mkdir(call, args);
+  }
+
+  async symlink(call: Call, args: Args<'symlink'>): Promise<Reply<'symlink'>> {
+    this.#upkeep?.checkReserve();
+    return this.store.symlink(call, args);
+  }
+
+  async create(call: Call, args: Args<'create'>): Promise<Reply<'create'>> {
+    this.#upkeep?.checkReserve();
+    const { reply, file } = this.store.create(call, args);
+    if (file) this.#keep(args.fd, { ok: true, file });
+    return reply;
+  }
+
+  async put(call: Call, args: Args<'put'>): Promise<Reply<'put'>> {
+    this.#upkeep?.checkReserve();
+    return this.store.put(call, args);
+  }
+
+  async icreate(call: Call, args: Args<'icreate'>): Promise<Reply<'icreate'>> {
+    this.#upkeep?.checkReserve();
+    return this.store.icreate(call, args);
+  }
+
+  async namelink(call: Call, args: Args<'namelink'>): Promise<Reply<'namelink'>> {
+    return this.store.namelink(call, args);
+  }
+
+  async unlink(call: Call, args: Args<'unlink'>): Promise<Reply<'unlink'>> {
+    return this.store.unlink(call, args);
+  }
+
+  async rmdir(call: Call, args: Args<'rmdir'>): Promise<Reply<'rmdir'>> {
+    return this.store.rmdir(call, args);
+  }
+
+  async rename(call: Call, args: Args<'rename'>): Promise<Reply<'rename'>> {
+    return this.store.rename(call, args);
+  }
+
+  async link(call: Call, args: Args<'link'>): Promise<Reply<'link'>> {
+    return this.store.link(call, args);
+  }
+
+  async open(call: Call, { loc, flags, fd }: Args<'open'>): Promise<Reply<'open'>> {
+    return this.#keep(fd, this.store.open(call, loc, flags));
+  }
+
+  async opendir(_call: Call, { loc, fd }: Args<'opendir'>): Promise<Reply<'opendir'>> {
+    return this.#keep(fd, this.store.opendir(loc));
+  }
+
+  async flush(_call: Call, { fd }: Args<'flush'>): Promise<Reply<'flush'>> {
+    const file = this.#opened(fd);
+    if (file) flushTimes(this.store.brick, file);
+    return { ok: true };
+  }
+
+  async readv(_call: Call, { fd, size, offset }: Args<'readv'>): Promise<Reply<'readv'>> {
+    const opened = this.#file(fd);
+    if (!opened.ok) return opened;
+    const { file } = opened;
+    if (file.directory) return refused(Errno.EISDIR);
+    const { brick } = this.store;
+    const cached = readCached(brick, file, size, offset);
+    if (typeof cached === 'number') return failed(cached);
+    const { data, done, node } = cached;
+    if (done === data.length) return { ok: true, data, iatt: iattOf(brick, node) };
+    const rest = await this.#readRest(file, data, done, offset);
+    if (rest < 0) return failed(rest);
+    return { ok: true, data: data.subarray(0, done + rest), iatt: iattOf(brick, node) };
+  }
+
+  #readRest(file: OpenFile, data: Uint8Array, done: number, offset: number): Promise<number> {
+    const { open } = this.store.brick;
+    open.pin(file);
+    return new Promise((resolve) => {
+      read(file.osFd, data, done, data.length - done, offset + done, (error, count) => {
+        open.unpin(file);
+        resolve(error ? (error.errno ?? -Errno.EIO) : count);
+      });
+    });
+  }
+
+  async writev(call: Call, args: Args<'writev'>): Promise<Reply<'writev'>> {
+    this.#upkeep?.checkReserve();
+    const opened = this.#file(args.fd);
+    if (!opened.ok) return opened;
+    const { file } = opened;
+    const { brick } = this.store;
+    const how = { append: args.append === true, keepTimes: args.xdata?.keepTimes === true };
+    const reply = write(brick, call, file, args.data, args.offset, how);
+    if (!reply.ok) return reply;
+    if (args.sync || syncsWrites(args.fd.flags)) {
+      const synced = await this.#sync(file, true);
+      if (synced < 0) return failed(synced);
+    }
+    const writers = brick.open.of(file.gfid)?.files.size ?? 0;
+    return writers > 1 ? { ...reply, xdata: { openFdCount: writers } } : reply;
+  }
+
+  #sync(file: OpenFile, dataOnly: boolean): Promise<number> {
+    flushTimes(this.store.brick, file);
+    return this.#syncs!.sync(file, dataOnly);
+  }
+
+  async fsync(_call: Call, { fd, dataOnly }: Args<'fsync'>): Promise<Reply<'fsync'>> {
+    const opened = this.#file(fd);
+    if (!opened.ok) return opened;
+    const node = nodeOfFile(this.store.brick, opened.file);
+    if (typeof node === 'number') return failed(node);
+    const iatt = iattOf(this.store.brick, node);
+    const synced = await this.#sync(opened.file, dataOnly);
+    return synced < 0 ? failed(synced) : { ok: true, pre: iatt, post: iatt };
+  }
+
+  async fsyncdir(_call: Call, { fd, dataOnly }: Args<'fsyncdir'>): Promise<Reply<'fsyncdir'>> {
+    const file = this.#opened(fd);
+    if (!file) return { ok: true };
+    const synced = await this.#syncs!.sync(file, dataOnly);
+    return synced < 0 ? failed(synced) : { ok: true };
+  }
+
+  async truncate(call: Call, { loc, size, xdata }: Args<'truncate'>): Promise<Reply<'truncate'>> {
+    const node = this.store.node(loc);
+    if (typeof node === 'number') return failed(node);
+    const opened = this.store.anonymous(node.gfid);
+    return opened.ok ? truncate(this.store.brick, call, opened.file, size, xdata?.keepTimes === true) : opened;
+  }
+
+  async ftruncate(call: Call, { fd, size, xdata }: Args<'ftruncate'>): Promise<Reply<'ftruncate'>> {
+    return this.#withFile(fd, (file) => truncate(this.store.brick, call, file, size, xdata?.keepTimes === true));
+  }
+
+  async fallocate(call: Call, { fd, mode, offset, size }: Args<'fallocate'>): Promise<Reply<'fallocate'>> {
+    this.#upkeep?.checkReserve();
+    return this.#withFile(fd, (file) => allocate(this.store.brick, call, file, mode, offset, size));
+  }
+
+  async discard(call: Call, { fd, offset, size }: Args<'discard'>): Promise<Reply<'discard'>> {
+    return this.#withFile(fd, (file) => allocate(this.store.brick, call, file, punchHole, offset, size));
+  }
+
+  async zerofill(call: Call, { fd, offset, size }: Args<'zerofill'>): Promise<Reply<'zerofill'>> {
+    this.#upkeep?.checkReserve();
+    return this.#withFile(fd, (file) => allocate(this.store.brick, call, file, zeroRange, offset, size));
+  }
+
+  async seek(_call: Call, { fd, offset, what }: Args<'seek'>): Promise<Reply<'seek'>> {
+    return this.#withFile(fd, (file) => seek(this.store.brick, file, offset, what));
+  }
+
+  async copy_file_range(call: Call, args: Args<'copy_file_range'>): Promise<Reply<'copy_file_range'>> {
+    this.#upkeep?.checkReserve();
+    const { from, to, fromOffset, toOffset, size } = args;
+    return this.#withFile(from, (source) =>
+      this.#withFile(to, (target) => copyRange(this.store.brick, call, source, fromOffset, target, toOffset, size)),
+    );
+  }
+
+  async rchecksum(call: Call, { fd, offset, size }: Args<'rchecksum'>): Promise<Reply<'rchecksum'>> {
+    const reply = await this.readv(call, { fd, size, offset });
+    return reply.ok ? { ok: true, ...checksums(reply.data) } : reply;
+  }
+
+  async statfs(_call: Call, _args: Args<'statfs'>): Promise<Reply<'statfs'>> {
+    const found = statfs(this.store.brick);
+    return typeof found === 'number' ? failed(found) : { ok: true, statfs: found };
+  }
+
+  #onNode<R>(target: Target, run: (node: Exclude<ReturnType<PosixStore['node']>, number>) => R) {
+    const node = this.store.node(target);
+    return typeof node === 'number' ? failed(node) : run(node);
+  }
+
+  async getxattr(call: Call, { loc, name }: Args<'getxattr'>): Promise<Reply<'getxattr'>> {
+    return this.#onNode(loc, (node) => getxattr(this.store.brick, call, node, name));
+  }
+
+  async fgetxattr(call: Call, { fd, name }: Args<'fgetxattr'>): Promise<Reply<'fgetxattr'>> {
+    return this.#onNode(this.#target(fd), (node) => getxattr(this.store.brick, call, node, name));
+  }
+
+  async setxattr(call: Call, { loc, xattrs, flags }: Args<'setxattr'>): Promise<Reply<'setxattr'>> {
+    this.#upkeep?.checkReserve();
+    return this.#onNode(loc, (node) => setxattr(this.store.brick, call, node, xattrs, flags, false));
+  }
+
+  async fsetxattr(call: Call, { fd, xattrs, flags }: Args<'fsetxattr'>): Promise<Reply<'fsetxattr'>> {
+    this.#upkeep?.checkReserve();
+    return this.#onNode(this.#target(fd), (node) => setxattr(this.store.brick, call, node, xattrs, flags, true));
+  }
+
+  async removexattr(call: Call, { loc, name }: Args<'removexattr'>): Promise<Reply<'removexattr'>> {
+    return this.#onNode(loc, (node) => removexattr(this.store.brick, call, node, name));
+  }
+
+  async fremovexattr(call: Call, { fd, name }: Args<'fremovexattr'>): Promise<Reply<'fremovexattr'>> {
+    return this.#onNode(this.#target(fd), (node) => removexattr(this.store.brick, call, node, name));
+  }
+
+  async xattrop(_call: Call, { loc, operation, values }: Args<'xattrop'>): Promise<Reply<'xattrop'>> {
+    return this.#onNode(loc, (node) => xattrop(this.store.brick, node, operation, values));
+  }
+
+  async fxattrop(_call: Call, { fd, operation, values }: Args<'fxattrop'>): Promise<Reply<'fxattrop'>> {
+    return this.#onNode(this.#target(fd), (node) => xattrop(this.store.brick, node, operation, values));
+  }
+
+  async readdir(_call: Call, { fd, size, offset }: Args<'readdir'>): Promise<Reply<'readdir'>> {
+    return this.#list(fd, size, offset, null);
+  }
+
+  async readdirp(_call: Call, { fd, size, offset, want }: Args<'readdirp'>): Promise<Reply<'readdirp'>> {
+    return this.#list(fd, size, offset, want ?? []);
+  }
+
+  #list(fd: Fd, size: number, offset: number, plus: readonly string[] | null): Reply<'readdir'> {
+    const known = this.#opened(fd);
+    const opened: Opened = known ? { ok: true, file: known } : this.store.opendir(locOf(fd.gfid));
+    if (!opened.ok) return opened;
+    const listing = opened.file.directory ? readdir(this.store.brick, opened.file, size, offset, plus) : -Errno.ENOTDIR;
+    if (!known) this.store.close(opened.file);
+    return typeof listing === 'number' ? failed(listing) : { ok: true, ...listing };
+  }
+}

@@ -1,0 +1,53 @@
+#!/bin/bash
+# Links the commands of this checkout into the system's directories, or removes those links again.
+# Usage: install-system.sh install|uninstall      PREFIX (default /) is put before the system's directories.
+set -euo pipefail
+root=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
+prefix=${PREFIX:-}
+prefix=${prefix%/}
+
+# mount(8) looks for its helpers in /sbin only.
+links=()
+for command in gluster glusterd glusterfsd glusterfs gf_attach; do
+  links+=("$prefix/usr/local/sbin/$command $root/bin/$command")
+done
+links+=("$prefix/sbin/mount.glusterfs $root/bin/mount.glusterfs")
+
+own() { [[ -L $1 && $(readlink "$1") == "$2" ]]; }
+
+install_links() {
+  local entry link target failed=0
+  for entry in "${links[@]}"; do
+    read -r link target <<<"$entry"
+    if own "$link" "$target"; then continue; fi
+    if [[ -e $link || -L $link ]]; then
+      echo "install-system: $link exists and is not of this checkout; it is left as it is" >&2
+      failed=1
+      continue
+    fi
+    mkdir -p "$(dirname "$link")"
+    ln -s "$target" "$link"
+    echo "$link -> $target"
+  done
+  return $failed
+}
+
+uninstall_links() {
+  local entry link target
+  for entry in "${links[@]}"; do
+    read -r link target <<<"$entry"
+    if own "$link" "$target"; then
+      rm "$link"
+      echo "removed $link"
+    fi
+  done
+}
+
+case ${1:-} in
+  install) install_links ;;
+  uninstall) uninstall_links ;;
+  *)
+    echo "usage: install-system.sh install|uninstall" >&2
+    exit 2
+    ;;
+esac
