@@ -13,7 +13,6 @@ import {
   type Iatt,
   type Inode,
   type Loc,
-  locOf,
   nullGfid,
   type OptionTable,
   type OptionValues,
@@ -76,8 +75,10 @@ export class Distribute extends Xlator {
   }
 
   override reconfigure(values: OptionValues<OptionTable>): void {
-    this.options = values as DistributeOptions;
-    this.hasher = hasherOf(this.options);
+    const given = values as DistributeOptions;
+    // First: a bad pattern is refused and changes nothing.
+    this.hasher = hasherOf(given);
+    this.options = given;
     this.space.limits = this.#limits();
     this.#decommissioned = decommissionedOf(this.options);
   }
@@ -274,11 +275,6 @@ export class Distribute extends Xlator {
 
 export function isFailure<T extends object>(value: T | Failure | number): value is Failure {
   return typeof value === 'object' && 'ok' in value && value.ok === false;
-}
-
-/** `locOf` with what is known of the name, for children that want it. */
-export function byGfid(gfid: Gfid): Loc {
-  return locOf(gfid);
 }
 
 function hasherOf(options: DistributeOptions): NameHasher {

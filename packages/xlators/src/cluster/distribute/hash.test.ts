@@ -68,7 +68,7 @@ describe('a pattern', () => {
   });
 
   it('that is none is refused', () => {
-    expect(() => new NameHasher('([')).toThrow(SyntaxError);
-    expect(() => new NameHasher('a\\')).toThrow(SyntaxError);
+    expect(() => new NameHasher('([')).toThrow('extra-hash-regex');
+    expect(() => new NameHasher('', 'a\\')).toThrow('rsync-hash-regex');
   });
 });

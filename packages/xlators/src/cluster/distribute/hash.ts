@@ -1,5 +1,5 @@
 /** The hash that places names and directories, and the munging of temporary names (docs/distribute.md; GlusterFS's). */
-import type { ByteString } from '@mortar/core';
+import { type ByteString, OptionError } from '@mortar/core';
 import { compileEre } from './ere.ts';
 
 const delta = 0x9e3779b9;
@@ -60,6 +60,16 @@ function padding(length: number): number {
 
 const defaultRsyncRegex = '^\\.(.+)\\.[^.]+$';
 
+/** Throws OptionError for what is no regular expression. */
+function compile(option: string, source: string): RegExp {
+  try {
+    return compileEre(source);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new OptionError(option, `option ${option} ${source}: not a valid regular expression: ${reason}`);
+  }
+}
+
 /** Hashes names as they will be called in the end: rsync's `.file.Xy12` hashes like `file`. */
 export class NameHasher {
   readonly #patterns: RegExp[] = [];
@@ -67,8 +77,11 @@ export class NameHasher {
   /** POSIX extended regular expressions with one group; '' is unset (rsync: the default), `none` switches off. */
   constructor(extra = '', rsync = '') {
     const second = rsync === '' ? defaultRsyncRegex : rsync;
-    for (const source of [extra, second])
-      if (source !== '' && source !== 'none') this.#patterns.push(compileEre(source));
+    for (const [option, source] of [
+      ['extra-hash-regex', extra],
+      ['rsync-hash-regex', second],
+    ] as const)
+      if (source !== '' && source !== 'none') this.#patterns.push(compile(option, source));
   }
 
   hash(name: ByteString): number {

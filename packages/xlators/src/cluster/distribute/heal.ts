@@ -117,7 +117,7 @@ async function writeLayout(d: Distribute, call: Call, copies: Copies): Promise<b
     if (isWhole(now.layout)) return true;
     const userSet = now.layout.parts.some((part) => part.state === 'range' && part.range.type === LayoutType.user);
     if (userSet) return false;
-    const ranges = await newRanges(d, call, now.gfid, pathOf(d, now.gfid), invalidCommit);
+    const ranges = await newRanges(d, now.gfid, pathOf(d, now.gfid), invalidCommit);
     const written = await d.ask(d.indices, (child, i) =>
       child.setxattr(own, { loc, xattrs: { [d.names.layout]: encodeRange(ranges[i]!) }, flags: 0 }),
     );

@@ -28,9 +28,17 @@ export type Found = Success<'lookup'>;
 export async function lookup(d: Distribute, call: Call, args: Args<'lookup'>): Promise<LookupReply> {
   const { loc } = args;
   const named = loc.parent !== null && loc.name !== null && loc.name !== '';
+  if (named && (loc.name === '.' || loc.name === '..')) return lookupDots(d, call, args);
   if (named && loc.gfid !== rootGfid) return lookupName(d, call, args);
   if (loc.gfid === null || loc.gfid === nullGfid) return fail(Errno.EINVAL);
   return discover(d, call, loc.gfid, args);
+}
+
+/** Every copy of a directory has them; what they lead to is a directory, too. */
+async function lookupDots(d: Distribute, call: Call, args: Args<'lookup'>): Promise<LookupReply> {
+  const [reply] = await d.ask([d.indices.find((i) => d.isUp(i)) ?? 0], (child) => child.lookup(call, args));
+  if (!reply!.ok || reply!.iatt.type !== FileType.directory) return reply!;
+  return discover(d, call, reply!.iatt.gfid, args);
 }
 
 /** The arguments for children: what distribute needs beside what was asked for. */

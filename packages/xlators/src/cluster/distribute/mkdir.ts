@@ -26,7 +26,7 @@ export async function mkdir(d: Distribute, call: Call, args: Args<'mkdir'>): Pro
   const hashed = await d.hashedOf(call, loc.parent, loc.name);
   if (isFailure(hashed)) return hashed;
   const path = childPath(d, loc.parent!, loc.name!);
-  const ranges = await newRanges(d, call, gfid, path, d.newCommit);
+  const ranges = await newRanges(d, gfid, path, d.newCommit);
   const argsFor = (i: number): Args<'mkdir'> => ({
     ...args,
     initial: initialOf(d, args.initial, ranges[i]!, i === hashed),
@@ -99,7 +99,7 @@ async function makeOther(
 /** A child failed that was to have a range: the names are dealt to those that did not. */
 async function rewrite(d: Distribute, call: Call, args: Args<'mkdir'>, made: (i: number) => boolean): Promise<Range[]> {
   const path = childPath(d, args.loc.parent!, args.loc.name!);
-  const ranges = await newRanges(d, call, args.gfid, path, d.newCommit, made);
+  const ranges = await newRanges(d, args.gfid, path, d.newCommit, made);
   await d.ask(d.indices.filter(made), (child, i) =>
     child.setxattr(d.ownCall(call), {
       loc: locOf(args.gfid),

@@ -1,5 +1,5 @@
 /** The ranges of a new directory, or of one whose layout is broken. */
-import { type ByteString, type Call, type Gfid, rootGfid } from '@mortar/core';
+import { type ByteString, type Gfid, rootGfid } from '@mortar/core';
 import type { Distribute } from './distribute.ts';
 import { assignRanges, type Range } from './layout.ts';
 
@@ -11,7 +11,6 @@ function seedOf(d: Distribute, path: ByteString | undefined, gfid: Gfid): number
 /** Ranges in the order of the children; `usable` may leave out more than those which are down or leaving. */
 export async function newRanges(
   d: Distribute,
-  _call: Call,
   gfid: Gfid,
   path: ByteString | undefined,
   commit: number,

@@ -2,10 +2,11 @@
  * Listing: the children one after the other. An offset is the child's own, moved up by the child's number times the
  * span of offsets below it, so that it survives whatever happens to the directory.
  */
-import { type Args, type Call, type Dirent, Errno, FileType, fail, type Reply, type Xlator } from '@mortar/core';
+import { type Args, type Call, type Dirent, Errno, FileType, fail, locOf, type Reply, type Xlator } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
 import { childOfHash } from './layout.ts';
 import { withoutMigratingBits } from './linkto.ts';
+import { mergeDirectoryIatts } from './merge.ts';
 import { onlyWanted } from './names.ts';
 import { isLacking } from './on-file.ts';
 import { isLinktoEntry } from './remove.ts';
@@ -32,6 +33,15 @@ function spanOfChildren(d: Distribute): number {
 }
 
 export async function readdirp(d: Distribute, call: Call, args: Args<'readdirp'>): Promise<Reply<'readdirp'>> {
+  const span = spanOfChildren(d);
+  const reply = await list(d, call, args);
+  if (!reply.ok) return reply;
+  const childOf = (offset: number) => Math.min(Math.floor(offset / span), d.children.length - 1);
+  const entries = await Promise.all(reply.entries.map((entry) => completed(d, call, childOf(entry.offset), entry)));
+  return { ...reply, entries };
+}
+
+async function list(d: Distribute, call: Call, args: Args<'readdirp'>): Promise<Reply<'readdirp'>> {
   const state = await d.locateFd(call, args.fd);
   if (isFailure(state)) return state;
   if (state.kind !== 'directory') return fail(Errno.ENOTDIR);
@@ -69,9 +79,18 @@ export async function readdirp(d: Distribute, call: Call, args: Args<'readdirp'>
 /** About what an entry takes in a caller's buffer, its name aside. */
 const entryBytes = 160;
 
+/** A directory's attributes are made of those of all its copies; the one that is listed comes first. */
+async function completed(d: Distribute, call: Call, listing: number, entry: Dirent): Promise<Dirent> {
+  const { iatt } = entry;
+  if (!iatt || !isDirectoryEntry(entry) || entry.name === '..') return entry;
+  const others = d.indices.filter((i) => i !== listing && d.isUp(i));
+  const replies = await d.ask(others, (child) => child.stat(call, { loc: locOf(iatt.gfid) }));
+  return { ...entry, iatt: mergeDirectoryIatts([iatt, ...replies.flatMap((reply) => (reply.ok ? [reply.iatt] : []))]) };
+}
+
 /** Without attributes for the caller; distribute needs them to tell linktos. */
 export async function readdir(d: Distribute, call: Call, args: Args<'readdir'>): Promise<Reply<'readdir'>> {
-  const reply = await readdirp(d, call, args);
+  const reply = await list(d, call, args);
   if (!reply.ok) return reply;
   return { ...reply, entries: reply.entries.map((entry) => ({ ...entry, iatt: null, xattrs: null })) };
 }
@@ -87,12 +106,7 @@ function listed(
   const shown: Dirent[] = [];
   for (const entry of entries) {
     if (isLinktoEntry(d, entry)) continue;
-    if (isDirectoryEntry(entry)) {
-      if (!listsDirectory(d, state, child, entry.name)) continue;
-      // One child's times are not the directory's: who needs attributes looks it up.
-      shown.push({ ...entry, offset: base + entry.offset, iatt: null, xattrs: null });
-      continue;
-    }
+    if (isDirectoryEntry(entry) && !listsDirectory(d, state, child, entry.name)) continue;
     const { iatt, xattrs } = entry;
     shown.push({
       ...entry,

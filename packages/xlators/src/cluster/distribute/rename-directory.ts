@@ -4,7 +4,7 @@ import type { Distribute } from './distribute.ts';
 import { withNames } from './locks.ts';
 import { mergeDirectoryIatts } from './merge.ts';
 import { emptyOfFiles } from './remove.ts';
-import { type RenamePlan, renameFlags } from './rename.ts';
+import type { RenamePlan } from './rename.ts';
 
 type RenameReply = Reply<'rename'>;
 
@@ -12,9 +12,8 @@ export async function renameDirectory(d: Distribute, call: Call, plan: RenamePla
   const { args, fromHashed, toHashed, target } = plan;
   // A copy that kept the old name would come back as a second directory.
   if (d.someDown) return fail(Errno.ENOTCONN);
-  if (args.flags & renameFlags.exchange && !target?.directory) return fail(target ? Errno.EINVAL : Errno.ENOENT);
   if (target && !target.directory) return fail(Errno.ENOTDIR);
-  if (target && target.gfid !== plan.gfid && !(args.flags & renameFlags.exchange)) {
+  if (target && target.gfid !== plan.gfid) {
     const empty = await emptyOfFiles(d, call, target.gfid);
     if (!empty.ok) return empty;
   }
@@ -46,10 +45,9 @@ async function renameCopies(d: Distribute, call: Call, plan: RenamePlan): Promis
 
 async function takeBack(d: Distribute, call: Call, plan: RenamePlan, done: readonly number[]): Promise<void> {
   const { args } = plan;
-  const exchange = args.flags & renameFlags.exchange;
   const from = { ...locAt(args.to.parent!, args.to.name!), gfid: plan.gfid };
   const to = locAt(args.from.parent!, args.from.name!);
-  const back = await d.ask(done, (child) => child.rename(d.ownCall(call), { from, to, flags: exchange }));
+  const back = await d.ask(done, (child) => child.rename(d.ownCall(call), { from, to, flags: 0 }));
   if (back.some((reply) => !reply.ok))
     d.warn(`rename of directory ${plan.gfid} failed half-way and could not be taken back: repeat it`);
 }

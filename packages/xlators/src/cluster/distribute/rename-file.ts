@@ -2,13 +2,12 @@
  * rename of a file. Its data stays where it is; what moves is names and linktos, in an order in which at any time one
  * of the two names, or both, leads to the file (docs/distribute.md).
  */
-import { type Call, Errno, fail, locAt, type Reply, type Success } from '@mortar/core';
+import { type Call, Errno, fail, locAt, type Reply } from '@mortar/core';
 import type { Distribute } from './distribute.ts';
 import { makeLinkto, removeLinkto } from './linkto-files.ts';
 import { withoutIdentity } from './loc.ts';
 import { withNames } from './locks.ts';
-import { directoryIatt } from './merge.ts';
-import { type RenamePlan, renameFlags } from './rename.ts';
+import { type RenamePlan, withDirectoryParents } from './rename.ts';
 
 type RenameReply = Reply<'rename'>;
 
@@ -17,7 +16,6 @@ export async function renameFile(d: Distribute, call: Call, plan: RenamePlan, so
   if (target?.directory) return fail(Errno.EISDIR);
   if (!d.isUp(source) || (target?.child !== undefined && !d.isUp(target.child))) return fail(Errno.ENOTCONN);
   const together = [fromHashed, toHashed, target?.child ?? source].every((child) => child === source);
-  if (args.flags & renameFlags.exchange && !together) return fail(Errno.EINVAL);
   if (together) return finish(d, plan, source, await d.children[source]!.rename(call, args));
   const names = [
     { child: fromHashed, parent: args.from.parent!, name: args.from.name! },
@@ -120,14 +118,4 @@ function finish(d: Distribute, plan: RenamePlan, child: number, reply: RenameRep
   const { to } = plan.args;
   d.services.inodes.link(to.parent!, to.name!, d.remember(plan.gfid, { kind: 'file', child }));
   return withDirectoryParents(reply);
-}
-
-export function withDirectoryParents(reply: Success<'rename'>): Success<'rename'> {
-  return {
-    ...reply,
-    preFromParent: directoryIatt(reply.preFromParent),
-    postFromParent: directoryIatt(reply.postFromParent),
-    preToParent: directoryIatt(reply.preToParent),
-    postToParent: directoryIatt(reply.postToParent),
-  };
 }

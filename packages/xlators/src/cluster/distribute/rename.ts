@@ -1,9 +1,11 @@
 /** rename: which of the two kinds, and what stands in the way. */
-import { type Args, type Call, Errno, FileType, fail, type Gfid, type Reply } from '@mortar/core';
+import { type Args, type Call, Errno, FileType, fail, type Gfid, type Reply, type Success } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
 import { withoutIdentity } from './loc.ts';
 import { lookupAfresh } from './lookup.ts';
+import { directoryIatt } from './merge.ts';
 import { renameDirectory } from './rename-directory.ts';
+import { exchange } from './rename-exchange.ts';
 import { renameFile } from './rename-file.ts';
 
 export const renameFlags = { noReplace: 1, exchange: 2 } as const;
@@ -24,6 +26,7 @@ export async function rename(d: Distribute, call: Call, args: Args<'rename'>): P
   if (isFailure(fromHashed)) return fromHashed;
   const toHashed = await d.hashedOf(call, to.parent, to.name);
   if (isFailure(toHashed)) return toHashed;
+  if (args.flags & ~(renameFlags.noReplace | renameFlags.exchange) || args.flags === 3) return fail(Errno.EINVAL);
   const [source, found] = await Promise.all([
     d.locateLoc(call, from),
     lookupAfresh(d, call, { loc: withoutIdentity(to) }),
@@ -38,6 +41,7 @@ export async function rename(d: Distribute, call: Call, args: Args<'rename'>): P
     : undefined;
   const full = { ...args, from: { ...from, gfid: source.gfid }, to: { ...to, gfid: target?.gfid ?? null } };
   const plan: RenamePlan = { args: full, gfid: source.gfid, fromHashed, toHashed, target };
+  if (args.flags & renameFlags.exchange) return exchange(d, call, plan);
   if (source.kind === 'file') return renameFile(d, call, plan, source.child);
   return renameDirectory(d, call, plan);
 }
@@ -64,5 +68,15 @@ async function sameFile(d: Distribute, call: Call, args: Args<'rename'>): Promis
     postFromParent: fromParent.iatt,
     preToParent: toParent.iatt,
     postToParent: toParent.iatt,
+  };
+}
+
+export function withDirectoryParents(reply: Success<'rename'>): Success<'rename'> {
+  return {
+    ...reply,
+    preFromParent: directoryIatt(reply.preFromParent),
+    postFromParent: directoryIatt(reply.postFromParent),
+    preToParent: directoryIatt(reply.preToParent),
+    postToParent: directoryIatt(reply.postToParent),
   };
 }

@@ -1,0 +1,364 @@
+/**
+ * One connection: frames in and out over a stream, the handshake gate, one flush a tick, back-pressure, life signs.
+ * It knows nothing of fops or methods: a ConnectionHandler does.
+ */
+import type { Clock, Counter, Log, Metrics, Timer } from '@mortar/core/ports.ts';
+import type { ByteReader } from './byte-reader.ts';
+import {
+  Channel,
+  Control,
+  channelShift,
+  FrameError,
+  type FrameLimits,
+  flagsOf,
+  type Header,
+  headerBytes,
+  helloLimits,
+  Kind,
+} from './frame.ts';
+import { FrameReader } from './frame-reader.ts';
+import { nullLog, nullMetrics } from './null-ports.ts';
+import { FrameTooLarge, Output } from './output.ts';
+import type { PeerIdentity, Stream } from './stream.ts';
+
+export type CloseCode =
+  | 'closed'
+  | 'goodbye'
+  | 'peer-closed'
+  | 'stream-error'
+  | 'bad-frame'
+  | 'ping-timeout'
+  | 'handshake-timeout'
+  | 'refused'
+  | 'replaced'
+  | 'bug';
+
+export interface CloseReason {
+  readonly code: CloseCode;
+  readonly message: string;
+}
+
+export interface ConnectionHandler {
+  /** A frame of the connection's channel, after the handshake. May throw FrameError. `meta` is valid during the call. */
+  frame(header: Header, meta: ByteReader, payload: Buffer): void;
+  /** The first frame of a client, or the server's answer to it. May throw FrameError. */
+  hello(header: Header, meta: ByteReader): void;
+  closed(reason: CloseReason): void;
+}
+
+export interface ConnectionOptions {
+  clock: Clock;
+  log?: Log;
+  metrics?: Metrics;
+  /** Origin of log lines. */
+  name: string;
+  channel: Channel;
+  limits: FrameLimits;
+  isServer: boolean;
+  /** A peer silent for longer is gone; 0: never. */
+  pingTimeoutMs?: number;
+  helloTimeoutMs?: number;
+  /** Above this many bytes waiting to be sent, nothing more is read. */
+  queuedBytesMax?: number;
+}
+
+const defaultHelloTimeoutMs = 10_000;
+const defaultQueuedBytesMax = 8 << 20;
+const defaultPingTimeoutMs = 42_000;
+/** Life signs are looked at so many times in a ping timeout. */
+const looksInTimeout = 4;
+const goodbyeLingerMs = 1000;
+
+export interface ConnectionStats {
+  bytesReceived: number;
+  bytesSent: number;
+  framesReceived: number;
+  framesSent: number;
+}
+
+export class Connection {
+  readonly peer: PeerIdentity;
+  readonly stats: ConnectionStats = { bytesReceived: 0, bytesSent: 0, framesReceived: 0, framesSent: 0 };
+  readonly #stream: Stream;
+  readonly #handler: ConnectionHandler;
+  readonly #options: ConnectionOptions;
+  readonly #log: Log;
+  readonly #metrics: Metrics;
+  readonly #bytesIn: Counter;
+  readonly #bytesOut: Counter;
+  readonly #reader: FrameReader;
+  readonly #output = new Output();
+  readonly #queuedBytesMax: number;
+  readonly #fopFlags: number;
+  #phase: 'hello' | 'deciding' | 'open' | 'closed' = 'hello';
+  #limits: FrameLimits = helloLimits;
+  #flushScheduled = false;
+  #pauses = 0;
+  #isChoked = false;
+  #heard = true;
+  #lastHeardMs: number;
+  #lastLookMs: number;
+  #timer: Timer | null = null;
+  #waiters: (() => void)[] = [];
+
+  constructor(stream: Stream, handler: ConnectionHandler, options: ConnectionOptions) {
+    this.peer = stream.peer;
+    this.#stream = stream;
+    this.#handler = handler;
+    this.#options = options;
+    this.#log = options.log ?? nullLog;
+    this.#metrics = options.metrics ?? nullMetrics;
+    this.#bytesIn = this.#metrics.counter('rpc_received_bytes_total');
+    this.#bytesOut = this.#metrics.counter('rpc_sent_bytes_total');
+    this.#queuedBytesMax = options.queuedBytesMax ?? defaultQueuedBytesMax;
+    this.#fopFlags = options.channel << channelShift;
+    this.#reader = new FrameReader(helloLimits, (header, meta, payload) => this.#dispatch(header, meta, payload));
+    this.#lastHeardMs = this.#lastLookMs = options.clock.nowMs();
+    this.#timer = options.clock.after(options.helloTimeoutMs ?? defaultHelloTimeoutMs, () =>
+      this.close({ code: 'handshake-timeout', message: 'the peer did not finish the handshake in time' }),
+    );
+    stream.start({
+      space: () => this.#reader.space(),
+      received: (count) => this.#received(count),
+      drained: () => this.#drained(),
+      closed: (error) => this.#ended(error),
+    });
+  }
+
+  get isOpen(): boolean {
+    return this.#phase === 'open';
+  }
+
+  /** Bytes gathered or queued and not yet sent. */
+  get queuedBytes(): number {
+    return this.#stream.queuedBytes + this.#output.pendingBytes;
+  }
+
+  /** The handshake is through: the channel's frames and limits apply. */
+  opened(): void {
+    if (this.#phase === 'closed') return;
+    this.#phase = 'open';
+    this.#limits = this.#options.limits;
+    this.#reader.limits = this.#limits;
+    this.#timer?.cancel();
+    this.#watch();
+  }
+
+  /**
+   * Sends one frame of the connection's channel. `encode` writes the meta part and returns the payload's pieces, which
+   * must not change until sent. Throws FrameTooLarge, and what `encode` throws; nothing is sent then.
+   */
+  send(
+    kind: Kind,
+    op: number,
+    id: number,
+    extraFlags: number,
+    status: number,
+    cookieLow: number,
+    cookieHigh: number,
+    encode: (output: Output) => readonly Uint8Array[] | null,
+  ): void {
+    this.#put(this.#limits, kind | this.#fopFlags | extraFlags, op, id, status, cookieLow, cookieHigh, encode);
+  }
+
+  sendControl(kind: Kind, op: number, extraFlags: number, status: number, meta: Uint8Array | null): void {
+    this.#put(helloLimits, flagsOf(kind, Channel.control) | extraFlags, op, 0, status, 0, 0, (output) => {
+      if (meta) output.raw(meta);
+      return null;
+    });
+  }
+
+  #put(
+    limits: FrameLimits,
+    flags: number,
+    op: number,
+    id: number,
+    status: number,
+    cookieLow: number,
+    cookieHigh: number,
+    encode: (output: Output) => readonly Uint8Array[] | null,
+  ): void {
+    if (this.#phase === 'closed') return;
+    const output = this.#output;
+    output.beginFrame();
+    try {
+      const payloads = encode(output);
+      output.endFrame(limits, flags, op, id, status, cookieLow, cookieHigh, payloads);
+    } catch (error) {
+      if (!(error instanceof FrameTooLarge)) output.abandonFrame();
+      throw error;
+    }
+    this.stats.framesSent++;
+    if (this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    process.nextTick(this.#flush);
+  }
+
+  readonly #flush = (): void => {
+    this.#flushScheduled = false;
+    const output = this.#output;
+    const bytes = output.pendingBytes;
+    if (this.#phase === 'closed' || bytes === 0) return;
+    this.#bytesOut.add(bytes);
+    this.stats.bytesSent += bytes;
+    output.inFlight++;
+    this.#stream.write(output.take(), this.#written);
+    if (!this.#isChoked && this.#stream.queuedBytes > this.#queuedBytesMax) {
+      this.#isChoked = true;
+      this.#metrics.counter('rpc_choked_total').add();
+      this.pauseReading();
+    }
+  };
+
+  readonly #written = (): void => {
+    this.#output.inFlight--;
+    this.#drained();
+  };
+
+  #drained(): void {
+    if (this.#stream.queuedBytes > this.#queuedBytesMax / 4) return;
+    if (this.#isChoked) {
+      this.#isChoked = false;
+      this.resumeReading();
+    }
+    for (const wake of this.#waiters.splice(0)) wake();
+  }
+
+  /** Resolves when little is waiting to be sent, or the connection is closed. For senders of notices in bulk. */
+  async drained(): Promise<void> {
+    while (this.#phase !== 'closed' && this.queuedBytes > this.#queuedBytesMax)
+      await new Promise<void>((resolve) => this.#waiters.push(resolve));
+  }
+
+  /** Stops reading until `resumeReading` was called as often: the peer has to wait. */
+  pauseReading(): void {
+    if (this.#pauses++ === 0 && this.#phase !== 'closed') this.#stream.pause();
+  }
+
+  resumeReading(): void {
+    if (--this.#pauses > 0 || this.#phase === 'closed') return;
+    this.#heard = true;
+    this.#stream.resume();
+  }
+
+  #received(count: number): void {
+    this.#heard = true;
+    this.stats.bytesReceived += count;
+    this.#bytesIn.add(count);
+    try {
+      this.#reader.received(count);
+    } catch (error) {
+      this.#violated(error);
+    }
+  }
+
+  #dispatch(header: Header, meta: ByteReader, payload: Buffer): boolean {
+    try {
+      this.stats.framesReceived++;
+      if (header.channel === Channel.control) this.#control(header, meta);
+      else if (this.#phase !== 'open') throw new FrameError('handshake', 'a request before the handshake');
+      else if (header.channel !== this.#options.channel) throw new FrameError('channel', 'a frame of another channel');
+      else this.#handler.frame(header, meta, payload);
+    } catch (error) {
+      this.#violated(error);
+    }
+    return this.#phase !== 'closed';
+  }
+
+  #control(header: Header, meta: ByteReader): void {
+    if (header.payloadBytes > 0 || header.metaBytes > helloLimits.metaBytes)
+      throw new FrameError('payload', 'a control frame that is too large');
+    const expected = this.#options.isServer ? Kind.request : Kind.reply;
+    if (this.#phase === 'hello') {
+      if (header.op !== Control.hello || header.kind !== expected)
+        throw new FrameError('handshake', 'the first frame is no handshake');
+      this.#phase = 'deciding';
+      this.#handler.hello(header, meta);
+    } else if (this.#phase !== 'open') throw new FrameError('handshake', 'a frame while the handshake is decided');
+    else if (header.op === Control.ping && header.kind === Kind.request) this.#pong();
+    else if (header.op === Control.ping && header.kind === Kind.reply) return;
+    else if (header.op === Control.goodbye && header.kind === Kind.notice)
+      this.close({ code: 'goodbye', message: 'the peer said goodbye' });
+    else throw new FrameError('handshake', `unknown control message ${header.op}`);
+  }
+
+  /** A peer that pings without reading the answers may not fill our memory. */
+  #pong(): void {
+    if (this.queuedBytes < this.#queuedBytesMax) this.sendControl(Kind.reply, Control.ping, 0, 0, null);
+  }
+
+  #violated(error: unknown): void {
+    if (error instanceof FrameError) {
+      this.#metrics.counter('rpc_bad_frames_total', { reason: error.reason }).add();
+      this.#log.write(
+        'WARNING',
+        this.#options.name,
+        `closing the connection with ${this.peer.address || this.peer.kind}: bad frame (${error.reason}): ${error.message}`,
+      );
+      this.close({ code: 'bad-frame', message: error.message }, true);
+      return;
+    }
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.#metrics.counter('rpc_bugs_total').add();
+    this.#log.write('ERROR', this.#options.name, `closing the connection after an unexpected error: ${text}`);
+    this.close({ code: 'bug', message: String(error) }, true);
+  }
+
+  #ended(error: Error | null): void {
+    const message = error ? error.message : 'the peer closed the connection';
+    this.close({ code: error ? 'stream-error' : 'peer-closed', message }, true);
+  }
+
+  /** Ends the connection; what was sent before still goes out unless `isAbrupt`. */
+  close(reason: CloseReason, isAbrupt = false): void {
+    if (this.#phase === 'closed') return;
+    if (!isAbrupt) this.#flush();
+    this.#phase = 'closed';
+    this.#reader.stop();
+    this.#timer?.cancel();
+    this.#timer = null;
+    if (isAbrupt || reason.code === 'ping-timeout') this.#stream.destroy();
+    else this.#closeGently();
+    for (const wake of this.#waiters.splice(0)) wake();
+    this.#handler.closed(reason);
+  }
+
+  /** A peer that does not read gets a moment, then the rest is dropped. */
+  #closeGently(): void {
+    const stream = this.#stream;
+    stream.close();
+    if (stream.queuedBytes > 0) this.#options.clock.after(goodbyeLingerMs, () => stream.destroy());
+  }
+
+  goodbye(): void {
+    if (this.#phase === 'open') this.sendControl(Kind.notice, Control.goodbye, 0, 0, null);
+    this.close({ code: 'closed', message: 'closed by this side' });
+  }
+
+  #watch(): void {
+    const timeoutMs = this.#options.pingTimeoutMs ?? defaultPingTimeoutMs;
+    if (timeoutMs <= 0) return;
+    const lookMs = timeoutMs / looksInTimeout;
+    const { clock } = this.#options;
+    this.#lastHeardMs = this.#lastLookMs = clock.nowMs();
+    const look = (): void => {
+      const nowMs = clock.nowMs();
+      // This process itself was stopped or busy: what the peer sent meanwhile is not read yet.
+      const wasLate = nowMs - this.#lastLookMs > 2 * lookMs;
+      this.#lastLookMs = nowMs;
+      if (this.#heard || wasLate || this.#pauses > 0) this.#lastHeardMs = nowMs;
+      if (nowMs - this.#lastHeardMs >= timeoutMs) {
+        this.#metrics.counter('rpc_ping_timeouts_total').add();
+        this.close({ code: 'ping-timeout', message: `the peer has been silent for ${timeoutMs} ms` });
+        return;
+      }
+      if (!this.#heard) this.sendControl(Kind.request, Control.ping, 0, 0, null);
+      this.#heard = false;
+      this.#timer = clock.after(lookMs, look);
+    };
+    this.#timer = clock.after(lookMs, look);
+  }
+}
+
+/** What a frame costs on the wire beyond its parts. */
+export const frameOverheadBytes = headerBytes;

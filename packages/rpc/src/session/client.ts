@@ -1,0 +1,460 @@
+/**
+ * A brick as its client sees it: one session that outlives connections. Requests that were on their way when a
+ * connection broke are sent again when the session was resumed, and fail with ENOTCONN when it was not.
+ */
+import type { Call } from '@mortar/core/call.ts';
+import { Errno } from '@mortar/core/errno.ts';
+import { type Args, type FopName, fail, fops, type Reply } from '@mortar/core/fops.ts';
+import type { Log, Metrics, Timer } from '@mortar/core/ports.ts';
+import { Backoff } from '../backoff.ts';
+import { ByteReader } from '../byte-reader.ts';
+import { Decoder, Encoder } from '../codec/coder.ts';
+import { readReply, writeArgs } from '../codec/fop-codec.ts';
+import { type CloseReason, Connection } from '../connection.ts';
+import {
+  Channel,
+  Control,
+  errorFlag,
+  FrameError,
+  fopLimits,
+  type Header,
+  highHalf,
+  Kind,
+  retryFlag,
+  sequenceOf,
+} from '../frame.ts';
+import {
+  decodeRefusal,
+  decodeWelcome,
+  encodeHello,
+  type Hello,
+  protocolVersions,
+  type Refusal,
+  type Welcome,
+} from '../hello.ts';
+import { nullLog, nullMetrics } from '../null-ports.ts';
+import { FrameTooLarge, type Output } from '../output.ts';
+import { type Pending, PendingTable } from '../pending.ts';
+import { type Address, printableAddress } from '../stream.ts';
+import { writeCallHead } from './call-head.ts';
+import type { ClientSessionOptions } from './client-options.ts';
+import { type ClientSessionLimits, clientSessionLimits } from './limits.ts';
+import { readUpcall, SessionNotice } from './notices.ts';
+import { isLockRequest, payloadBytes } from './request-cost.ts';
+
+interface PendingFop extends Pending {
+  sequence: number;
+  readonly fop: FopName;
+  readonly call: Call;
+  readonly args: Args<FopName>;
+  readonly bytes: number;
+  readonly isLock: boolean;
+  /** Went out over some connection. */
+  isSent: boolean;
+  isRetry: boolean;
+  settle(reply: Reply<FopName>): void;
+  reject(error: unknown): void;
+  stopListening: (() => void) | null;
+}
+
+const notConnected = fail(Errno.ENOTCONN);
+const empty = Buffer.alloc(0);
+
+export class ClientSession {
+  #options: ClientSessionOptions;
+  readonly #limits: ClientSessionLimits;
+  readonly #log: Log;
+  readonly #metrics: Metrics;
+  readonly #backoff: Backoff;
+  readonly #pending: PendingTable<PendingFop>;
+  readonly #encoder: Encoder;
+  readonly #decoder = new Decoder(new ByteReader(empty), empty, null);
+  #queue = new Set<PendingFop>();
+  #connection: Connection | null = null;
+  #state: 'stopped' | 'connecting' | 'attaching' | 'up' = 'stopped';
+  #sessionId = '';
+  #graceMs = 0;
+  #graceTimer: Timer | null = null;
+  #retryTimer: Timer | null = null;
+  #wasUp = false;
+  #toldDown = false;
+  #lastComplaint = '';
+  #outstanding = 0;
+  #outstandingBytes = 0;
+  #current: PendingFop | null = null;
+  #totals = { bytesSent: 0, bytesReceived: 0 };
+
+  constructor(options: ClientSessionOptions) {
+    this.#options = options;
+    this.#limits = { ...clientSessionLimits, ...options.limits };
+    this.#log = options.log ?? nullLog;
+    this.#metrics = options.metrics ?? nullMetrics;
+    this.#backoff = new Backoff(options.random);
+    this.#pending = new PendingTable(options.clock);
+    this.#encoder = new Encoder((fd) => options.fds.idOf(fd));
+  }
+
+  /** Timeouts hold from the next request and the next connection on. */
+  configure(timeouts: { pingTimeoutMs: number; requestTimeoutMs: number }): void {
+    this.#options = { ...this.#options, ...timeouts };
+  }
+
+  get isUp(): boolean {
+    return this.#state === 'up';
+  }
+
+  get stats() {
+    const now = this.#connection?.stats;
+    return {
+      bytesSent: this.#totals.bytesSent + (now?.bytesSent ?? 0),
+      bytesReceived: this.#totals.bytesReceived + (now?.bytesReceived ?? 0),
+      pending: this.#pending.size,
+      queued: this.#queue.size,
+    };
+  }
+
+  start(): void {
+    if (this.#state !== 'stopped') return;
+    this.#state = 'connecting';
+    void this.#attempt();
+  }
+
+  /** Says goodbye: the brick releases at once what this session holds. */
+  stop(): void {
+    if (this.#state === 'stopped') return;
+    this.#state = 'stopped';
+    this.#retryTimer?.cancel();
+    const connection = this.#connection;
+    this.#connection = null;
+    connection?.goodbye();
+    this.#sessionId = '';
+    this.#failAll();
+  }
+
+  /** Sends one fop. Resolves with the brick's reply or with ENOTCONN, ETIMEDOUT, ENOBUFS, EMSGSIZE; rejects on a bug. */
+  fop<N extends FopName>(fop: N, call: Call, args: Args<N>, isRecovery = false): Promise<Reply<N>> {
+    if (this.#state !== 'up' && !(isRecovery && this.#state === 'attaching')) return Promise.resolve(notConnected);
+    return new Promise<Reply<N>>((resolve, reject) => {
+      const settle = resolve as (reply: Reply<FopName>) => void;
+      this.#start(fop, call, args as Args<FopName>, settle, reject);
+    });
+  }
+
+  #start(
+    fop: FopName,
+    call: Call,
+    args: Args<FopName>,
+    settle: (reply: Reply<FopName>) => void,
+    reject: (error: unknown) => void,
+  ): void {
+    const isLock = isLockRequest(fop, args);
+    const bytes = payloadBytes(fop, args);
+    const mustWait = !isLock && this.#isFull(bytes);
+    if (mustWait && this.#queue.size >= this.#limits.queued) {
+      this.#metrics.counter('rpc_requests_refused_total').add();
+      settle(fail(Errno.ENOBUFS));
+      return;
+    }
+    const pending: PendingFop = {
+      sequence: 0,
+      fop,
+      call,
+      args,
+      bytes,
+      isLock,
+      isSent: false,
+      isRetry: false,
+      deadlineMs: this.#deadlineOf(call, isLock),
+      settle,
+      reject,
+      stopListening: null,
+      expired: () => this.#expired(pending),
+    };
+    pending.sequence = this.#pending.add(pending);
+    if (call.signal && (isLock || fops[fop].class === 'control')) this.#listen(pending, call.signal);
+    if (mustWait) this.#queue.add(pending);
+    else this.#send(pending);
+  }
+
+  #deadlineOf(call: Call, isLock: boolean): number {
+    const timeoutMs = this.#options.requestTimeoutMs ?? 0;
+    const ownMs = call.deadlineMs ?? Number.POSITIVE_INFINITY;
+    if (isLock || timeoutMs <= 0) return ownMs;
+    return Math.min(ownMs, this.#options.clock.nowMs() + timeoutMs);
+  }
+
+  #isFull(bytes: number): boolean {
+    if (this.#queue.size > 0 || this.#outstanding >= this.#limits.outstanding) return true;
+    return this.#outstanding > 0 && this.#outstandingBytes + bytes > this.#limits.outstandingBytes;
+  }
+
+  /** The brick interrupts the lock and answers; only then is it certain whether the lock was got. */
+  #listen(pending: PendingFop, signal: AbortSignal): void {
+    const cancel = () => {
+      if (!pending.isSent && this.#pending.take(pending.sequence)) this.#settle(pending, fail(Errno.EINTR));
+      else this.#sendCancel(pending, false);
+    };
+    if (signal.aborted) queueMicrotask(cancel);
+    else signal.addEventListener('abort', cancel, { once: true });
+    pending.stopListening = () => signal.removeEventListener('abort', cancel);
+  }
+
+  #send(pending: PendingFop): void {
+    const connection = this.#connection;
+    if (!connection) return;
+    if (!pending.isSent) {
+      pending.isSent = true;
+      this.#countSent(pending, 1);
+    }
+    const { sequence, isRetry } = pending;
+    const acknowledged = this.#pending.lowest;
+    this.#current = pending;
+    try {
+      connection.send(
+        Kind.request,
+        fops[pending.fop].id,
+        sequence >>> 0,
+        isRetry ? retryFlag : 0,
+        0,
+        acknowledged >>> 0,
+        highHalf(sequence),
+        this.#encode,
+      );
+    } catch (error) {
+      if (!this.#pending.take(sequence)) return;
+      if (error instanceof FrameTooLarge) this.#settle(pending, fail(Errno.EMSGSIZE));
+      else {
+        this.#settled(pending);
+        pending.reject(error);
+      }
+    }
+  }
+
+  readonly #encode = (output: Output): readonly Uint8Array[] | null => {
+    const { fop, call, args } = this.#current!;
+    writeCallHead(output, call, call.deadlineMs === undefined ? 0 : this.#options.clock.nowMs());
+    this.#encoder.begin(output);
+    writeArgs(fop, this.#encoder, args);
+    return this.#encoder.payloads;
+  };
+
+  #countSent(pending: PendingFop, by: 1 | -1): void {
+    if (pending.isLock) return;
+    this.#outstanding += by;
+    this.#outstandingBytes += by * pending.bytes;
+  }
+
+  #settle(pending: PendingFop, reply: Reply<FopName>): void {
+    this.#settled(pending);
+    pending.settle(reply);
+  }
+
+  #settled(pending: PendingFop): void {
+    pending.stopListening?.();
+    if (pending.isSent) this.#countSent(pending, -1);
+    else this.#queue.delete(pending);
+    if (this.#queue.size > 0) this.#sendQueued();
+  }
+
+  #sendQueued(): void {
+    for (const pending of this.#queue) {
+      const isFull =
+        this.#outstanding >= this.#limits.outstanding ||
+        (this.#outstanding > 0 && this.#outstandingBytes + pending.bytes > this.#limits.outstandingBytes);
+      if (isFull || !this.#connection) return;
+      this.#queue.delete(pending);
+      this.#send(pending);
+    }
+  }
+
+  #expired(pending: PendingFop): void {
+    this.#metrics.counter('rpc_timeouts_total').add();
+    this.#sendCancel(pending, true);
+    this.#settle(pending, fail(Errno.ETIMEDOUT));
+  }
+
+  /** `isAbandoned`: the answer is not wanted any more. */
+  #sendCancel(pending: PendingFop, isAbandoned: boolean): void {
+    if (!pending.isSent || !this.#connection?.isOpen) return;
+    const { sequence } = pending;
+    const op = isAbandoned ? SessionNotice.abandon : SessionNotice.interrupt;
+    this.#connection.send(Kind.notice, op, sequence >>> 0, 0, 0, 0, highHalf(sequence), () => null);
+  }
+
+  /** Tells the brick that an fd is closed. Nothing is sent while it is not connected: the session's end closes it. */
+  release(id: number): void {
+    if (!this.#connection?.isOpen) return;
+    this.#connection.send(Kind.notice, SessionNotice.release, 0, 0, 0, 0, 0, (output) => {
+      output.u32(id);
+      return null;
+    });
+  }
+
+  #frame(header: Header, meta: ByteReader, payload: Buffer): void {
+    if (header.kind === Kind.notice && header.op === SessionNotice.upcall) {
+      this.#options.events.upcall?.(readUpcall(meta));
+      return;
+    }
+    if (header.kind !== Kind.reply) throw new FrameError('channel', 'a brick sends replies and upcalls only');
+    const pending = this.#pending.take(sequenceOf(header));
+    if (!pending) {
+      this.#metrics.counter('rpc_late_replies_total').add();
+      return;
+    }
+    this.#answer(pending, header, meta, payload);
+  }
+
+  #answer(pending: PendingFop, header: Header, meta: ByteReader, payload: Buffer): void {
+    const decoder = this.#decoder;
+    decoder.begin(meta, payload);
+    let reply: Reply<FopName>;
+    try {
+      if (header.op !== fops[pending.fop].id) throw new FrameError('decode', 'a reply of another fop');
+      const status = (header.flags & errorFlag) === 0 ? 0 : header.status || Errno.EIO;
+      reply = readReply(pending.fop, decoder, pending.args, status, this.#options.fds);
+      decoder.finish();
+    } catch (error) {
+      // The connection will be closed for it; this request was answered, only not legibly.
+      this.#settle(pending, fail(Errno.EIO));
+      throw error;
+    }
+    this.#settle(pending, reply);
+  }
+
+  async #attempt(): Promise<void> {
+    const { events, transport } = this.#options;
+    events.connecting?.();
+    let address: Address | undefined;
+    try {
+      address = await this.#options.resolve();
+      const stream = await transport.connect(address);
+      if (this.#state === 'stopped') stream.destroy();
+      else this.#open(new Connection(stream, this.#handler(), this.#connectionOptions()));
+    } catch (error) {
+      const where = address ? `connecting to ${printableAddress(address)}` : 'finding the brick';
+      this.#failed(`${where}: ${(error as Error).message}`);
+    }
+  }
+
+  #connectionOptions() {
+    const { clock, log, metrics, name, frameLimits, pingTimeoutMs } = this.#options;
+    return {
+      clock,
+      ...(log ? { log } : {}),
+      ...(metrics ? { metrics } : {}),
+      name,
+      channel: Channel.fop,
+      limits: frameLimits ?? fopLimits,
+      isServer: false,
+      ...(pingTimeoutMs === undefined ? {} : { pingTimeoutMs }),
+    };
+  }
+
+  #handler() {
+    return {
+      hello: (header: Header, meta: ByteReader) => this.#answered(header, meta.raw(meta.left)),
+      frame: (header: Header, meta: ByteReader, payload: Buffer) => this.#frame(header, meta, payload),
+      closed: (reason: CloseReason) => this.#closed(reason),
+    };
+  }
+
+  #open(connection: Connection): void {
+    this.#connection = connection;
+    const hello: Hello = {
+      ...this.#options.identity,
+      protocols: protocolVersions,
+      kind: 'session',
+      sessionId: this.#sessionId,
+      features: [],
+    };
+    connection.sendControl(Kind.request, Control.hello, 0, 0, encodeHello(hello));
+  }
+
+  #answered(header: Header, bytes: Buffer): void {
+    if ((header.flags & errorFlag) !== 0) {
+      const refusal: Refusal = decodeRefusal(bytes);
+      this.#connection?.close({ code: 'refused', message: `refused: ${refusal.reason}` });
+      return;
+    }
+    void this.#attached(decodeWelcome(bytes));
+  }
+
+  async #attached(welcome: Welcome): Promise<void> {
+    const connection = this.#connection;
+    if (!connection) return;
+    connection.opened();
+    this.#state = 'attaching';
+    this.#graceTimer?.cancel();
+    this.#graceTimer = null;
+    if (!welcome.resumed) this.#failAll();
+    this.#sessionId = welcome.sessionId;
+    this.#graceMs = welcome.graceMs;
+    try {
+      await this.#options.events.attached?.(welcome);
+    } catch (error) {
+      connection.close({ code: 'bug', message: `taking up the session failed: ${(error as Error).message}` });
+      return;
+    }
+    if (this.#connection !== connection) return;
+    this.#state = 'up';
+    this.#wasUp = true;
+    this.#toldDown = false;
+    this.#lastComplaint = '';
+    this.#backoff.reset();
+    this.#resend();
+    this.#options.events.up?.();
+  }
+
+  /** In the order of the first time. */
+  #resend(): void {
+    for (const [, pending] of this.#pending.entries()) {
+      if (!pending.isSent || this.#queue.has(pending)) continue;
+      pending.isRetry = true;
+      this.#send(pending);
+      if (pending.call.signal?.aborted && pending.stopListening) this.#sendCancel(pending, false);
+    }
+    this.#sendQueued();
+  }
+
+  #closed(reason: CloseReason): void {
+    const connection = this.#connection;
+    if (!connection) return;
+    this.#connection = null;
+    this.#totals.bytesSent += connection.stats.bytesSent;
+    this.#totals.bytesReceived += connection.stats.bytesReceived;
+    if (this.#state === 'stopped') return;
+    if (this.#pending.size > 0 && !this.#graceTimer)
+      this.#graceTimer = this.#options.clock.after(this.#graceMs, () => this.#giveUpSession());
+    this.#failed(reason.message);
+  }
+
+  #failed(message: string): void {
+    if (this.#state === 'stopped') return;
+    this.#state = 'connecting';
+    if (this.#wasUp || !this.#toldDown) {
+      this.#wasUp = false;
+      this.#toldDown = true;
+      this.#options.events.down?.(message);
+    }
+    if (message !== this.#lastComplaint) {
+      this.#lastComplaint = message;
+      this.#log.write('WARNING', this.#options.name, `not connected: ${message}; trying again`);
+    }
+    this.#retryTimer = this.#options.clock.after(this.#backoff.next(), () => {
+      if (this.#state === 'connecting') void this.#attempt();
+    });
+  }
+
+  /** Requests fail, and because nobody waits for their answers any more, the next connection begins a new session. */
+  #giveUpSession(): void {
+    this.#sessionId = '';
+    this.#failAll();
+  }
+
+  #failAll(): void {
+    this.#graceTimer?.cancel();
+    this.#graceTimer = null;
+    this.#queue = new Set();
+    for (const pending of this.#pending.clear()) this.#settle(pending, notConnected);
+  }
+}

@@ -1,0 +1,18 @@
+/** What a request costs before it is sent: decides whether it has to queue. */
+import { type Args, type FopName, fops } from '@mortar/core/fops.ts';
+
+export function isLockRequest(fop: FopName, args: Args<FopName>): boolean {
+  if (fop !== 'compound') return fops[fop].class === 'lock';
+  return (args as Args<'compound'>).steps.some((step) => fops[step.fop as FopName].class === 'lock');
+}
+
+/** Of the request or, for reads, of the reply. */
+export function payloadBytes(fop: FopName, args: Args<FopName>): number {
+  if (fop === 'writev' || fop === 'put') return (args as unknown as Args<'writev'>).data.length;
+  if (fop === 'readv') return (args as unknown as Args<'readv'>).size;
+  if (fop !== 'compound') return 0;
+  let sum = 0;
+  for (const step of (args as Args<'compound'>).steps)
+    sum += payloadBytes(step.fop as FopName, step.args as Args<FopName>);
+  return sum;
+}

@@ -1,0 +1,227 @@
+/** For tests: distribute over bricks in memory or in directories, each behind a door that can be shut. */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  buildGraph,
+  type Call,
+  Errno,
+  type Fop,
+  type FopName,
+  type Fops,
+  fail,
+  type Gfid,
+  type Graph,
+  type GraphEvent,
+  InodeTable,
+  newGfid,
+  type Reply,
+  rootGfid,
+  type Services,
+  type Subvolume,
+  startGraph,
+  stopGraph,
+  type VolumeNode,
+  Xlator,
+  type XlatorType,
+} from '@mortar/core';
+import { xlator as locks } from '../../features/locks/index.ts';
+import { type ManualClock, rigServices } from '../../lib/translator-rig.ts';
+import { xlator as memory } from '../../storage/memory/index.ts';
+import { xlator as posix } from '../../storage/posix/index.ts';
+import type { Distribute } from './distribute.ts';
+import { xlator as distribute } from './index.ts';
+
+export class Door extends Xlator {
+  shut = false;
+  readonly counts = new Map<FopName, number>();
+  /** Answers instead of the brick where it returns one. */
+  refuse: (fop: FopName, args: unknown) => Errno | undefined = () => undefined;
+
+  protected override bindFop<N extends FopName>(name: N, next: Fops[N]): Fops[N] {
+    const run = next as Fop<FopName>;
+    const guarded: Fop<FopName> = async (call, args) => {
+      if (this.shut) return fail(Errno.ENOTCONN);
+      const errno = this.refuse(name, args);
+      if (errno !== undefined) return fail(errno);
+      this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
+      return run(call, args);
+    };
+    return guarded as unknown as Fops[N];
+  }
+
+  close(): void {
+    this.shut = true;
+    this.propagate({ type: 'child-down' });
+  }
+
+  open(): void {
+    this.shut = false;
+    this.propagate({ type: 'child-up' });
+  }
+}
+
+const door: XlatorType = {
+  type: 'test/door',
+  description: 'A brick that can be out of reach.',
+  options: {},
+  subvolumes: { min: 1, max: 1 },
+  create: (init) => new Door(init),
+};
+
+class Top extends Xlator {
+  readonly events: GraphEvent[] = [];
+  override notify(event: GraphEvent, from: Xlator | null): void {
+    this.events.push(event);
+    super.notify(event, from);
+  }
+}
+
+const top: XlatorType = {
+  type: 'test/top',
+  description: 'Remembers events.',
+  options: {},
+  subvolumes: { min: 1, max: 1 },
+  create: (init) => new Top(init),
+};
+
+export interface DistributeRig {
+  readonly graph: Graph;
+  readonly d: Distribute;
+  readonly ops: Subvolume;
+  readonly doors: Door[];
+  /** The bricks themselves, behind the doors. */
+  readonly bricks: Subvolume[];
+  readonly services: Services & { readonly clock: ManualClock };
+  readonly events: GraphEvent[];
+  readonly call: Call;
+  gfid(): Gfid;
+  /** Xattr of a path's object on a brick in hex, undefined if it has none. */
+  xattr(brick: number, path: string, name: string): Promise<string | undefined>;
+  /** What a brick has under a path, null if nothing. */
+  onBrick(brick: number, path: string): Promise<(Reply<'lookup'> & { ok: true }) | null>;
+  /** Looks a path up through the volume, name by name. */
+  walk(path: string): Promise<Reply<'lookup'>>;
+  /** Gfid of a path; throws if it isn't there. */
+  at(path: string): Promise<Gfid>;
+  requests(): number;
+  close(): Promise<void>;
+}
+
+export interface RigOptions {
+  readonly children?: number;
+  readonly name?: string;
+  readonly options?: Record<string, string>;
+  /** Bricks of another rig, to mount the same volume once more. */
+  readonly over?: DistributeRig;
+  readonly inodes?: number;
+  readonly storage?: 'memory' | 'posix';
+}
+
+/** Passes to bricks that another graph owns. */
+function borrowed(bricks: readonly Subvolume[]): XlatorType {
+  class Borrowed extends Xlator {
+    protected override bindFop<N extends FopName>(name: N, _next: Fops[N]): Fops[N] {
+      const brick = bricks[Number(this.name.split('-').at(-1))]!;
+      return brick[name] as Fops[N];
+    }
+    override async init(): Promise<void> {
+      this.propagate({ type: 'child-up' });
+    }
+  }
+  return {
+    type: 'test/borrowed',
+    description: 'A brick of another graph.',
+    options: {},
+    subvolumes: { min: 0, max: 0 },
+    create: (init) => new Borrowed(init),
+  };
+}
+
+function nodeOf(name: string, type: string, subvolumes: string[], options: Record<string, string> = {}): VolumeNode {
+  const at = { file: 'test.vol', line: 1, column: 1 };
+  return { name, type, subvolumes, options: new Map(Object.entries(options)), at };
+}
+
+export async function distributeRig(rig: RigOptions = {}): Promise<DistributeRig> {
+  const { children = 3, name = 'tr', options = {}, over, inodes = 4096, storage = 'memory' } = rig;
+  const services = { ...rigServices(), inodes: new InodeTable(inodes) };
+  const numbers = Array.from({ length: children }, (_, i) => i);
+  const brickType = over ? 'test/borrowed' : `storage/${storage}`;
+  const onDisk = storage === 'posix' && !over;
+  const base = onDisk ? mkdtempSync(join(tmpdir(), 'mortar-dht-')) : '';
+  const brickOptions = (i: number) =>
+    onDisk ? { directory: mkdtempSync(join(base, `brick${i}-`)), reserve: '0' } : {};
+  const volumes = [
+    ...numbers.flatMap((i) => [
+      nodeOf(`${name}-brick-${i}`, brickType, [], brickOptions(i)),
+      nodeOf(`${name}-locks-${i}`, 'features/locks', [`${name}-brick-${i}`]),
+      nodeOf(`${name}-client-${i}`, 'test/door', [`${name}-${onDisk ? 'locks' : 'brick'}-${i}`]),
+    ]),
+    nodeOf(
+      `${name}-dht`,
+      'cluster/distribute',
+      numbers.map((i) => `${name}-client-${i}`),
+      options,
+    ),
+    nodeOf(name, 'test/top', [`${name}-dht`]),
+  ];
+  const types = [memory, posix, locks, borrowed(over?.bricks ?? []), door, distribute, top] as XlatorType[];
+  const graph = buildGraph({ volumes }, new Map(types.map((type) => [type.type, type])), services);
+  await startGraph(graph);
+  const d = graph.xlators.get(`${name}-dht`) as Distribute;
+  const doors = numbers.map((i) => graph.xlators.get(`${name}-client-${i}`) as Door);
+  const bricks = over?.bricks ?? numbers.map((i) => graph.xlators.get(`${name}-brick-${i}`)!.ops);
+  const call: Call = {
+    uid: 0,
+    gid: 0,
+    groups: [],
+    pid: 1,
+    lockOwner: '01',
+    clientId: 'c',
+    time: services.clock.wall(),
+  };
+  const lookUp = async (ops: Fops, path: string, want?: string[]): Promise<Reply<'lookup'>> => {
+    const all = want ?? ['*'];
+    let reply = await ops.lookup(call, { loc: { gfid: rootGfid, parent: null, name: null }, want: all });
+    for (const part of path.split('/').filter((one) => one !== '')) {
+      if (!reply.ok) return reply;
+      reply = await ops.lookup(call, { loc: { gfid: null, parent: reply.iatt.gfid, name: part }, want: all });
+    }
+    return reply;
+  };
+  const self: DistributeRig = {
+    graph,
+    d,
+    ops: graph.top.ops,
+    doors,
+    bricks,
+    services,
+    events: (graph.top as Top).events,
+    call,
+    gfid: () => over?.gfid() ?? newGfid(services.random),
+    onBrick: async (brick, path) => {
+      const reply = await lookUp(bricks[brick]!, path);
+      return reply.ok ? reply : null;
+    },
+    xattr: async (brick, path, xattr) => {
+      const reply = await lookUp(bricks[brick]!, path);
+      const value = reply.ok ? reply.xattrs[xattr] : undefined;
+      return value && Buffer.from(value).toString('hex');
+    },
+    walk: (path) => lookUp(graph.top.ops, path, []),
+    at: async (path) => {
+      const reply = await lookUp(graph.top.ops, path, []);
+      if (!reply.ok) throw new Error(`${path}: errno ${reply.errno}`);
+      return reply.iatt.gfid;
+    },
+    close: async () => {
+      await stopGraph(graph);
+      // rm(1), for trees that are deeper than PATH_MAX.
+      if (onDisk) execFileSync('rm', ['-rf', '--', base]);
+    },
+    requests: () => doors.reduce((sum, one) => sum + [...one.counts.values()].reduce((a, b) => a + b, 0), 0),
+  };
+  return self;
+}

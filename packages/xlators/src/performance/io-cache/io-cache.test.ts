@@ -1,0 +1,328 @@
+import {
+  emptyIatt,
+  Fd,
+  FileType,
+  type Gfid,
+  type Iatt,
+  locOf,
+  parseOptions,
+  rootGfid,
+  type Subvolume,
+} from '@mortar/core';
+import fc from 'fast-check';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { RigChild, type RigServices, rig, rigCall, rigServices } from '../../lib/translator-rig.ts';
+import { IoCache, xlator } from './index.ts';
+import { PageStore, PagesOfFile } from './pages.ts';
+import { globPattern, Priorities } from './priority.ts';
+
+const gfid = '11111111-1111-4111-8111-111111111111' as Gfid;
+const call = rigCall('client');
+const page = 4096;
+
+/** One file, whose every change has a time of its own. */
+class Model {
+  data = Buffer.alloc(0);
+  change = 1;
+  readonly answers: RigChild['answers'] = {
+    readv: async (_call, { size, offset }) => ({
+      ok: true,
+      data: this.data.subarray(offset, offset + size),
+      iatt: this.iatt(),
+    }),
+    fstat: async () => ({ ok: true, iatt: this.iatt() }),
+    writev: async (_call, { offset, data, append }) => {
+      const pre = this.iatt();
+      this.write(append ? this.data.length : offset, data);
+      return { ok: true, written: data.length, pre, post: this.iatt() };
+    },
+    ftruncate: async (_call, { size }) => {
+      const pre = this.iatt();
+      this.truncate(size);
+      return { ok: true, pre, post: this.iatt() };
+    },
+    fallocate: async (_call, { size, offset }) => {
+      const pre = this.iatt();
+      this.write(offset, Buffer.alloc(size));
+      return { ok: true, pre, post: this.iatt() };
+    },
+  };
+
+  write(offset: number, data: Uint8Array): void {
+    const grown = Buffer.alloc(Math.max(this.data.length, offset + data.length));
+    grown.set(this.data);
+    grown.set(data, offset);
+    this.data = grown;
+    this.change++;
+  }
+
+  truncate(size: number): void {
+    const resized = Buffer.alloc(size);
+    resized.set(this.data.subarray(0, size));
+    this.data = resized;
+    this.change++;
+  }
+
+  iatt(): Iatt {
+    return { ...emptyIatt(gfid, FileType.regular), size: this.data.length, mtime: this.change, ctime: this.change };
+  }
+}
+
+interface Stack {
+  ops: Subvolume;
+  model: Model;
+  child: RigChild;
+  services: RigServices;
+  caches: IoCache[];
+}
+
+function stack(count: number, options: Record<string, string> = {}): Stack {
+  const services = rigServices();
+  const model = new Model();
+  const child = new RigChild({ name: 'below', type: 'test/child', options: {}, texts: new Map(), services });
+  child.answers = model.answers;
+  child.bind([], undefined);
+  let below: IoCache | RigChild = child;
+  const caches: IoCache[] = [];
+  for (let i = 0; i < count; i++) {
+    const texts = new Map(Object.entries({ 'page-size': `${page}`, 'cache-size': '4MB', ...options }));
+    const { values } = parseOptions(xlator.options, texts);
+    const cache = new IoCache({ name: `ioc-${i}`, type: xlator.type, options: values, texts, services });
+    cache.bind([below.ops], undefined);
+    below.parents = [cache];
+    caches.push(cache);
+    below = cache;
+  }
+  return { ops: below.ops, model, child, services, caches };
+}
+
+const asked = (s: Stack, fop: string) => s.child.calls.filter((one) => one.fop === fop).length;
+
+async function read(s: Stack, offset: number, size: number): Promise<string> {
+  const reply = await s.ops.readv(call, { fd: new Fd(gfid, 0), offset, size });
+  if (!reply.ok) throw new Error(`readv: ${reply.errno}`);
+  expect(reply.iatt.size).toBe(s.model.data.length);
+  return Buffer.from(reply.data).toString('latin1');
+}
+
+let s: Stack;
+beforeEach(() => {
+  s = stack(1);
+  s.model.write(0, Buffer.alloc(3 * page + 100, 'abcdefg'));
+});
+
+describe('what was read', () => {
+  it('is not read again, but asked about after the timeout', async () => {
+    const whole = s.model.data.toString('latin1');
+    expect(await read(s, 10, 2 * page)).toBe(whole.slice(10, 10 + 2 * page));
+    expect(await read(s, page, 5)).toBe(whole.slice(page, page + 5));
+    expect([asked(s, 'readv'), asked(s, 'fstat')]).toEqual([1, 0]);
+    await s.services.clock.advance(1000);
+    await read(s, 0, 5);
+    expect([asked(s, 'readv'), asked(s, 'fstat')]).toEqual([1, 1]);
+  });
+
+  it('ends where the file ends', async () => {
+    expect((await read(s, 3 * page, page)).length).toBe(100);
+    expect(await read(s, 3 * page + 100, 10)).toBe('');
+    expect(await read(s, 10 * page, 10)).toBe('');
+    expect((await read(s, 0, 100 * page)).length).toBe(3 * page + 100);
+  });
+
+  it('is given up when the file was changed, as attributes that pass by tell too', async () => {
+    await read(s, 0, 10);
+    s.model.write(0, Buffer.from('XX'));
+    s.child.answers.lookup = async () => ({
+      ok: true,
+      iatt: s.model.iatt(),
+      postParent: emptyIatt(rootGfid),
+      xattrs: {},
+    });
+    await s.ops.lookup(call, { loc: locOf(gfid) });
+    expect((await read(s, 0, 2)).slice(0, 2)).toBe('XX');
+  });
+
+  it('is given up when a brick tells of a change', async () => {
+    await read(s, 0, 10);
+    s.model.write(0, Buffer.from('XX'));
+    s.caches[0]!.notify({ type: 'upcall', gfid, what: 'data' }, s.child);
+    expect(await read(s, 0, 2)).toBe('XX');
+  });
+
+  it('is asked about when the connection was lost', async () => {
+    await read(s, 0, 10);
+    s.model.write(0, Buffer.from('YY'));
+    s.caches[0]!.notify({ type: 'child-down' }, s.child);
+    s.caches[0]!.notify({ type: 'child-up' }, s.child);
+    expect(await read(s, 0, 2)).toBe('YY');
+  });
+
+  it('is not taken from an answer that a write has overtaken', async () => {
+    const { readv } = s.model.answers;
+    let answer: (() => void) | undefined;
+    s.child.answers.readv = async (...args) => {
+      const reply = await readv!(...args);
+      const copy = reply.ok ? { ...reply, data: Buffer.from(reply.data) } : reply;
+      await new Promise<void>((resolve) => {
+        answer = resolve;
+      });
+      return copy;
+    };
+    const slow = s.ops.readv(call, { fd: new Fd(gfid, 0), offset: 0, size: 2 });
+    await s.services.clock.advance(0);
+    await s.ops.writev(call, { fd: new Fd(gfid, 1), offset: 0, data: Buffer.from('ZZ') });
+    s.child.answers.readv = readv!;
+    answer!();
+    const reply = await slow;
+    expect(reply.ok && Buffer.from(reply.data).toString()).toBe('ZZ');
+    expect(await read(s, 0, 2)).toBe('ZZ');
+  });
+
+  it('is patched by an own write', async () => {
+    await read(s, 0, 4 * page);
+    await s.ops.writev(call, { fd: new Fd(gfid, 1), offset: page - 2, data: Buffer.from('1234') });
+    expect(await read(s, page - 2, 4)).toBe('1234');
+    await s.ops.writev(call, { fd: new Fd(gfid, 1), offset: 0, append: true, data: Buffer.from('tail') });
+    expect((await read(s, 3 * page, page)).slice(-4)).toBe('tail');
+    expect(asked(s, 'readv')).toBe(1);
+  });
+
+  it('is dropped by an own write when somebody else wrote before', async () => {
+    await read(s, 0, 4 * page);
+    s.model.write(5, Buffer.from('OTHER'));
+    await s.ops.writev(call, { fd: new Fd(gfid, 1), offset: 0, data: Buffer.from('mine') });
+    expect(await read(s, 0, 10)).toBe(s.model.data.subarray(0, 10).toString('latin1'));
+  });
+
+  it('stays within its bytes', async () => {
+    s.model.write(0, Buffer.alloc(6 * 2 ** 20, 'x'));
+    for (let at = 0; at < 6 * 2 ** 20; at += 2 ** 20) await read(s, at, 2 ** 20);
+    const { cache_used: used } = s.caches[0]!.dump() as { cache_used: number };
+    expect(used).toBeGreaterThan(3 * 2 ** 20);
+    expect(used).toBeLessThanOrEqual(4 * 2 ** 20);
+  });
+
+  it('is not kept of files outside the sizes, with O_DIRECT, or when told to do nothing', async () => {
+    const small: Record<string, string>[] = [
+      { 'min-file-size': '1MB' },
+      { 'max-file-size': '1KB' },
+      { 'pass-through': 'on' },
+    ];
+    for (const options of small) {
+      const one = stack(1, options);
+      one.model.write(0, Buffer.alloc(8192, 'x'));
+      await read(one, 0, 10);
+      await read(one, 0, 10);
+      expect(asked(one, 'readv')).toBe(2);
+    }
+    for (let i = 0; i < 2; i++) await s.ops.readv(call, { fd: new Fd(gfid, 0o40000), offset: 0, size: 10 });
+    expect(asked(s, 'readv')).toBe(2);
+  });
+});
+
+describe('two on top of each other', () => {
+  const offset = fc.nat(5 * page);
+  const action = fc.oneof(
+    fc.record({ what: fc.constant('read' as const), offset, size: fc.integer({ min: 1, max: 3 * page }) }),
+    fc.record({
+      what: fc.constant('write' as const),
+      offset,
+      size: fc.integer({ min: 1, max: 2 * page }),
+      byte: fc.nat(255),
+    }),
+    fc.record({ what: fc.constant('append' as const), size: fc.integer({ min: 1, max: page }), byte: fc.nat(255) }),
+    fc.record({ what: fc.constant('truncate' as const), size: offset }),
+    fc.record({ what: fc.constant('fallocate' as const), offset, size: fc.integer({ min: 1, max: page }) }),
+    fc.record({
+      what: fc.constant('elsewhere' as const),
+      offset,
+      size: fc.integer({ min: 1, max: page }),
+      byte: fc.nat(255),
+    }),
+    fc.record({ what: fc.constant('wait' as const), ms: fc.integer({ min: 1, max: 900 }) }),
+  );
+
+  it('always show own changes, and those behind their back after their timeouts', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(action, { maxLength: 40 }), async (actions) => {
+        const two = stack(2);
+        const fd = new Fd(gfid, 2);
+        for (const one of actions) {
+          if (one.what === 'read') {
+            const reply = await two.ops.readv(call, { fd, offset: one.offset, size: one.size });
+            const expected = two.model.data.subarray(one.offset, one.offset + one.size);
+            expect(reply.ok && Buffer.compare(reply.data, expected)).toBe(0);
+          } else if (one.what === 'write')
+            await two.ops.writev(call, { fd, offset: one.offset, data: Buffer.alloc(one.size, one.byte) });
+          else if (one.what === 'append')
+            await two.ops.writev(call, { fd, offset: 0, append: true, data: Buffer.alloc(one.size, one.byte) });
+          else if (one.what === 'truncate') await two.ops.ftruncate(call, { fd, size: one.size });
+          else if (one.what === 'fallocate')
+            await two.ops.fallocate(call, { fd, mode: 0, offset: one.offset, size: one.size });
+          else if (one.what === 'elsewhere') {
+            two.model.write(one.offset, Buffer.alloc(one.size, one.byte));
+            await two.services.clock.advance(2000);
+          } else await two.services.clock.advance(one.ms);
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+describe('pages', () => {
+  it('of the least weight go first, among them the least recently used', () => {
+    const store = new PageStore(4 * 1200);
+    const light = new PagesOfFile(0);
+    const heavy = new PagesOfFile(5);
+    const data = new Uint8Array(1000);
+    store.put(heavy, 0, data);
+    store.put(light, 0, data);
+    store.put(light, 1, data);
+    store.get(light, 0);
+    store.put(heavy, 1, data);
+    store.put(heavy, 2, data);
+    expect([...light.pages.keys()]).toEqual([0]);
+    store.put(heavy, 3, data);
+    expect([...light.pages.keys()]).toEqual([]);
+    expect([...heavy.pages.keys()]).toEqual([0, 1, 2, 3]);
+  });
+
+  it('never exceed the limit, and are counted to the byte', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.nat(3), fc.nat(5), fc.nat(2000), fc.nat(2))), (steps) => {
+        const store = new PageStore(5000);
+        const files = [0, 1, 2, 3].map((weight) => new PagesOfFile(weight));
+        for (const [f, index, size, what] of steps) {
+          if (what === 0) store.put(files[f]!, index, new Uint8Array(size));
+          else if (what === 1) store.remove(files[f]!, index);
+          else store.setWeight(files[f]!, index);
+          expect(store.usedBytes).toBeLessThanOrEqual(5000);
+        }
+        for (const file of files) store.clear(file);
+        expect(store.usedBytes).toBe(0);
+      }),
+    );
+  });
+});
+
+describe('priorities', () => {
+  it('are taken from the last pattern that fits', () => {
+    const priorities = new Priorities('*.jpg:3,a*:2');
+    expect(priorities.weightOf('b.jpg', '/d/b.jpg')).toBe(3);
+    expect(priorities.weightOf('a.jpg', '/a.jpg')).toBe(2);
+    expect(priorities.weightOf('x', undefined)).toBe(0);
+    expect(new Priorities('').weightOf('x', undefined)).toBe(1);
+    expect(() => new Priorities('*.jpg')).toThrow('*.jpg');
+  });
+
+  it('know the shell patterns', () => {
+    expect(globPattern('[!a-c]?.x').test('dz.x')).toBe(true);
+    expect(globPattern('[!a-c]?.x').test('az.x')).toBe(false);
+    expect(globPattern('a.b').test('axb')).toBe(false);
+  });
+
+  it('keep out a graph with a bad list', async () => {
+    await expect(rig(xlator, { priority: 'x' })).rejects.toThrow('priority');
+  });
+});

@@ -1,0 +1,63 @@
+/** Open files of one brick, as this client knows them. */
+import type { Fd } from '@mortar/core';
+import type { ClientFds } from '@mortar/rpc';
+
+interface RemoteFd {
+  /** The brick's number; 0 while it has none, and the brick serves the file by gfid. */
+  id: number;
+  isDirectory: boolean;
+}
+
+export class RemoteFds implements ClientFds {
+  readonly #slot: number;
+  readonly #release: (id: number) => void;
+  readonly #open = new Map<Fd, RemoteFd>();
+  /** Directories among the fds that are being opened. */
+  readonly #directories = new WeakSet<Fd>();
+
+  constructor(slot: number, release: (id: number) => void) {
+    this.#slot = slot;
+    this.#release = release;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  idOf(fd: Fd): number {
+    return (fd.slots[this.#slot] as RemoteFd | undefined)?.id ?? 0;
+  }
+
+  /** An opendir of it is on the way. */
+  isDirectory(fd: Fd): void {
+    this.#directories.add(fd);
+  }
+
+  opened(fd: Fd, id: number): void {
+    const known = this.#open.get(fd);
+    if (known) {
+      known.id = id;
+      return;
+    }
+    const remote: RemoteFd = { id, isDirectory: this.#directories.has(fd) };
+    fd.slots[this.#slot] = remote;
+    this.#open.set(fd, remote);
+    fd.onRelease(() => {
+      this.#open.delete(fd);
+      fd.slots[this.#slot] = undefined;
+      if (remote.id !== 0) this.#release(remote.id);
+    });
+  }
+
+  /** The brick has forgotten all numbers. Returns what has to be opened anew. */
+  invalidate(): { fd: Fd; isDirectory: boolean }[] {
+    for (const remote of this.#open.values()) remote.id = 0;
+    return [...this.#open].map(([fd, { isDirectory }]) => ({ fd, isDirectory }));
+  }
+
+  /** The graph goes: the fds live on without state here. */
+  clear(): void {
+    for (const fd of this.#open.keys()) fd.slots[this.#slot] = undefined;
+    this.#open.clear();
+  }
+}

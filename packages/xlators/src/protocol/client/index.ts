@@ -1,0 +1,207 @@
+/** A brick on another process or host, as a subvolume. */
+import {
+  type Args,
+  type Call,
+  type Fd,
+  type Fop,
+  type FopName,
+  type Fops,
+  type GraphEvent,
+  locOf,
+  type OptionValues,
+  type RawStep,
+  type Reply,
+  rootCall,
+  Xlator,
+  type XlatorInit,
+  type XlatorType,
+} from '@mortar/core';
+import { type Address, ClientSession, type TransportPort, transportPortName, type Welcome } from '@mortar/rpc';
+import { RemoteFds } from './fds.ts';
+import { locate } from './locate.ts';
+import { options } from './options.ts';
+
+type Values = OptionValues<typeof options>;
+
+const O_CREAT = 0o100;
+const O_EXCL = 0o200;
+const O_TRUNC = 0o1000;
+const O_DIRECT = 0o40000;
+/** Files that are opened anew at a time. */
+const reopenAtATime = 64;
+/** The cluster's operating version of GlusterFS 11, whose features this client has. */
+const opVersion = 110000;
+
+export class ProtocolClient extends Xlator {
+  #values: Values;
+  readonly #port: TransportPort;
+  readonly #session: ClientSession;
+  readonly #fds: RemoteFds;
+  readonly #clientId: string;
+  #hadSession = false;
+  #lastAddress: Address | null = null;
+  #reached = false;
+
+  constructor(init: XlatorInit<typeof options>) {
+    super(init as unknown as XlatorInit);
+    this.#values = init.options;
+    const { clock, random, log, metrics } = init.services;
+    this.#port = init.services.port<TransportPort>(transportPortName);
+    this.#clientId = this.#newClientId();
+    this.#fds = new RemoteFds(this.slot, (id) => this.#session.release(id));
+    this.#session = new ClientSession({
+      clock,
+      random,
+      log,
+      metrics,
+      name: this.name,
+      transport: this.#port.transport,
+      resolve: () => this.#locate(),
+      identity: {
+        program: 'glusterfs',
+        processId: this.#port.processId,
+        clientId: this.#clientId,
+        subvolume: this.#values['remote-subvolume'],
+        volumeId: this.#values['volume-id'],
+        user: this.#values.username,
+        password: this.#values.password,
+        opVersion,
+      },
+      fds: this.#fds,
+      events: {
+        attached: (welcome) => this.#attached(welcome),
+        up: () => this.propagate({ type: 'child-up' }),
+        down: () => this.propagate({ type: 'child-down' }),
+        upcall: (upcall) => this.propagate(upcall),
+      },
+      ...this.#timeouts(),
+    });
+  }
+
+  /** Unique for this translator in this graph of this process: nobody else may resume its session. */
+  #newClientId(): string {
+    const { hostName, processId } = this.#port;
+    const chance = Buffer.from(this.services.random.bytes(6)).toString('hex');
+    return `${hostName}-${processId}-${this.services.clock.wall().sec}-${chance}-${this.name}`;
+  }
+
+  #timeouts() {
+    return {
+      pingTimeoutMs: this.#values['ping-timeout'] * 1000,
+      requestTimeoutMs: this.#values['frame-timeout'] * 1000,
+    };
+  }
+
+  async #locate(): Promise<Address> {
+    const values = this.#values;
+    // A socket file may be there and not be ours to open: the next attempt goes over TCP.
+    const avoidSocket = this.#lastAddress?.kind === 'unix' && !this.#reached;
+    this.#reached = false;
+    const where = {
+      host: values['remote-host'] || 'localhost',
+      port: values['remote-port'],
+      path: values['transport.socket.connect-path'],
+      subvolume: values['remote-subvolume'],
+    };
+    this.#lastAddress = await locate(where, this.#port, this.services.clock, avoidSocket);
+    return this.#lastAddress;
+  }
+
+  override notify(event: GraphEvent, from: Xlator | null): void {
+    if (event.type === 'parent-up') {
+      this.propagate({ type: 'child-connecting' });
+      this.#session.start();
+    } else if (event.type === 'parent-down') this.#session.stop();
+    else super.notify(event, from);
+  }
+
+  protected override bindFop<N extends FopName>(name: N): Fops[N] {
+    const session = this.#session;
+    let run: Fop<N> = (call, args) => session.fop(name, this.#outgoing(call), args);
+    if (name === 'open' || name === 'create' || name === 'opendir' || name === 'compound')
+      run = (call, args) => session.fop(name, this.#outgoing(call), this.#opening(name, args));
+    return run as unknown as Fops[N];
+  }
+
+  #outgoing(call: Call): Call {
+    return this.#values['send-gids'] || call.groups.length === 0 ? call : { ...call, groups: [] };
+  }
+
+  /** Arguments of a fop that opens files: remembers which are directories, takes O_DIRECT away if told so. */
+  #opening<N extends FopName>(name: N, args: Args<N>): Args<N> {
+    const bag = args as unknown as { fd: Fd; flags: number; steps: RawStep[] };
+    if (name === 'opendir') this.#fds.isDirectory(bag.fd);
+    else if (name === 'compound') {
+      const steps = bag.steps.map((step) => ({
+        fop: step.fop,
+        args: opens(step.fop) ? this.#opening(step.fop, step.args as Args<typeof step.fop & FopName>) : step.args,
+      }));
+      return { ...args, steps } as Args<N>;
+    } else if (this.#values['filter-O_DIRECT'] && bag.flags & O_DIRECT)
+      return { ...args, flags: bag.flags & ~O_DIRECT } as Args<N>;
+    return args;
+  }
+
+  /** Before requests pass again: a session that is new knows none of the open files. */
+  async #attached(welcome: Welcome): Promise<void> {
+    this.#reached = true;
+    if (welcome.resumed) return;
+    const files = this.#fds.invalidate();
+    if (this.#hadSession) this.propagate({ type: 'session-lost' });
+    this.#hadSession = true;
+    if (this.#values['strict-locks']) return;
+    for (let at = 0; at < files.length; at += reopenAtATime)
+      await Promise.all(
+        files.slice(at, at + reopenAtATime).map(({ fd, isDirectory }) => this.#reopen(fd, isDirectory)),
+      );
+  }
+
+  async #reopen(fd: Fd, isDirectory: boolean): Promise<void> {
+    const call: Call = { ...rootCall(this.services.clock), clientId: this.#clientId };
+    const loc = locOf(fd.gfid);
+    const flags = fd.flags & ~(O_CREAT | O_EXCL | O_TRUNC);
+    const reply: Reply<'open'> | Reply<'opendir'> = isDirectory
+      ? await this.#session.fop('opendir', call, { loc, fd }, true)
+      : await this.#session.fop('open', call, { loc, flags, fd }, true);
+    if (!reply.ok)
+      this.services.log.write('WARNING', this.name, `${fd.gfid} could not be opened again: errno ${reply.errno}`);
+  }
+
+  override reconfigure(values: Values): void {
+    this.#values = values;
+    this.#session.configure(this.#timeouts());
+  }
+
+  override async fini(): Promise<void> {
+    this.#session.stop();
+    this.#fds.clear();
+  }
+
+  override dump(): Record<string, string | number | boolean> {
+    const { stats } = this.#session;
+    const address = this.#lastAddress;
+    return {
+      connected: this.#session.isUp ? 1 : 0,
+      ping_timeout: this.#values['ping-timeout'],
+      total_bytes_read: stats.bytesReceived,
+      total_bytes_written: stats.bytesSent,
+      pending: stats.pending,
+      queued: stats.queued,
+      open_fds: this.#fds.size,
+      transport: address?.kind ?? '',
+      client_id: this.#clientId,
+    };
+  }
+}
+
+function opens(fop: string): fop is 'open' | 'opendir' | 'create' {
+  return fop === 'open' || fop === 'opendir' || fop === 'create';
+}
+
+export const xlator: XlatorType<typeof options> = {
+  type: 'protocol/client',
+  description: 'A subvolume that is served by another process.',
+  options,
+  subvolumes: { min: 0, max: 0 },
+  create: (init) => new ProtocolClient(init),
+};

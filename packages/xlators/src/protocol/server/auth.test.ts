@@ -1,0 +1,99 @@
+import { describe, expect, it } from 'vitest';
+import { admit } from './auth.ts';
+
+const brick = '/bricks/b1';
+
+function verdict(
+  texts: Record<string, string>,
+  peer: { address?: string; kind?: 'tcp' | 'unix'; port?: number } = {},
+  more = {},
+) {
+  const { user = '', password = '', strict = false, allowInsecure = true } = more as Record<string, never>;
+  const identity = {
+    kind: 'tcp',
+    address: '10.0.0.7',
+    port: 5000,
+    isLocal: false,
+    isLocalRoot: false,
+    ...peer,
+  } as const;
+  const addressesOf = async (host: string) => (host === 'node7' ? ['10.0.0.7'] : []);
+  const settings = { texts: new Map(Object.entries(texts)), strict, allowInsecure, addressesOf };
+  return admit(brick, identity, { user, password }, settings);
+}
+
+const yes = { isTrusted: false };
+const no = expect.objectContaining({ errno: 13 });
+
+describe('by address', () => {
+  it.each([
+    ['*', true],
+    ['10.0.0.7', true],
+    ['10.0.*', true],
+    ['10.0.0.?', true],
+    ['192.168.1.1, 10.0.0.7', true],
+    ['10.0.0.0/24', true],
+    ['10.0.1.0/24', false],
+    ['0.0.0.0/0', true],
+    ['10.0.0.0/99', false],
+    ['node7', true],
+    ['node8', false],
+    ['10.0.0.70', false],
+    ['10.0.0', false],
+    ['10.0.0.*7*', true],
+    ['', false],
+  ])('auth.addr allow %s: %s', async (allow, expected) => {
+    expect(await verdict({ [`auth.addr.${brick}.allow`]: allow })).toEqual(expected ? yes : no);
+  });
+
+  it('reject goes before allow', async () => {
+    const texts = { [`auth.addr.${brick}.allow`]: '*', [`auth.addr.${brick}.reject`]: '10.0.0.7' };
+    expect(await verdict(texts)).toEqual(no);
+    expect(await verdict(texts, { address: '10.0.0.8' })).toEqual(yes);
+  });
+
+  it('nobody comes in when nothing is said', async () => {
+    expect(await verdict({})).toEqual(no);
+  });
+
+  it('the options of another brick do not count', async () => {
+    expect(await verdict({ 'auth.addr./bricks/b2.allow': '*' })).toEqual(no);
+  });
+
+  it('a client over a unix socket is this host', async () => {
+    expect(await verdict({ [`auth.addr.${brick}.allow`]: '127.0.0.1' }, { kind: 'unix', address: '/s' })).toEqual(yes);
+    expect(await verdict({ [`auth.addr.${brick}.allow`]: 'localhost' }, { kind: 'unix', address: '/s' })).toEqual(yes);
+  });
+
+  it('ports above 1023 are refused when insecure ones are not allowed', async () => {
+    const texts = { [`auth.addr.${brick}.allow`]: '*' };
+    expect(await verdict(texts, {}, { allowInsecure: false })).toEqual(no);
+    expect(await verdict(texts, { port: 1000 }, { allowInsecure: false })).toEqual(yes);
+  });
+});
+
+describe('by user and password', () => {
+  const texts = {
+    [`auth.login.${brick}.allow`]: 'alice,bob',
+    'auth.login.alice.password': 'secret',
+    [`auth.addr.${brick}.allow`]: '10.9.9.9',
+  };
+
+  it('lets a known user in from anywhere, and trusts it', async () => {
+    expect(await verdict(texts, {}, { user: 'alice', password: 'secret' })).toEqual({ isTrusted: true });
+  });
+
+  it('refuses a wrong password, and a user without one', async () => {
+    expect(await verdict(texts, {}, { user: 'alice', password: 'Secret' })).toEqual(no);
+    expect(await verdict(texts, {}, { user: 'bob', password: '' })).toEqual(no);
+  });
+
+  it('leaves users that it does not know to the addresses', async () => {
+    expect(await verdict(texts, { address: '10.9.9.9' }, { user: 'carol', password: 'x' })).toEqual(yes);
+    expect(await verdict(texts, {}, { user: 'carol', password: 'x' })).toEqual(no);
+  });
+
+  it('is the only way in when strict', async () => {
+    expect(await verdict(texts, { address: '10.9.9.9' }, { strict: true })).toEqual(no);
+  });
+});

@@ -1,0 +1,118 @@
+/** Whether a client may use a subvolume: by user and password, else by address. */
+import { timingSafeEqual } from 'node:crypto';
+import { Errno } from '@mortar/core';
+import type { Admission, Hello, PeerIdentity, Refusal } from '@mortar/rpc';
+
+export interface AuthSettings {
+  /** Options of the volfile as text. */
+  texts: ReadonlyMap<string, string>;
+  strict: boolean;
+  allowInsecure: boolean;
+  addressesOf(host: string): Promise<readonly string[]>;
+}
+
+const privilegedBelow = 1024;
+
+export function listOf(text: string | undefined): string[] {
+  return (text ?? '')
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+}
+
+function refuse(reason: string): Refusal {
+  return { errno: Errno.EACCES, reason };
+}
+
+export async function admit(
+  subvolume: string,
+  peer: PeerIdentity,
+  hello: Pick<Hello, 'user' | 'password'>,
+  settings: AuthSettings,
+): Promise<Admission | Refusal> {
+  if (!settings.allowInsecure && peer.kind === 'tcp' && peer.port >= privilegedBelow)
+    return refuse(`port ${peer.port} is not privileged, and rpc-auth-allow-insecure is off`);
+  const login = byLogin(subvolume, hello, settings.texts);
+  if (login !== null) return login;
+  if (settings.strict) return refuse(`${subvolume} is for clients with user and password only`);
+  return byAddress(subvolume, peer, settings);
+}
+
+/** Null: no opinion. */
+function byLogin(
+  subvolume: string,
+  { user, password }: Pick<Hello, 'user' | 'password'>,
+  texts: ReadonlyMap<string, string>,
+): Admission | Refusal | null {
+  if (user === '' || !listOf(texts.get(`auth.login.${subvolume}.allow`)).includes(user)) return null;
+  const expected = texts.get(`auth.login.${user}.password`);
+  if (expected !== undefined && sameText(expected, password)) return { isTrusted: true };
+  return refuse(`wrong password of user ${user}`);
+}
+
+function sameText(a: string, b: string): boolean {
+  const left = Buffer.from(a);
+  const right = Buffer.from(b);
+  return left.length === right.length && timingSafeEqual(left, right);
+}
+
+async function byAddress(subvolume: string, peer: PeerIdentity, settings: AuthSettings): Promise<Admission | Refusal> {
+  const allow = settings.texts.get(`auth.addr.${subvolume}.allow`) ?? settings.texts.get('auth.addr.*.allow');
+  const reject = settings.texts.get(`auth.addr.${subvolume}.reject`) ?? settings.texts.get('auth.addr.*.reject');
+  if (await matchesAny(listOf(reject), peer, settings)) return refuse(`${addressOf(peer)} is rejected by auth.reject`);
+  // With neither list nothing says that anybody may come in.
+  if (allow === undefined && reject === undefined)
+    return refuse(`no option auth.addr.${subvolume}.allow says who may connect`);
+  if (allow !== undefined && !(await matchesAny(listOf(allow), peer, settings)))
+    return refuse(`${addressOf(peer)} is not in auth.addr.${subvolume}.allow`);
+  return { isTrusted: false };
+}
+
+/** Clients over a unix socket are on this host. */
+function addressOf(peer: PeerIdentity): string {
+  return peer.kind === 'tcp' ? peer.address : '127.0.0.1';
+}
+
+async function matchesAny(items: readonly string[], peer: PeerIdentity, settings: AuthSettings): Promise<boolean> {
+  const address = addressOf(peer);
+  for (const item of items) {
+    const isNegated = item.startsWith('!');
+    const pattern = isNegated ? item.slice(1) : item;
+    if ((await matches(pattern, address, settings)) !== isNegated) return true;
+  }
+  return false;
+}
+
+async function matches(pattern: string, address: string, settings: AuthSettings): Promise<boolean> {
+  if (pattern === address || pattern === '*') return true;
+  if (pattern.includes('/')) return inNetwork(pattern, address);
+  if (/[*?]/.test(pattern)) return globOf(pattern).test(address);
+  if (/^[\d.]+$|:/.test(pattern)) return false;
+  if (pattern === 'localhost' && (address === '::1' || address.startsWith('127.'))) return true;
+  return (await settings.addressesOf(pattern)).includes(address);
+}
+
+/** Addresses are short and hold no backslashes; `*` and `?` are all there is. */
+function globOf(pattern: string): RegExp {
+  const source = pattern
+    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+    .replace(/\*+/g, '.*')
+    .replace(/\?/g, '.');
+  return new RegExp(`^${source}$`);
+}
+
+function inNetwork(network: string, address: string): boolean {
+  const [base, bitsText] = network.split('/') as [string, string];
+  const bits = Number(bitsText);
+  if (!isIPv4(base) || !isIPv4(address) || !(Number.isInteger(bits) && bits >= 0 && bits <= 32)) return false;
+  const mask = bits === 0 ? 0 : (0xffff_ffff << (32 - bits)) >>> 0;
+  return (numberOf(base) & mask) >>> 0 === (numberOf(address) & mask) >>> 0;
+}
+
+function isIPv4(text: string): boolean {
+  return /^\d{1,3}(?:\.\d{1,3}){3}$/.test(text) && text.split('.').every((part) => Number(part) <= 255);
+}
+
+function numberOf(ipv4: string): number {
+  return ipv4.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
+}

@@ -1,0 +1,198 @@
+/** The top of a brick's graph: serves its subvolumes to clients over the network. */
+import {
+  type Args,
+  type Call,
+  Errno,
+  type Fop,
+  type FopName,
+  fail,
+  type GraphEvent,
+  type OptionValues,
+  type Reply,
+  type Subvolume,
+  stances,
+  Xlator,
+  type XlatorInit,
+  type XlatorType,
+} from '@mortar/core';
+import {
+  type Address,
+  type Admission,
+  type Hello,
+  type PeerIdentity,
+  printableAddress,
+  type Refusal,
+  type ServerSession,
+  SessionServer,
+  type TransportPort,
+  transportPortName,
+} from '@mortar/rpc';
+import { admit } from './auth.ts';
+import { refusalOf } from './check-args.ts';
+import { options } from './options.ts';
+
+type Values = OptionValues<typeof options>;
+
+export class ProtocolServer extends Xlator {
+  #values: Values;
+  #texts: ReadonlyMap<string, string>;
+  readonly #port: TransportPort;
+  readonly #server: SessionServer;
+  #childDown: string | null = null;
+  #addresses: Address[] = [];
+
+  constructor(init: XlatorInit<typeof options>) {
+    super(init as unknown as XlatorInit);
+    this.#values = init.options;
+    this.#texts = init.texts;
+    this.#port = init.services.port<TransportPort>(transportPortName);
+    const { clock, random, log, metrics } = init.services;
+    this.#server = new SessionServer({
+      clock,
+      random,
+      log,
+      metrics,
+      name: this.name,
+      graceMs: this.#values['grace-timeout'] * 1000,
+      pingTimeoutMs: this.#values['ping-timeout'] * 1000,
+      limits: { outstanding: this.#values['rpc.outstanding-rpc-limit'] || Number.POSITIVE_INFINITY },
+      admit: (peer, hello) => this.#admit(peer, hello),
+      run: (fop, call, args, session) => this.#run(fop, call, args, session),
+      onSessionEnd: (session) => this.propagate({ type: 'session-ended', clientId: session.clientId }),
+    });
+  }
+
+  /** Where it listens, with real port numbers. */
+  get addresses(): readonly Address[] {
+    return this.#addresses;
+  }
+
+  override async init(): Promise<void> {
+    for (const address of this.#wantedAddresses()) {
+      const listener = await this.#server.listen(this.#port.transport, address);
+      this.#addresses.push(listener.address);
+      this.services.log.write('INFO', this.name, `listening on ${printableAddress(listener.address)}`);
+    }
+    this.#port.listening?.(this.name, this.#addresses);
+  }
+
+  #wantedAddresses(): Address[] {
+    const path = this.#values['transport.socket.listen-path'];
+    const host = this.#values['transport.socket.bind-address'] || this.#anyAddress();
+    const types = this.#values['transport-type'].split(',').map((type) => type.trim());
+    const wanted: Address[] = [];
+    if (types.some((type) => type !== 'unix'))
+      wanted.push({ kind: 'tcp', host, port: this.#values['transport.socket.listen-port'] });
+    if (path !== '') wanted.push({ kind: 'unix', path });
+    if (wanted.length === 0) throw new Error(`${this.name}: transport-type unix needs transport.socket.listen-path`);
+    return wanted;
+  }
+
+  #anyAddress(): string {
+    return this.#values['transport.address-family'] === 'inet6' ? '::' : '0.0.0.0';
+  }
+
+  /** The subvolume that a client asks for by name or, the first one, by the brick's path. */
+  #subvolume(name: string): Subvolume | undefined {
+    const named = this.children.find((child) => child.xlator.name === name);
+    return named ?? (name !== '' && name === this.#values['auth-path'] ? this.child : undefined);
+  }
+
+  async #admit(peer: PeerIdentity, hello: Hello): Promise<Admission | Refusal> {
+    if (!this.#subvolume(hello.subvolume))
+      return { errno: Errno.ENOENT, reason: `there is no subvolume '${hello.subvolume}' here` };
+    if (this.#childDown !== null) return { errno: Errno.EAGAIN, reason: `the brick is not ready: ${this.#childDown}` };
+    return admit(hello.subvolume, peer, hello, {
+      texts: this.#texts,
+      strict: this.#values['strict-auth-accept'],
+      allowInsecure: this.#values['rpc-auth-allow-insecure'],
+      addressesOf: (host) => this.#port.addressesOf(host),
+    });
+  }
+
+  #run<N extends FopName>(fop: N, call: Call, args: Args<N>, session: ServerSession): Promise<Reply<N>> {
+    const refusal = refusalOf(fop, args as Args<FopName>);
+    if (refusal !== 0) return Promise.resolve(fail(refusal));
+    const subvolume = this.#subvolume(session.hello.subvolume)!;
+    if (call.internal === undefined) this.#squash(call);
+    return (subvolume[fop] as unknown as Fop<N>)(call, args);
+  }
+
+  #squash(call: Call): void {
+    const all = this.#values['all-squash'];
+    const root = this.#values['root-squash'];
+    if (!all && !root) return;
+    const { anonuid, anongid } = this.#values;
+    if (all || call.uid === 0) call.uid = anonuid;
+    if (all || call.gid === 0) call.gid = anongid;
+    call.groups = all ? [] : call.groups.map((group) => (group === 0 ? anongid : group));
+  }
+
+  override notify(event: GraphEvent, from: Xlator | null): void {
+    if (event.type === 'upcall') {
+      const { clientId, ...upcall } = event;
+      for (const session of this.#server.sessions())
+        if (clientId === undefined || session.clientId === clientId) session.sendUpcall(upcall);
+    } else if (event.type === 'child-down') this.#childFell(from);
+    else if (event.type === 'child-connecting') this.#childDown = `${from?.name ?? 'a subvolume'} is connecting`;
+    else if (event.type === 'child-up') this.#childDown = null;
+    super.notify(event, from);
+  }
+
+  /** Clients must not wait for a disk that is gone. */
+  #childFell(from: Xlator | null): void {
+    this.#childDown = `${from?.name ?? 'a subvolume'} is down`;
+    for (const session of this.#server.sessions()) this.#server.endSession(session, this.#childDown);
+  }
+
+  override reconfigure(values: Values, texts: ReadonlyMap<string, string>): void {
+    this.#values = values;
+    this.#texts = texts;
+    this.#server.limits.outstanding = values['rpc.outstanding-rpc-limit'] || Number.POSITIVE_INFINITY;
+    if (values['dynamic-auth']) void this.#checkAgain();
+  }
+
+  async #checkAgain(): Promise<void> {
+    for (const session of this.#server.sessions()) {
+      const verdict = await this.#admit(session.peer, session.hello);
+      if ('errno' in verdict) this.#server.endSession(session, verdict.reason);
+    }
+  }
+
+  override async fini(): Promise<void> {
+    await this.#server.close();
+  }
+
+  override dump(): Record<string, string | number | boolean> {
+    const sessions = this.#server.sessions();
+    const dump: Record<string, string | number | boolean> = {
+      'server.total-clients': sessions.length,
+      'server.addresses': this.#addresses.map(printableAddress).join(' '),
+    };
+    sessions.forEach((session, i) => {
+      const { stats, hello, peer } = session;
+      const prefix = `server.client[${i}]`;
+      dump[`${prefix}.id`] = hello.clientId;
+      dump[`${prefix}.address`] = peer.kind === 'tcp' ? `${peer.address}:${peer.port}` : peer.address;
+      dump[`${prefix}.connected`] = session.isConnected;
+      dump[`${prefix}.subvolume`] = hello.subvolume;
+      dump[`${prefix}.op-version`] = hello.opVersion;
+      dump[`${prefix}.bytes-received`] = stats.bytesReceived ?? 0;
+      dump[`${prefix}.bytes-sent`] = stats.bytesSent ?? 0;
+      dump[`${prefix}.running`] = stats.running;
+      dump[`${prefix}.open-fds`] = stats.fds;
+      dump[`${prefix}.outcomes`] = stats.outcomes;
+    });
+    return dump;
+  }
+}
+
+export const xlator: XlatorType<typeof options> = {
+  type: 'protocol/server',
+  description: 'Serves its subvolumes to clients.',
+  options,
+  subvolumes: { min: 1, max: Number.POSITIVE_INFINITY },
+  // Nothing stands above it: its fops come over the network and go to the subvolume that the client asked for.
+  fops: stances('refuses', {}),
+  create: (init) => new ProtocolServer(init),
+};

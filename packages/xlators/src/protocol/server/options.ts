@@ -1,0 +1,90 @@
+import { option } from '@mortar/core';
+
+const unused = 'Accepted for compatibility; has no effect here.';
+
+export const options = {
+  'transport-type': option.text('tcp', {
+    description: 'How clients reach the brick: tcp, unix, or both. socket is tcp.',
+    live: false,
+  }),
+  'transport.address-family': option.text('inet', { description: 'inet, inet6 or unix.', live: false }),
+  'transport.socket.listen-port': option.int('24007', {
+    description: 'TCP port to listen on; 0 takes a free one.',
+    min: 0,
+    max: 65535,
+    aliases: ['listen-port', 'transport.listen-port'],
+    live: false,
+  }),
+  'transport.socket.bind-address': option.address('', {
+    description: 'Local address to listen on; by default all.',
+    aliases: ['bind-address', 'transport.bind-address'],
+    live: false,
+  }),
+  'transport.socket.listen-path': option.text('', {
+    description: 'Unix socket to listen on beside TCP, for clients on this host.',
+    aliases: ['listen-path'],
+    live: false,
+  }),
+  'transport.listen-backlog': option.int('10', { description: unused }),
+  'transport.tcp-user-timeout': option.time('42', { description: unused, max: 1013 }),
+  'transport.*': option.text('', { description: unused }),
+  'volume-filename.*': option.text('', { description: unused }),
+  'inode-lru-limit': option.int('16384', {
+    description: 'How many unused inodes the brick keeps in memory; taken by the process.',
+    min: 0,
+    max: 1048576,
+  }),
+  trace: option.bool('off', { description: unused }),
+  'config-directory': option.text('', { description: unused, aliases: ['conf-dir'] }),
+  'rpc-auth-allow-insecure': option.bool('on', {
+    description: 'Whether clients may connect from ports above 1023.',
+    aliases: ['allow-insecure'],
+  }),
+  'root-squash': option.bool('off', { description: 'Map requests of root to the anonymous user and group.' }),
+  'all-squash': option.bool('off', { description: 'Map requests of everybody to the anonymous user and group.' }),
+  anonuid: option.int('65534', { description: 'The anonymous user.', min: 0, max: 0xffffffff }),
+  anongid: option.int('65534', { description: 'The anonymous group.', min: 0, max: 0xffffffff }),
+  'statedump-path': option.text('/var/run/gluster', { description: 'Folder of state dumps; taken by the process.' }),
+  'tcp-window-size': option.size('0', { description: unused }),
+  'auth.addr.*.allow': option.addressList('*', {
+    description: 'Addresses, patterns, networks or names of clients that may use the subvolume named by *.',
+    aliases: ['auth.allow'],
+  }),
+  'auth.addr.*.reject': option.addressList('', {
+    description: 'Those that may not; goes before allow.',
+    aliases: ['auth.reject'],
+  }),
+  'auth.login.*.allow': option.text('', { description: 'Users that may use the subvolume named by *.' }),
+  'auth.login.*.password': option.text('', { description: 'Password of the user named by *.' }),
+  'ssl-allow': option.text('*', { description: unused, aliases: ['auth.ssl-allow'] }),
+  'auth-path': option.text('', {
+    description: 'Path of the brick: the name under which clients ask for the first subvolume.',
+    live: false,
+  }),
+  'rpc.outstanding-rpc-limit': option.int('64', {
+    description: 'Requests of one client that run at a time; more wait. 0 sets no limit.',
+    min: 0,
+    max: 65536,
+  }),
+  'manage-gids': option.bool('off', {
+    description: 'Look up supplementary groups on the server; groups that the client sends are used as they are.',
+  }),
+  'gid-timeout': option.int('300', { description: unused }),
+  'event-threads': option.int('2', { description: unused, min: 1, max: 1024 }),
+  'dynamic-auth': option.bool('on', {
+    description: 'Whether clients that are no longer allowed are disconnected when the options change.',
+  }),
+  'strict-auth-accept': option.bool('off', { description: 'Accept clients with user and password only.' }),
+  'grace-timeout': option.time('10', {
+    description: "How long a disconnected client's open files and locks are kept for it.",
+    min: 0,
+    max: 3600,
+    live: false,
+  }),
+  'ping-timeout': option.time('42', {
+    description: 'A client silent for longer is disconnected; 0 disables.',
+    min: 0,
+    max: 1013,
+    live: false,
+  }),
+} as const;

@@ -1,0 +1,99 @@
+/** One object: its attributes, its xattrs, and what it holds by its type. */
+import { type ByteString, FileType, type Gfid, type Iatt, type Timespec } from '@mortar/core';
+import { Content } from './content.ts';
+import type { RangeLocks } from './range-locks.ts';
+
+export interface Entry {
+  name: ByteString;
+  /** Where a listing goes on behind it. */
+  offset: number;
+  file: MemoryFile;
+}
+
+export class MemoryFile {
+  readonly gfid: Gfid;
+  readonly type: FileType;
+  mode: number;
+  uid: number;
+  gid: number;
+  nlink = 0;
+  rdevMajor = 0;
+  rdevMinor = 0;
+  atime: Timespec;
+  mtime: Timespec;
+  ctime: Timespec;
+  readonly btime: Timespec;
+  readonly xattrs = new Map<ByteString, Uint8Array>();
+  readonly content = new Content();
+  target: ByteString = '';
+  /** Directories: entries by name. */
+  readonly entries = new Map<ByteString, Entry>();
+  #ordered: Entry[] | null = null;
+  /** Directories: where they are. */
+  parent: MemoryFile | null = null;
+  /** Fds open on it: without a name it lives as long as these. */
+  opens = 0;
+  /** Locks by what for: `posix`, or a domain of internal locks. */
+  readonly locks = new Map<string, RangeLocks>();
+
+  constructor(gfid: Gfid, type: FileType, mode: number, uid: number, gid: number, now: Timespec) {
+    this.gfid = gfid;
+    this.type = type;
+    this.mode = mode;
+    this.uid = uid;
+    this.gid = gid;
+    this.atime = now;
+    this.mtime = now;
+    this.ctime = now;
+    this.btime = now;
+  }
+
+  get isDirectory(): boolean {
+    return this.type === FileType.directory;
+  }
+
+  /** Entries in the order of their offsets. */
+  get ordered(): readonly Entry[] {
+    this.#ordered ??= [...this.entries.values()].sort((a, b) => a.offset - b.offset);
+    return this.#ordered;
+  }
+
+  addEntry(entry: Entry): void {
+    this.entries.set(entry.name, entry);
+    this.#ordered = null;
+  }
+
+  removeEntry(name: ByteString): void {
+    this.entries.delete(name);
+    this.#ordered = null;
+  }
+
+  get size(): number {
+    if (this.type === FileType.symlink) return this.target.length;
+    return this.isDirectory ? 4096 : this.content.size;
+  }
+
+  iatt(): Iatt {
+    return {
+      gfid: this.gfid,
+      type: this.type,
+      mode: this.mode,
+      nlink: this.nlink,
+      uid: this.uid,
+      gid: this.gid,
+      rdevMajor: this.rdevMajor,
+      rdevMinor: this.rdevMinor,
+      size: this.size,
+      blockSize: 4096,
+      blocks: Math.ceil((this.isDirectory ? 4096 : this.content.allocated) / 512),
+      atime: this.atime.sec,
+      atimeNsec: this.atime.nsec,
+      mtime: this.mtime.sec,
+      mtimeNsec: this.mtime.nsec,
+      ctime: this.ctime.sec,
+      ctimeNsec: this.ctime.nsec,
+      btime: this.btime.sec,
+      btimeNsec: this.btime.nsec,
+    };
+  }
+}

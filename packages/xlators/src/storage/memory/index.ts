@@ -1,0 +1,35 @@
+/** A brick in memory: for tests, benchmarks and scratch volumes. Gone with the process. */
+import { type OptionValues, Xlator, type XlatorInit, type XlatorType } from '@mortar/core';
+import { dataFops } from './data.ts';
+import { lockFops } from './locks.ts';
+import { metadataFops } from './metadata.ts';
+import { nameFops } from './names.ts';
+import { options } from './options.ts';
+import { Volume } from './volume.ts';
+
+export class Memory extends Xlator {
+  readonly volume: Volume;
+
+  constructor(init: XlatorInit<typeof options>) {
+    super(init);
+    const { size }: OptionValues<typeof options> = init.options;
+    this.volume = new Volume(this.slot, size, init.services.clock.wall());
+    Object.assign(this, nameFops(this.volume), dataFops(this.volume), metadataFops(this.volume), lockFops(this.volume));
+  }
+
+  override async init(): Promise<void> {
+    this.propagate({ type: 'child-up' });
+  }
+
+  override dump(): Record<string, string | number | boolean> {
+    return { files: this.volume.count, used_bytes: this.volume.used, capacity_bytes: this.volume.capacity };
+  }
+}
+
+export const xlator: XlatorType<typeof options> = {
+  type: 'storage/memory',
+  description: 'keeps files in the memory of the process',
+  options,
+  subvolumes: { min: 0, max: 0 },
+  create: (init) => new Memory(init as XlatorInit<typeof options>),
+};
