@@ -68,7 +68,13 @@ export class Daemon {
       locks: new LockTable(clock),
       hostBook: new HostBook(hosts),
       inspector: settings.inspector ?? systemInspector,
-      supervisor: new Supervisor(ports, directories, settings.binaries, settings.server),
+      supervisor: new Supervisor(
+        ports,
+        directories,
+        settings.binaries,
+        settings.server,
+        () => state()?.globals.options['cluster.daemon-log-level'],
+      ),
       hooks: new Hooks(files, processes, directories, log),
     };
     return new Daemon(context);

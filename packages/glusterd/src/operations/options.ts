@@ -74,6 +74,12 @@ export function withOption(options: Record<string, string>, key: string, value: 
   return Object.hasOwn(options, key) ? { ...options, [key]: value } : { [key]: value, ...options };
 }
 
+/** Where processes of this node write must be a folder, now. */
+function checkPlace(context: Context, key: string, value: string): void {
+  if (key === 'server.statedump-path' && !context.inspector.isDirectory(value))
+    throw new OperationError(`Failed: Invalid path for ${key}: ${value} is not a directory`);
+}
+
 function planForVolume(
   context: Context,
   name: string,
@@ -84,6 +90,7 @@ function planForVolume(
   for (const pair of pairs) {
     // Each is checked against what the ones before it leave.
     const { key, value } = checked(context, volume, pair, byOtherCommand);
+    checkPlace(context, key, value);
     volume = { ...volume, options: withOption(volume.options, key, value) };
   }
   volume = nextVersion(volume);
@@ -135,6 +142,29 @@ export function setByCommand(
     },
     async commit(context, plan) {
       await apply(context, 'set', plan);
+      return {};
+    },
+  };
+}
+
+/** The other way round: the options are gone again. */
+export function unsetByCommand(
+  name: string,
+  subject: string,
+  keys: readonly string[],
+  check: (volume: VolumeInfo) => void,
+): Operation<Plan, Record<string, never>> {
+  return {
+    name,
+    subject,
+    async stage(context) {
+      const volume = volumeNamed(context, subject);
+      check(volume);
+      const options = Object.fromEntries(Object.entries(volume.options).filter(([key]) => !keys.includes(key)));
+      return planOf(nextVersion({ ...volume, options }), []);
+    },
+    async commit(context, plan) {
+      await apply(context, 'reset', plan);
       return {};
     },
   };

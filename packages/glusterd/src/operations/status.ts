@@ -4,7 +4,7 @@ import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
 import type { BrickDetail, ProcessData, ReplyData, VolumeStatusData } from '../protocol/replies.ts';
 import type { RequestOf, StatusSection } from '../protocol/requests.ts';
-import { needsHealDaemon } from '../supervision/supervisor.ts';
+import { isHealable } from '../volgen/index.ts';
 import type { BrickInfo, VolumeInfo } from '../volume.ts';
 import { brickFacts } from './brick-facts.ts';
 import { brickName, localBricks, volumeNamed } from './volumes.ts';
@@ -30,10 +30,7 @@ async function statusOf(context: Context, volume: VolumeInfo, request: StatusReq
   const { section, brick, daemon } = request;
   if (section === 'tasks') return { volume: volume.name, processes: [] };
   if (daemon === 'shd') {
-    if (!needsHealDaemon(volume))
-      throw new OperationError(
-        `Volume ${volume.name} is not of type replicate or disperse or its self-heal daemon is disabled`,
-      );
+    if (!isHealable(volume)) throw new OperationError(`Volume ${volume.name} is not of type replicate or disperse`);
     return { volume: volume.name, processes: [await healDaemon(context, volume)] };
   }
   refuseDaemon(volume, daemon);
@@ -43,7 +40,7 @@ async function statusOf(context: Context, volume: VolumeInfo, request: StatusReq
     throw new OperationError(`No brick ${brick} in volume ${volume.name}`);
   const processes = await Promise.all(chosen.map((one) => brickProcess(context, volume, one, section)));
   const isWhole = section === undefined && brick === undefined;
-  if (isWhole && needsHealDaemon(volume)) processes.push(await healDaemon(context, volume));
+  if (isWhole && isHealable(volume)) processes.push(await healDaemon(context, volume));
   return { volume: volume.name, processes };
 }
 

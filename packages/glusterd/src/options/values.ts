@@ -33,6 +33,8 @@ export function parseInteger(text: string): number | undefined {
   const digits = match[2]!;
   const octal = /^0[0-7]+$/.test(digits);
   const value = (octal ? Number.parseInt(digits, 8) : Number(digits)) * (match[1] === '-' ? -1 : 1);
+  // A negative number is not 0.
+  if (Object.is(value, -0)) return undefined;
   return Number.isSafeInteger(value) ? value : undefined;
 }
 

@@ -163,6 +163,38 @@ export type HealData =
   /** The lines of the heal daemon about a resolved split brain, and how it went. */
   | { kind: 'split-brain'; lines: string[]; failed: boolean; exit: number };
 
+export interface ProfileSectionData {
+  durationSeconds: number;
+  bytesRead: number;
+  bytesWritten: number;
+  /** By block size in bytes, smallest first; sizes without reads and writes are left out. */
+  blocks: { size: number; reads: number; writes: number }[];
+  /** By GlusterFS's names, `LOOKUP`. */
+  fops: { fop: string; hits: number; avgMicros: number; minMicros: number; maxMicros: number }[];
+}
+
+export interface ProfileBrickData {
+  /** `HOST:/path` */
+  name: string;
+  cumulative?: ProfileSectionData;
+  interval?: ProfileSectionData & { number: number };
+  cleared?: boolean;
+}
+
+export interface TopBrickData {
+  /** `HOST:/path` */
+  name: string;
+  /** Of open. */
+  openNow: number;
+  openMax: number;
+  /** When most files were open, `YYYY-MM-DD hh:mm:ss`; empty: never. */
+  openMaxTime: string;
+  /** `value` is a number of operations or, for perf, megabytes a second at `time`. */
+  members: { name: string; value: number; time?: string }[];
+  cleared?: boolean;
+  measured?: { megabytesPerSecond: number; seconds: number };
+}
+
 export interface ReplyData {
   'volume.create': { volume: string; id: string };
   'volume.start': { volume: string; id: string };
@@ -176,6 +208,12 @@ export interface ReplyData {
   'volume.get': { options: { key: string; value: string }[] };
   'volume.reset': Record<string, never>;
   'volume.heal': HealData;
+  /** Of info; start and stop have none. */
+  'volume.profile': { bricks: ProfileBrickData[] };
+  'volume.top': { bricks: TopBrickData[] };
+  'volume.barrier': Record<string, never>;
+  /** A line a brick. */
+  'volume.clear-locks': { lines: string[] };
   'volume.statedump': Record<string, never>;
   'volume.log.rotate': Record<string, never>;
   'volume.sync': Record<string, never>;

@@ -8,6 +8,17 @@ const word = z.string().min(1).max(4096);
 const host = z.string().min(1).max(255);
 
 export const statusSections = ['detail', 'clients', 'client-list', 'mem', 'inode', 'fd', 'callpool', 'tasks'] as const;
+export const profileKinds = ['all', 'cumulative', 'incremental', 'clear'] as const;
+export const topOperations = [
+  'open',
+  'read',
+  'write',
+  'opendir',
+  'readdir',
+  'read-perf',
+  'write-perf',
+  'clear',
+] as const;
 export const statusDaemons = ['nfs', 'shd', 'quotad', 'snapd', 'bitd', 'scrub'] as const;
 
 const create = z.object({
@@ -74,6 +85,34 @@ export const requestSchema = z.discriminatedUnion('verb', [
   z.object({ verb: z.literal('volume.get'), volume, key: word }),
   z.object({ verb: z.literal('volume.reset'), volume, key: word, force }),
   z.object({ verb: z.literal('volume.heal'), volume, operation: healOperation }),
+  z.object({
+    verb: z.literal('volume.profile'),
+    volume,
+    operation: z.enum(['start', 'stop', 'info']),
+    /** Of info. */
+    what: z.enum(profileKinds).optional(),
+    /** Of info: the interval goes on. */
+    peek: z.boolean().optional(),
+  }),
+  z.object({
+    verb: z.literal('volume.top'),
+    volume,
+    operation: z.enum(topOperations),
+    brick: word.optional(),
+    count: z.int().min(0).max(100).optional(),
+    /** Of read-perf and write-perf: the brick's disk is measured with so many blocks of so many bytes. */
+    measure: z.object({ blockSize: z.int().min(1), blocks: z.int().min(1) }).optional(),
+  }),
+  z.object({ verb: z.literal('volume.barrier'), volume, state: word }),
+  z.object({
+    verb: z.literal('volume.clear-locks'),
+    volume,
+    path: word,
+    kind: z.enum(['blocked', 'granted', 'all']),
+    type: z.enum(['inode', 'entry', 'posix']),
+    /** A range or a name. */
+    detail: word.optional(),
+  }),
   z.object({ verb: z.literal('volume.statedump'), volume, options: z.array(word).max(16), client: word.optional() }),
   z.object({ verb: z.literal('volume.log.rotate'), volume, brick: word.optional() }),
   z.object({ verb: z.literal('volume.sync'), host, volume: volume.optional() }),
@@ -96,6 +135,8 @@ export type Request = z.infer<typeof requestSchema>;
 export type Verb = Request['verb'];
 export type RequestOf<V extends Verb> = Extract<Request, { verb: V }>;
 export type HealOperation = z.infer<typeof healOperation>;
+export type ProfileKind = (typeof profileKinds)[number];
+export type TopOperation = (typeof topOperations)[number];
 export type StatusSection = (typeof statusSections)[number];
 export type StatusDaemon = (typeof statusDaemons)[number];
 

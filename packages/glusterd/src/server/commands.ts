@@ -1,15 +1,19 @@
 /** The method `cli.command`: one request of the command line. */
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
+import { volumeBarrier } from '../operations/barrier.ts';
+import { clearLocks } from '../operations/clear-locks.ts';
 import { createVolume } from '../operations/create.ts';
 import { getState } from '../operations/get-state.ts';
 import { healVolume } from '../operations/heal.ts';
 import { getOptions, resetVolume, setOptions } from '../operations/options.ts';
+import { volumeProfile } from '../operations/profile.ts';
 import { peerData, volumeInfo } from '../operations/show.ts';
 import { startVolume } from '../operations/start.ts';
 import { volumeStatus } from '../operations/status.ts';
 import { deleteVolume, stopVolume } from '../operations/stop.ts';
 import { detach, probe, rotateLogs, statedump, syncVolumes } from '../operations/tools.ts';
+import { volumeTop } from '../operations/top.ts';
 import { volumeSetHelp } from '../options/index.ts';
 import type { CommandReply, ReplyData } from '../protocol/replies.ts';
 import type { Request, RequestOf, Verb } from '../protocol/requests.ts';
@@ -31,6 +35,10 @@ const handlers: Handlers = {
   'volume.set.help': async () => ({ text: volumeSetHelp() }),
   'volume.get': async (context, request) => getOptions(context, request),
   'volume.heal': healVolume,
+  'volume.profile': volumeProfile,
+  'volume.top': volumeTop,
+  'volume.barrier': volumeBarrier,
+  'volume.clear-locks': clearLocks,
   'volume.statedump': statedump,
   'volume.log.rotate': rotateLogs,
   'volume.sync': syncVolumes,

@@ -60,13 +60,16 @@ export class Supervisor {
   /** What is under way for a brick (by path) or a heal daemon (by `shd/VOLUME`): one thing after the other. */
   readonly #turns = new Map<string, Promise<unknown>>();
   readonly #server: ServerAddress;
+  readonly #daemonLogLevel: () => string | undefined;
 
   constructor(
     ports: MachinePorts,
     directories: Directories,
     binaries: string,
     server: ServerAddress = { host: 'localhost', port: managementPort },
+    daemonLogLevel: () => string | undefined = () => undefined,
   ) {
+    this.#daemonLogLevel = daemonLogLevel;
     this.#server = server;
     this.#ports = ports;
     this.#directories = directories;
@@ -152,7 +155,7 @@ export class Supervisor {
 
   async #updateHealDaemon(volume: VolumeInfo, node: string): Promise<void> {
     const watched = this.#watchedHealDaemon(volume.name);
-    const needed = volume.status === 'started' && needsHealDaemon(volume) && hasBrickOn(volume, node);
+    const needed = volume.status === 'started' && isHealable(volume) && hasBrickOn(volume, node);
     if (!needed) {
       await this.#watch.end(watched);
       return;
@@ -161,7 +164,8 @@ export class Supervisor {
     await this.#prepareFolders(volume.name);
     await this.#ports.files.remove(healDaemonSocket(this.#directories, volume.name));
     const own = healDaemonArguments(this.#directories, volume.name, node, this.#server.host);
-    const args = [...own, ...this.#portArguments()];
+    const level = this.#daemonLogLevel();
+    const args = [...own, ...(level === undefined ? [] : ['--log-level', level]), ...this.#portArguments()];
     const { exit, message } = await this.#ports.processes.run(`${this.#binaries}/glusterfs`, args, startTimeoutMs);
     if (exit !== 0) this.#log('ERROR', `the heal daemon of ${volume.name} did not start: ${message}`);
   }
@@ -262,7 +266,7 @@ export class Supervisor {
   }
 }
 
-/** Whether a volume's option leaves the heal daemon on. */
+/** Whether a volume's option leaves healing on. The daemon runs all the same: it answers `heal info`. */
 export function needsHealDaemon(volume: VolumeInfo): boolean {
   if (!isHealable(volume)) return false;
   const key = volume.type === 'disperse' ? 'cluster.disperse-self-heal-daemon' : 'cluster.self-heal-daemon';

@@ -14,7 +14,7 @@ import {
   type Xattrs,
 } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
-import { anomaliesOf, encodeRange, invalidCommit, LayoutType, layoutOf } from './layout.ts';
+import { anomaliesOf, encodeRange, hasRange, invalidCommit, LayoutType, layoutOf } from './layout.ts';
 import { withLayout, withNames } from './locks.ts';
 import { askArgs, type Found, isAbsent, isDirectory } from './lookup.ts';
 import { type Copies, copiesOf, isWhole } from './lookup-directory.ts';
@@ -79,7 +79,8 @@ async function makeMissing(d: Distribute, call: Call, loc: Loc, copies: Copies):
     const now = copiesOf(d, replies, hashed);
     if (now.gfid !== copies.gfid) return false;
     const missing = d.indices.filter((i) => isAbsent(replies[i]));
-    if (isAbsent(replies[hashed]) && now.mds === undefined && !isWhole(now.layout)) return false;
+    const isMarked = now.mds !== undefined || !hasRange(now.layout);
+    if (isAbsent(replies[hashed]) && !isMarked && !isWhole(now.layout)) return false;
     const source = authorityIatt(now);
     const shared = await sharedXattrs(d, call, now);
     if (!shared) return false;

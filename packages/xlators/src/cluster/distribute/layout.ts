@@ -95,6 +95,11 @@ export function anomaliesOf(layout: Layout): Anomalies {
   return found;
 }
 
+/** Whether distribute ever gave the directory a layout; one that was made on the bricks by hand has none. */
+export function hasRange(layout: Layout): boolean {
+  return layout.parts.some((part) => part.state === 'range');
+}
+
 /** A child as the assignment of ranges sees it. */
 export interface Candidate {
   readonly name: string;

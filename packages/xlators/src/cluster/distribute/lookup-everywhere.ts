@@ -1,7 +1,7 @@
 /** A name is looked for on all children: found there, its linkto is put right; found nowhere, stale linktos go. */
 import { type Args, type Call, Errno, fail, rootGfid } from '@mortar/core';
 import type { Distribute } from './distribute.ts';
-import { anomaliesOf } from './layout.ts';
+import { anomaliesOf, hasRange } from './layout.ts';
 import { linktoTarget } from './linkto.ts';
 import { makeLinkto, removeStaleLinkto } from './linkto-files.ts';
 import {
@@ -52,8 +52,9 @@ function isLeftover(d: Distribute, replies: readonly LookupReply[], hashed: numb
   if (!isAbsent(replies[hashed])) return false;
   const copies = replies.filter(isDirectory);
   if (copies.some(({ xattrs, iatt }) => xattrs[d.names.mds] !== undefined || iatt.gfid === rootGfid)) return false;
-  // Whole without the child: the child is new, and the directory older than it.
-  return anomaliesOf(partsOf(d, replies, copies[0]!.iatt.gfid)).holes > 0;
+  const layout = partsOf(d, replies, copies[0]!.iatt.gfid);
+  // Whole without the child: the child is new, and the directory older than it. Without any range it was made by hand.
+  return hasRange(layout) && anomaliesOf(layout).holes > 0;
 }
 
 async function foundFile(

@@ -86,11 +86,22 @@ describe('who is right', () => {
     expect(judge(matrix, 'entry')).toMatchObject({ sources: [0, 1], sinks: [2] });
   });
 
-  it('counts open transactions as witness', () => {
-    expect(judge([{ ...clean, dirty: [1, 0, 0] }, clean, clean], 'data')).toMatchObject({
-      witness: [1, 0, 0],
+  it('those without an open transaction, beside which a dirty one is not believed', () => {
+    const dirty = { ...clean, dirty: [1, 0, 0] as Vector };
+    expect(judge([dirty, clean, clean], 'data')).toMatchObject({
+      sources: [1, 2],
+      sinks: [0],
+      inDoubt: false,
       pending: true,
     });
+    expect(readable([dirty, clean, clean], 'data')).toEqual([1, 2]);
+    expect(judge([dirty, dirty, dirty], 'data')).toMatchObject({ sources: [0, 1, 2], sinks: [], inDoubt: true });
+    expect(readable([dirty, dirty, undefined], 'data')).toEqual([0, 1]);
+  });
+
+  it('the accusers, whatever mark is open on the accused', () => {
+    const matrix = [blaming(2, [0, 0, 1]), blaming(2, [0, 0, 1]), { ...clean, dirty: [0, 0, 1] as Vector }];
+    expect(judge(matrix, 'entry')).toMatchObject({ sources: [0, 1], sinks: [2], inDoubt: false });
   });
 
   it('never makes a source of an accused child, nor reads from one', () => {

@@ -59,10 +59,10 @@ export type Matrix = readonly (Changelog | undefined)[];
 export interface Verdict {
   /** Children that hold the truth; empty: split-brain, unless nobody is accused. */
   readonly sources: readonly number[];
-  /** Children that a source accuses. */
+  /** Children that a source accuses, and those with an open transaction where others have none. */
   readonly sinks: readonly number[];
-  /** By child: evidence of unfinished work (dirty marks and, of self-accusers, what they say of others). */
-  readonly witness: readonly number[];
+  /** Every source has an open transaction: each has all that was acknowledged, but they may differ in what was not. */
+  readonly inDoubt: boolean;
   /** Whether any counter of this kind is non-zero anywhere. */
   readonly pending: boolean;
 }
@@ -70,38 +70,42 @@ export interface Verdict {
 /**
  * Who is right, for one kind. Only children with an answer can be sources. `quorumCount`: with no unaccused child,
  * one that fewer than this many accuse is a source still (data and metadata only; 0 disables the rule).
+ *
+ * A dirty mark comes off a child only when the transaction is complete and durable there, or never took place. So a child
+ * that is neither accused nor dirty is complete, and beside such a one a dirty child is not believed: it may have crashed
+ * and lost what was not on its disk yet.
  */
 export function judge(matrix: Matrix, kind: Kind, quorumCount = 0): Verdict {
   const at = kinds.indexOf(kind) as 0 | 1 | 2;
-  const count = matrix.length;
   const blame = (i: number, j: number) => matrix[i]?.blames[j]?.[at] ?? 0;
   const selfAccused = (i: number) => blame(i, i) !== 0;
-  const children = Array.from({ length: count }, (_, i) => i);
+  const isDirty = (i: number) => (matrix[i]?.dirty[at] ?? 0) !== 0;
+  const children = matrix.map((_, i) => i);
   const answering = children.filter((i) => matrix[i] !== undefined);
   const accusers = (j: number) => answering.filter((i) => !selfAccused(i) && blame(i, j) !== 0).length;
-  let sources = answering.filter((j) => accusers(j) === 0 && !selfAccused(j));
-  if (sources.length === 0 && quorumCount > 0 && kind !== 'entry') {
-    sources = answering.filter((j) => accusers(j) < quorumCount && !selfAccused(j));
+  let unaccused = answering.filter((j) => accusers(j) === 0 && !selfAccused(j));
+  if (unaccused.length === 0 && quorumCount > 0 && kind !== 'entry') {
+    unaccused = answering.filter((j) => accusers(j) < quorumCount && !selfAccused(j));
   }
-  const sinks = children.filter(
-    (j) =>
-      !sources.includes(j) && (sources.some((i) => blame(i, j) !== 0) || (matrix[j] !== undefined && selfAccused(j))),
-  );
-  const witness = children.map((i) => {
-    const log = matrix[i];
-    if (!log) return 0;
-    const others = selfAccused(i) ? log.blames.reduce((sum, v, j) => (j === i ? sum : sum + v[at]), 0) : 0;
-    return log.dirty[at] + others;
+  const settled = unaccused.filter((i) => !isDirty(i));
+  const sources = settled.length > 0 ? settled : unaccused;
+  const sinks = children.filter((j) => {
+    if (sources.includes(j)) return false;
+    return (
+      unaccused.includes(j) || sources.some((i) => blame(i, j) !== 0) || (matrix[j] !== undefined && selfAccused(j))
+    );
   });
-  const pending = answering.some((i) => matrix[i]!.dirty[at] !== 0 || matrix[i]!.blames.some((v) => v[at] !== 0));
-  return { sources, sinks, witness, pending };
+  const pending = answering.some((i) => isDirty(i) || matrix[i]!.blames.some((v) => v[at] !== 0));
+  return { sources, sinks, inDoubt: settled.length === 0 && sources.some(isDirty), pending };
 }
 
-/** Children that no answering child accuses: what may be read. */
+/** What may be read: children that no answering child accuses; of these the ones without an open transaction, if any. */
 export function readable(matrix: Matrix, kind: Kind): number[] {
   const at = kinds.indexOf(kind) as 0 | 1 | 2;
   const accused = new Set<number>();
   for (const log of matrix)
     for (const [j, vector] of (log?.blames ?? []).entries()) if (vector[at] !== 0) accused.add(j);
-  return matrix.flatMap((log, j) => (log && !accused.has(j) ? [j] : []));
+  const unaccused = matrix.flatMap((log, j) => (log && !accused.has(j) ? [j] : []));
+  const settled = unaccused.filter((j) => matrix[j]!.dirty[at] === 0);
+  return settled.length > 0 ? settled : unaccused;
 }

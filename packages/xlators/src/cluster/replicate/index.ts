@@ -2,7 +2,9 @@ import {
   type Fops,
   type GraphEvent,
   type Inode,
+  isGfid,
   type OptionValues,
+  parseBool,
   stances,
   type Timer,
   Xlator,
@@ -82,6 +84,7 @@ export class ReplicateXlator extends Xlator {
       quorumReads: values['quorum-reads'],
       readHashMode: values['read-hash-mode'],
       readChild: named >= 0 ? named : values['read-subvolume-index'],
+      parkingFor: values['use-anonymous-inode'] && isGfid(values['volume-id']) ? values['volume-id'] : undefined,
     };
   }
 
@@ -193,16 +196,37 @@ export class ReplicateXlator extends Xlator {
 
   override dump(): Record<string, string | number | boolean> {
     const { set, leases } = this.replica;
-    const lines: Record<string, string | number | boolean> = {
-      child_count: set.count,
-      quorum_type: set.quorum.type,
-      leases: leases.count,
-    };
+    const { live } = this.replica;
+    const lines: Record<string, string | number | boolean> = { child_count: set.count };
+    // Tools take the line before a pending_key for its child's state.
     for (const [i, key] of set.pendingKeys.entries()) {
       lines[`child_up[${i}]`] = set.isUp(i) ? 1 : 0;
       lines[`pending_key[${i}]`] = key;
     }
-    return lines;
+    const values = this.#options;
+    const heals = (text: string) => parseBool(text) ?? text === 'open';
+    return Object.assign(lines, {
+      data_self_heal: heals(values['data-self-heal']),
+      metadata_self_heal: values['metadata-self-heal'],
+      entry_self_heal: values['entry-self-heal'],
+      read_child: live.readChild,
+      'heal-wait-queue-length': values['heal-wait-queue-length'],
+      'background-self-heal-count': values['background-self-heal-count'],
+      'read-hash-mode': live.readHashMode,
+      'use-anonymous-inode': values['use-anonymous-inode'],
+      ...this.#quorumLines(),
+      up: set.suffices(set.up),
+      leases: leases.count,
+    });
+  }
+
+  /** A fixed quorum without a count is none; scripts look for the count being absent then. */
+  #quorumLines(): Record<string, string | number> {
+    const { type, count } = this.replica.set.quorum;
+    if (type !== 'fixed') return { 'quorum-type': type };
+    return this.#options['quorum-count'] === 0
+      ? { 'quorum-type': 'none' }
+      : { 'quorum-type': type, 'quorum-count': count };
   }
 }
 

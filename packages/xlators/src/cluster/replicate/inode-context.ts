@@ -1,6 +1,6 @@
 /** What replicate knows of a file: which children may be read, and the lease it holds on it. */
-import type { Gfid, Iatt, Inode, InodeTable } from '@mortar/core';
-import type { Kind, Matrix } from './changelog.ts';
+import type { Gfid, Inode, InodeTable } from '@mortar/core';
+import type { Kind } from './changelog.ts';
 import type { Lease } from './lease.ts';
 
 export interface InodeContext {
@@ -40,6 +40,12 @@ export class InodeContexts {
     return context;
   }
 
+  /** Children that missed a change: no longer read, whatever was known of them. */
+  exclude(gfid: Gfid, kind: Kind, children: readonly number[]): void {
+    const context = this.find(gfid);
+    if (context) context.readable[kind] = context.readable[kind].filter((child) => !children.includes(child));
+  }
+
   find(gfid: Gfid): InodeContext | undefined {
     return this.#inodes.find(gfid)?.slots[this.#slot] as InodeContext | undefined;
   }
@@ -55,10 +61,4 @@ export class InodeContexts {
   release(inode: Inode): void {
     this.#inodes.release(inode);
   }
-}
-
-/** The replies of a lookup of one gfid, condensed: attributes and changelog by child. */
-export interface Survey {
-  readonly iatts: readonly (Iatt | undefined)[];
-  readonly matrix: Matrix;
 }

@@ -4,7 +4,7 @@
  * apply the same changes in the same order (docs/replicate.md).
  */
 import type { Gfid, Inode, Timer, Xattrs } from '@mortar/core';
-import { dirtyKey, encodeVector, judge, type Kind, kinds, type Matrix, vectorOf } from './changelog.ts';
+import { dirtyKey, encodeVector, judge, type Kind, kinds, type Matrix, type Vector, vectorOf } from './changelog.ts';
 import { Ordering } from './ordering.ts';
 import type { ReplicaSet } from './replica-set.ts';
 
@@ -20,10 +20,14 @@ export class Lease {
   readonly owner: string;
   /** By child; absent: not a participant (down, refused, or failed since). */
   readonly holds = new Map<number, Hold>();
+  /** Former participants: they may hold the lock still, and are unlocked at the end. */
+  readonly left = new Map<number, Hold>();
   /** The changelog as the participants had it when the lease was got. */
   readonly matrix: Matrix;
   /** By kind: absent children whose blame is written on the participants. */
   readonly blamed: Record<Kind, Set<number>> = { data: new Set(), metadata: new Set(), entry: new Set() };
+  /** Children that went while it was held, with the marks that were raised there: what they have may be lost. */
+  readonly lost = new Map<number, Vector>();
   /** Children whose dirty mark must outlive the lease: they did what the quorum did not. */
   readonly suspect = new Set<number>();
   readonly ordering = new Ordering();
@@ -54,6 +58,14 @@ export class Lease {
     });
   }
 
+  /** Goes on without a child. */
+  leaveOut(child: number): void {
+    const hold = this.holds.get(child);
+    if (!hold) return;
+    this.holds.delete(child);
+    this.lost.set(child, [...hold.dirty]);
+  }
+
   end(): void {
     this.#end();
   }
@@ -62,8 +74,18 @@ export class Lease {
     return [...this.holds.keys()].sort((a, b) => a - b);
   }
 
+  /** The token of a child, also of one that left: whether it is good still is the brick's to say. */
   fenceOf(child: number): number {
-    return this.holds.get(child)!.fence;
+    return (this.holds.get(child) ?? this.left.get(child))!.fence;
+  }
+
+  /** A child takes no part any more. Whether it did. */
+  leave(child: number): boolean {
+    const hold = this.holds.get(child);
+    if (!hold) return false;
+    this.holds.delete(child);
+    this.left.set(child, hold);
+    return true;
   }
 
   /** Participants that hold the truth of a kind; empty: split-brain. */

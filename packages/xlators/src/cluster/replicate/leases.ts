@@ -14,7 +14,16 @@ import {
   type Timer,
   type Xattrs,
 } from '@mortar/core';
-import { type Changelog, changelogOf, dirtyKey, encodeVector, isZero, negated, type Vector } from './changelog.ts';
+import {
+  type Changelog,
+  changelogOf,
+  dirtyKey,
+  encodeVector,
+  isZero,
+  kinds,
+  negated,
+  type Vector,
+} from './changelog.ts';
 import type { InodeContexts } from './inode-context.ts';
 import { Lease } from './lease.ts';
 import type { ReplicaSet } from './replica-set.ts';
@@ -78,6 +87,7 @@ export class Leases {
         held.users++;
         return held;
       }
+      if (held && patience === 'try') return fail(Errno.EAGAIN);
       if (held) await this.#leave(held);
       const running = this.#acquiring.get(gfid);
       const got = await (running ?? this.#start(gfid, call, patience, fd));
@@ -122,7 +132,11 @@ export class Leases {
 
   /** A child lost our locks, or is gone: leases go on without it, and what it misses is blamed on it. */
   forget(child: number): void {
-    for (const lease of this.#live) if (lease.holds.delete(child)) this.recall(lease.gfid);
+    for (const lease of [...this.#live]) {
+      if (!lease.holds.has(child)) continue;
+      lease.leaveOut(child);
+      this.recall(lease.gfid);
+    }
   }
 
   /** A name of the file was removed. */
@@ -281,8 +295,10 @@ export class Leases {
     const release = async (child: number) => {
       const hold = lease.holds.get(child)!;
       const steps: RawStep[] = [];
-      if (synced && !lease.suspect.has(child) && !isZero(hold.dirty)) {
-        const values = { [dirtyKey]: encodeVector(negated(hold.dirty)) };
+      const values = this.#blameLost(lease);
+      if (synced && !lease.suspect.has(child) && !isZero(hold.dirty))
+        values[dirtyKey] = encodeVector(negated(hold.dirty));
+      if (Object.keys(values).length > 0) {
         steps.push(compoundStep('xattrop', { loc, operation: 'add32', values, xdata: { fence: hold.fence } }));
       }
       steps.push(this.#lockStep(loc, 'unlock', 'unlock'));
@@ -298,6 +314,18 @@ export class Leases {
     if (context?.lease === lease) context.lease = undefined;
     this.#live.delete(lease);
     contexts.release(lease.inode);
+  }
+
+  /** A child that went with marks raised may have lost what was not on its disk: the others say so before theirs go. */
+  #blameLost(lease: Lease): Xattrs {
+    const { pendingKeys } = this.#host.set;
+    const values: Xattrs = {};
+    for (const [child, dirty] of lease.lost) {
+      const missed = kinds.map((kind, i) => (dirty[i] !== 0 && !lease.blamed[kind].has(child) ? 1 : 0));
+      if (missed.some((count) => count !== 0))
+        values[pendingKeys[child]!] = encodeVector(missed as [number, number, number]);
+    }
+    return values;
   }
 
   async #isGone(lease: Lease, call: Call): Promise<boolean> {

@@ -31,6 +31,8 @@ export interface LiveOptions {
   quorumReads: boolean;
   readHashMode: number;
   readChild: number;
+  /** The volume's id when heal parks objects that lost their name. */
+  parkingFor: Gfid | undefined;
 }
 
 export class Replica {
@@ -70,6 +72,7 @@ export class Replica {
     this.transactions = new Transactions(
       set,
       this.leases,
+      this.contexts,
       () => this.live.granular,
       (text) => this.warn(text),
     );

@@ -207,10 +207,25 @@ describe('with a replica away', () => {
     const { bricks } = await rig();
     const client = await rigs[0]!.client();
     const { fd, gfid } = await create(client, 'f', 'old');
+    await client.xlator.drain();
     rigs[0]!.cut(2);
     expect(await write(client, fd, 'new')).toMatchObject({ ok: true });
     expect((await marks(bricks[0]!, client.call, gfid))['vol-client-2']).toBe('000000010000000000000000');
     expect(await onBricks(bricks, client.call, gfid)).toEqual(['new', 'new', 'old']);
+  });
+
+  it('blames one that went in the middle of a transaction: it may have lost what was not on its disk', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    const { gfid } = await create(client, 'f', 'data');
+    rigs[0]!.cut(2);
+    await client.xlator.drain();
+    for (const brick of bricks.slice(0, 2))
+      expect(await marks(brick, client.call, gfid)).toEqual({ 'vol-client-2': '000000010000000000000000' });
+    rigs[0]!.join(2);
+    const { daemon } = await rigs[0]!.healDaemon();
+    await until(async () => (await daemon.info('all')).every((brick) => brick.connected && brick.entries.length === 0));
+    for (const brick of bricks) expect(await marks(brick, client.call, gfid)).toEqual({});
   });
 
   it('never reads what it has when it comes back', async () => {
@@ -259,7 +274,8 @@ describe('with a replica away', () => {
 
   it('blames one that fails where the others succeed', async () => {
     const { bricks } = await rig();
-    const client = await rigs[0]!.client();
+    // Whatever child it would be read from.
+    const client = await rigs[0]!.client({ 'read-subvolume-index': '1' });
     const { fd, gfid } = await create(client, 'f', 'old');
     client.gates[1]!.fault = (fop) => (fop === 'writev' ? Errno.ENOSPC : 'pass');
     expect(await write(client, fd, 'new')).toMatchObject({ ok: true });
@@ -345,6 +361,42 @@ describe('healing', () => {
       for (const gfid of [rootGfid, kept.gfid, directory, inside.gfid])
         expect(await marks(brick, client.call, gfid)).toEqual({});
   });
+
+  it.each([{}, { 'use-anonymous-inode': 'yes', 'volume-id': 'ed5290f4-0000-4000-8000-00000000abcd' }])(
+    'moves a directory that was renamed with all that is in it, parking %o',
+    async (options: Record<string, string>) => {
+      const { bricks } = await rig();
+      const { daemon } = await rigs[0]!.healDaemon(options);
+      const client = await rigs[0]!.client();
+      const [from, to] = [await mkdir(client, 'from'), await mkdir(client, 'to')];
+      const moved = await mkdir(client, 'moved', from);
+      const file = await create(client, 'file', 'kept', moved);
+      await create(client, 'elsewhere', 'e', from);
+      await client.xlator.drain();
+      rigs[0]!.cut(2);
+      await client.ops.rename(client.call, { from: locAt(from, 'moved'), to: locAt(to, 'there'), flags: 0 });
+      await client.ops.rename(client.call, { from: locAt(from, 'elsewhere'), to: locAt(to, 'too'), flags: 0 });
+      await client.xlator.drain();
+      rigs[0]!.join(2);
+      await until(async () =>
+        (await daemon.info('all')).every((brick) => brick.connected && brick.entries.length === 0),
+      );
+      expect(await bricks[2]!.ops.lookup(client.call, { loc: locAt(to, 'there') })).toMatchObject({
+        iatt: { gfid: moved },
+      });
+      expect(await bricks[2]!.ops.lookup(client.call, { loc: locAt(from, 'moved') })).toMatchObject({ ok: false });
+      expect(await contents(bricks[2]!.ops, client.call, file.gfid)).toBe('kept');
+      await until(async () => {
+        const parked = await bricks[2]!.ops.lookup(client.call, {
+          loc: locAt(rootGfid, `.glusterfs-anonymous-inode-${options['volume-id']}`),
+        });
+        if (!parked.ok) return true;
+        const fd = new Fd(parked.iatt.gfid);
+        const page = await bricks[2]!.ops.readdir(client.call, { fd, size: 4096, offset: 0 });
+        return page.ok && page.entries.every((entry) => entry.name === '.' || entry.name === '..');
+      });
+    },
+  );
 
   it('heals a large sparse file while a client goes on writing to it', async () => {
     const { bricks } = await rig();

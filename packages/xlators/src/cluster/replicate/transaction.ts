@@ -20,6 +20,7 @@ import {
   type Xdata,
 } from '@mortar/core';
 import { encodeVector, type Kind, vectorOf } from './changelog.ts';
+import type { InodeContexts } from './inode-context.ts';
 import { absentees, type Lease, preOp } from './lease.ts';
 import type { Leases } from './leases.ts';
 import type { Claim } from './ordering.ts';
@@ -62,12 +63,20 @@ const maxAttempts = 3;
 export class Transactions {
   readonly #set: ReplicaSet;
   readonly #leases: Leases;
+  readonly #contexts: InodeContexts;
   readonly #granular: () => boolean;
   readonly #warn: (text: string) => void;
 
-  constructor(set: ReplicaSet, leases: Leases, granular: () => boolean, warn: (text: string) => void) {
+  constructor(
+    set: ReplicaSet,
+    leases: Leases,
+    contexts: InodeContexts,
+    granular: () => boolean,
+    warn: (text: string) => void,
+  ) {
     this.#set = set;
     this.#leases = leases;
+    this.#contexts = contexts;
     this.#granular = granular;
     this.#warn = warn;
   }
@@ -244,7 +253,8 @@ export class Transactions {
     }
     for (const lease of leases) {
       const missed = failed.filter((child) => !lease.blamed[change.kind].has(child));
-      for (const child of failed) lease.holds.delete(child);
+      for (const child of failed) lease.leaveOut(child);
+      this.#contexts.exclude(lease.gfid, change.kind, failed);
       lease.recalled = true;
       const one = encodeVector(vectorOf({ [change.kind]: 1 }));
       const values: Xattrs = Object.fromEntries(missed.map((child) => [this.#set.pendingKeys[child]!, one]));

@@ -70,40 +70,26 @@ async function makePlan(context: HealContext, lease: Lease, gfid: Gfid, call: Ca
       reason: `${gfid}: every replica is accused by another about its data`,
     };
   }
-  const source = pickSource(holders, verdict.witness, replies);
+  const source = pickSource(holders, replies);
   const size = successAt(replies, source)!.iatt.size;
   const sinks = lease.participants.filter(
     (child) =>
       child !== source &&
       set.holdsData(child) &&
       successAt(replies, child) &&
-      needsData(context, child, holders, verdict.witness, verdict.sinks),
+      (context.full || verdict.inDoubt || !holders.includes(child)),
   );
   const hadData = sinks.some((child) => successAt(replies, child)!.iatt.size > 0);
   const diff = context.algorithm === 'diff' || (context.algorithm === 'auto' && hadData);
   return { source, sinks, size, diff, matrix: lease.matrix };
 }
 
-/** Among unaccused replicas that differ: the most unfinished work, then the largest, then the newest. */
-function pickSource(holders: readonly number[], witness: readonly number[], replies: Replies<'lookup'>): number {
+/** Where all sources are in doubt each has what was acknowledged: the newest, then the largest. */
+function pickSource(holders: readonly number[], replies: Replies<'lookup'>): number {
   const iatt = (child: number) => successAt(replies, child)!.iatt;
   const better = (a: number, b: number) =>
-    witness[a]! - witness[b]! ||
-    iatt(a).size - iatt(b).size ||
-    iatt(a).ctime - iatt(b).ctime ||
-    iatt(a).ctimeNsec - iatt(b).ctimeNsec;
+    iatt(a).ctime - iatt(b).ctime || iatt(a).ctimeNsec - iatt(b).ctimeNsec || iatt(a).size - iatt(b).size;
   return holders.reduce((best, child) => (better(child, best) > 0 ? child : best), holders[0]!);
-}
-
-/** Accused ones always; unaccused ones when an open transaction leaves in doubt whether they are alike. */
-function needsData(
-  context: HealContext,
-  child: number,
-  holders: readonly number[],
-  witness: readonly number[],
-  sinks: readonly number[],
-): boolean {
-  return sinks.includes(child) || !holders.includes(child) || context.full || witness.some((count) => count > 0);
 }
 
 async function cutSinks(

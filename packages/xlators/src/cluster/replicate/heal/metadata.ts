@@ -37,7 +37,7 @@ async function healUnder(context: HealContext, lease: Lease, gfid: Gfid): Promis
       reason: `${gfid}: every replica is accused by another about its metadata`,
     };
   const replies = await replica.lookupAll(locOf(gfid), call, [mdataKey]);
-  const source = pickSource(sources, verdict.witness);
+  const source = sources[0]!;
   const truth = successAt(replies, source);
   if (!truth) return { state: 'again' };
   const sinks = lease.participants.filter((child) => child !== source && successAt(replies, child));
@@ -51,10 +51,6 @@ async function healUnder(context: HealContext, lease: Lease, gfid: Gfid): Promis
   return whole
     ? { state: verdict.pending ? 'healed' : 'clean' }
     : { state: 'waiting', reason: 'a replica that is to be healed is away or lacks the file' };
-}
-
-function pickSource(sources: readonly number[], witness: readonly number[]): number {
-  return sources.reduce((best, child) => (witness[child]! > witness[best]! ? child : best), sources[0]!);
 }
 
 async function bringUp(

@@ -10,6 +10,7 @@ import {
   locAt,
   locOf,
   type Reply,
+  rootGfid,
   statMode,
 } from '@mortar/core';
 import { judge } from '../changelog.ts';
@@ -17,6 +18,7 @@ import { newObjectBlame } from '../entry-changes.ts';
 import type { Lease } from '../lease.ts';
 import type { Replica } from '../replica.ts';
 import { type Replies, succeeded, successAt } from '../replica-set.ts';
+import { Parking } from './parking.ts';
 
 export interface Truth {
   /** Children whose names are right; all participants when a union is made. */
@@ -30,7 +32,7 @@ export type NameResult = 'same' | 'healed' | { mismatch: 'gfid' | 'type'; name: 
 /** Who is right about the names of a directory whose lease is held. */
 export function truthOf(lease: Lease, verdict: ReturnType<typeof judge>): Truth {
   const sources = verdict.sources.filter((child) => lease.holds.has(child));
-  const merge = sources.length === 0 || verdict.witness.some((count) => count > 0) || verdict.sinks.length === 0;
+  const merge = sources.length === 0 || verdict.inDoubt || verdict.sinks.length === 0;
   return { sources: merge ? lease.participants : sources, merge };
 }
 
@@ -55,6 +57,7 @@ export class NameHeal {
   readonly #call: Call;
   /** Called with each object that was made: its contents are still to be healed. */
   readonly #found: (gfid: Gfid) => void;
+  readonly #parking: Parking | undefined;
 
   constructor(replica: Replica, lease: Lease, parent: Gfid, truth: Truth, found: (gfid: Gfid) => void) {
     this.#replica = replica;
@@ -63,6 +66,7 @@ export class NameHeal {
     this.#truth = truth;
     this.#call = { ...replica.rootCall(), internal: 'self-heal' };
     this.#found = found;
+    this.#parking = Parking.of(replica);
   }
 
   async heal(name: ByteString): Promise<NameResult> {
@@ -107,6 +111,9 @@ export class NameHeal {
   async #remove(child: number, name: ByteString, iatt: Iatt): Promise<NameResult | undefined> {
     const { set } = this.#replica;
     const loc = locAt(this.#parent, name, iatt.gfid);
+    // Its last name: the object may be about to get another one.
+    const isLast = iatt.type === FileType.directory || iatt.nlink <= 1;
+    if (isLast && (await this.#parking?.park(child, loc, iatt.gfid))) return undefined;
     const xdata = { fence: this.#lease.fenceOf(child) };
     const reply =
       iatt.type === FileType.directory
@@ -122,13 +129,13 @@ export class NameHeal {
     const loc = locAt(this.#parent, name);
     const xdata = { fence: this.#lease.fenceOf(child) };
     const existing = await set.windOne(child, 'lookup', this.#call, { loc: locOf(iatt.gfid) });
+    if (existing.ok && (await this.#parking?.fetch(child, iatt.gfid, loc))) return undefined;
     if (existing.ok && iatt.type !== FileType.directory) {
       const linked = await set.windOne(child, 'link', this.#call, { from: locOf(iatt.gfid), to: loc, xdata });
       if (linked.ok || linked.errno === Errno.EEXIST) return undefined;
       return { failed: `${name} cannot be linked on child ${child}: errno ${linked.errno}` };
     }
-    if (existing.ok)
-      return { failed: `${name} is the directory ${iatt.gfid}, which has another name on child ${child} still` };
+    if (existing.ok) return this.#moveDirectory(child, name, iatt, having);
     const values = newObjectBlame(this.#replica, iatt.type, [child]);
     if (Object.keys(values).length > 0) {
       const mark = { loc: locOf(iatt.gfid), operation: 'add32' as const, values };
@@ -138,6 +145,39 @@ export class NameHeal {
     const reply = await this.#makeObject(child, loc, iatt, having[0]!, xdata);
     if (!reply.ok) return { failed: `${name} cannot be made on child ${child}: errno ${reply.errno}` };
     this.#found(iatt.gfid);
+    return undefined;
+  }
+
+  /** A directory that was renamed while the child was away has its old name there still. */
+  async #moveDirectory(
+    child: number,
+    name: ByteString,
+    iatt: Iatt,
+    having: readonly number[],
+  ): Promise<NameResult | undefined> {
+    const { set, leases } = this.#replica;
+    const { gfid } = iatt;
+    // A directory has one name. In doubt it is the one that a quorum has.
+    if (this.#truth.merge && !set.suffices(having)) return this.#giveUpName(name, iatt, having);
+    const from = await locate(this.#replica, child, gfid, this.#call);
+    if (!from) return { failed: `${name} is the directory ${gfid}, whose old name on child ${child} cannot be found` };
+    const old = from.parent === this.#parent ? this.#lease : await leases.acquire(from.parent!, this.#call, 'try');
+    if ('errno' in old) return { failed: `${name}: the directory of its old name is in use` };
+    try {
+      const to = locAt(this.#parent, name);
+      const xdata = { fence: this.#lease.fenceOf(child) };
+      const moved = await set.windOne(child, 'rename', this.#call, { from, to, flags: 0, xdata });
+      return moved.ok ? undefined : { failed: `${name} cannot be moved on child ${child}: errno ${moved.errno}` };
+    } finally {
+      if (old !== this.#lease) leases.done(old);
+    }
+  }
+
+  async #giveUpName(name: ByteString, iatt: Iatt, having: readonly number[]): Promise<NameResult | undefined> {
+    for (const child of having) {
+      const failed = await this.#remove(child, name, iatt);
+      if (failed) return failed;
+    }
     return undefined;
   }
 
@@ -157,6 +197,28 @@ export class NameHeal {
     const link = await set.windOne(source, 'readlink', this.#call, { loc: locOf(gfid) });
     return link.ok ? set.windOne(child, 'symlink', call, { loc, target: link.target, gfid, xdata }) : link;
   }
+}
+
+const ancestryKey = 'glusterfs.ancestry.path';
+
+/** Under which name a directory is on one child. */
+async function locate(replica: Replica, child: number, gfid: Gfid, call: Call): Promise<Loc | undefined> {
+  const asked = await replica.set.windOne(child, 'getxattr', call, { loc: locOf(gfid), name: ancestryKey });
+  const value = asked.ok ? asked.xattrs[ancestryKey] : undefined;
+  if (!value) return undefined;
+  const names = Buffer.from(value)
+    .toString('latin1')
+    .replace(/\0.*$/s, '')
+    .split('/')
+    .filter((part) => part !== '');
+  let at: Loc | undefined;
+  for (const name of names) {
+    const parent = at ? at.gfid! : rootGfid;
+    const found = await replica.set.windOne(child, 'lookup', call, { loc: locAt(parent, name) });
+    if (!found.ok) return undefined;
+    at = locAt(parent, name, found.iatt.gfid);
+  }
+  return at?.gfid === gfid ? at : undefined;
 }
 
 function isMissing(replies: Replies<'lookup'>, child: number): boolean {

@@ -74,12 +74,19 @@ async function examine(healer: SetHealer, child: number, gfid: Gfid): Promise<Re
     log?.blames.some((vector) => vector !== zeroVector && vector.some((count) => count !== 0)),
   );
   if (!blamed && (await inUse(replica, child, gfid))) return undefined;
+  // Who is accused adds nothing by a mark of its own: the accusers list it.
+  if (blamed && isOnlyAccused(matrix, child)) return undefined;
   const verdicts = kinds.map((kind) => judge(matrix, kind));
   if (!blamed && !verdicts.some((verdict) => verdict.pending)) return undefined;
   const seen = healer.item(gfid);
   const splitBrain =
     verdicts.some((verdict) => verdict.pending && verdict.sources.length === 0) || seen?.last?.state === 'split-brain';
   return { path: await pathOf(replica, child, gfid), gfid, splitBrain, healing: seen?.running === true };
+}
+
+function isOnlyAccused(matrix: Matrix, child: number): boolean {
+  const blames = (log: Matrix[number]) => log?.blames.some((vector) => vector.some((count) => count !== 0)) === true;
+  return !blames(matrix[child]) && matrix.some((log) => log?.blames[child]?.some((count) => count !== 0));
 }
 
 /** A dirty mark alone is what a live transaction looks like. */

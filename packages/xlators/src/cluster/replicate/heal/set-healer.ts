@@ -4,6 +4,7 @@ import PQueue from 'p-queue';
 import type { Replica } from '../replica.ts';
 import { heal } from './healer.ts';
 import { HealIndex } from './index-access.ts';
+import { Parking } from './parking.ts';
 import type { HealContext, HealResult } from './result.ts';
 import { walk } from './walk.ts';
 
@@ -141,6 +142,15 @@ export class SetHealer {
       for (const gfid of dirty) await this.#add(gfid, 'dirty', statistics);
     }
     await this.#queue.onIdle();
+    await this.#purgeParking();
+  }
+
+  /** With all replicas there and nothing left to heal, parked objects have no name to come. */
+  async #purgeParking(): Promise<void> {
+    const { set } = this.replica;
+    const parking = Parking.of(this.replica);
+    if (!parking || this.#items.size > 0 || set.up.length < set.count || this.#stopped) return;
+    for (const child of set.up) await parking.purge(child);
   }
 
   async #add(gfid: Gfid, reason: HealItem['reason'], statistics: CrawlStatistics): Promise<void> {

@@ -1,0 +1,108 @@
+/**
+ * The anonymous-inode directory of a brick: where heal puts what has lost its name, since the same object may be about to
+ * get another name. What nobody asked for when nothing is pending any more is removed (docs/heal.md).
+ */
+import {
+  type Call,
+  Errno,
+  Fd,
+  FileType,
+  type Gfid,
+  gfidBytes,
+  gfidFromBytes,
+  type Iatt,
+  isGfid,
+  type Loc,
+  locAt,
+  locOf,
+  rootGfid,
+} from '@mortar/core';
+import type { Replica } from '../replica.ts';
+
+const pageBytes = 64 * 1024;
+
+export class Parking {
+  readonly gfid: Gfid;
+  readonly name: string;
+  readonly #replica: Replica;
+  readonly #call: Call;
+
+  /** Its gfid is the volume's id with the lowest bit of the first byte turned over. */
+  constructor(replica: Replica, volumeId: Gfid) {
+    const bytes = gfidBytes(volumeId);
+    bytes[0]! ^= 1;
+    this.gfid = gfidFromBytes(bytes);
+    this.name = `.glusterfs-anonymous-inode-${volumeId}`;
+    this.#replica = replica;
+    this.#call = { ...replica.rootCall(), internal: 'self-heal' };
+  }
+
+  /** Of a replica set whose volume parks; undefined where the option is off or the volume has no id. */
+  static of(replica: Replica): Parking | undefined {
+    const { parkingFor } = replica.live;
+    return parkingFor === undefined ? undefined : new Parking(replica, parkingFor);
+  }
+
+  #at(gfid: Gfid): Loc {
+    return locAt(this.gfid, gfid, gfid);
+  }
+
+  async #ensure(child: number): Promise<boolean> {
+    const { set } = this.#replica;
+    const found = await set.windOne(child, 'lookup', this.#call, { loc: locOf(this.gfid) });
+    if (found.ok) return true;
+    const loc = locAt(rootGfid, this.name);
+    const made = await set.windOne(child, 'mkdir', this.#call, { loc, mode: 0o700, gfid: this.gfid });
+    return made.ok || made.errno === Errno.EEXIST;
+  }
+
+  /** Moves an object away from its name. False: it is where it was. */
+  async park(child: number, from: Loc, gfid: Gfid): Promise<boolean> {
+    if (!(await this.#ensure(child))) return false;
+    const args = { from, to: this.#at(gfid), flags: 0 };
+    return (await this.#replica.set.windOne(child, 'rename', this.#call, args)).ok;
+  }
+
+  /** Gives a parked object its new name. False: it is not parked here. */
+  async fetch(child: number, gfid: Gfid, to: Loc): Promise<boolean> {
+    const { set } = this.#replica;
+    const found = await set.windOne(child, 'lookup', this.#call, { loc: this.#at(gfid) });
+    if (!found.ok || found.iatt.gfid !== gfid) return false;
+    return (await set.windOne(child, 'rename', this.#call, { from: this.#at(gfid), to, flags: 0 })).ok;
+  }
+
+  /** Removes what is parked on a brick; for when nothing is pending any more. */
+  async purge(child: number): Promise<void> {
+    for (const { gfid, type } of await this.#parked(child)) {
+      const loc = this.#at(gfid);
+      const { set } = this.#replica;
+      const reply =
+        type === FileType.directory
+          ? await set.windOne(child, 'rmdir', this.#call, { loc, recursive: true })
+          : await set.windOne(child, 'unlink', this.#call, { loc });
+      if (!reply.ok && reply.errno !== Errno.ENOENT)
+        this.#replica.warn(`${this.name}/${gfid} cannot be removed from child ${child}: errno ${reply.errno}`);
+    }
+  }
+
+  async #parked(child: number): Promise<Pick<Iatt, 'gfid' | 'type'>[]> {
+    const { set } = this.#replica;
+    const fd = new Fd(this.gfid);
+    const parked: Pick<Iatt, 'gfid' | 'type'>[] = [];
+    try {
+      const opened = await set.windOne(child, 'opendir', this.#call, { loc: locOf(this.gfid), fd });
+      if (!opened.ok) return parked;
+      for (let offset = 0; ; ) {
+        const page = await set.windOne(child, 'readdirp', this.#call, { fd, size: pageBytes, offset });
+        if (!page.ok) return parked;
+        for (const { name, iatt } of page.entries)
+          if (iatt && isGfid(name)) parked.push({ gfid: name, type: iatt.type });
+        const last = page.entries.at(-1);
+        if (page.end || !last) return parked;
+        offset = last.offset;
+      }
+    } finally {
+      fd.release();
+    }
+  }
+}
