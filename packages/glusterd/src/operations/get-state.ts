@@ -8,6 +8,7 @@ import { nullUuid } from '../uuid.ts';
 import { isHealable } from '../volgen/index.ts';
 import { setCount, type VolumeInfo } from '../volume.ts';
 import { clusterState } from './options.ts';
+import { isProfiled } from './profile.ts';
 import { peerData, volumeData } from './show.ts';
 import { brickName } from './volumes.ts';
 
@@ -82,7 +83,7 @@ async function volumeLines(
     `${key}.type: ${setCount(volume) > 1 && data.type !== 'Distribute' ? `Distributed-${data.type}` : data.type}`,
     `${key}.transport_type: ${volume.transport}`,
     `${key}.status: ${data.status}`,
-    `${key}.profile_enabled: 0`,
+    `${key}.profile_enabled: ${isProfiled(volume) ? 1 : 0}`,
     `${key}.brickcount: ${volume.bricks.length}`,
     ...bricks.flat(),
     `${key}.snap_count: 0`,

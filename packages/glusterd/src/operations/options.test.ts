@@ -46,11 +46,11 @@ describe('volume set', () => {
     );
   });
 
-  it('ends the heal daemon when it is switched off', async () => {
+  it('heals no more when healing is switched off; the daemon stays, to tell what is pending', async () => {
     await rig.done({ verb: 'volume.start', volume: 'v', force: false });
     expect(rig.processes.pidsOf('glustershd')).toHaveLength(1);
     await rig.done({ verb: 'volume.heal', volume: 'v', operation: { kind: 'disable' } });
-    expect(rig.processes.pidsOf('glustershd')).toHaveLength(0);
+    expect(rig.processes.pidsOf('glustershd')).toHaveLength(1);
     const launch = { verb: 'volume.heal', volume: 'v', operation: { kind: 'index' } } as const;
     expect(await rig.refusal(launch)).toBe('Self-heal-daemon is disabled. Heal will not be triggered on volume v');
     await rig.done({ verb: 'volume.heal', volume: 'v', operation: { kind: 'enable' } });

@@ -36,7 +36,8 @@ const profile = z.object({
   cleared: z.boolean().optional(),
 });
 
-function isProfiled({ options }: VolumeInfo): boolean {
+/** Whether the bricks of a volume measure what they do. */
+export function isProfiled({ options }: VolumeInfo): boolean {
   return keys.every((key) => parseBool(options[key] ?? 'off') === true);
 }
 

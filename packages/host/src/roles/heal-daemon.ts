@@ -1,5 +1,4 @@
 /** `glusterfs --process-name glustershd`: the heal daemon of a volume, and what glusterd asks of it. */
-import { ManagementError } from '@mortar/rpc';
 import { HealDaemon } from '@mortar/xlators/cluster/replicate/heal-daemon.ts';
 import { z } from 'zod';
 import { controlServer, listenForControl } from '../control/server.ts';
@@ -43,11 +42,8 @@ function withHealMethods(server: ReturnType<typeof controlServer>, daemon: HealD
       })),
     })),
   );
-  server.method('heal.splitBrain', ofVolume.extend({ policy: z.string() }).loose(), ({ policy }) => {
-    throw new ManagementError(
-      'NOT_AVAILABLE',
-      `resolving a split-brain by ${policy} is not available in this build; remove the wrong copy on its brick and heal`,
-    );
-  });
+  const policy = z.enum(['bigger-file', 'latest-mtime', 'source-brick']);
+  const splitBrain = ofVolume.extend({ policy, file: z.string().optional(), brick: z.string().optional() });
+  server.method('heal.splitBrain', splitBrain, ({ policy: by, file, brick }) => daemon.resolve(by, file, brick));
   return server;
 }

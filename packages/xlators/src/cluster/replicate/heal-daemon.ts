@@ -1,6 +1,8 @@
 /** The heal daemon: one healer for each replica set of a volume's graph, and what the `heal` commands ask of them. */
 import type { Clock, Graph } from '@mortar/core';
 import { type BrickReport, brickName, report } from './heal/report.ts';
+import { childOfBrick, type Resolution, resolveAll, resolveFile } from './heal/resolve.ts';
+import type { HealContext } from './heal/result.ts';
 import { type CrawlStatistics, SetHealer } from './heal/set-healer.ts';
 import { ReplicateXlator } from './index.ts';
 
@@ -8,6 +10,32 @@ export interface BrickStatistics {
   brick: string;
   connected: boolean;
   crawls: readonly CrawlStatistics[];
+}
+
+type Policy = 'bigger-file' | 'latest-mtime' | 'source-brick';
+
+/** What the command prints, and how it ends. */
+export interface ResolutionReport {
+  lines: string[];
+  failed: boolean;
+  exit: number;
+}
+
+function told({ line, healed, exit }: Resolution): ResolutionReport {
+  return { lines: [line], failed: !healed, exit };
+}
+
+/** A path is in one of the sets: the first that knows it answers. */
+async function firstFound(
+  contexts: readonly HealContext[],
+  ask: (context: HealContext) => Promise<Resolution>,
+): Promise<Resolution> {
+  let last: Resolution = { line: 'No replica set is being healed.', healed: false, exit: 1 };
+  for (const context of contexts) {
+    last = await ask(context);
+    if (!last.line.startsWith('Lookup failed')) return last;
+  }
+  return last;
 }
 
 export class HealDaemon {
@@ -59,6 +87,24 @@ export class HealDaemon {
       })),
     );
     return Promise.all(all);
+  }
+
+  /** The operator decides a split-brain: one file, or with `source-brick` all that the brick's index has. */
+  async resolve(policy: Policy, file: string | undefined, brick: string | undefined): Promise<ResolutionReport> {
+    const contexts = this.#healers.map((healer) => healer.context('index', () => healer.trigger('index')));
+    if (policy !== 'source-brick')
+      return told(await firstFound(contexts, (context) => resolveFile(context, file ?? '/', { by: policy })));
+    const [context] = contexts.filter((one) => childOfBrick(one, brick ?? '') !== undefined);
+    if (!context) return { lines: [`"${brick}"- No such brick available in the volume.`], failed: true, exit: 1 };
+    const child = childOfBrick(context, brick!)!;
+    if (file !== undefined) return told(await resolveFile(context, file, { by: policy, child }));
+    const all = await resolveAll(context, child);
+    const healed = all.filter((one) => one.healed).length;
+    return {
+      lines: [...all.map((one) => one.line), 'Status: Connected', `Number of healed entries: ${healed}`],
+      failed: false,
+      exit: 0,
+    };
   }
 
   statistics(): BrickStatistics[] {

@@ -84,6 +84,7 @@ export class ReplicateXlator extends Xlator {
       quorumReads: values['quorum-reads'],
       readHashMode: values['read-hash-mode'],
       readChild: named >= 0 ? named : values['read-subvolume-index'],
+      policy: values['favorite-child-policy'],
       parkingFor: values['use-anonymous-inode'] && isGfid(values['volume-id']) ? values['volume-id'] : undefined,
     };
   }
@@ -117,7 +118,7 @@ export class ReplicateXlator extends Xlator {
       case 'child-connecting':
         return true;
       case 'session-lost':
-        this.replica.leases.forget(child);
+        this.replica.leases.locksLost(child);
         return true;
       case 'upcall':
         if (event.what !== 'lock-contended' || event.domain !== this.name) return false;
@@ -138,6 +139,7 @@ export class ReplicateXlator extends Xlator {
         this.name,
         `${name} is ${up ? 'up' : 'down'}; ${set.up.length} of ${set.count} children are up, writes: ${set.suffices(set.up) ? 'yes' : 'no'}`,
       );
+      if (up) leases.returned(child);
       // A lease from before does not cover a child that came, and must not count on one that went.
       if (up) leases.recallAll();
       else leases.forget(child);

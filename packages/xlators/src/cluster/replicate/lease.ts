@@ -63,6 +63,7 @@ export class Lease {
     const hold = this.holds.get(child);
     if (!hold) return;
     this.holds.delete(child);
+    this.left.set(child, hold);
     this.lost.set(child, [...hold.dirty]);
   }
 
@@ -77,15 +78,6 @@ export class Lease {
   /** The token of a child, also of one that left: whether it is good still is the brick's to say. */
   fenceOf(child: number): number {
     return (this.holds.get(child) ?? this.left.get(child))!.fence;
-  }
-
-  /** A child takes no part any more. Whether it did. */
-  leave(child: number): boolean {
-    const hold = this.holds.get(child);
-    if (!hold) return false;
-    this.holds.delete(child);
-    this.left.set(child, hold);
-    return true;
   }
 
   /** Participants that hold the truth of a kind; empty: split-brain. */

@@ -26,7 +26,7 @@ import {
 } from './changelog.ts';
 import type { InodeContexts } from './inode-context.ts';
 import { Lease } from './lease.ts';
-import type { ReplicaSet } from './replica-set.ts';
+import { isAbsence, type ReplicaSet } from './replica-set.ts';
 
 /** What a lease needs of its translator. */
 export interface LeaseHost {
@@ -60,6 +60,8 @@ export class Leases {
   /** One acquisition at a time for a file; later ones wait for it. */
   readonly #acquiring = new Map<Gfid, Promise<Lease | Failure>>();
   readonly #live = new Set<Lease>();
+  /** By child: locks to be given back while it was away; its session may live on, and the locks with it. */
+  readonly #orphans = new Map<number, { gfid: Gfid; call: Call }[]>();
 
   constructor(host: LeaseHost) {
     this.#host = host;
@@ -130,13 +132,27 @@ export class Leases {
     if (lease.users === 0) void this.#leave(lease);
   }
 
-  /** A child lost our locks, or is gone: leases go on without it, and what it misses is blamed on it. */
+  /** A child is gone: leases go on without it, and what it misses is blamed on it. */
   forget(child: number): void {
     for (const lease of [...this.#live]) {
       if (!lease.holds.has(child)) continue;
       lease.leaveOut(child);
       this.recall(lease.gfid);
     }
+  }
+
+  /** A child has none of our locks any more. */
+  locksLost(child: number): void {
+    this.forget(child);
+    for (const lease of this.#live) lease.left.delete(child);
+    this.#orphans.delete(child);
+  }
+
+  /** A child is back: what it should not hold any more it gives up before anything else is asked of it. */
+  returned(child: number): void {
+    const orphans = this.#orphans.get(child) ?? [];
+    this.#orphans.delete(child);
+    for (const { gfid, call } of orphans) void this.#unlockAll(gfid, call, [child]);
   }
 
   /** A name of the file was removed. */
@@ -272,7 +288,14 @@ export class Leases {
       command: 'unlock' as const,
       flock: { ...wholeFile, type: 'unlock' as const, owner: '' },
     };
-    await set.wind(children, 'inodelk', unlockCall, () => args);
+    const replies = await set.wind(children, 'inodelk', unlockCall, () => args);
+    for (const child of children) {
+      const reply = replies[child];
+      if (!reply || reply.ok || !isAbsence(reply.errno)) continue;
+      const orphans = this.#orphans.get(child);
+      if (orphans) orphans.push({ gfid, call });
+      else this.#orphans.set(child, [{ gfid, call }]);
+    }
   }
 
   #leave(lease: Lease): Promise<void> {
@@ -303,13 +326,15 @@ export class Leases {
       }
       steps.push(this.#lockStep(loc, 'unlock', 'unlock'));
       const reply = await set.windOne(child, 'compound', call, { steps });
-      if (!reply.ok || reply.replies.at(-1)!.ok) return;
+      if (reply.ok && reply.replies.at(-1)!.ok) return;
       await this.#unlockAll(lease.gfid, call, [child]);
+      if (!reply.ok) return;
       // A removed file has no marks left; its entry in the index goes.
       const data = Buffer.from(JSON.stringify({ gfid: lease.gfid }));
       await set.windOne(child, 'ipc', { ...call, internal: 'self-heal' }, { operation: 'index.purge', data });
     };
-    await Promise.all(lease.participants.map(release));
+    const left = [...lease.left.keys()];
+    await Promise.all([...lease.participants.map(release), this.#unlockAll(lease.gfid, call, left)]);
     const context = contexts.find(lease.gfid);
     if (context?.lease === lease) context.lease = undefined;
     this.#live.delete(lease);

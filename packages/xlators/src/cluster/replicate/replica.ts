@@ -20,6 +20,7 @@ import { changelogOf, dirtyKey, type Kind, kinds, type Matrix, readable } from '
 import { type InodeContext, InodeContexts } from './inode-context.ts';
 import { Leases } from './leases.ts';
 import { isAbsence, type ReplicaSet, type Replies, successAt } from './replica-set.ts';
+import { type Policy, settleByPolicy } from './split-brain.ts';
 import { Transactions } from './transaction.ts';
 
 /** The options that may change while it runs. */
@@ -31,6 +32,8 @@ export interface LiveOptions {
   quorumReads: boolean;
   readHashMode: number;
   readChild: number;
+  /** How a split-brain is decided without asking. */
+  policy: Policy;
   /** The volume's id when heal parks objects that lost their name. */
   parkingFor: Gfid | undefined;
 }
@@ -124,6 +127,11 @@ export class Replica {
   async context(gfid: Gfid, call: Call): Promise<InodeContext | Failure> {
     const known = this.contexts.find(gfid);
     if (known && known.generation === this.set.generation) return known;
+    return this.refresh(gfid, call);
+  }
+
+  /** What the replicas say of a file now. */
+  async refresh(gfid: Gfid, call: Call): Promise<InodeContext | Failure> {
     const { generation } = this.set;
     const replies = await this.lookupAll(locOf(gfid), call, []);
     const found = replies.some((reply) => reply?.ok);
@@ -159,7 +167,11 @@ export class Replica {
     if (this.live.quorumReads && !this.set.suffices(this.set.up)) return fail(Errno.ENOTCONN);
     const context = await this.context(gfid, call);
     if ('errno' in context) return context;
-    const readers = this.readers(gfid, kind, context);
+    let readers = this.readers(gfid, kind, context);
+    if (readers.length === 0 && (await settleByPolicy(this, gfid))) {
+      const settled = await this.refresh(gfid, call);
+      if (!('errno' in settled)) readers = this.readers(gfid, kind, settled);
+    }
     if (readers.length === 0) return fail(this.set.up.length === 0 ? Errno.ENOTCONN : Errno.EIO);
     let reply: Reply<N> = fail(Errno.ENOTCONN);
     for (const child of readers) {

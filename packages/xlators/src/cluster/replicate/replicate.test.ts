@@ -430,10 +430,11 @@ describe('healing', () => {
     );
   });
 
-  it('changes nothing in a split-brain, and says so', async () => {
+  /** Two replicas with different data of one file, each accusing the other. */
+  async function splitBrain(options: Record<string, string> = {}) {
     const { bricks } = await rig(2);
-    const { daemon } = await rigs[0]!.healDaemon();
-    const client = await rigs[0]!.client();
+    const { daemon } = await rigs[0]!.healDaemon(options);
+    const client = await rigs[0]!.client(options);
     const { fd, gfid } = await create(client, 'f', 'same');
     await client.xlator.drain();
     rigs[0]!.cut(1);
@@ -441,13 +442,44 @@ describe('healing', () => {
     await client.xlator.drain();
     rigs[0]!.cut(0);
     rigs[0]!.join(1);
-    await write(client, fd, 'right');
+    const later = { ...client.call, time: { sec: client.call.time.sec + 1, nsec: 0 } };
+    await client.ops.writev(later, { fd, offset: 0, data: Buffer.from('right') });
     await client.xlator.drain();
     rigs[0]!.join(0);
+    return { bricks, daemon, client, fd, gfid };
+  }
+
+  it('changes nothing in a split-brain, and says so', async () => {
+    const { bricks, daemon, client, fd, gfid } = await splitBrain();
     expect(await contents(client.ops, client.call, gfid)).toBe(Errno.EIO);
     expect(await write(client, fd, 'more')).toEqual({ ok: false, errno: Errno.EIO });
     await until(async () => (await daemon.info('split-brain')).every((brick) => brick.entries.length === 1));
     expect(await onBricks(bricks, client.call, gfid)).toEqual(['left', 'right']);
     await until(async () => rigs[0]!.lines.some((line) => line.includes('split-brain')));
+  });
+
+  it.each([
+    ['bigger-file', undefined, 'right'],
+    ['latest-mtime', undefined, 'right'],
+    ['source-brick', 'vol-client-0', 'left'],
+  ] as const)('lets the operator decide by %s', async (policy, brick, winner) => {
+    const { bricks, daemon, client, gfid } = await splitBrain();
+    expect(await daemon.resolve(policy, '/nosuch', brick)).toMatchObject({
+      failed: true,
+      exit: 22,
+      lines: ['Lookup failed on /nosuch:No such file or directory.'],
+    });
+    expect(await daemon.resolve(policy, '/f', brick)).toEqual({ failed: false, exit: 0, lines: ['Healed /f.'] });
+    expect(await onBricks(bricks, client.call, gfid)).toEqual([winner, winner]);
+    for (const one of bricks) expect(await marks(one, client.call, gfid)).toEqual({});
+    expect(await daemon.resolve(policy, '/f', brick)).toMatchObject({
+      failed: true,
+      lines: ['Healing /f failed: File not in split-brain.'],
+    });
+  });
+
+  it('decides by the policy of the volume when the file is read', async () => {
+    const { client, gfid } = await splitBrain({ 'favorite-child-policy': 'size', 'self-heal-daemon': 'off' });
+    expect(await contents(client.ops, client.call, gfid)).toBe('right');
   });
 });

@@ -208,12 +208,17 @@ export class Transactions {
       await change.undo?.(done, change.call);
       return failureOf(failed.map((child) => replies[child]));
     }
-    if (failed.length > 0) await this.#blame(change, leases, done, failed, replies);
+    const marked = failed.length > 0 ? await this.#blame(change, leases, done, failed, replies) : done;
+    if (!this.#stands(change.kind, leases, marked)) {
+      this.#markSuspect(leases, done);
+      return fail(Errno.ENOTCONN);
+    }
     if (change.kind === 'data') for (const lease of leases) lease.unsynced = true;
     const best =
-      done.find((child) => this.#set.holdsData(child) && this.#sources(change.kind, leases).includes(child)) ??
-      done[0]!;
-    return { reply: successAt(replies, best)!, replies, done, absent: [...absent, ...failed], extra };
+      marked.find((child) => this.#set.holdsData(child) && this.#sources(change.kind, leases).includes(child)) ??
+      marked[0]!;
+    const missing = [...absent, ...participants.filter((child) => !marked.includes(child))];
+    return { reply: successAt(replies, best)!, replies, done: marked, absent: missing, extra };
   }
 
   /** All failed, but not alike and not for being away: their states may differ now. */
@@ -237,38 +242,62 @@ export class Transactions {
     }
   }
 
-  /** Writes on those that did it that the others missed it, and goes on without them. */
+  /** Writes on those that did it that the others missed it, and goes on without them. Returns on whom it is written. */
   async #blame<N extends FopName>(
     change: Change<N>,
     leases: readonly Lease[],
     done: readonly number[],
     failed: readonly number[],
     replies: Replies<N>,
-  ): Promise<void> {
+  ): Promise<readonly number[]> {
     for (const child of failed) {
       const { errno } = replies[child] as Failure;
       this.#warn(
         `${change.fop} on ${change.under.join(', ')}: child ${child} failed with errno ${errno} where others succeeded; it is marked for healing`,
       );
     }
+    let marked = done;
+    for (let missing = failed; missing.length > 0 && marked.length > 0; ) {
+      const refused = await this.#accuse(change, leases, marked, missing);
+      marked = marked.filter((child) => !refused.includes(child));
+      // Who could not write it would pass for clean beside whom it should accuse: it is blamed as well.
+      missing = refused;
+    }
+    return marked;
+  }
+
+  /** Blame for `missing` on `children`; which of these did not write it. */
+  async #accuse<N extends FopName>(
+    change: Change<N>,
+    leases: readonly Lease[],
+    children: readonly number[],
+    missing: readonly number[],
+  ): Promise<number[]> {
+    const refused = new Set<number>();
     for (const lease of leases) {
-      const missed = failed.filter((child) => !lease.blamed[change.kind].has(child));
-      for (const child of failed) lease.leaveOut(child);
-      this.#contexts.exclude(lease.gfid, change.kind, failed);
+      const unnamed = missing.filter((child) => !lease.blamed[change.kind].has(child));
+      for (const child of missing) lease.leaveOut(child);
+      this.#contexts.exclude(lease.gfid, change.kind, missing);
       lease.recalled = true;
       const one = encodeVector(vectorOf({ [change.kind]: 1 }));
-      const values: Xattrs = Object.fromEntries(missed.map((child) => [this.#set.pendingKeys[child]!, one]));
+      const values: Xattrs = Object.fromEntries(unnamed.map((child) => [this.#set.pendingKeys[child]!, one]));
       const names = this.#granular() ? change.names?.[change.under.indexOf(lease.gfid)] : undefined;
-      for (const child of missed) lease.blamed[change.kind].add(child);
+      for (const child of unnamed) lease.blamed[change.kind].add(child);
       const xdata = (child: number) => ({
         fence: lease.fenceOf(child),
         ...(names ? { pendingNames: [...names] } : {}),
       });
       const { fd } = change;
       const mark = (child: number) => ({ operation: 'add32' as const, values, xdata: xdata(child) });
-      if (fd) await this.#set.wind(done, 'fxattrop', change.call, (child) => ({ fd, ...mark(child) }));
-      else await this.#set.wind(done, 'xattrop', change.call, (child) => ({ loc: locOf(lease.gfid), ...mark(child) }));
+      const replies = fd
+        ? await this.#set.wind(children, 'fxattrop', change.call, (child) => ({ fd, ...mark(child) }))
+        : await this.#set.wind(children, 'xattrop', change.call, (child) => ({
+            loc: locOf(lease.gfid),
+            ...mark(child),
+          }));
+      for (const child of children) if (!replies[child]?.ok) refused.add(child);
     }
+    return [...refused];
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import { Errno, FileType, type Gfid, locOf } from '@mortar/core';
 import { type Replies, succeeded, successAt } from '../replica-set.ts';
+import { settleByPolicy } from '../split-brain.ts';
 import { healData } from './data.ts';
 import { healEntries } from './entry.ts';
 import { healMetadata } from './metadata.ts';
@@ -25,6 +26,8 @@ export async function heal(context: HealContext, gfid: Gfid): Promise<HealResult
   const steps: ((context: HealContext, gfid: Gfid) => Promise<HealResult>)[] = [healMetadata];
   if (type === FileType.regular) steps.push(healData);
   if (type === FileType.directory) steps.push(healEntries);
+  const result = await inTurn(context, gfid, steps);
+  if (result.state !== 'split-brain' || !(await settleByPolicy(replica, gfid))) return result;
   return inTurn(context, gfid, steps);
 }
 

@@ -20,6 +20,8 @@ export async function healMetadata(context: HealContext, gfid: Gfid): Promise<He
     return await healUnder(context, lease, gfid);
   } finally {
     replica.leases.done(lease);
+    // The next step asks for the lease of its own; while ours is on its way off the bricks that would be refused.
+    if (lease.users === 0) await lease.ended;
   }
 }
 

@@ -18,6 +18,7 @@ import { newObjectBlame } from '../entry-changes.ts';
 import type { Lease } from '../lease.ts';
 import type { Replica } from '../replica.ts';
 import { type Replies, succeeded, successAt } from '../replica-set.ts';
+import { type Candidate, choose } from '../split-brain.ts';
 import { Parking } from './parking.ts';
 
 export interface Truth {
@@ -58,8 +59,17 @@ export class NameHeal {
   /** Called with each object that was made: its contents are still to be healed. */
   readonly #found: (gfid: Gfid) => void;
   readonly #parking: Parking | undefined;
+  /** Which of different files of one name wins; undefined: nobody may say. */
+  readonly #choose: (candidates: readonly Candidate[]) => number | undefined;
 
-  constructor(replica: Replica, lease: Lease, parent: Gfid, truth: Truth, found: (gfid: Gfid) => void) {
+  constructor(
+    replica: Replica,
+    lease: Lease,
+    parent: Gfid,
+    truth: Truth,
+    found: (gfid: Gfid) => void,
+    decide: (candidates: readonly Candidate[]) => number | undefined = (all) => choose(replica.live.policy, all),
+  ) {
     this.#replica = replica;
     this.#lease = lease;
     this.#parent = parent;
@@ -67,6 +77,7 @@ export class NameHeal {
     this.#call = { ...replica.rootCall(), internal: 'self-heal' };
     this.#found = found;
     this.#parking = Parking.of(replica);
+    this.#choose = decide;
   }
 
   async heal(name: ByteString): Promise<NameResult> {
@@ -78,18 +89,20 @@ export class NameHeal {
     const present = succeeded(replies);
     const having = present.filter((child) => this.#truth.sources.includes(child));
     const iattOf = (child: number) => successAt(replies, child)!.iatt;
-    if (new Set(having.map((child) => iattOf(child).gfid)).size > 1) return { mismatch: 'gfid', name };
-    const [right] = having;
+    const differ = new Set(having.map((child) => iattOf(child).gfid)).size > 1;
+    const right = differ ? this.#choose(having.map((child) => ({ child, iatt: iattOf(child) }))) : having[0];
+    if (differ && right === undefined) return { mismatch: 'gfid', name };
     if (right === undefined) return this.#truth.merge ? 'same' : this.#removeFrom(present, name, iattOf);
     const truly = iattOf(right);
-    if (this.#truth.merge && present.some((child) => iattOf(child).type !== truly.type))
+    if (!differ && this.#truth.merge && present.some((child) => iattOf(child).type !== truly.type))
       return { mismatch: 'type', name };
+    const owners = having.filter((child) => iattOf(child).gfid === truly.gfid);
     let result: NameResult = 'same';
     for (const child of participants) {
       const mine = present.includes(child) ? iattOf(child) : undefined;
       if (mine?.gfid === truly.gfid) continue;
       const failed =
-        (mine && (await this.#remove(child, name, mine))) || (await this.#make(child, name, truly, having));
+        (mine && (await this.#remove(child, name, mine))) || (await this.#make(child, name, truly, owners));
       if (failed) return failed;
       result = 'healed';
     }

@@ -161,19 +161,26 @@ export class SetHealer {
     void this.#queue.add(() => this.#heal(item, statistics));
   }
 
+  /** For a heal of this set. */
+  context(reason: HealItem['reason'], found: (gfid: Gfid) => void): HealContext {
+    const { windowBytes, algorithm } = this.#settings();
+    const patience = reason === 'dirty' ? 'try' : 'wait';
+    return {
+      replica: this.replica,
+      index: this.index,
+      windowBytes,
+      algorithm,
+      full: reason === 'full',
+      patience,
+      found,
+    };
+  }
+
   async #heal(item: HealItem, statistics: CrawlStatistics): Promise<void> {
     item.attempts++;
     item.running = true;
     const fresh: Gfid[] = [];
-    const context: HealContext = {
-      replica: this.replica,
-      index: this.index,
-      windowBytes: this.#settings().windowBytes,
-      algorithm: this.#settings().algorithm,
-      full: item.reason === 'full',
-      patience: item.reason === 'dirty' ? 'try' : 'wait',
-      found: (gfid) => fresh.push(gfid),
-    };
+    const context = this.context(item.reason, (gfid) => fresh.push(gfid));
     try {
       item.last = await heal(context, item.gfid);
     } catch (error) {
