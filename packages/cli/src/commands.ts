@@ -123,12 +123,14 @@ export const commands: readonly Command[] = [
     'profile',
     '<VOLNAME> {start|info [peek|incremental [peek]|cumulative|clear]|stop} [nfs]',
     'measure what bricks do',
+    async () => (await import('./commands/profile.ts')).volumeProfile,
   ),
   volume(
     'top',
     '<VOLNAME> {open|read|write|opendir|readdir|clear} [nfs|brick <brick>] [list-cnt <value>] | ' +
       '{read-perf|write-perf} [bs <size> count <count>] [brick <brick>] [list-cnt <value>]',
     'list the busiest files',
+    async () => (await import('./commands/top.ts')).volumeTop,
   ),
   volume(
     'status',
@@ -148,8 +150,14 @@ export const commands: readonly Command[] = [
     'clear-locks',
     '<VOLNAME> <path> kind {blocked|granted|all}{inode [range]|entry [basename]|posix [range]}',
     'take away locks held on a path',
+    async () => (await tools()).clearLocks,
   ),
-  volume('barrier', '<VOLNAME> {enable|disable}', 'hold back acknowledgements of file operations'),
+  volume(
+    'barrier',
+    '<VOLNAME> {enable|disable}',
+    'hold back acknowledgements of file operations',
+    async () => (await tools()).barrier,
+  ),
   volume('get', '<VOLNAME|all> <key|all>', 'show the values of options', async () => (await options()).get),
   volume(
     'reset-brick',

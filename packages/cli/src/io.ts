@@ -5,6 +5,8 @@ export interface Io {
   /** The next line of standard input without its end, or null at the end of the input. */
   readLine(): Promise<string | null>;
   readonly inputIsTerminal: boolean;
+  /** A line of the command line's own log, where there is one. A log that cannot be written stops no command. */
+  log?(file: string, level: 'I' | 'E', text: string): void;
 }
 
 /** `cli_out`: one line on standard output. */

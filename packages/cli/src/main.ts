@@ -20,13 +20,32 @@ export async function main(
   if (parsed.kind === 'run') {
     const { run } = await import('./run.ts');
     const connect = connectWith ?? (async (flags: Flags) => (await import('./connect.ts')).connect(flags));
-    return run(io, parsed.flags, parsed.words, connect);
+    return logged(io, parsed.flags, parsed.words, () => run(io, parsed.flags, parsed.words, connect));
   }
   const { printGeneralUsage, printVersion } = await import('./help.ts');
   if (parsed.kind === 'version') return printVersion(io);
   if (parsed.kind === 'unknown') io.out(`unrecognized option --${parsed.option}\n`);
   printGeneralUsage(io);
   return parsed.kind === 'unknown' ? 1 : 0;
+}
+
+/** `cli.log` tells what was asked for and how it ended, unless `--log-level` wants less. */
+async function logged(
+  io: Io,
+  { logFile, logLevel }: Flags,
+  words: readonly string[],
+  work: () => Promise<number>,
+): Promise<number> {
+  const isWanted = /^(info|debug|trace)$/i.test(logLevel) && logFile !== '';
+  if (isWanted) io.log?.(logFile, 'I', `Started running gluster with version 10.3: ${words.join(' ')}`);
+  try {
+    const status = await work();
+    if (isWanted) io.log?.(logFile, 'I', `Exiting with: ${status}`);
+    return status;
+  } catch (error) {
+    io.log?.(logFile, 'E', error instanceof Error ? (error.stack ?? error.message) : String(error));
+    throw error;
+  }
 }
 
 async function runProcess(): Promise<void> {

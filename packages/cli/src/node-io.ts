@@ -1,6 +1,6 @@
 /** Standard input and output of this process. */
 
-import { writeSync } from 'node:fs';
+import { appendFileSync, writeSync } from 'node:fs';
 import { createInterface, type Interface } from 'node:readline';
 import type { Io } from './io.ts';
 
@@ -27,6 +27,18 @@ export class NodeIo implements Io {
     }
     const next = await this.#iterator.next();
     return next.done ? null : next.value;
+  }
+
+  log(file: string, level: 'I' | 'E', text: string): void {
+    const now = new Date().toISOString();
+    // Microseconds, as every log of the system has them.
+    const stamp = `${now.slice(0, 10)} ${now.slice(11, 23)}000 +0000`;
+    const oneLine = text.replace(/\p{Cc}/gu, '?');
+    try {
+      appendFileSync(file, `[${stamp}] ${level} [cli] 0-cli: ${oneLine}\n`, { mode: 0o600 });
+    } catch {
+      // No folder, no permission, no space: the command is what matters.
+    }
   }
 
   close(): void {

@@ -20,6 +20,8 @@ export type GraphEvent =
     }
   /** A brick's storage blocked the event loop for so long on a call about this file or directory. */
   | { type: 'storage-slow'; gfid: Gfid; ms: number }
+  /** A server does not let this client in, and would not the next time either: user, password or address are wrong. */
+  | { type: 'refused'; reason: string }
   /** The brick lost this client's session: locks and open files have to be claimed again or given up. */
   | { type: 'session-lost' }
   /** On a brick: a client's session is over (its grace time too); what it held is released. */

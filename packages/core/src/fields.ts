@@ -108,6 +108,8 @@ export interface Xdata {
   touchAtime?: boolean;
   /** any fop; set by io-threads, read by posix: the disk was slow here, do not wait for it on the event loop. */
   offload?: boolean;
+  /** open replies; set by meta, read by the mount: what is read must not come from a cache, nor end at the size seen. */
+  uncached?: boolean;
 }
 
 /** A step of a compound as it travels; made by `compoundStep`, whose types are the fop table's. */

@@ -181,7 +181,9 @@ export function reconfigureGraph(
     if (!xlator) continue;
     const type = typeOf(node, registry);
     const texts = textsOf(node, type, overrides);
-    xlator.reconfigure(parseOptions(type.options, texts).values, texts);
+    const { values } = parseOptions(type.options, texts);
+    xlator.texts = texts;
+    xlator.reconfigure(values, texts);
   }
   return { ...graph, volfile: to };
 }

@@ -63,7 +63,8 @@ export abstract class Xlator {
   readonly name: string;
   readonly type: string;
   readonly services: Services;
-  readonly texts: ReadonlyMap<string, string>;
+  /** Options as the volfile in force has them, with the overrides of the command line. */
+  texts: ReadonlyMap<string, string>;
   children: readonly Subvolume[] = [];
   parents: readonly Xlator[] = [];
   /** This translator's state on an inode is `inode.slots[slot]`, on an fd `fd.slots[slot]`. */

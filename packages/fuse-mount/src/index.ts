@@ -12,12 +12,12 @@ import {
 import { type MountOptions, problemOf } from './options.ts';
 import { invalidateByUpcall } from './session/invalidate.ts';
 import { defaultSessionOptions, type SessionOptions } from './session/options.ts';
-import { Session, type SessionStats } from './session/session.ts';
+import { type PendingRequest, Session, type SessionStats } from './session/session.ts';
 
 export { MountError } from './device/index.ts';
 export * from './options.ts';
 export type { SessionOptions } from './session/options.ts';
-export type { SessionStats } from './session/session.ts';
+export type { PendingRequest, SessionStats } from './session/session.ts';
 
 export interface MountFuse {
   mountPoint: string;
@@ -45,6 +45,8 @@ export interface FuseMount {
   /** Resolves when the mount has ended, by whomever; with the error if it failed. */
   readonly closed: Promise<Error | undefined>;
   readonly stats: SessionStats;
+  /** Requests that have not been answered yet. */
+  pending(): PendingRequest[];
 }
 
 /** Groups of a caller are looked up again after this, unless `gid-timeout` says otherwise. */
@@ -99,6 +101,7 @@ export async function mountFuse(given: MountFuse): Promise<FuseMount> {
     closed,
     setGraph: (next) => session.setGraph(next),
     upcall: (event) => invalidateByUpcall(session, event),
+    pending: () => session.pending(),
     unmount: async ({ lazy = true } = {}) => {
       await unmountDevice(mountPoint, lazy);
       if (!lazy) await closed;

@@ -1,6 +1,6 @@
 /** mount.glusterfs: what mount(8) calls for `mount -t glusterfs HOST:/VOLUME MOUNTPOINT -o OPTIONS`. */
 import { spawnSync } from 'node:child_process';
-import { realpathSync } from 'node:fs';
+import { realpathSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { UsageError } from '@mortar/host/arguments/getopt.ts';
@@ -71,6 +71,15 @@ function isBrick(path: string): boolean {
   return spawnSync('getfattr', ['-n', 'trusted.gfid', '--absolute-names', path], { stdio: 'ignore' }).status === 0;
 }
 
+/** Its root answers: a mount whose bricks are away, or refuse it, is none for mount(8). */
+function isServed(mountPoint: string): boolean {
+  try {
+    return statSync(mountPoint).ino === 1;
+  } catch {
+    return false;
+  }
+}
+
 async function main(args: readonly string[]): Promise<number> {
   try {
     const request = readWords(args);
@@ -80,7 +89,8 @@ async function main(args: readonly string[]): Promise<number> {
     const { logFile } = processArguments(words, process.cwd());
     const entry = join(dirname(fileURLToPath(import.meta.url)), 'glusterfs.mjs');
     const code = await launchDaemon({ entry, name: 'glusterfs', args: words, logFile });
-    if (code === 0) return 0;
+    if (code === 0 && isServed(mountPoint)) return 0;
+    if (code === 0) spawnSync('umount', ['-l', mountPoint], { stdio: 'ignore' });
     process.stderr.write(
       `Mounting glusterfs on ${mountPoint} failed. Check the log file ${logFile} for more details.\n`,
     );

@@ -12,13 +12,18 @@ import {
   serveMetrics,
 } from '@mortar/host';
 import { umount2 } from '@mortar/libc';
+import { MetaOverlay, MetaVolume, metaPortName } from '@mortar/xlators/meta/index.ts';
 import { type FuseMount, mountFuse } from './index.ts';
+import { mountSections } from './mount-dump.ts';
+import { GraphHistory, mountFacts } from './mount-meta.ts';
 import { mountPointState } from './mount-point.ts';
 import { mountSettings, optionsWithoutEffect } from './mount-settings.ts';
 import { findDirectory, type SubdirectoryView, subdirectoryView } from './subdirectory.ts';
 
-/** How long the bricks are given to be reached before the mount fails. */
-const upTimeoutMs = 10_000;
+/** How long the bricks are given to be reached before a mount is made that answers ENOTCONN until they are. */
+const upTimeoutMs = 5_000;
+/** Between the mount and the end of a process whose servers refuse it. */
+const refusedDelayMs = 200;
 const MNT_DETACH = 2;
 
 export async function mountRole(host: Host): Promise<void> {
@@ -31,21 +36,33 @@ export async function mountRole(host: Host): Promise<void> {
   const { source } = openVolfile(host);
   let mount: FuseMount | undefined;
   let root: Gfid = rootGfid;
-  const viewOf = ({ ops }: RunningGraph): SubdirectoryView =>
-    root === rootGfid ? { ops, upcall: (event) => event } : subdirectoryView(ops, root);
+  const history = new GraphHistory(host);
+  const facts = mountFacts({ host, history, keeper: () => keeper, mount: () => mount });
+  services.addPort(metaPortName, facts);
+  const metaVolume = new MetaVolume(facts, services);
+  const meta = new MetaOverlay(metaVolume);
+  const viewOf = ({ ops }: RunningGraph): SubdirectoryView => {
+    const below = root === rootGfid ? { ops, upcall: unchanged } : subdirectoryView(ops, root);
+    return { ops: meta.over(below.ops), upcall: (event) => below.upcall(event) };
+  };
   let view: SubdirectoryView | undefined;
+  const admission = new Admission();
   const keeper = host.keepGraph({
     source,
     onEvent: (event: GraphEvent) => {
+      if (event.type === 'refused') admission.refused(event.reason);
       if (event.type === 'upcall' && view) mount?.upcall(view.upcall(event));
     },
-    handOver: async (next) => {
+    handOver: async (next, previous) => {
+      history.took(next.graph, previous.graph);
+      mount?.upcall({ type: 'upcall', gfid: metaVolume.activeLink, what: 'data' });
       view = viewOf(next);
       await mount?.setGraph(view.ops);
     },
   });
   const running = await keeper.start();
-  root = await checkService(host, running);
+  history.took(running.graph);
+  root = await checkService(host, running, admission);
   // Also when the graph was switched meanwhile.
   view = viewOf(keeper.current);
   // Before the mount, so that a mount never outlives a start that failed.
@@ -61,7 +78,28 @@ export async function mountRole(host: Host): Promise<void> {
     top: view.ops,
   });
   serveUntilUnmounted(host, mount);
+  // The command that made the mount succeeds before, as scripts know it: they look at the mount.
+  void admission.whenRefused.then((reason) =>
+    services.clock.after(refusedDelayMs, () => {
+      if (keeper.isStarted && keeper.current.top.state !== 'up')
+        host.exit(`server authentication failed, shutting down: ${reason}`, 1);
+    }),
+  );
 }
+
+/** Whether the servers let this client in. */
+class Admission {
+  #tell: (reason: string) => void = () => undefined;
+  readonly whenRefused = new Promise<string>((resolve) => {
+    this.#tell = resolve;
+  });
+
+  refused(reason: string): void {
+    this.#tell(reason);
+  }
+}
+
+const unchanged: SubdirectoryView['upcall'] = (event) => event;
 
 /** A mount whose process died is taken away, as its user would have to. */
 function checkMountPoint(host: Host, path: string): void {
@@ -74,13 +112,21 @@ function checkMountPoint(host: Host, path: string): void {
   host.log.write('WARNING', 'fuse', `a dead mount on ${path} was unmounted`);
 }
 
-/** A mount that could not serve its root is refused rather than made. Returns the gfid of the mount's root. */
-async function checkService(host: Host, { top, ops }: RunningGraph): Promise<Gfid> {
+/**
+ * Returns the gfid of the mount's root. A volume that cannot be reached is mounted all the same and served when it can
+ * be, except for a directory of it, which must be found first.
+ */
+async function checkService(host: Host, { top, ops }: RunningGraph, admission: Admission): Promise<Gfid> {
   const { clock } = host.services;
   const { logFile, subdirectory = '/' } = host.args;
   const where = `Mount failed. Check the log file ${logFile} for more details.`;
-  if (!(await top.untilUp(clock, upTimeoutMs)))
-    throw new StartError(`no brick could be reached within ${upTimeoutMs / 1000} s (graph is ${top.state}). ${where}`);
+  const refusal = admission.whenRefused.then(() => false);
+  if (!(await Promise.race([top.untilUp(clock, upTimeoutMs), refusal]))) {
+    const what = `no brick could be reached within ${upTimeoutMs / 1000} s (graph is ${top.state})`;
+    if (subdirectory !== '/') throw new StartError(`${what}. ${where}`);
+    host.log.write('WARNING', 'fuse', `${what}; mounting all the same`);
+    return rootGfid;
+  }
   const reply = await ops.lookup(rootCall(clock), { loc: locOf(rootGfid) });
   if (!reply.ok) throw new StartError(`the volume's root cannot be read: ${errnoName(reply.errno)}. ${where}`);
   const found = await findDirectory(ops, rootCall(clock), byteString(subdirectory));
@@ -102,21 +148,7 @@ function displayName({ given, servers, volfile }: ProcessArguments): string {
 }
 
 function serveUntilUnmounted(host: Host, mount: FuseMount): void {
-  host.dumper.add(() => [
-    {
-      name: 'xlator.mount.fuse.priv',
-      values: {
-        'mount-point': mount.mountPoint,
-        handles: mount.stats.handles,
-        nodes: mount.stats.nodes,
-        in_flight: mount.stats.inFlight,
-        lock_waits: mount.stats.lockWaits,
-        use_readdirp: mountSettings(host.args).session?.readdirplus === false ? 0 : 1,
-        'lru-max-limit': host.args.lruLimit,
-        ...Object.fromEntries(Object.entries(mount.stats.requests).map(([op, count]) => [`requests.${op}`, count])),
-      },
-    },
-  ]);
+  host.dumper.add(() => mountSections(host, mount));
   let mounted = true;
   host.atEnd('mount', () => (mounted ? mount.unmount() : undefined));
   void mount.closed.then((error) => {

@@ -21,6 +21,7 @@ export function mountSettings({ given }: ProcessArguments): MountOptions {
   set('keepCache', bool(given, 'fopen-keep-cache'));
   set('shortInodeNumbers', bool(given, 'enable-ino32'));
   set('writebackCache', bool(given, 'kernel-writeback-cache'));
+  set('noRootSquash', bool(given, 'no-root-squash'));
   set('readdirplus', bool(given, 'use-readdirp'));
   set('autoInvalidation', bool(given, 'auto-invalidation'));
   set('maxBackground', whole(given, 'background-qlen'));
@@ -46,7 +47,6 @@ const withoutEffect: readonly ProcessOptionName[] = [
   'thin-client',
   'dump-fuse',
   'resolve-gids',
-  'no-root-squash',
   'user-map-root',
   'event-history',
   'reader-thread-count',

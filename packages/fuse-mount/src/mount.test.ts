@@ -1,13 +1,13 @@
 /** The mount as programs see it: a memory volume, mounted for real. Needs root and /dev/fuse. */
 import { execFile } from 'node:child_process';
-import { accessSync, constants, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InodeTable, parseOptions, type Services, type Subvolume, type XlatorInit } from '@mortar/core';
 import { SystemClock } from '@mortar/host/ports/clock.ts';
 import { SystemRandom } from '@mortar/host/ports/random.ts';
 import { type Memory, xlator } from '@mortar/xlators/storage/memory/index.ts';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type FuseMount, mountFuse } from './index.ts';
 
 function canMount(): boolean {
@@ -174,9 +174,16 @@ describe.skipIf(!canMount())('a mounted memory volume', () => {
   });
 
   it('works on files whose name is gone', async () => {
-    const script =
-      'exec 3<>gone; echo before >&3; rm gone; echo after >&3; cat /proc/self/fd/3; stat -L -c %h /proc/self/fd/3';
-    expect(await run(script)).toBe('before\nafter\n0');
+    const python = `import os
+fd = os.open('gone', os.O_RDWR | os.O_CREAT)
+os.write(fd, b'before ')
+os.unlink('gone')
+os.write(fd, b'after')
+os.fchmod(fd, 0o600)
+os.setxattr(fd, 'user.a', b'x')
+os.ftruncate(fd, 9)
+print(os.pread(fd, 100, 0).decode(), os.fstat(fd).st_nlink, os.fstat(fd).st_size)`;
+    expect(await run(`python3 -c "${python}"`)).toBe('before af 0 9');
   });
 
   it('carries names that are not UTF-8', async () => {
@@ -236,6 +243,25 @@ describe.skipIf(!canMount())('mounting', () => {
     expect(mounts()).not.toContain(folder);
     expect(await user).toBe('done');
     expect(await mount.closed).toBeUndefined();
+    rmSync(folder, { recursive: true });
+  });
+
+  it.skipIf(!existsSync('/usr/bin/fusermount3'))('goes through fusermount3 for those who are not root', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'mortar-mount-'));
+    const { services, storage } = memory();
+    // As root, so that the test does not depend on who may open /dev/fuse here.
+    const getuid = vi.spyOn(process, 'getuid').mockReturnValue(1000);
+    try {
+      const given = { mountPoint: folder, source: 'host:/v,1', services, clientId: 't', top: storage.ops };
+      const mount = await mountFuse(given);
+      expect(mounts()).toContain(' - fuse.glusterfs host:/v,1 ');
+      expect(await sh('echo text > a; cat a', folder)).toBe('text');
+      await mount.unmount({ lazy: false });
+      expect(await mount.closed).toBeUndefined();
+    } finally {
+      getuid.mockRestore();
+    }
+    expect(mounts()).not.toContain(folder);
     rmSync(folder, { recursive: true });
   });
 

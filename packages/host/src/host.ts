@@ -160,11 +160,13 @@ export async function runHost(
     process.umask(0);
     if (args.oomScoreAdjust !== undefined) setOomScoreAdjust(args.oomScoreAdjust);
     const clock = new SystemClock();
-    const log = new LineLog(args.console ? consoleTarget : openLog(args.logFile), clock, args.logLevel);
+    const log = new LineLog(args.console ? consoleTarget : openLog(args.logFile), clock);
     host = new Host(name, args, new HostServices(log, clock, args.lruLimit));
     catchBugs(host);
     const line = [name, ...process.argv.slice(2)].join(' ');
     log.write('INFO', name, `Started running version ${compatibleVersion} (${line})`, 100030);
+    // That line is in every log, whatever its level.
+    log.setLevel(args.logLevel);
     holdPidFile(host);
     process.chdir('/');
     await serve(host);

@@ -46,6 +46,42 @@ export const statedump: Handler = async (session, words) => {
   return 0;
 };
 
+export const barrier: Handler = async (session, words) => {
+  const [, , volume, state] = words;
+  if (volume === undefined || state === undefined || words.length !== 4) throw new UsageError();
+  const reply = await session.request(words, { verb: 'volume.barrier', volume, state });
+  if (!reply.ok) return fail(session, 'volume barrier: command unsuccessful : ', reply.error);
+  if (session.flags.xml) return succeedXml(session, []);
+  line(session.io, 'volume barrier: command successful');
+  return 0;
+};
+
+const lockKinds = ['blocked', 'granted', 'all'] as const;
+const lockTypes = ['inode', 'entry', 'posix'] as const;
+
+/** `<VOLNAME> <path> kind {blocked|granted|all}{inode [range]|entry [basename]|posix [range]}` */
+export const clearLocks: Handler = async (session, words) => {
+  const [, , volume, path, kindWord, first, second, detail] = words;
+  if (volume === undefined || words.length < 7 || words.length > 8) throw new UsageError();
+  const refuse = () => new UsageError(['Error parsing options'], true);
+  const kind = lockKinds.find((one) => one === first);
+  const type = lockTypes.find((one) => one === second);
+  if (kindWord !== 'kind' || path === undefined || !kind || !type) throw refuse();
+  if (detail !== undefined && type !== 'entry' && !/^\d+,\d+-\d+$/.test(detail)) throw refuse();
+  const reply = await session.request(words, {
+    verb: 'volume.clear-locks',
+    volume,
+    path,
+    kind,
+    type,
+    ...(detail !== undefined && { detail }),
+  });
+  if (!reply.ok) return fail(session, 'Volume clear-locks unsuccessful\n', reply.error);
+  line(session.io, 'Volume clear-locks successful');
+  for (const text of reply.data.lines) line(session.io, text);
+  return 0;
+};
+
 export const logRotate: Handler = async (session, words) => {
   const [, , volume, rotate, brick] = words;
   if (volume === undefined || rotate !== 'rotate' || words.length > 5) throw new UsageError();

@@ -1,4 +1,4 @@
-import type { Call, Timespec } from '@mortar/core';
+import type { Call, InternalClient, Timespec } from '@mortar/core';
 
 /** Where the supplementary groups of a caller come from. */
 export interface GroupSource {
@@ -20,6 +20,7 @@ export class FuseCall implements Call {
   lockOwner: string;
   clientId: string;
   time: Timespec;
+  internal?: InternalClient;
   #abort: AbortController | undefined;
   #interrupted = false;
 
@@ -53,6 +54,7 @@ export class FuseCall implements Call {
   /** A plain call with the signal as its own property; `also` aborts it too. */
   withOwnSignal(lockOwner: string, also: AbortSignal): Call {
     const { uid, gid, groups, pid, clientId, time } = this;
-    return { uid, gid, groups, pid, lockOwner, clientId, time, signal: AbortSignal.any([this.signal, also]) };
+    const call = { uid, gid, groups, pid, lockOwner, clientId, time, signal: AbortSignal.any([this.signal, also]) };
+    return this.internal ? { ...call, internal: this.internal } : call;
   }
 }

@@ -18,6 +18,10 @@ export class LockBook {
     return this.#held.length === 0;
   }
 
+  get size(): number {
+    return this.#held.length;
+  }
+
   holds(owner: string): boolean {
     return this.#held.some((lock) => lock.owner === owner);
   }

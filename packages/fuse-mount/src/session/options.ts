@@ -24,6 +24,8 @@ export interface SessionOptions {
   timeGranularityNs: number;
   maxWrite: number;
   maxReadahead: number;
+  /** Root stays root on bricks that squash it. */
+  noRootSquash: boolean;
 }
 
 export const defaultSessionOptions: SessionOptions = {
@@ -47,4 +49,5 @@ export const defaultSessionOptions: SessionOptions = {
   timeGranularityNs: 1,
   maxWrite: 1024 * 1024,
   maxReadahead: 1024 * 1024,
+  noRootSquash: false,
 };

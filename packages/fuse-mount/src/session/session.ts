@@ -2,7 +2,7 @@
  * A mount's conversation with the kernel: requests in, fops of the graph's top, replies out. Knows nodes and handles;
  * bytes are the protocol's business, the device is the channel's.
  */
-import { Errno, errnoName, type Iatt, type Services, type Subvolume } from '@mortar/core';
+import { Errno, errnoName, type Iatt, type Services, type Subvolume, type Timespec } from '@mortar/core';
 import {
   decoders,
   type EntryOut,
@@ -47,6 +47,19 @@ export interface SessionStats {
   malformed: number;
   exceptions: number;
   undelivered: number;
+  /** POSIX and flock locks that are held through this mount. */
+  locks: number;
+}
+
+/** A request that has not been answered yet. */
+export interface PendingRequest {
+  readonly op: OpName;
+  readonly unique: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly pid: number;
+  readonly lockOwner: string;
+  readonly since: Timespec;
 }
 
 const opNames: (OpName | undefined)[] = [];
@@ -119,7 +132,16 @@ export class Session {
       malformed: this.#malformed,
       exceptions: this.#exceptions,
       undelivered: this.#undelivered,
+      locks: [...this.nodes.all()].reduce((sum, { locks }) => sum + locks.size, 0),
     };
+  }
+
+  /** Oldest first. */
+  pending(): PendingRequest[] {
+    return [...this.#asks.values()].map(({ op, call, uniqueLow, uniqueHigh }) => {
+      const { uid, gid, pid, lockOwner, time } = call;
+      return { op, unique: uniqueHigh * 2 ** 32 + uniqueLow, uid, gid, pid, lockOwner, since: time };
+    });
   }
 
   /**
@@ -278,6 +300,7 @@ export class Session {
     const { uid, gid, pid } = view;
     const groups = uid === 0 ? noGroupsOfRoot : this.#groups.groupsOf(pid, uid);
     const call = new FuseCall(uid, gid, groups, pid, this.clientId, this.services.clock.wall());
+    if (uid === 0 && this.options.noRootSquash) call.internal = 'mount-helper';
     const ask = new Ask(this, op, view.uniqueLow, view.uniqueHigh, view.nodeId, call);
     ask.counted = op !== 'setlkw';
     if (ask.counted) this.#inFlight++;

@@ -16,6 +16,7 @@ import type { ReplyData } from '../protocol/replies.ts';
 import type { RequestOf } from '../protocol/requests.ts';
 import { type Change, maxOpVersion } from '../store/documents.ts';
 import type { Operation } from '../transaction/operation.ts';
+import { noteForOption } from '../volgen/index.ts';
 import type { VolumeInfo } from '../volume.ts';
 import { commit, nextVersion, volumeNamed } from './volumes.ts';
 
@@ -24,6 +25,8 @@ interface Plan {
   change: Change;
   volumes: VolumeInfo[];
   hookArguments: string[];
+  /** What the user should know although all is well. */
+  notes: string[];
 }
 
 export function clusterState(context: Context): ClusterState {
@@ -42,7 +45,7 @@ export function setOptions(request: SetRequest): Operation<Plan, ReplyData['volu
     },
     async commit(context, plan) {
       await apply(context, 'set', plan);
-      return {};
+      return plan.notes.length === 0 ? {} : { warning: plan.notes.join('\n') };
     },
   };
 }
@@ -87,15 +90,18 @@ function planForVolume(
   byOtherCommand = false,
 ): Plan {
   let volume = volumeNamed(context, name);
+  const notes: string[] = [];
   for (const pair of pairs) {
     // Each is checked against what the ones before it leave.
     const { key, value } = checked(context, volume, pair, byOtherCommand);
     checkPlace(context, key, value);
+    const note = noteForOption(key, value);
+    if (note !== undefined) notes.push(note);
     volume = { ...volume, options: withOption(volume.options, key, value) };
   }
   volume = nextVersion(volume);
   context.volfiles.check(volume);
-  return planOf(volume, ['-o', ...pairs.map(({ key, value }) => `${key}=${value}`)]);
+  return { ...planOf(volume, ['-o', ...pairs.map(({ key, value }) => `${key}=${value}`)]), notes };
 }
 
 function planOf(volume: VolumeInfo, words: string[]): Plan {
@@ -103,6 +109,7 @@ function planOf(volume: VolumeInfo, words: string[]): Plan {
     change: { volumes: new Map([[volume.name, volume]]) },
     volumes: [volume],
     hookArguments: [`--volname=${volume.name}`, ...words],
+    notes: [],
   };
 }
 
@@ -116,7 +123,12 @@ function planForAll(context: Context, pairs: readonly { key: string; value: stri
     else options = withOption(options, key, value);
   }
   change.globals = { version: globals.version + 1, options };
-  return { change, volumes: [], hookArguments: ['--volname=all', '-o', ...pairs.map((p) => `${p.key}=${p.value}`)] };
+  return {
+    change,
+    volumes: [],
+    hookArguments: ['--volname=all', '-o', ...pairs.map((p) => `${p.key}=${p.value}`)],
+    notes: [],
+  };
 }
 
 async function apply(context: Context, event: 'set' | 'reset', plan: Plan): Promise<void> {
@@ -197,7 +209,7 @@ function planResetOfAll(context: Context, key: string | undefined): Plan {
     if ('error' in found) throw new OperationError(`Option ${key} does not exist\n${found.error}`);
   }
   const change = { globals: { version: globals.version + 1, options: Object.fromEntries(kept) } };
-  return { change, volumes: [], hookArguments: ['--volname=all'] };
+  return { change, volumes: [], hookArguments: ['--volname=all'], notes: [] };
 }
 
 export function getOptions(context: Context, request: RequestOf<'volume.get'>): ReplyData['volume.get'] {

@@ -8,7 +8,7 @@ import type { VolumeInfo } from '../volume.ts';
 import { type ClusterState, checkClusterValue } from './cluster.ts';
 import { clusterOptions, findKey, isUserKey } from './keys.ts';
 import { otherCommand, specialChecks } from './special.ts';
-import { checkAddressList, checkValue } from './values.ts';
+import { checkAddressList, checkValue, optionName } from './values.ts';
 
 export interface CheckContext {
   /** Without it every op-version will do. */
@@ -112,6 +112,7 @@ function isLoaded(volume: VolumeInfo, xlator: string): boolean {
 }
 
 function checkEntry(volume: VolumeInfo, entry: VolumeOption, value: string): string | undefined {
+  if (entry.option.startsWith('!rpc-auth.addr.')) return checkAddressList(value, optionName(entry), entry);
   if (entry.option !== '!server-auth') return checkValue(entry, value);
   const name = `auth.addr.${volume.bricks[0]?.path ?? ''}.${entry.key.slice('auth.'.length)}`;
   return checkAddressList(value, name, entry);

@@ -76,6 +76,8 @@ const checkPercentOrSize: Check = (value, name, entry) => {
       ? `invalid number format "${value}" in "option ${name}"`
       : checkPercent(value, name, entry);
   }
+  // A part of a byte.
+  if (/^\d+\.\d*[1-9]\d*$/.test(value)) return badNumber(value, name);
   return parseSize(value) === undefined ? `invalid number format "${value}" in "option ${name}"` : undefined;
 };
 
@@ -90,8 +92,16 @@ const checkPriorities: Check = (value, name) =>
     ? undefined
     : `option ${name} ${value}: '${value}' is not a valid priority-list`;
 
+/** A comma too many does no harm. */
+function addressesIn(value: string): string[] {
+  return value
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+}
+
 export const checkAddressList: Check = (value, name) =>
-  value.split(',').every((part) => isAddress(part.trim()))
+  addressesIn(value).length > 0 && addressesIn(value).every(isAddress)
     ? undefined
     : `option ${name} ${value}: '${value}' is not a valid internet-address-list`;
 
@@ -102,10 +112,13 @@ export function isAddress(text: string): boolean {
   if (rest.length > 0 || (mask !== undefined && !/^\d{1,3}$/.test(mask))) return false;
   if (/^[\d.*]+$/.test(address)) {
     const parts = address.split('.');
-    return parts.length <= 4 && parts.every((part) => part === '*' || (/^\d{1,3}$/.test(part) && Number(part) <= 255));
+    const hasWildcard = parts.includes('*');
+    const isPart = (part: string) => /^\d{1,3}$/.test(part) && Number(part) <= 255;
+    return parts.length <= 4 && parts.every((part) => part === '*' || (part === '' && hasWildcard) || isPart(part));
   }
   if (address.includes(':')) return /^[0-9a-f:.*]+(%\w+)?$/i.test(address);
-  return /^@?[A-Za-z0-9_*?[\]]([A-Za-z0-9_.*?[\]-]*)$/.test(address);
+  if (address.includes('..')) return false;
+  return /^@?[A-Za-z0-9_*?[\]]([A-Za-z0-9_.*?[\]-]*[A-Za-z0-9_*?[\]-])?$/.test(address);
 }
 
 const byType: Partial<Record<OptionType, Check>> = {

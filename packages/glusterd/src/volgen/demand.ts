@@ -59,8 +59,22 @@ export function missingForOption(
   value: string,
   translators: ReadonlySet<string> = existingTranslators,
 ): string | undefined {
-  const type = typesAskedFor(key, value).find((asked) => !translators.has(asked));
+  const type = missingTypes(key, value, translators).find((asked) => missingTranslators[asked]?.without !== 'slower');
   return type === undefined ? undefined : `${key} cannot be set to ${value}: ${missingSentence(type)}`;
+}
+
+/** What is said when an option is set that stays without effect, since its translator would only make things faster. */
+export function noteForOption(
+  key: string,
+  value: string,
+  translators: ReadonlySet<string> = existingTranslators,
+): string | undefined {
+  const [type] = missingTypes(key, value, translators);
+  return type === undefined ? undefined : `${key} has no effect: ${missingSentence(type)}`;
+}
+
+function missingTypes(key: string, value: string, translators: ReadonlySet<string>): string[] {
+  return typesAskedFor(key, value).filter((asked) => !translators.has(asked));
 }
 
 /** Why a volume of this shape cannot be made by this build, or undefined if it can. */

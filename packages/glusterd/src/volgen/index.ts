@@ -10,7 +10,7 @@ export {
   rebalanceVolfile,
   snapshotDaemonVolfile,
 } from './daemons.ts';
-export { missingForOption, missingForShape, missingForVolume, typesAskedFor } from './demand.ts';
+export { missingForOption, missingForShape, missingForVolume, noteForOption, typesAskedFor } from './demand.ts';
 export { VolgenError } from './finish.ts';
 export { type FoundVolfile, pathInName, type VolfileName, volfileId, volfileName, volfileOfId } from './names.ts';
 export { entriesOf, optionKeys, type VolumeOption, volumeOptions } from './table.ts';

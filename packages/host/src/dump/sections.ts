@@ -13,6 +13,7 @@ const sectionNames: Readonly<Record<string, (name: string) => string>> = {
   'protocol/client': (name) => `xlator.protocol.client.${name}.priv`,
   'protocol/server': (name) => `xlator.protocol.server.${name}.priv`,
   'cluster/distribute': (name) => `xlator.cluster.dht.${name}.priv`,
+  'debug/trace': () => 'xlator.debug.trace.history',
 };
 
 export function xlatorSection(xlator: Xlator): DumpSection {

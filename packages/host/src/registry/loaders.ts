@@ -16,6 +16,7 @@ export const xlatorLoaders: Readonly<Record<string, XlatorLoader>> = {
   'features/read-only': async () => (await import('@mortar/xlators/features/read-only/index.ts')).xlator,
   'features/upcall': async () => (await import('@mortar/xlators/features/upcall/index.ts')).xlator,
   'features/utime': async () => (await import('@mortar/xlators/features/utime/index.ts')).xlator,
+  meta: async () => (await import('@mortar/xlators/meta/index.ts')).xlator,
   'performance/io-cache': async () => (await import('@mortar/xlators/performance/io-cache/index.ts')).xlator,
   'performance/io-threads': async () => (await import('@mortar/xlators/performance/io-threads/index.ts')).xlator,
   'performance/md-cache': async () => (await import('@mortar/xlators/performance/md-cache/index.ts')).xlator,

@@ -1,7 +1,7 @@
 import type { Clock, Log, Metrics, Random } from '@mortar/core/ports.ts';
 import type { ClientFds } from '../codec/coder.ts';
 import type { FrameLimits } from '../frame.ts';
-import type { Hello, Welcome } from '../hello.ts';
+import type { Hello, Refusal, Welcome } from '../hello.ts';
 import type { Address, Transport } from '../stream.ts';
 import type { ClientSessionLimits } from './limits.ts';
 import type { Upcall } from './notices.ts';
@@ -23,6 +23,8 @@ export interface ClientSessionEvents {
   up?(): void;
   /** Requests fail from now on. Told once for each `up`, and for the first attempt that fails. */
   down?(message: string): void;
+  /** The server did not let this client in; it is tried again all the same. */
+  refused?(refusal: Refusal): void;
   upcall?(upcall: Upcall): void;
 }
 

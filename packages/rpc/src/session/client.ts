@@ -374,6 +374,7 @@ export class ClientSession {
     if ((header.flags & errorFlag) !== 0) {
       const refusal: Refusal = decodeRefusal(bytes);
       this.#connection?.close({ code: 'refused', message: `refused: ${refusal.reason}` });
+      this.#options.events.refused?.(refusal);
       return;
     }
     void this.#attached(decodeWelcome(bytes));

@@ -21,6 +21,7 @@ import type { Admission, SessionServer } from './server.ts';
 interface Running {
   readonly sequence: number;
   readonly fop: FopName;
+  readonly call: Call;
   readonly bytes: number;
   readonly isLock: boolean;
   readonly abort: AbortController | null;
@@ -82,6 +83,17 @@ export class ServerSession {
       outcomes: this.#outcomes.size,
       outcomeBytes: this.#outcomes.bytes,
     };
+  }
+
+  /** Requests that are under way, for `volume status V callpool`. */
+  calls(): { sequence: number; fop: FopName; uid: number; gid: number; pid: number }[] {
+    return [...this.#running.values()].map(({ sequence, fop, call: { uid, gid, pid } }) => ({
+      sequence,
+      fop,
+      uid,
+      gid,
+      pid,
+    }));
   }
 
   attach(connection: Connection): void {
@@ -210,7 +222,7 @@ export class ServerSession {
     // Making an AbortController costs as much as the rest: only what can block gets one.
     const abort = lock || fops[fop].class === 'control' ? new AbortController() : null;
     if (abort) call.signal = abort.signal;
-    const running: Running = { sequence, fop, bytes, isLock: lock, abort, isAbandoned: false };
+    const running: Running = { sequence, fop, call, bytes, isLock: lock, abort, isAbandoned: false };
     this.#running.set(sequence, running);
     this.#count(running, 1);
     let result: Promise<Reply<FopName>>;

@@ -1,5 +1,6 @@
 /** What the handlers of several requests share. */
 import { type ByteString, Errno, type Fd, type Iatt, isValidName, type Loc, locOf, nameMaxBytes } from '@mortar/core';
+import { invalidateInode } from '../../protocol/index.ts';
 import { type Ask, safeErrno } from '../ask.ts';
 import { migrateHandle } from '../migrate.ts';
 import type { Node } from '../nodes.ts';
@@ -88,5 +89,8 @@ export async function killPrivileges(s: Session, ask: Ask, node: Node, seen: Iat
     (loc) => ask.top.setattr(ask.call, { loc, attr }),
     (fd) => ask.top.fsetattr(ask.call, { fd, attr }),
   );
-  return reply.ok ? reply.post : seen;
+  if (!reply.ok) return seen;
+  // The kernel leaves this to the file system, hence does not know that the mode it has cached is an old one.
+  s.channel.notify(invalidateInode(node.id, -1, 0));
+  return reply.post;
 }

@@ -52,7 +52,8 @@ export async function open(s: Session, ask: Ask, args: RequestOf<'open'>): Promi
     if (args.openFlags & openKillSuidgid) await killPrivileges(s, ask, node, emptied.post);
   }
   const handle = s.handles.add(node, flags, false, fd, graph);
-  s.reply.opened(ask.uniqueLow, ask.uniqueHigh, handle.fh, openReplyFlags(s, flags));
+  const uncached = reply.xdata?.uncached ? OpenReply.directIo : 0;
+  s.reply.opened(ask.uniqueLow, ask.uniqueHigh, handle.fh, openReplyFlags(s, flags) | uncached);
   if (!ask.send()) s.undoOpen(handle, false);
 }
 

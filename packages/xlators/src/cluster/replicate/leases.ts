@@ -311,34 +311,53 @@ export class Leases {
 
   /** Sync if needed, dirty marks off, unlock: one round trip to each participant. */
   async #release(lease: Lease): Promise<void> {
-    const { set, contexts } = this.#host;
+    const { contexts, ensureDurability } = this.#host;
     const call: Call = { ...this.#host.rootCall(), lockOwner: lease.owner };
-    const synced = (lease.lostName && (await this.#isGone(lease, call))) || (await this.#sync(lease, call));
-    const loc = locOf(lease.gfid);
-    const release = async (child: number) => {
-      const hold = lease.holds.get(child)!;
-      const steps: RawStep[] = [];
-      const values = this.#blameLost(lease);
-      if (synced && !lease.suspect.has(child) && !isZero(hold.dirty))
-        values[dirtyKey] = encodeVector(negated(hold.dirty));
-      if (Object.keys(values).length > 0) {
-        steps.push(compoundStep('xattrop', { loc, operation: 'add32', values, xdata: { fence: hold.fence } }));
-      }
-      steps.push(this.#lockStep(loc, 'unlock', 'unlock'));
-      const reply = await set.windOne(child, 'compound', call, { steps });
-      if (reply.ok && reply.replies.at(-1)!.ok) return;
-      await this.#unlockAll(lease.gfid, call, [child]);
-      if (!reply.ok) return;
-      // A removed file has no marks left; its entry in the index goes.
-      const data = Buffer.from(JSON.stringify({ gfid: lease.gfid }));
-      await set.windOne(child, 'ipc', { ...call, internal: 'self-heal' }, { operation: 'index.purge', data });
-    };
+    const mustSync = lease.unsynced && ensureDurability && !(lease.lostName && (await this.#isGone(lease, call)));
+    const fd = new Fd(lease.gfid);
+    // Who left the lease may hold its lock still, and would keep everybody out with it.
     const left = [...lease.left.keys()];
-    await Promise.all([...lease.participants.map(release), this.#unlockAll(lease.gfid, call, left)]);
+    await Promise.all([
+      ...lease.participants.map((child) => this.#releaseOn(child, lease, call, mustSync ? fd : undefined)),
+      this.#unlockAll(lease.gfid, call, left),
+    ]);
+    fd.release();
     const context = contexts.find(lease.gfid);
     if (context?.lease === lease) context.lease = undefined;
     this.#live.delete(lease);
     contexts.release(lease.inode);
+    // A lost child's blame is on disk now, but lookups from before do not know of it.
+    if (lease.lost.size > 0 && context) context.generation = 0;
+  }
+
+  /** A step that fails ends the compound, so that a mark never goes before the data is on the disk. */
+  async #releaseOn(child: number, lease: Lease, call: Call, fd: Fd | undefined): Promise<void> {
+    const { set } = this.#host;
+    const { fence, dirty } = lease.holds.get(child)!;
+    const loc = locOf(lease.gfid);
+    const steps: RawStep[] = fd ? [compoundStep('fsync', { fd, dataOnly: false })] : [];
+    const values = this.#blameLost(lease);
+    if (!lease.suspect.has(child) && !isZero(dirty)) values[dirtyKey] = encodeVector(negated(dirty));
+    if (Object.keys(values).length > 0) {
+      steps.push(compoundStep('xattrop', { loc, operation: 'add32', values, xdata: { fence } }));
+    }
+    steps.push(this.#lockStep(loc, 'unlock', 'unlock'));
+    const reply = await set.windOne(child, 'compound', call, { steps });
+    if (reply.ok && reply.replies.at(-1)!.ok) return;
+    await this.#unlockAll(lease.gfid, call, [child]);
+    if (!reply.ok) return;
+    const { errno } = reply.replies.at(-1) as Failure;
+    if (errno === Errno.ENOENT || errno === Errno.ESTALE) await this.#purgeIndex(child, lease.gfid, call);
+    else
+      this.#host.warn(
+        `${lease.gfid}: child ${child} could not end a change of it (errno ${errno}); it stays marked dirty`,
+      );
+  }
+
+  /** A removed file has no marks left; its entry in the index goes. */
+  async #purgeIndex(child: number, gfid: Gfid, call: Call): Promise<void> {
+    const data = Buffer.from(JSON.stringify({ gfid }));
+    await this.#host.set.windOne(child, 'ipc', { ...call, internal: 'self-heal' }, { operation: 'index.purge', data });
   }
 
   /** A child that went with marks raised may have lost what was not on its disk: the others say so before theirs go. */
@@ -358,22 +377,6 @@ export class Leases {
     if (child === undefined) return false;
     const reply = await this.#host.set.windOne(child, 'stat', call, { loc: locOf(lease.gfid) });
     return !reply.ok && (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE);
-  }
-
-  /** Whether what was written is on the disks of all participants, so that they need no mark. */
-  async #sync(lease: Lease, call: Call): Promise<boolean> {
-    if (!lease.unsynced || !this.#host.ensureDurability) return true;
-    const { set } = this.#host;
-    const fd = new Fd(lease.gfid);
-    const replies = await set.wind(lease.participants, 'fsync', call, () => ({ fd, dataOnly: false }));
-    fd.release();
-    const failed = lease.participants.filter((child) => {
-      const reply = replies[child];
-      return reply && !reply.ok && reply.errno !== Errno.ENOENT && reply.errno !== Errno.ESTALE;
-    });
-    if (failed.length > 0)
-      this.#host.warn(`${lease.gfid}: children ${failed.join(', ')} could not sync it; the file stays marked dirty`);
-    return failed.length === 0;
   }
 }
 

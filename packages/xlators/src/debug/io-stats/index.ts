@@ -15,8 +15,10 @@ import {
   type XlatorType,
 } from '@mortar/core';
 import { glusterFopName } from '../../lib/fop-names.ts';
+import type { LatencyMeter } from '../../lib/latency-meter.ts';
 import { options } from './options.ts';
 import { Profile, type ProfileInfo, type ProfileKind } from './profile.ts';
+import { type TopAnswer, TopFiles, type TopOperation, topKind } from './top-files.ts';
 
 const defaultLevel: LogLevel = 'INFO';
 
@@ -25,13 +27,19 @@ interface Meters {
   readonly latency: Histogram;
 }
 
-export class IoStats extends Xlator {
+export class IoStats extends Xlator implements LatencyMeter {
   readonly #profile: Profile;
+  /** Of a brick only: on a client nobody asks for it. */
+  readonly #top: TopFiles | undefined;
   readonly #meters = new Map<FopName, Meters>();
   readonly #bytesRead: Counter;
   readonly #bytesWritten: Counter;
   #counts = false;
   #measures = false;
+  /** As the option says. */
+  #measuresByOption = false;
+  /** Beside the option, from outside of the volfile. */
+  #measuresBesides = false;
   #active = false;
   #level: string;
 
@@ -39,6 +47,7 @@ export class IoStats extends Xlator {
     super(init);
     const { metrics, clock, log } = init.services;
     this.#profile = new Profile(clock.nowMs());
+    if (init.texts.has('unique-id')) this.#top = new TopFiles(clock, init.services.inodes);
     this.#bytesRead = metrics.counter('mortar_read_bytes_total', { xlator: init.name });
     this.#bytesWritten = metrics.counter('mortar_written_bytes_total', { xlator: init.name });
     this.#level = init.options['log-level'];
@@ -57,7 +66,17 @@ export class IoStats extends Xlator {
 
   #configure(values: OptionValues<typeof options>): void {
     this.#counts = values['count-fop-hits'];
-    this.#measures = values['latency-measurement'];
+    this.#measuresByOption = values['latency-measurement'];
+    this.#activate();
+  }
+
+  measureLatency(on: boolean): void {
+    this.#measuresBesides = on;
+    this.#activate();
+  }
+
+  #activate(): void {
+    this.#measures = this.#measuresByOption || this.#measuresBesides;
     this.#active = this.#counts || this.#measures;
   }
 
@@ -66,11 +85,55 @@ export class IoStats extends Xlator {
     return this.#profile.report(kind, this.services.clock.nowMs());
   }
 
+  /** What `volume top` shows. */
+  top(operation: TopOperation, count: number): TopAnswer | undefined {
+    return this.#top?.report(operation, count);
+  }
+
   protected override bindFop<N extends FopName>(name: N, next: Fops[N]): Fops[N] {
-    const run = next as Fop<FopName>;
+    const run = this.#countingFiles(name, next as Fop<FopName>);
     // Switched off it costs one branch; switched on or off it is the same graph.
     const counted: Fop<FopName> = (call, args) => (this.#active ? this.#count(name, run, call, args) : run(call, args));
     return counted as unknown as Fops[N];
+  }
+
+  /** Of fops that no file is busy with it is the fop itself. */
+  #countingFiles(fop: FopName, run: Fop<FopName>): Fop<FopName> {
+    const top = this.#top;
+    const kind = topKind(fop);
+    if (!top || (!kind && fop !== 'compound')) return run;
+    if (fop === 'open' || fop === 'create')
+      return async (call, args) => {
+        const reply = await run(call, args);
+        if (reply.ok) this.#topOpened(args as Args<'open'>);
+        return reply;
+      };
+    if (kind)
+      return (call, args) => {
+        top.count(kind, args);
+        return run(call, args);
+      };
+    return async (call, args) => {
+      const reply = await run(call, args);
+      if (reply.ok) this.#topSteps(args as Args<'compound'>, reply as Reply<'compound'>);
+      return reply;
+    };
+  }
+
+  #topOpened(args: Args<'open'> | Args<'create'>): void {
+    this.#top?.count('open', args);
+    this.#top?.opened(args);
+  }
+
+  #topSteps({ steps }: Args<'compound'>, reply: Reply<'compound'>): void {
+    if (!reply.ok) return;
+    reply.replies.forEach(({ ok }, i) => {
+      const step = steps[i];
+      const kind = ok && step ? topKind(step.fop as FopName) : undefined;
+      if (!step || !kind) return;
+      if (kind === 'open') this.#topOpened(step.args as Args<'open'>);
+      else this.#top?.count(kind, step.args);
+    });
   }
 
   async #count(fop: FopName, run: Fop<FopName>, ...[call, args]: Parameters<Fop<FopName>>): Promise<Reply<FopName>> {
@@ -79,7 +142,7 @@ export class IoStats extends Xlator {
     const micros = this.#measures ? Math.max(0, (this.services.clock.nowMs() - begun) * 1000) : undefined;
     this.#record(fop, micros);
     if (fop === 'compound') this.#countSteps(args as Args<'compound'>, reply as Reply<'compound'>);
-    else if (reply.ok) this.#countBytes(fop, reply);
+    else if (reply.ok) this.#countBytes(fop, reply, args, micros);
     return reply;
   }
 
@@ -101,13 +164,15 @@ export class IoStats extends Xlator {
     this.#profile.record(fop, micros);
   }
 
-  #countBytes(fop: FopName, reply: object): void {
+  #countBytes(fop: FopName, reply: object, args?: object, micros?: number): void {
     if (fop === 'readv') {
       const { length } = (reply as { data: Uint8Array }).data;
+      if (args && micros !== undefined) this.#top?.took('read', args, length, micros);
       this.#bytesRead.add(length);
       this.#profile.read(length);
     } else if (fop === 'writev') {
       const { written } = reply as { written: number };
+      if (args && micros !== undefined) this.#top?.took('write', args, written, micros);
       this.#bytesWritten.add(written);
       this.#profile.wrote(written);
     }
@@ -129,14 +194,22 @@ export class IoStats extends Xlator {
 
   override dump(): Record<string, string | number> {
     const { cumulative } = this.#profile.report('cumulative', this.services.clock.nowMs());
-    const dump: Record<string, string | number> = {
+    return {
       'data-read': cumulative!.bytesRead,
       'data-written': cumulative!.bytesWritten,
+      ...this.latencies(),
     };
-    for (const { fop, hits, avgMicros, minMicros, maxMicros } of cumulative!.fops)
-      dump[glusterFopName(fop)] =
-        `${hits},latency(${minMicros.toFixed(6)},${maxMicros.toFixed(6)},${avgMicros.toFixed(6)})usec`;
-    return dump;
+  }
+
+  latencies(): Record<string, string> {
+    const { cumulative } = this.#profile.report('cumulative', this.services.clock.nowMs());
+    const latency = (...micros: number[]) => `latency(${micros.map((one) => one.toFixed(6)).join()})usec`;
+    return Object.fromEntries(
+      cumulative!.fops.map(({ fop, hits, minMicros, maxMicros, avgMicros }) => [
+        glusterFopName(fop),
+        `${hits},${latency(minMicros, maxMicros, avgMicros)}`,
+      ]),
+    );
   }
 }
 

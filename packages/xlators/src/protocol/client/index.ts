@@ -2,6 +2,7 @@
 import {
   type Args,
   type Call,
+  Errno,
   type Fd,
   type Fop,
   type FopName,
@@ -72,6 +73,9 @@ export class ProtocolClient extends Xlator {
         attached: (welcome) => this.#attached(welcome),
         up: () => this.propagate({ type: 'child-up' }),
         down: () => this.propagate({ type: 'child-down' }),
+        refused: ({ errno, reason }) => {
+          if (errno === Errno.EACCES) this.propagate({ type: 'refused', reason });
+        },
         upcall: (upcall) => this.propagate(upcall),
       },
       ...this.#timeouts(),

@@ -1,6 +1,6 @@
 /** Where a brick is: given by the volfile, or asked of glusterd on its host. */
-import type { Clock } from '@mortar/core';
-import { type Address, defaultManagementPort, ManagementClient, type TransportPort } from '@mortar/rpc';
+import { type Clock, Errno } from '@mortar/core';
+import { type Address, defaultManagementPort, ManagementClient, RefusedError, type TransportPort } from '@mortar/rpc';
 
 export interface Whereabouts {
   host: string;
@@ -41,6 +41,16 @@ async function ask(where: Whereabouts, port: TransportPort, clock: Clock): Promi
   }
 }
 
+/** A brick started by hand may listen where glusterd would: it refuses to be asked, and can be connected to at once. */
+async function askOrBrick(where: Whereabouts, port: TransportPort, clock: Clock): Promise<BrickPort | 'brick'> {
+  try {
+    return await ask(where, port, clock);
+  } catch (error) {
+    if (error instanceof RefusedError && error.errno === Errno.EPROTO) return 'brick';
+    throw error;
+  }
+}
+
 /** `avoidSocket`: the unix socket did not work the last time. */
 export async function locate(
   where: Whereabouts,
@@ -50,7 +60,9 @@ export async function locate(
 ): Promise<Address> {
   if (where.path !== '') return { kind: 'unix', path: where.path };
   if (where.port !== 0) return { kind: 'tcp', host: where.host, port: where.port };
-  const { port: brickPort, socketPath, online } = await ask(where, port, clock);
+  const found = await askOrBrick(where, port, clock);
+  if (found === 'brick') return { kind: 'tcp', host: where.host, port: port.managementPort ?? defaultManagementPort };
+  const { port: brickPort, socketPath, online } = found;
   if (!online) throw new Error(`brick ${where.host}:${where.subvolume} is not running`);
   const useSocket = socketPath !== '' && !avoidSocket && port.isLocalHost(where.host) && port.socketExists(socketPath);
   if (useSocket) return { kind: 'unix', path: socketPath };

@@ -38,13 +38,14 @@ export async function admit(
   return byAddress(subvolume, peer, settings);
 }
 
-/** Null: no opinion. */
+/** Null: no opinion. Who names a user but gives no password does not ask to come in by it. */
 function byLogin(
   subvolume: string,
   { user, password }: Pick<Hello, 'user' | 'password'>,
   texts: ReadonlyMap<string, string>,
 ): Admission | Refusal | null {
-  if (user === '' || !listOf(texts.get(`auth.login.${subvolume}.allow`)).includes(user)) return null;
+  if (user === '' || password === '') return null;
+  if (!listOf(texts.get(`auth.login.${subvolume}.allow`)).includes(user)) return null;
   const expected = texts.get(`auth.login.${user}.password`);
   if (expected !== undefined && sameText(expected, password)) return { isTrusted: true };
   return refuse(`wrong password of user ${user}`);

@@ -163,6 +163,28 @@ export class ProtocolServer extends Xlator {
     await this.#server.close();
   }
 
+  /** A table for each client that has files open, for `volume status V fd`. */
+  fdTables() {
+    return this.#server.sessions().map(({ fds, hello }) => ({
+      refcount: 1,
+      maxFds: fds.max,
+      firstFree: fds.size,
+      entries: [...fds.all()].map(([fd, { flags }]) => ({ fd, pid: hello.processId, refcount: 1, flags })),
+    }));
+  }
+
+  /** Requests that are under way, for `volume status V callpool`. */
+  calls() {
+    const frame = (fop: string) => `translator = ${this.name}, fop = ${fop}`;
+    return this.#server
+      .sessions()
+      .flatMap((session) =>
+        session
+          .calls()
+          .map(({ sequence, fop, uid, gid, pid }) => ({ uid, gid, pid, unique: sequence, frames: [frame(fop)] })),
+      );
+  }
+
   override dump(): Record<string, string | number | boolean> {
     const sessions = this.#server.sessions();
     const dump: Record<string, string | number | boolean> = {
@@ -173,6 +195,7 @@ export class ProtocolServer extends Xlator {
       const { stats, hello, peer } = session;
       const prefix = `server.client[${i}]`;
       dump[`${prefix}.id`] = hello.clientId;
+      dump[`${prefix}.program`] = hello.program;
       dump[`${prefix}.address`] = peer.kind === 'tcp' ? `${peer.address}:${peer.port}` : peer.address;
       dump[`${prefix}.connected`] = session.isConnected;
       dump[`${prefix}.subvolume`] = hello.subvolume;

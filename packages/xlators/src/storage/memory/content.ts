@@ -1,13 +1,38 @@
-/** The bytes of a file: 64 KiB chunks by number; a chunk that is not there is a hole. */
+/** The bytes of a file: chunks of 64 KiB by number, each with a bit for every 4 KiB page that is not a hole. */
 
-const chunkBytes = 64 * 1024;
+const pageBytes = 4096;
+const pagesInChunk = 16;
+const chunkBytes = pageBytes * pagesInChunk;
 const smallestBytes = 512;
 
+interface Chunk {
+  /** May be shorter than a whole chunk: the rest is zeros. */
+  bytes: Buffer;
+  pages: number;
+}
+
+/** Bits of the pages that [start, end) touches. */
+function pagesOf(start: number, end: number): number {
+  const first = Math.floor(start / pageBytes);
+  const last = Math.ceil(end / pageBytes);
+  return ((1 << last) - 1) & ~((1 << first) - 1);
+}
+
+function countBits(bits: number): number {
+  let count = 0;
+  for (let rest = bits; rest !== 0; rest &= rest - 1) count++;
+  return count;
+}
+
 export class Content {
-  readonly #chunks = new Map<number, Buffer>();
+  readonly #chunks = new Map<number, Chunk>();
   size = 0;
-  /** Memory that the data takes. */
-  allocated = 0;
+  #pages = 0;
+
+  /** Bytes of pages that are not holes. */
+  get allocated(): number {
+    return this.#pages * pageBytes;
+  }
 
   read(offset: number, size: number): Buffer {
     const length = Math.max(0, Math.min(size, this.size - offset));
@@ -16,8 +41,8 @@ export class Content {
       const at = offset + done;
       const start = at % chunkBytes;
       const part = Math.min(length - done, chunkBytes - start);
-      const chunk = this.#chunks.get(Math.floor(at / chunkBytes));
-      const copied = chunk && start < chunk.length ? chunk.copy(out, done, start, start + part) : 0;
+      const bytes = this.#chunks.get(Math.floor(at / chunkBytes))?.bytes;
+      const copied = bytes && start < bytes.length ? bytes.copy(out, done, start, start + part) : 0;
       if (copied < part) out.fill(0, done + copied, done + part);
       done += part;
     }
@@ -25,13 +50,10 @@ export class Content {
   }
 
   write(offset: number, data: Uint8Array): void {
-    for (let done = 0; done < data.length; ) {
-      const at = offset + done;
-      const start = at % chunkBytes;
-      const part = Math.min(data.length - done, chunkBytes - start);
-      this.#room(Math.floor(at / chunkBytes), start + part).set(data.subarray(done, done + part), start);
-      done += part;
-    }
+    this.#eachChunk(offset, offset + data.length, (number, start, end) => {
+      const from = number * chunkBytes + start - offset;
+      this.#room(number, start, end).set(data.subarray(from, from + end - start), start);
+    });
     this.size = Math.max(this.size, offset + data.length);
   }
 
@@ -42,65 +64,86 @@ export class Content {
 
   /** Gives the range back: it reads as zeros. */
   punch(start: number, end: number): void {
-    if (end - start > this.#chunks.size * chunkBytes) {
-      for (const number of [...this.#chunks.keys()]) this.#punchChunk(number, start, end);
-      return;
-    }
-    for (let number = Math.floor(start / chunkBytes); number * chunkBytes < end; number++)
-      this.#punchChunk(number, start, end);
+    const punch = (number: number) => {
+      const base = number * chunkBytes;
+      const [from, to] = [Math.max(0, start - base), Math.min(chunkBytes, end - base)];
+      if (from < to) this.#punchChunk(number, from, to);
+    };
+    if (end - start > this.#chunks.size * chunkBytes) for (const number of [...this.#chunks.keys()]) punch(number);
+    else this.#eachChunk(start, end, punch);
   }
 
   /** Makes the range take memory. */
   allocate(start: number, end: number): void {
-    for (let number = Math.floor(start / chunkBytes); number * chunkBytes < end; number++)
-      this.#room(number, chunkBytes);
+    this.#eachChunk(start, end, (number, from, to) => this.#room(number, from, to));
   }
 
   /** The first offset at or behind `offset` that is data (or a hole; the end of the file is one); undefined: none. */
   seek(offset: number, what: 'data' | 'hole'): number | undefined {
     if (offset >= this.size) return undefined;
-    const wanted = what === 'data';
-    const numbers = wanted ? this.#chunksFrom(offset) : undefined;
-    if (numbers) {
-      const next = numbers[0];
-      if (next === undefined) return undefined;
-      const at = Math.max(offset, next * chunkBytes);
-      return at < this.size ? at : undefined;
-    }
-    let number = Math.floor(offset / chunkBytes);
-    if (!this.#chunks.has(number)) return offset;
-    while (this.#chunks.has(number)) number++;
-    return Math.min(number * chunkBytes, this.size);
+    const found = what === 'data' ? this.#seekData(offset) : this.#seekHole(offset);
+    return found < this.size ? found : what === 'hole' ? this.size : undefined;
   }
 
-  #chunksFrom(offset: number): number[] {
+  #seekData(offset: number): number {
     const first = Math.floor(offset / chunkBytes);
-    return [...this.#chunks.keys()].filter((number) => number >= first).sort((a, b) => a - b);
+    const numbers = [...this.#chunks.keys()].filter((number) => number >= first).sort((a, b) => a - b);
+    for (const number of numbers) {
+      const { pages } = this.#chunks.get(number)!;
+      for (let page = 0; page < pagesInChunk; page++) {
+        const start = number * chunkBytes + page * pageBytes;
+        if (pages & (1 << page) && start + pageBytes > offset) return Math.max(offset, start);
+      }
+    }
+    return Number.POSITIVE_INFINITY;
   }
 
-  /** The chunk, with at least `length` bytes. */
-  #room(number: number, length: number): Buffer {
-    const chunk = this.#chunks.get(number);
-    if (chunk && chunk.length >= length) return chunk;
-    let bytes = smallestBytes;
-    while (bytes < length) bytes *= 2;
-    const larger = Buffer.alloc(bytes);
-    if (chunk) chunk.copy(larger);
-    this.allocated += bytes - (chunk?.length ?? 0);
-    this.#chunks.set(number, larger);
-    return larger;
+  #seekHole(offset: number): number {
+    for (let page = Math.floor(offset / pageBytes); ; page++) {
+      const pages = this.#chunks.get(Math.floor(page / pagesInChunk))?.pages ?? 0;
+      if (!(pages & (1 << (page % pagesInChunk)))) return Math.max(offset, page * pageBytes);
+    }
   }
 
-  #punchChunk(number: number, start: number, end: number): void {
+  #eachChunk(start: number, end: number, visit: (number: number, from: number, to: number) => void): void {
+    for (let at = start; at < end; ) {
+      const from = at % chunkBytes;
+      const to = Math.min(chunkBytes, from + end - at);
+      visit(Math.floor(at / chunkBytes), from, to);
+      at += to - from;
+    }
+  }
+
+  /** The bytes of a chunk, at least `end` of them, with the pages of [start, end) no holes any more. */
+  #room(number: number, start: number, end: number): Buffer {
+    let chunk = this.#chunks.get(number);
+    if (!chunk) {
+      chunk = { bytes: Buffer.alloc(0), pages: 0 };
+      this.#chunks.set(number, chunk);
+    }
+    this.#setPages(chunk, chunk.pages | pagesOf(start, end));
+    if (chunk.bytes.length < end) {
+      let size = smallestBytes;
+      while (size < end) size *= 2;
+      const larger = Buffer.alloc(size);
+      chunk.bytes.copy(larger);
+      chunk.bytes = larger;
+    }
+    return chunk.bytes;
+  }
+
+  #punchChunk(number: number, from: number, to: number): void {
     const chunk = this.#chunks.get(number);
     if (!chunk) return;
-    const base = number * chunkBytes;
-    const from = Math.max(0, start - base);
-    const to = Math.min(chunkBytes, end - base);
-    if (from >= to) return;
-    if (from === 0 && to >= chunk.length) {
-      this.#chunks.delete(number);
-      this.allocated -= chunk.length;
-    } else chunk.fill(0, Math.min(from, chunk.length), Math.min(to, chunk.length));
+    chunk.bytes.fill(0, Math.min(from, chunk.bytes.length), Math.min(to, chunk.bytes.length));
+    const firstWhole = Math.ceil(from / pageBytes) * pageBytes;
+    const endWhole = Math.floor(to / pageBytes) * pageBytes;
+    if (firstWhole < endWhole) this.#setPages(chunk, chunk.pages & ~pagesOf(firstWhole, endWhole));
+    if (chunk.pages === 0) this.#chunks.delete(number);
+  }
+
+  #setPages(chunk: Chunk, pages: number): void {
+    this.#pages += countBits(pages) - countBits(chunk.pages);
+    chunk.pages = pages;
   }
 }

@@ -1,13 +1,17 @@
 /** One object: its attributes, its xattrs, and what it holds by its type. */
 import { type ByteString, FileType, type Gfid, type Iatt, type Timespec } from '@mortar/core';
+import { nameOffset } from '../../lib/name-offset.ts';
 import { Content } from './content.ts';
 import type { RangeLocks } from './range-locks.ts';
 
-export interface Entry {
+export interface NamedFile {
   name: ByteString;
+  file: MemoryFile;
+}
+
+export interface Entry extends NamedFile {
   /** Where a listing goes on behind it. */
   offset: number;
-  file: MemoryFile;
 }
 
 export class MemoryFile {
@@ -27,10 +31,9 @@ export class MemoryFile {
   readonly content = new Content();
   target: ByteString = '';
   /** Directories: entries by name. */
-  readonly entries = new Map<ByteString, Entry>();
+  readonly entries = new Map<ByteString, NamedFile>();
   #ordered: Entry[] | null = null;
-  /** Directories: where they are. */
-  parent: MemoryFile | null = null;
+  #parent: MemoryFile | null = null;
   /** Fds open on it: without a name it lives as long as these. */
   opens = 0;
   /** Locks by what for: `posix`, or a domain of internal locks. */
@@ -48,17 +51,39 @@ export class MemoryFile {
     this.btime = now;
   }
 
+  /** Directories: where they are. */
+  get parent(): MemoryFile | null {
+    return this.#parent;
+  }
+
+  set parent(parent: MemoryFile | null) {
+    this.#parent = parent;
+    this.#ordered = null;
+  }
+
   get isDirectory(): boolean {
     return this.type === FileType.directory;
   }
 
-  /** Entries in the order of their offsets. */
+  /** `.`, `..` and the entries in the order of their offsets (docs/directory-listing.md). */
   get ordered(): readonly Entry[] {
-    this.#ordered ??= [...this.entries.values()].sort((a, b) => a.offset - b.offset);
+    this.#ordered ??= this.#order();
     return this.#ordered;
   }
 
-  addEntry(entry: Entry): void {
+  #order(): Entry[] {
+    const names = [...this.entries.values()].map(({ name, file }) => ({ name, file, offset: nameOffset(name) }));
+    names.sort((a, b) => a.offset - b.offset || (a.name < b.name ? -1 : 1));
+    // Names of one hash follow each other, each with the next number.
+    let last = 0;
+    for (const entry of names) {
+      entry.offset = Math.max(entry.offset, last + 1);
+      last = entry.offset;
+    }
+    return [{ name: '.', offset: 1, file: this }, { name: '..', offset: 2, file: this.parent ?? this }, ...names];
+  }
+
+  addEntry(entry: NamedFile): void {
     this.entries.set(entry.name, entry);
     this.#ordered = null;
   }

@@ -1,7 +1,7 @@
 /** Lock fops: enough for one process; a brick has features/locks above its storage. */
 import { type Call, Errno, type Fd, type Flock, type Fops, fail, type Loc, type Reply } from '@mortar/core';
+import { nameOffset } from '../../lib/name-offset.ts';
 import type { MemoryFile } from './file.ts';
-import { nameOffset } from './name-offset.ts';
 import type { RangeLock } from './range-locks.ts';
 import type { Found, Volume } from './volume.ts';
 

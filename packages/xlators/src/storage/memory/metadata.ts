@@ -123,7 +123,7 @@ function operate(found: Found<MemoryFile>, operation: 'add32' | 'add64' | 'or', 
   return { ok: true, xattrs };
 }
 
-/** Entries behind `offset` for about `size` bytes; those that share an offset stay together. */
+/** Entries behind `offset` for about `size` bytes, at least one. */
 function list(
   found: Found<MemoryFile>,
   size: number,
@@ -145,7 +145,7 @@ function list(
   for (; at < ordered.length; at++) {
     const { name, file, offset: next } = ordered[at]!;
     used += 24 + name.length;
-    if (used > size && entries.length > 0 && entries.at(-1)!.offset !== next) break;
+    if (used > size && entries.length > 0) break;
     const more = detail ? detail(file) : { iatt: null, xattrs: null };
     entries.push({ name, gfid: file.gfid, type: file.type, offset: next, ...more });
   }

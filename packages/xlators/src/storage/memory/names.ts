@@ -78,6 +78,12 @@ export function nameFops(volume: Volume): NameFops {
         const iatt = file.value.iatt();
         return { ok: true, iatt, postParent: iatt, xattrs: wantedXattrs(file.value, want) };
       }
+      if (loc.name === '.' || loc.name === '..') {
+        const dir = volume.directory(loc.parent);
+        if (!dir.ok) return dir;
+        const file = loc.name === '.' ? dir.value : (dir.value.parent ?? dir.value);
+        return { ok: true, iatt: file.iatt(), postParent: dir.value.iatt(), xattrs: wantedXattrs(file, want) };
+      }
       const place = volume.place(loc);
       if (!place.ok) return place;
       const { parent, entry } = place.value;

@@ -16,8 +16,7 @@ import {
   type Xattrs,
   type Xdata,
 } from '@mortar/core';
-import { type Entry, MemoryFile } from './file.ts';
-import { nameOffset } from './name-offset.ts';
+import { MemoryFile, type NamedFile } from './file.ts';
 import { RangeLocks, WaitGraph } from './range-locks.ts';
 
 export type Found<T> = { ok: true; value: T } | Failure;
@@ -73,7 +72,7 @@ export class Volume {
   }
 
   /** The directory and name of a loc, the name being one that may exist. */
-  place({ parent, name }: Loc): Found<{ parent: MemoryFile; name: ByteString; entry: Entry | undefined }> {
+  place({ parent, name }: Loc): Found<{ parent: MemoryFile; name: ByteString; entry: NamedFile | undefined }> {
     if (name === null) return fail(Errno.EINVAL);
     if (name.length > nameMaxBytes) return fail(Errno.ENAMETOOLONG);
     if (!isValidName(name)) return fail(Errno.EINVAL);
@@ -118,7 +117,7 @@ export class Volume {
   }
 
   link(parent: MemoryFile, name: ByteString, file: MemoryFile, now: Timespec): void {
-    parent.addEntry({ name, offset: nameOffset(name), file });
+    parent.addEntry({ name, file });
     parent.mtime = now;
     parent.ctime = now;
     if (file.isDirectory) {

@@ -65,6 +65,16 @@ export class Brick {
     this.listings = new ListingCache(sys);
   }
 
+  /** Closes, in a microtask, what is open only to be quick; false if there is nothing of the kind. */
+  giveUpDescriptors(): boolean {
+    const held = this.directories.size + this.anonymous.size;
+    if (held === 0) return false;
+    this.anonymous.clear();
+    this.directories.clear();
+    this.log('WARNING', `out of file descriptors: ${held} that were kept open to be quick are closed`);
+    return true;
+  }
+
   /** A file in another thread's hands stays open until it lets go. */
   shut(): void {
     for (const file of this.open.all()) {

@@ -47,7 +47,10 @@ export class DirectoryCache {
     return undefined;
   }
 
-  /** A descriptor, valid during the running operation. ENOTDIR: it is no directory; ESTALE: there is none. */
+  /**
+   * A descriptor, valid during the running operation. ENOTDIR: it is no directory; ESTALE: there is none; anything else
+   * (EMFILE, EIO) says nothing about whether there is one.
+   */
   get(gfid: Gfid, depth = 0): number {
     const cached = this.peek(gfid);
     if (cached !== undefined) return cached;
@@ -60,12 +63,19 @@ export class DirectoryCache {
     if (parent < 0) return parent;
     const fd = this.#sys.openat(parent, at.name, openDirectoryFlags);
     if (fd < 0) return fd === ENOENT || fd === ENOTDIR || fd === ELOOP ? ESTALE : fd;
-    if (readGfid(this.#sys, fd) !== gfid) {
+    const found = readGfid(this.#sys, fd);
+    if (found !== gfid) {
       this.#sys.close(fd);
-      return ESTALE;
+      return typeof found === 'number' ? found : ESTALE;
     }
     this.#fds.set(gfid, fd);
     return fd;
+  }
+
+  /** Whether there certainly is no such directory, so that its handle may go. */
+  lacks(gfid: Gfid): boolean {
+    const found = this.get(gfid);
+    return found === ESTALE || found === ENOTDIR;
   }
 
   drop(gfid: Gfid): void {

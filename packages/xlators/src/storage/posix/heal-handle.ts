@@ -11,6 +11,8 @@ import { isDirectory, type Node } from './node.ts';
 
 const EEXIST = -17;
 const ENOENT = -2;
+const ENOTDIR = -20;
+const ESTALE = -116;
 
 /** Makes sure, once in the store's life, that the handle of a named object leads to it. 0 or the negative errno. */
 export function ensureHandle(brick: Brick, node: Node, parent: Gfid, name: ByteString): number {
@@ -82,7 +84,10 @@ export function freeHandle(brick: Brick, gfid: Gfid): number {
   if (found < 0) return found;
   if (brick.open.of(gfid)) return EEXIST;
   if (stat.type === FileType.symlink && readGfid(sys, `/proc/self/fd/${hiddenFd}/${path}`) === null) {
-    if (brick.directories.get(gfid) >= 0) return EEXIST;
+    const fd = brick.directories.get(gfid);
+    if (fd >= 0) return EEXIST;
+    // That it cannot be reached now does not make it a leftover.
+    if (fd !== ESTALE && fd !== ENOTDIR) return fd;
   } else if (stat.nlink > 1) return EEXIST;
   return sys.unlinkat(hiddenFd, path, stat.type === FileType.directory ? AT_REMOVEDIR : 0);
 }

@@ -19,21 +19,40 @@ export function healthStamp(sec: number): string {
 export class HealthCheck {
   readonly #path: string;
   readonly #clock: Clock;
-  readonly #settings: HealthSettings;
+  #settings: HealthSettings;
   readonly #failed: (why: string) => void;
+  readonly #relieve: () => void;
   #timer: Timer | null = null;
   #stopped = false;
+  #checking = false;
 
-  constructor(path: string, clock: Clock, settings: HealthSettings, failed: (why: string) => void) {
+  /** `relieve` gives up descriptors: that there is none left says nothing about the disk. */
+  constructor(
+    path: string,
+    clock: Clock,
+    settings: HealthSettings,
+    failed: (why: string) => void,
+    relieve: () => void = () => {},
+  ) {
     this.#path = path;
     this.#clock = clock;
     this.#settings = settings;
     this.#failed = failed;
+    this.#relieve = relieve;
   }
 
   start(): void {
     if (this.#settings.intervalSec === 0 || this.#stopped) return;
     this.#timer = this.#clock.after(this.#settings.intervalSec * 1000, () => void this.#round());
+  }
+
+  /** A changed interval counts from now; a check that is under way ends by the old ones. */
+  reconfigure(settings: HealthSettings): void {
+    const same = settings.intervalSec === this.#settings.intervalSec;
+    this.#settings = settings;
+    if (same || this.#checking) return;
+    this.#timer?.cancel();
+    this.start();
   }
 
   stop(): void {
@@ -42,19 +61,19 @@ export class HealthCheck {
   }
 
   async #round(): Promise<void> {
+    this.#checking = true;
     const why = await this.check();
+    this.#checking = false;
     if (this.#stopped) return;
-    if (why === null) this.start();
-    else this.#failed(why);
+    if (why === null) return this.start();
+    this.#stopped = true;
+    this.#failed(why);
   }
 
   /** Null, or what is wrong. */
   async check(): Promise<string | null> {
     const { timeoutSec } = this.#settings;
-    const work = this.#write().then(
-      () => null,
-      (error: Error) => error.message,
-    );
+    const work = this.#verdict();
     if (timeoutSec === 0) return work;
     let timer: Timer | undefined;
     const late = new Promise<string>((resolve) => {
@@ -63,6 +82,20 @@ export class HealthCheck {
     const result = await Promise.race([work, late]);
     timer?.cancel();
     return result;
+  }
+
+  async #verdict(): Promise<string | null> {
+    for (let tries = 0; ; tries++) {
+      try {
+        await this.#write();
+        return null;
+      } catch (error) {
+        const { code, message } = error as NodeJS.ErrnoException;
+        if (code !== 'EMFILE' && code !== 'ENFILE') return message;
+        if (tries > 0) return null;
+        this.#relieve();
+      }
+    }
   }
 
   async #write(): Promise<void> {

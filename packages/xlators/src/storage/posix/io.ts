@@ -1,5 +1,6 @@
-/** File data: the synchronous part. What must wait for the disk is left to the translator and node's thread pool. */
+/** File data: what the page cache has at once, the rest by node's thread pool. */
 import { createHash } from 'node:crypto';
+import { read } from 'node:fs';
 import { type Call, Errno, FileType, type Gfid, type Reply } from '@mortar/core';
 import {
   FALLOC_FL_KEEP_SIZE,
@@ -27,7 +28,7 @@ import { touch } from './times.ts';
 /** The most that one read gives. */
 export const readMax = 8 * 1024 * 1024;
 /** The most that one copy_file_range copies; the caller goes on. Longer ones would hold up everybody else. */
-const copyMax = 16 * 1024 * 1024;
+export const copyMax = 16 * 1024 * 1024;
 
 /** A descriptor of its own for an object found by gfid, or the negative errno. */
 export function openNode(brick: Brick, node: Node, flags: number): number {
@@ -73,7 +74,14 @@ export interface CachedRead {
   node: Node;
 }
 
-export function readCached(brick: Brick, file: OpenFile, size: number, offset: number): CachedRead | number {
+/** `patient`: what a file system cannot tell is left to the pool, else it is read at once. */
+export function readCached(
+  brick: Brick,
+  file: OpenFile,
+  size: number,
+  offset: number,
+  patient = false,
+): CachedRead | number {
   const node = nodeOfFile(brick, file);
   if (typeof node === 'number') return node;
   const length = Math.max(0, Math.min(size, readMax, node.stat.size - offset));
@@ -82,11 +90,23 @@ export function readCached(brick: Brick, file: OpenFile, size: number, offset: n
   const got = brick.sys.preadv2(file.osFd, data, 0, length, offset, RWF_NOWAIT);
   if (got >= 0) return { data, done: got, node };
   // A file system that cannot tell is asked plainly.
-  if (got === -Errno.EOPNOTSUPP) {
+  if (got === -Errno.EOPNOTSUPP && !patient) {
     const plain = brick.sys.pread(file.osFd, data, 0, length, offset);
     return plain < 0 ? plain : { data: data.subarray(0, plain), done: plain, node };
   }
-  return got === -Errno.EAGAIN ? { data, done: 0, node } : got;
+  return got === -Errno.EAGAIN || got === -Errno.EOPNOTSUPP ? { data, done: 0, node } : got;
+}
+
+/** The rest of a read, by a thread of the pool: its length or the negative errno. */
+export function readRest(brick: Brick, file: OpenFile, data: Uint8Array, done: number, offset: number) {
+  const { open } = brick;
+  open.pin(file);
+  return new Promise<number>((resolve) => {
+    read(file.osFd, data, done, data.length - done, offset + done, (error, count) => {
+      open.unpin(file);
+      resolve(error ? (error.errno ?? -Errno.EIO) : count);
+    });
+  });
 }
 
 function grows(brick: Brick, call: Call, node: Node, end: number): boolean {

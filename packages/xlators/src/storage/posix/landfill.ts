@@ -63,7 +63,7 @@ function removeOne(brick: Brick, parentFd: number, name: ByteString, budget: Bud
   sys.close(fd);
   if (budget.left-- <= 0 || sys.unlinkat(parentFd, name, AT_REMOVEDIR) < 0) return false;
   // A directory of this gfid that lives elsewhere (heal made it anew) keeps its handle.
-  if (entry.gfid !== null && brick.directories.get(entry.gfid) < 0) removeHandle(brick, entry.gfid);
+  if (entry.gfid !== null && brick.directories.lacks(entry.gfid)) removeHandle(brick, entry.gfid);
   return true;
 }
 

@@ -90,6 +90,11 @@ export class ListingCache {
     return { names: all, start: behind(all, offset), complete: true };
   }
 
+  /** Whether a page behind `offset` comes without reading the directory. */
+  has(file: OpenFile, offset: number): boolean {
+    return offset !== 0 && this.#kept.get(file) !== undefined;
+  }
+
   drop(file: OpenFile): void {
     this.#kept.delete(file);
   }

@@ -51,6 +51,14 @@ function later(sec: number, nsec: number, than: number, thanNsec: number): boole
   return sec > than || (sec === than && nsec > thanNsec);
 }
 
+/** Moves atime forward to `time`; whether it moved. */
+export function raiseAtime(times: Times, { sec, nsec }: Timespec): boolean {
+  if (!later(sec, nsec, times.atime, times.atimeNsec)) return false;
+  times.atime = sec;
+  times.atimeNsec = nsec;
+  return true;
+}
+
 /** Moves ctime, and with `data` mtime, forward to `time`; whether anything moved. */
 export function raiseTimes(times: Times, { sec, nsec }: Timespec, data: boolean): boolean {
   let moved = false;

@@ -7,7 +7,9 @@ import { decodeMdata, mdataSize, mdataXattr, type Times, timesOf } from './mdata
 import type { OpenFile } from './open-files.ts';
 
 const ENOENT = -2;
+const ENOTDIR = -20;
 const EINVAL = -22;
+const ELOOP = -40;
 const ESTALE = -116;
 
 /** An object as it was when it was found. For *at calls: `dirfd` and `path`, the latter empty if `dirfd` is it. */
@@ -62,7 +64,8 @@ function nodeOfHandle(brick: Brick, gfid: Gfid): Node | number {
   const node = nodeAt(gfid, stat, brick.hiddenFd, path);
   if (stat.type === FileType.symlink && readGfid(brick.sys, node.target) === null) {
     const fd = brick.directories.get(gfid);
-    return fd < 0 ? ESTALE : byFd(brick, gfid, fd);
+    if (fd < 0) return fd === ENOTDIR || fd === ELOOP ? ESTALE : fd;
+    return byFd(brick, gfid, fd);
   }
   // A handle alone is what a crash left of a create or an unlink (docs/posix.md): there is no such file.
   return stat.nlink < 2 ? ESTALE : node;

@@ -2,14 +2,16 @@
 import { type Dirent, type Gfid, rootGfid, type Xattrs } from '@mortar/core';
 import type { Brick } from './brick.ts';
 import { hiddenName, isRoot } from './handle.ts';
-import type { ListedName, Page } from './listing.ts';
+import { type ListedName, listingMax, type Page } from './listing.ts';
 import { entryOf, iattOf } from './node.ts';
 import type { OpenFile } from './open-files.ts';
+import type { Warmer } from './warm.ts';
 import { wantedXattrs } from './xattrs.ts';
 
 /** What an entry counts against the size of a reply, beside its name. */
 const direntSize = 24;
 const plusSize = 160;
+const EBADF = -9;
 const dotOffset = 1;
 const dotDotOffset = 2;
 
@@ -26,9 +28,40 @@ export function readdir(
   offset: number,
   plus: readonly string[] | null,
 ): Listing | number {
-  const page = brick.listings.page(file, offset, isRoot(file.gfid) ? hiddenName : null);
+  const page = pageOf(brick, file, offset);
+  return typeof page === 'number' ? page : fill(brick, file, page, size, offset, plus);
+}
+
+function pageOf(brick: Brick, file: OpenFile, offset: number): Page | number {
+  return brick.listings.page(file, offset, isRoot(file.gfid) ? hiddenName : null);
+}
+
+/** The same, without waiting for the disk on the event loop. */
+export async function readdirElsewhere(
+  brick: Brick,
+  warmer: Warmer,
+  file: OpenFile,
+  size: number,
+  offset: number,
+  plus: readonly string[] | null,
+): Promise<Listing | number> {
+  if (!brick.listings.has(file, offset)) await warmer.names(file.osFd, listingMax + 1);
+  if (file.closed) return EBADF;
+  const page = pageOf(brick, file, offset);
   if (typeof page === 'number') return page;
-  return fill(brick, file, page, size, offset, plus);
+  const names = offset < dotDotOffset ? ['..'] : [];
+  let room = size;
+  for (let i = page.start; i < page.names.length && room >= 0; i++) {
+    const { name } = page.names[i]!;
+    names.push(name);
+    room -= sizeOf(name, plus !== null);
+  }
+  await warmer.entries(file.osFd, names);
+  return file.closed ? EBADF : fill(brick, file, page, size, offset, plus);
+}
+
+function sizeOf(name: string, plus: boolean): number {
+  return direntSize + name.length + (plus ? plusSize : 0);
 }
 
 function fill(
@@ -42,7 +75,7 @@ function fill(
   const entries: Dirent[] = [];
   let room = size;
   const fits = (name: string) => {
-    room -= direntSize + name.length + (plus ? plusSize : 0);
+    room -= sizeOf(name, plus !== null);
     return entries.length === 0 || room >= 0;
   };
   for (const [name, at] of [

@@ -38,12 +38,19 @@ export interface PosixRig {
 }
 
 /** A started translator over a directory, which is removed with it if it was made here. */
-export async function posixRig(texts: Record<string, string> = {}, services: Services = rigServices()) {
+export async function posixRig(
+  texts: Record<string, string> = {},
+  services: Services = rigServices(),
+  sys: Sys = libc,
+) {
   const own = texts.directory === undefined;
   const directory = texts.directory ?? quickBrick();
   const given = new Map(Object.entries({ reserve: '0', ...texts, directory }));
   const { values } = parseOptions(options, given);
-  const xlator = new PosixXlator({ name: 'brick', type: 'storage/posix', options: values, texts: given, services });
+  const xlator = new PosixXlator(
+    { name: 'brick', type: 'storage/posix', options: values, texts: given, services },
+    sys,
+  );
   xlator.bind([], undefined);
   await xlator.init();
   const rig: PosixRig = {

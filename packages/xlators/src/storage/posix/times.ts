@@ -1,7 +1,7 @@
 /** Keeps mdata as the operations ask (ondisk format, section 3.2). */
 import type { AttrChange, Timespec } from '@mortar/core';
 import type { Brick } from './brick.ts';
-import { encodeMdata, mdataXattr, raiseTimes, type Times, timesOf } from './mdata.ts';
+import { encodeMdata, mdataXattr, raiseAtime, raiseTimes, type Times, timesOf } from './mdata.ts';
 import { type Node, storedTimes } from './node.ts';
 import type { OpenFile } from './open-files.ts';
 
@@ -26,8 +26,20 @@ export function touch(brick: Brick, node: Node, time: Timespec, how: Touch): voi
   const stored = storedTimes(brick, node);
   const times = stored ?? timesOf(node.stat);
   if (!raiseTimes(times, time, how.data) && stored) return;
+  keep(brick, node, times, how.later === true);
+}
+
+/** Moves the time of last access forward, with the same care; while the file is open it is written later. */
+export function touchAtime(brick: Brick, node: Node, time: Timespec): void {
+  if (!brick.settings.ctime) return;
+  const stored = storedTimes(brick, node);
+  const times = stored ?? timesOf(node.stat);
+  if (raiseAtime(times, time) || !stored) keep(brick, node, times, true);
+}
+
+function keep(brick: Brick, node: Node, times: Times, later: boolean): void {
   const state = brick.open.of(node.gfid);
-  if (!state || !how.later) {
+  if (!state || !later) {
     store(brick, node, times);
     return;
   }

@@ -1,14 +1,19 @@
 /** What a brick needs done from time to time: the health check, the landfill, a look at how full the disk is. */
 import type { Services, Timer } from '@mortar/core';
-import { HealthCheck } from './health.ts';
+import { HealthCheck, type HealthSettings } from './health.ts';
 import { purge } from './landfill.ts';
 import type { PosixOptions } from './settings.ts';
 import { belowReserve } from './statfs.ts';
 import type { PosixStore } from './store.ts';
 
 const reserveCheckMs = 1000;
-/** Objects deleted at a time. */
+/** Objects deleted at a time, at most. */
 const purgeStep = 64;
+const purgeLongMs = 5;
+
+function healthSettings(values: PosixOptions): HealthSettings {
+  return { intervalSec: values['health-check-interval'], timeoutSec: values['health-check-timeout'] };
+}
 
 export class Upkeep {
   readonly #origin: string;
@@ -16,6 +21,7 @@ export class Upkeep {
   readonly #store: PosixStore;
   readonly #health: HealthCheck;
   #values: PosixOptions;
+  #purgeStep = purgeStep;
   #janitor: Timer | null = null;
   #reserveCheckedMs = Number.NEGATIVE_INFINITY;
 
@@ -26,11 +32,12 @@ export class Upkeep {
     this.#store = store;
     this.#values = values;
     const path = `${store.brick.settings.directory}/.glusterfs/health_check`;
-    const times = { intervalSec: values['health-check-interval'], timeoutSec: values['health-check-timeout'] };
-    this.#health = new HealthCheck(path, services.clock, times, (why) => {
+    const failed = (why: string) => {
       services.log.write('CRITICAL', origin, `health-check failed, going down: ${why}`, 113075);
       sick();
-    });
+    };
+    const relieve = () => void store.brick.giveUpDescriptors();
+    this.#health = new HealthCheck(path, services.clock, healthSettings(values), failed, relieve);
   }
 
   start(): void {
@@ -46,6 +53,7 @@ export class Upkeep {
   reconfigure(values: PosixOptions): void {
     this.#values = values;
     this.#reserveCheckedMs = Number.NEGATIVE_INFINITY;
+    this.#health.reconfigure(healthSettings(values));
     this.#janitor?.cancel();
     this.#purgeIn(0);
   }
@@ -69,8 +77,14 @@ export class Upkeep {
   #purgeIn(ms: number): void {
     if (this.#values['disable-landfill-purge']) return;
     this.#janitor = this.#services.clock.after(ms, () => {
-      const more = purge(this.#store.brick, purgeStep);
-      this.#purgeIn(more ? 1 : this.#values['janitor-sleep-duration'] * 1000);
+      const { clock } = this.#services;
+      const before = clock.nowMs();
+      const more = purge(this.#store.brick, this.#purgeStep);
+      const tookMs = clock.nowMs() - before;
+      // Where the disk is slow: fewer at a time, and most of the time is left to others.
+      this.#purgeStep =
+        tookMs > purgeLongMs ? Math.max(1, this.#purgeStep >> 1) : Math.min(purgeStep, this.#purgeStep * 2);
+      this.#purgeIn(more ? Math.max(1, 3 * tookMs) : this.#values['janitor-sleep-duration'] * 1000);
     });
   }
 }

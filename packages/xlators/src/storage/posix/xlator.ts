@@ -1,10 +1,13 @@
 /** The translator over a PosixStore: finds the open file of an fd, and waits where the disk has to be waited for. */
-import { read } from 'node:fs';
 import {
   type Args,
   type Call,
   Errno,
   type Fd,
+  type Fop,
+  type FopName,
+  type Fops,
+  type Gfid,
   type GraphEvent,
   locOf,
   type OptionTable,
@@ -14,29 +17,19 @@ import {
   type XlatorInit,
 } from '@mortar/core';
 import * as libc from '@mortar/libc';
-import { failed, refused } from './brick.ts';
-import {
-  allocate,
-  checksums,
-  copyRange,
-  punchHole,
-  readCached,
-  seek,
-  syncsWrites,
-  truncate,
-  write,
-  zeroRange,
-} from './io.ts';
+import { failed, refused, type Sys } from './brick.ts';
+import * as io from './io.ts';
+import { list } from './list.ts';
 import { iattOf, nodeOfFile } from './node.ts';
 import type { OpenFile } from './open-files.ts';
 import type { options } from './options.ts';
-import { readdir } from './readdir.ts';
+import { isPlaced, Placing, poolShare } from './placing.ts';
 import { type PosixOptions, settingsOf } from './settings.ts';
 import { openBrick } from './startup.ts';
 import { statfs } from './statfs.ts';
 import { type Opened, PosixStore, type Target } from './store.ts';
 import { SyncQueue } from './sync-queue.ts';
-import { flushTimes } from './times.ts';
+import { flushTimes, touchAtime } from './times.ts';
 import { Upkeep } from './upkeep.ts';
 import { xattrop } from './xattrop.ts';
 import { getxattr, removexattr, setxattr } from './xattrs.ts';
@@ -46,11 +39,28 @@ export class PosixXlator extends Xlator {
   #store: PosixStore | null = null;
   #syncs: SyncQueue | null = null;
   #upkeep: Upkeep | null = null;
+  readonly #sys: Sys;
+  readonly #placing: Placing;
 
-  constructor(init: XlatorInit<typeof options>) {
+  /** `sys`: tests put system calls of their own in between. */
+  constructor(init: XlatorInit<typeof options>, sys: Sys = libc) {
     super(init as unknown as XlatorInit);
     this.#values = init.options;
     settingsOf(init.options);
+    this.#sys = sys;
+    const host = {
+      store: () => this.#store,
+      opened: (fd: Fd) => this.#opened(fd),
+      nowMs: () => this.services.clock.nowMs(),
+      slow: (gfid: Gfid, ms: number) => this.propagate({ type: 'storage-slow', gfid, ms }),
+    };
+    this.#placing = new Placing(host, poolShare(process.env.UV_THREADPOOL_SIZE));
+  }
+
+  protected override bindFop<N extends FopName>(name: N, next: Fops[N]): Fops[N] {
+    const own = super.bindFop(name, next);
+    // What is not handled here is refused without touching the disk.
+    return own === next || !isPlaced(name) ? own : (this.#placing.around(name, own as Fop<FopName>) as Fops[N]);
   }
 
   get store(): PosixStore {
@@ -68,7 +78,7 @@ export class PosixXlator extends Xlator {
       gid: values['brick-gid'],
       time: clock.wall(),
     };
-    const brick = openBrick(libc, start, (level, text) => log.write(level, this.name, text));
+    const brick = openBrick(this.#sys, start, (level, text) => log.write(level, this.name, text));
     this.#store = new PosixStore(brick);
     this.#syncs = new SyncQueue(brick.open);
     this.#upkeep = new Upkeep(this.name, this.services, this.#store, values, () => {
@@ -102,6 +112,8 @@ export class PosixXlator extends Xlator {
       cached_directories: brick.directories.size,
       cached_files: brick.anonymous.size,
       below_reserve: brick.full,
+      slow_calls: this.#placing.slow,
+      offloaded_calls: this.#placing.offloaded,
     };
   }
 
@@ -230,30 +242,20 @@ export class PosixXlator extends Xlator {
     return { ok: true };
   }
 
-  async readv(_call: Call, { fd, size, offset }: Args<'readv'>): Promise<Reply<'readv'>> {
+  async readv(call: Call, { fd, size, offset, xdata }: Args<'readv'>): Promise<Reply<'readv'>> {
     const opened = this.#file(fd);
     if (!opened.ok) return opened;
     const { file } = opened;
     if (file.directory) return refused(Errno.EISDIR);
     const { brick } = this.store;
-    const cached = readCached(brick, file, size, offset);
+    const cached = io.readCached(brick, file, size, offset, xdata?.offload);
     if (typeof cached === 'number') return failed(cached);
+    if (xdata?.touchAtime && !call.internal) touchAtime(brick, cached.node, call.time);
     const { data, done, node } = cached;
     if (done === data.length) return { ok: true, data, iatt: iattOf(brick, node) };
-    const rest = await this.#readRest(file, data, done, offset);
+    const rest = await io.readRest(brick, file, data, done, offset);
     if (rest < 0) return failed(rest);
     return { ok: true, data: data.subarray(0, done + rest), iatt: iattOf(brick, node) };
-  }
-
-  #readRest(file: OpenFile, data: Uint8Array, done: number, offset: number): Promise<number> {
-    const { open } = this.store.brick;
-    open.pin(file);
-    return new Promise((resolve) => {
-      read(file.osFd, data, done, data.length - done, offset + done, (error, count) => {
-        open.unpin(file);
-        resolve(error ? (error.errno ?? -Errno.EIO) : count);
-      });
-    });
   }
 
   async writev(call: Call, args: Args<'writev'>): Promise<Reply<'writev'>> {
@@ -263,9 +265,9 @@ export class PosixXlator extends Xlator {
     const { file } = opened;
     const { brick } = this.store;
     const how = { append: args.append === true, keepTimes: args.xdata?.keepTimes === true };
-    const reply = write(brick, call, file, args.data, args.offset, how);
+    const reply = io.write(brick, call, file, args.data, args.offset, how);
     if (!reply.ok) return reply;
-    if (args.sync || syncsWrites(args.fd.flags)) {
+    if (args.sync || io.syncsWrites(args.fd.flags)) {
       const synced = await this.#sync(file, true);
       if (synced < 0) return failed(synced);
     }
@@ -299,42 +301,42 @@ export class PosixXlator extends Xlator {
     const node = this.store.node(loc);
     if (typeof node === 'number') return failed(node);
     const opened = this.store.anonymous(node.gfid);
-    return opened.ok ? truncate(this.store.brick, call, opened.file, size, xdata?.keepTimes === true) : opened;
+    return opened.ok ? io.truncate(this.store.brick, call, opened.file, size, xdata?.keepTimes === true) : opened;
   }
 
   async ftruncate(call: Call, { fd, size, xdata }: Args<'ftruncate'>): Promise<Reply<'ftruncate'>> {
-    return this.#withFile(fd, (file) => truncate(this.store.brick, call, file, size, xdata?.keepTimes === true));
+    return this.#withFile(fd, (file) => io.truncate(this.store.brick, call, file, size, xdata?.keepTimes === true));
   }
 
   async fallocate(call: Call, { fd, mode, offset, size }: Args<'fallocate'>): Promise<Reply<'fallocate'>> {
     this.#upkeep?.checkReserve();
-    return this.#withFile(fd, (file) => allocate(this.store.brick, call, file, mode, offset, size));
+    return this.#withFile(fd, (file) => io.allocate(this.store.brick, call, file, mode, offset, size));
   }
 
   async discard(call: Call, { fd, offset, size }: Args<'discard'>): Promise<Reply<'discard'>> {
-    return this.#withFile(fd, (file) => allocate(this.store.brick, call, file, punchHole, offset, size));
+    return this.#withFile(fd, (file) => io.allocate(this.store.brick, call, file, io.punchHole, offset, size));
   }
 
   async zerofill(call: Call, { fd, offset, size }: Args<'zerofill'>): Promise<Reply<'zerofill'>> {
     this.#upkeep?.checkReserve();
-    return this.#withFile(fd, (file) => allocate(this.store.brick, call, file, zeroRange, offset, size));
+    return this.#withFile(fd, (file) => io.allocate(this.store.brick, call, file, io.zeroRange, offset, size));
   }
 
   async seek(_call: Call, { fd, offset, what }: Args<'seek'>): Promise<Reply<'seek'>> {
-    return this.#withFile(fd, (file) => seek(this.store.brick, file, offset, what));
+    return this.#withFile(fd, (file) => io.seek(this.store.brick, file, offset, what));
   }
 
   async copy_file_range(call: Call, args: Args<'copy_file_range'>): Promise<Reply<'copy_file_range'>> {
     this.#upkeep?.checkReserve();
     const { from, to, fromOffset, toOffset, size } = args;
     return this.#withFile(from, (source) =>
-      this.#withFile(to, (target) => copyRange(this.store.brick, call, source, fromOffset, target, toOffset, size)),
+      this.#withFile(to, (target) => io.copyRange(this.store.brick, call, source, fromOffset, target, toOffset, size)),
     );
   }
 
   async rchecksum(call: Call, { fd, offset, size }: Args<'rchecksum'>): Promise<Reply<'rchecksum'>> {
     const reply = await this.readv(call, { fd, size, offset });
-    return reply.ok ? { ok: true, ...checksums(reply.data) } : reply;
+    return reply.ok ? { ok: true, ...io.checksums(reply.data) } : reply;
   }
 
   async statfs(_call: Call, _args: Args<'statfs'>): Promise<Reply<'statfs'>> {
@@ -381,20 +383,16 @@ export class PosixXlator extends Xlator {
     return this.#onNode(this.#target(fd), (node) => xattrop(this.store.brick, node, operation, values));
   }
 
-  async readdir(_call: Call, { fd, size, offset }: Args<'readdir'>): Promise<Reply<'readdir'>> {
-    return this.#list(fd, size, offset, null);
+  async readdir(call: Call, args: Args<'readdir'>): Promise<Reply<'readdir'>> {
+    return this.#list(call, args, null);
   }
 
-  async readdirp(_call: Call, { fd, size, offset, want }: Args<'readdirp'>): Promise<Reply<'readdirp'>> {
-    return this.#list(fd, size, offset, want ?? []);
+  async readdirp(call: Call, args: Args<'readdirp'>): Promise<Reply<'readdirp'>> {
+    return this.#list(call, args, args.want ?? []);
   }
 
-  #list(fd: Fd, size: number, offset: number, plus: readonly string[] | null): Reply<'readdir'> {
-    const known = this.#opened(fd);
-    const opened: Opened = known ? { ok: true, file: known } : this.store.opendir(locOf(fd.gfid));
-    if (!opened.ok) return opened;
-    const listing = opened.file.directory ? readdir(this.store.brick, opened.file, size, offset, plus) : -Errno.ENOTDIR;
-    if (!known) this.store.close(opened.file);
-    return typeof listing === 'number' ? failed(listing) : { ok: true, ...listing };
+  #list(call: Call, args: Args<'readdir'>, plus: readonly string[] | null): Promise<Reply<'readdir'>> {
+    const { store } = this;
+    return list(store, this.#placing.warmer(store), call, args, this.#opened(args.fd), plus);
   }
 }

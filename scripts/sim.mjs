@@ -1,0 +1,31 @@
+#!/usr/bin/env node
+// Bundles and runs the simulation of replica sets: `npm run sim -- --seeds N [--from S] [--trace]` (docs/simulation.md).
+import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const outdir = join(root, 'node_modules', '.cache', 'mortar-sim');
+mkdirSync(outdir, { recursive: true });
+// One file a run: several may be under way.
+const outfile = join(outdir, `sim-${process.pid}.mjs`);
+await build({
+  absWorkingDir: root,
+  entryPoints: ['packages/testing/src/sim/main.ts'],
+  outfile,
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  sourcemap: 'inline',
+  external: ['koffi'],
+  banner: {
+    js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);",
+  },
+  logLevel: 'warning',
+});
+process.exitCode =
+  spawnSync(process.execPath, ['--enable-source-maps', ...process.execArgv, outfile, ...process.argv.slice(2)], {
+    stdio: 'inherit',
+  }).status ?? 1;
