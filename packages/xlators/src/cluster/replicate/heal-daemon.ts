@@ -30,10 +30,10 @@ async function firstFound(
   contexts: readonly HealContext[],
   ask: (context: HealContext) => Promise<Resolution>,
 ): Promise<Resolution> {
-  let last: Resolution = { line: 'No replica set is being healed.', healed: false, exit: 1 };
+  let last: Resolution = { line: 'No replica set is being healed.', healed: false, exit: 1, missing: true };
   for (const context of contexts) {
     last = await ask(context);
-    if (!last.line.startsWith('Lookup failed')) return last;
+    if (!last.missing) return last;
   }
   return last;
 }
@@ -97,7 +97,14 @@ export class HealDaemon {
     const [context] = contexts.filter((one) => childOfBrick(one, brick ?? '') !== undefined);
     if (!context) return { lines: [`"${brick}"- No such brick available in the volume.`], failed: true, exit: 1 };
     const child = childOfBrick(context, brick!)!;
-    if (file !== undefined) return told(await resolveFile(context, file, { by: policy, child }));
+    if (file !== undefined) {
+      const answer = await resolveFile(context, file, { by: policy, child });
+      if (!answer.missing) return told(answer);
+      // In another set: that brick has no copy to choose.
+      const others = contexts.filter((one) => one !== context);
+      const elsewhere = await firstFound(others, (one) => resolveFile(one, file, { by: policy, child: -1 }));
+      return told(elsewhere.missing ? answer : elsewhere);
+    }
     const all = await resolveAll(context, child);
     const healed = all.filter((one) => one.healed).length;
     return {

@@ -20,8 +20,10 @@ export class Lease {
   readonly owner: string;
   /** By child; absent: not a participant (down, refused, or failed since). */
   readonly holds = new Map<number, Hold>();
-  /** Former participants: they may hold the lock still, and are unlocked at the end. */
+  /** Former participants. */
   readonly left = new Map<number, Hold>();
+  /** Of these: who may hold the lock still, and is unlocked at the end. */
+  readonly locked = new Set<number>();
   /** The changelog as the participants had it when the lease was got. */
   readonly matrix: Matrix;
   /** By kind: absent children whose blame is written on the participants. */
@@ -64,6 +66,7 @@ export class Lease {
     if (!hold) return;
     this.holds.delete(child);
     this.left.set(child, hold);
+    this.locked.add(child);
     this.lost.set(child, [...hold.dirty]);
   }
 

@@ -89,8 +89,10 @@ export class Leases {
         held.users++;
         return held;
       }
+      // A lease may be recalled from its first moment, with no user whose end would give it back.
+      const left = held && this.#leave(held);
       if (held && patience === 'try') return fail(Errno.EAGAIN);
-      if (held) await this.#leave(held);
+      if (left) await left;
       const running = this.#acquiring.get(gfid);
       const got = await (running ?? this.#start(gfid, call, patience, fd));
       if ('errno' in got) {
@@ -144,7 +146,7 @@ export class Leases {
   /** A child has none of our locks any more. */
   locksLost(child: number): void {
     this.forget(child);
-    for (const lease of this.#live) lease.left.delete(child);
+    for (const lease of this.#live) lease.locked.delete(child);
     this.#orphans.delete(child);
   }
 
@@ -316,10 +318,9 @@ export class Leases {
     const mustSync = lease.unsynced && ensureDurability && !(lease.lostName && (await this.#isGone(lease, call)));
     const fd = new Fd(lease.gfid);
     // Who left the lease may hold its lock still, and would keep everybody out with it.
-    const left = [...lease.left.keys()];
     await Promise.all([
       ...lease.participants.map((child) => this.#releaseOn(child, lease, call, mustSync ? fd : undefined)),
-      this.#unlockAll(lease.gfid, call, left),
+      this.#unlockAll(lease.gfid, call, [...lease.locked]),
     ]);
     fd.release();
     const context = contexts.find(lease.gfid);
@@ -366,6 +367,8 @@ export class Leases {
     const values: Xattrs = {};
     for (const [child, dirty] of lease.lost) {
       const missed = kinds.map((kind, i) => (dirty[i] !== 0 && !lease.blamed[kind].has(child) ? 1 : 0));
+      // Nobody recorded which names these were: the data counter of a directory says that any may be missing.
+      if (missed[2] !== 0) missed[0] = 1;
       if (missed.some((count) => count !== 0))
         values[pendingKeys[child]!] = encodeVector(missed as [number, number, number]);
     }

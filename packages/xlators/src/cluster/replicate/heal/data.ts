@@ -6,6 +6,7 @@ import { quorumCount } from '../quorum.ts';
 import { type Replies, successAt } from '../replica-set.ts';
 import { clearMarks } from './marks.ts';
 import { type HealContext, type HealResult, notLocked, sameMarks } from './result.ts';
+import { restoreTimes } from './times.ts';
 
 const blockBytes = 128 * 1024;
 
@@ -216,7 +217,7 @@ async function finish(
   const { replica } = context;
   const synced = await replica.set.wind(plan.sinks, 'fsync', call, () => ({ fd, dataOnly: false }));
   if (plan.sinks.some((sink) => !synced[sink]?.ok)) return { state: 'again' };
-  if (!(await copyTimes(context, lease, plan, gfid, call))) return { state: 'again' };
+  if (!(await restoreTimes(replica, lease, gfid, plan.source, plan.sinks))) return { state: 'again' };
   const arbiter = replica.set.arbiter;
   const whole = [
     plan.source,
@@ -229,25 +230,4 @@ async function finish(
   return missing.length === 0
     ? { state: 'healed' }
     : { state: 'waiting', reason: `children ${missing.join(', ')} that are to be healed are away or lack the file` };
-}
-
-const mdataKey = 'trusted.glusterfs.mdata';
-
-async function copyTimes(context: HealContext, lease: Lease, plan: Plan, gfid: Gfid, call: Call): Promise<boolean> {
-  const { set } = context.replica;
-  const loc = locOf(gfid);
-  const found = await set.windOne(plan.source, 'lookup', call, { loc, want: [mdataKey] });
-  const mdata = found.ok ? found.xattrs[mdataKey] : undefined;
-  if (!mdata) return found.ok;
-  const replies = await Promise.all(
-    plan.sinks.map((sink) =>
-      set.windOne(sink, 'setxattr', call, {
-        loc,
-        xattrs: { [mdataKey]: mdata },
-        flags: 0,
-        xdata: { fence: lease.fenceOf(sink) },
-      }),
-    ),
-  );
-  return replies.every((reply) => reply.ok);
 }

@@ -1,10 +1,11 @@
 /** Entry heal: the names of a directory. Adds and removes on the sinks what the sources have and lack. */
 import { type ByteString, type Call, Fd, type Gfid, locOf } from '@mortar/core';
-import { judge, type Verdict } from '../changelog.ts';
+import { judge } from '../changelog.ts';
 import type { Lease } from '../lease.ts';
 import { clearMarks } from './marks.ts';
 import { NameHeal, type NameResult, type Truth, truthOf } from './name.ts';
 import { type HealContext, type HealResult, notLocked, sameMarks } from './result.ts';
+import { restoreTimes } from './times.ts';
 
 /** Names healed under one lease; clients get in between. */
 const batchLength = 64;
@@ -63,6 +64,9 @@ async function recordedNames(
   truth: Truth,
 ): Promise<ByteString[] | undefined> {
   const names = new Set<ByteString>();
+  const isBlamed = (child: number) => truth.sources.some((source) => lease.matrix[source]!.blames[child]![2] !== 0);
+  // What one that is only dirty did beyond the others is recorded nowhere.
+  if (lease.participants.some((child) => !truth.sources.includes(child) && !isBlamed(child))) return undefined;
   for (const source of truth.sources) {
     const log = lease.matrix[source]!;
     // A brand-new directory is marked in its data counter: everything in it is missing.
@@ -118,34 +122,15 @@ async function finish(
   if (failed && 'failed' in failed) return { state: 'waiting', reason: failed.failed };
   const verdict = judge(lease.matrix, 'entry');
   if (!(await clearMarks(replica, lease, gfid, 'entry', lease.participants))) return { state: 'again' };
-  await copyTimes(context, lease, gfid, verdict);
+  const source = verdict.sources.find((child) => lease.holds.has(child));
+  const changed = verdict.sinks.filter((child) => lease.holds.has(child));
+  if (source !== undefined) await restoreTimes(replica, lease, gfid, source, changed);
   await clearNewMark(context, lease, gfid);
   const absent = verdict.sinks.filter((sink) => !lease.holds.has(sink));
   if (absent.length > 0)
     return { state: 'waiting', reason: `children ${absent.join(', ')} that are to be healed are away` };
   for (const child of lease.participants) await context.index.forgetParent(child, gfid);
   return { state: verdict.pending ? 'healed' : 'clean' };
-}
-
-const mdataKey = 'trusted.glusterfs.mdata';
-
-/** Making and removing names changed the times of the sinks' directory: they get the source's. */
-async function copyTimes(context: HealContext, lease: Lease, gfid: Gfid, verdict: Verdict): Promise<void> {
-  const { set } = context.replica;
-  const call: Call = { ...context.replica.rootCall(), internal: 'self-heal' };
-  const source = verdict.sources.find((child) => lease.holds.has(child));
-  if (source === undefined || verdict.sinks.length === 0) return;
-  const found = await set.windOne(source, 'lookup', call, { loc: locOf(gfid), want: [mdataKey] });
-  if (!found.ok) return;
-  const mdata = found.xattrs[mdataKey];
-  const { atime, atimeNsec, mtime, mtimeNsec } = found.iatt;
-  const attr = { atime: { sec: atime, nsec: atimeNsec }, mtime: { sec: mtime, nsec: mtimeNsec } };
-  for (const sink of verdict.sinks.filter((child) => lease.holds.has(child))) {
-    const xdata = { fence: lease.fenceOf(sink) };
-    await set.windOne(sink, 'setattr', call, { loc: locOf(gfid), attr, xdata });
-    if (mdata)
-      await set.windOne(sink, 'setxattr', call, { loc: locOf(gfid), xattrs: { [mdataKey]: mdata }, flags: 0, xdata });
-  }
 }
 
 /** The mark "everything in it is missing" of a new directory. */

@@ -7,8 +7,7 @@ import { isOwnXattr } from '../replica.ts';
 import { successAt } from '../replica-set.ts';
 import { clearMarks } from './marks.ts';
 import { type HealContext, type HealResult, notLocked } from './result.ts';
-
-const mdataKey = 'trusted.glusterfs.mdata';
+import { restoreTimes } from './times.ts';
 
 export async function healMetadata(context: HealContext, gfid: Gfid): Promise<HealResult> {
   const { replica } = context;
@@ -38,7 +37,7 @@ async function healUnder(context: HealContext, lease: Lease, gfid: Gfid): Promis
       kind: 'metadata',
       reason: `${gfid}: every replica is accused by another about its metadata`,
     };
-  const replies = await replica.lookupAll(locOf(gfid), call, [mdataKey]);
+  const replies = await replica.lookupAll(locOf(gfid), call, []);
   const source = sources[0]!;
   const truth = successAt(replies, source);
   if (!truth) return { state: 'again' };
@@ -47,6 +46,7 @@ async function healUnder(context: HealContext, lease: Lease, gfid: Gfid): Promis
     const done = await bringUp(context, lease, gfid, truth, successAt(replies, sink)!, source, sink);
     if (!done) return { state: 'waiting', reason: `metadata could not be set on child ${sink}` };
   }
+  if (!(await restoreTimes(replica, lease, gfid, source, sinks))) return { state: 'again' };
   const cleared = await clearMarks(replica, lease, gfid, 'metadata', [source, ...sinks]);
   const whole = verdict.sinks.every((sink) => sinks.includes(sink));
   if (!cleared) return { state: 'again' };
@@ -84,8 +84,6 @@ async function bringUp(
   const changed = Object.fromEntries(
     Object.entries(want).filter(([name, value]) => !have[name] || Buffer.compare(value, have[name]) !== 0),
   );
-  const mdata = truth.xattrs[mdataKey];
-  if (mdata) changed[mdataKey] = mdata;
   if (Object.keys(changed).length === 0) return true;
   const reply = await set.windOne(sink, 'setxattr', call, { loc, xattrs: changed, flags: 0, xdata });
   return reply.ok;

@@ -5,6 +5,7 @@
 import {
   type Call,
   Errno,
+  type Failure,
   Fd,
   FileType,
   type Gfid,
@@ -15,6 +16,7 @@ import {
   type Loc,
   locAt,
   locOf,
+  type Reply,
   rootGfid,
 } from '@mortar/core';
 import type { Replica } from '../replica.ts';
@@ -47,18 +49,19 @@ export class Parking {
     return locAt(this.gfid, gfid, gfid);
   }
 
-  async #ensure(child: number): Promise<boolean> {
+  /** Makes the directory where it is missing, everywhere with the same times. */
+  async ensure(children: readonly number[]): Promise<boolean> {
     const { set } = this.#replica;
-    const found = await set.windOne(child, 'lookup', this.#call, { loc: locOf(this.gfid) });
-    if (found.ok) return true;
+    const found = await set.wind(children, 'lookup', this.#call, () => ({ loc: locOf(this.gfid) }));
+    const missing = children.filter((child) => isAbsent(found[child]));
     const loc = locAt(rootGfid, this.name);
-    const made = await set.windOne(child, 'mkdir', this.#call, { loc, mode: 0o700, gfid: this.gfid });
-    return made.ok || made.errno === Errno.EEXIST;
+    const made = await set.wind(missing, 'mkdir', this.#call, () => ({ loc, mode: 0o700, gfid: this.gfid }));
+    return missing.every((child) => made[child]!.ok || (made[child] as Failure).errno === Errno.EEXIST);
   }
 
   /** Moves an object away from its name. False: it is where it was. */
   async park(child: number, from: Loc, gfid: Gfid): Promise<boolean> {
-    if (!(await this.#ensure(child))) return false;
+    if (!(await this.ensure([child]))) return false;
     const args = { from, to: this.#at(gfid), flags: 0 };
     return (await this.#replica.set.windOne(child, 'rename', this.#call, args)).ok;
   }
@@ -71,11 +74,14 @@ export class Parking {
     return (await set.windOne(child, 'rename', this.#call, { from: this.#at(gfid), to, flags: 0 })).ok;
   }
 
-  /** Removes what is parked on a brick; for when nothing is pending any more. */
+  /** Removes what is parked on a brick and is nowhere else: nobody will give it a name again. */
   async purge(child: number): Promise<void> {
+    const { set } = this.#replica;
     for (const { gfid, type } of await this.#parked(child)) {
+      const others = set.children.flatMap((_, other) => (other === child ? [] : [other]));
+      const replies = await set.wind(others, 'lookup', this.#call, () => ({ loc: locOf(gfid) }));
+      if (!others.every((other) => isAbsent(replies[other]))) continue;
       const loc = this.#at(gfid);
-      const { set } = this.#replica;
       const reply =
         type === FileType.directory
           ? await set.windOne(child, 'rmdir', this.#call, { loc, recursive: true })
@@ -105,4 +111,8 @@ export class Parking {
       fd.release();
     }
   }
+}
+
+function isAbsent(reply: Reply<'lookup'> | undefined): boolean {
+  return reply !== undefined && !reply.ok && (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE);
 }

@@ -18,6 +18,8 @@ export interface Resolution {
   readonly healed: boolean;
   /** Exit status for a failure. */
   readonly exit: number;
+  /** The set does not have the file; another may. */
+  readonly missing?: true;
 }
 
 const done = (line: string): Resolution => ({ line, healed: true, exit: 0 });
@@ -46,7 +48,7 @@ export async function resolveFile(context: HealContext, file: string, choice: Ch
     const reply = await lookup(replica, call, { loc: locAt(gfid, name) });
     if (reply.ok) gfid = reply.iatt.gfid;
     else if (reply.errno === Errno.EIO && i === names.length - 1) return resolveName(context, gfid, name, file, choice);
-    else return failed(`Lookup failed on ${file}:${errorText(reply.errno)}.`, 22);
+    else return { ...failed(`Lookup failed on ${file}:${errorText(reply.errno)}.`, 22), missing: true };
   }
   return resolveGfid(context, gfid, file, choice);
 }
@@ -68,7 +70,7 @@ export async function resolveAll(context: HealContext, child: number): Promise<R
 async function resolveGfid(context: HealContext, gfid: Gfid, shown: string, choice: Choice): Promise<Resolution> {
   const { replica } = context;
   const lease = await replica.leases.acquire(gfid, { ...replica.rootCall(), internal: 'glfs-heal' });
-  if ('errno' in lease) return failed(`Healing ${shown} failed: ${errorText(lease.errno)}.`);
+  if ('errno' in lease) return { ...failed(`Healing ${shown} failed: ${errorText(lease.errno)}.`), missing: true };
   lease.recalled = true;
   let refusal: string | undefined;
   try {

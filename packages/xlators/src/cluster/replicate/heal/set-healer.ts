@@ -133,6 +133,7 @@ export class SetHealer {
   async #round(kind: 'index' | 'full', statistics: CrawlStatistics): Promise<void> {
     for (const gfid of [...this.#items.keys()]) if (!this.#items.get(gfid)!.running) this.#items.delete(gfid);
     statistics.failed = 0;
+    await Parking.of(this.replica)?.ensure(this.replica.set.up);
     statistics.splitBrain = 0;
     if (kind === 'full') await walk(this.replica, rootGfid, async (gfid) => this.#add(gfid, 'full', statistics));
     for (const child of this.replica.set.up) {
