@@ -46,3 +46,6 @@ export interface ClientSessionOptions {
   limits?: Partial<ClientSessionLimits>;
   frameLimits?: FrameLimits;
 }
+
+/** `code` of an error of `resolve` that says for certain that the server's process is not running. */
+export const serverGoneCode = 'ESERVERGONE';

@@ -37,7 +37,7 @@ import { FrameTooLarge, type Output } from '../output.ts';
 import { type Pending, PendingTable } from '../pending.ts';
 import { type Address, printableAddress } from '../stream.ts';
 import { writeCallHead } from './call-head.ts';
-import type { ClientSessionOptions } from './client-options.ts';
+import { type ClientSessionOptions, serverGoneCode } from './client-options.ts';
 import { type ClientSessionLimits, clientSessionLimits } from './limits.ts';
 import { readUpcall, SessionNotice } from './notices.ts';
 import { isLockRequest, payloadBytes } from './request-cost.ts';
@@ -332,6 +332,8 @@ export class ClientSession {
       else this.#open(new Connection(stream, this.#handler(), this.#connectionOptions()));
     } catch (error) {
       const where = address ? `connecting to ${printableAddress(address)}` : 'finding the brick';
+      // Nobody is there: the process that knew our session is gone, and with it every answer still owed.
+      if (isGone(error)) this.#giveUpSession();
       this.#failed(`${where}: ${(error as Error).message}`);
     }
   }
@@ -458,4 +460,10 @@ export class ClientSession {
     this.#queue = new Set();
     for (const pending of this.#pending.clear()) this.#settle(pending, notConnected);
   }
+}
+
+const goneCodes: readonly unknown[] = ['ECONNREFUSED', 'ENOENT', serverGoneCode];
+
+function isGone(error: unknown): boolean {
+  return goneCodes.includes((error as { code?: unknown }).code);
 }

@@ -220,7 +220,7 @@ describe('protocol/server', () => {
 
   it('refuses a client that auth.allow does not name', async () => {
     const { types, log } = await start({ server: { 'auth.addr./bricks/b1.allow': '10.0.0.*' } });
-    expect(types()).toEqual(['child-connecting', 'child-down']);
+    expect(types()).toEqual(['child-connecting', 'child-down', 'refused']);
     expect(log.lines.join('\n')).toContain('is not in auth.addr./bricks/b1.allow');
   });
 
@@ -295,6 +295,7 @@ describe('protocol/server', () => {
     brick.server.reconfigure(values as never, texts);
     await settle();
     await clock.advance(5000);
-    expect(types().at(-1)).toBe('child-down');
+    expect(types().filter((type) => type === 'child-down')).toHaveLength(1);
+    expect(types().at(-1)).toBe('refused');
   });
 });

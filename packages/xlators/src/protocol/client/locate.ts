@@ -1,6 +1,13 @@
 /** Where a brick is: given by the volfile, or asked of glusterd on its host. */
 import { type Clock, Errno } from '@mortar/core';
-import { type Address, defaultManagementPort, ManagementClient, RefusedError, type TransportPort } from '@mortar/rpc';
+import {
+  type Address,
+  defaultManagementPort,
+  ManagementClient,
+  RefusedError,
+  serverGoneCode,
+  type TransportPort,
+} from '@mortar/rpc';
 
 export interface Whereabouts {
   host: string;
@@ -63,7 +70,10 @@ export async function locate(
   const found = await askOrBrick(where, port, clock);
   if (found === 'brick') return { kind: 'tcp', host: where.host, port: port.managementPort ?? defaultManagementPort };
   const { port: brickPort, socketPath, online } = found;
-  if (!online) throw new Error(`brick ${where.host}:${where.subvolume} is not running`);
+  if (!online) {
+    const text = `brick ${where.host}:${where.subvolume} is not running`;
+    throw Object.assign(new Error(text), { code: serverGoneCode });
+  }
   const useSocket = socketPath !== '' && !avoidSocket && port.isLocalHost(where.host) && port.socketExists(socketPath);
   if (useSocket) return { kind: 'unix', path: socketPath };
   if (brickPort === 0) throw new Error(`brick ${where.host}:${where.subvolume} has no port`);
