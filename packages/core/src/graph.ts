@@ -139,8 +139,9 @@ export async function startGraph(graph: Graph): Promise<void> {
 /** Parents first; frees the translators' slots in the inode table. */
 export async function stopGraph(graph: Graph): Promise<void> {
   const parentsFirst = [...graph.xlators.values()].reverse();
-  graph.top.notify({ type: 'parent-down' }, null);
+  // What is delayed goes to the children while they still listen.
   for (const xlator of parentsFirst) await xlator.drain();
+  graph.top.notify({ type: 'parent-down' }, null);
   for (const xlator of parentsFirst) {
     await xlator.fini();
     xlator.services.inodes.freeSlot(xlator.slot);

@@ -78,6 +78,8 @@ export async function mountRole(host: Host): Promise<void> {
     top: view.ops,
   });
   serveUntilUnmounted(host, mount);
+  // A mount that was served once waits for its bricks, whatever they say.
+  if (keeper.current.top.state === 'up') return;
   // The command that made the mount succeeds before, as scripts know it: they look at the mount.
   void admission.whenRefused.then((reason) =>
     services.clock.after(refusedDelayMs, () => {

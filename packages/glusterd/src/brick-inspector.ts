@@ -1,4 +1,5 @@
 /** The directory of a brick: its identity and its file system. The only place in management that makes system calls. */
+import { execFile } from 'node:child_process';
 import { lstatSync, mkdirSync, realpathSync, rmSync, statfsSync } from 'node:fs';
 import { byteString } from '@mortar/core';
 import { Errno, errnoName } from '@mortar/core/errno.ts';
@@ -48,6 +49,8 @@ export interface BrickInspector {
   volumeId(path: string): string | null;
   setVolumeId(path: string, id: string): void;
   facts(path: string): FileSystemFacts;
+  /** Bytes that the file system has for an inode; 0 where that is not known. */
+  inodeSize(mount: MountEntry): Promise<number>;
 }
 
 class SystemError extends Error {
@@ -152,6 +155,8 @@ export const systemInspector: BrickInspector = {
     if (result < 0) throw new SystemError(errnoText(-result));
   },
 
+  inodeSize: inodeSizeOf,
+
   facts(path) {
     try {
       const stat = statfsSync(path);
@@ -170,6 +175,27 @@ export const systemInspector: BrickInspector = {
     }
   },
 };
+
+/** Programs that tell the size of inodes, and how. */
+const inodeSizeTools: Readonly<
+  Record<string, { program: string; args: (mount: MountEntry) => string[]; size: RegExp }>
+> = {
+  xfs: { program: 'xfs_info', args: ({ point }) => [point], size: /\bisize=(\d+)/ },
+  ext2: { program: 'tune2fs', args: ({ device }) => ['-l', device], size: /^Inode size:\s*(\d+)/m },
+  ext3: { program: 'tune2fs', args: ({ device }) => ['-l', device], size: /^Inode size:\s*(\d+)/m },
+  ext4: { program: 'tune2fs', args: ({ device }) => ['-l', device], size: /^Inode size:\s*(\d+)/m },
+};
+const toolTimeoutMs = 3000;
+
+function inodeSizeOf(mount: MountEntry): Promise<number> {
+  const tool = Object.hasOwn(inodeSizeTools, mount.type) ? inodeSizeTools[mount.type] : undefined;
+  if (!tool) return Promise.resolve(0);
+  return new Promise((resolve) => {
+    execFile(tool.program, tool.args(mount), { timeout: toolTimeoutMs }, (_error, output) =>
+      resolve(Number(tool.size.exec(output)?.[1] ?? 0)),
+    );
+  });
+}
 
 /** The mount of `/proc/mounts` that a path lies on. */
 export function mountOf(path: string, mounts: string): MountEntry | undefined {

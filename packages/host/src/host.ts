@@ -1,7 +1,9 @@
 /** A process that runs a graph: identity, signals, log, pid file, state dump, orderly end. Roles build on it. */
-import { mkdirSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
+import { basename, dirname } from 'node:path';
 import { transportPortName } from '@mortar/rpc';
+import { type DumpFiles, dumpFilesPortName } from '@mortar/xlators/lib/dump-files.ts';
 import { compatibleVersion } from './arguments/information.ts';
 import type { ProcessArguments } from './arguments/process-arguments.ts';
 import { graphSections, inodeSection, processSection } from './dump/sections.ts';
@@ -9,7 +11,7 @@ import { StateDumper } from './dump/writer.ts';
 import { GraphKeeper, type KeeperOptions, type RunningGraph } from './graph/keeper.ts';
 import { SystemClock } from './ports/clock.ts';
 import { consoleTarget, FileTarget, LineLog } from './ports/log.ts';
-import { logDirectory } from './process/directories.ts';
+import { logDirectory, runDirectory } from './process/directories.ts';
 import { setCommandName, setOomScoreAdjust } from './process/identity.ts';
 import { type PidFile, takePidFile } from './process/pidfile.ts';
 import { tellFailed, tellReady } from './process/readiness.ts';
@@ -18,6 +20,16 @@ import { LazyRegistry } from './registry/registry.ts';
 import { HostServices } from './services.ts';
 import { StartError } from './start-error.ts';
 import { SocketTransportPort } from './transport/port.ts';
+
+/** Only root writes there; a name that is a link is replaced, not followed. */
+const runFiles: DumpFiles = {
+  write(name, text) {
+    const temporary = `${runDirectory}/.dump-${process.pid}`;
+    mkdirSync(runDirectory, { recursive: true, mode: 0o755 });
+    writeFileSync(temporary, text, { mode: 0o600 });
+    renameSync(temporary, `${runDirectory}/${basename(name)}`);
+  },
+};
 
 type Ending = () => Promise<void> | void;
 
@@ -38,6 +50,7 @@ export class Host {
     this.args = args;
     this.services = services;
     this.network = new SocketTransportPort(args.serverPort);
+    services.addPort(dumpFilesPortName, runFiles);
     this.dumper = new StateDumper(services.clock, args.brickName);
     this.dumper.add(() => [processSection()]);
     this.#gauges();
@@ -110,18 +123,27 @@ export class Host {
   /** SIGHUP. */
   reopen(): void {
     this.log.reopen();
+    this.log.write('INFO', this.name, 'sig:HUP log file opened anew');
     for (const reopen of this.#reopens) reopen();
   }
 
   /** SIGUSR1. Returns the file's path. */
   dump(): string {
     const path = this.dumper.write();
-    this.log.write('INFO', this.name, `state dump written to ${path}`);
+    this.log.write('INFO', this.name, `sig:USR1 state dump written to ${path}`);
     return path;
   }
 
+  /** SIGUSR2: the counters as they are now, in a file below the run directory. */
+  dumpMetrics(): void {
+    const name = `metrics/gmetrics.${process.pid}`;
+    mkdirSync(`${runDirectory}/metrics`, { recursive: true, mode: 0o755 });
+    writeFileSync(`${runDirectory}/${name}`, this.services.metrics.text(), { mode: 0o600 });
+    this.log.write('INFO', this.name, `sig:USR2 metrics written to ${runDirectory}/${name}`);
+  }
+
   async #stop(why: string): Promise<void> {
-    this.log.write('WARNING', this.name, `ending: ${why}`, 100032);
+    this.log.write('WARNING', this.name, `cleanup_and_exit: ${why}`, 100032);
     for (const { what, end } of this.#endings.splice(0).reverse()) {
       try {
         await end();
@@ -152,7 +174,13 @@ export async function runHost(
 ): Promise<void> {
   let host: Host | undefined;
   handleSignals(
-    () => host && { stop: (signal) => host!.stop(signal), reopen: () => host!.reopen(), dump: () => void host!.dump() },
+    () =>
+      host && {
+        stop: (signal) => host!.stop(`received signum (${constants.signals[signal]}), shutting down`),
+        reopen: () => host!.reopen(),
+        dump: () => void host!.dump(),
+        metrics: () => host!.dumpMetrics(),
+      },
   );
   try {
     setCommandName(name);

@@ -99,6 +99,7 @@ export class Connection {
   #lastHeardMs: number;
   #lastLookMs: number;
   #timer: Timer | null = null;
+  #pingTimeoutMs: number;
   #waiters: (() => void)[] = [];
 
   constructor(stream: Stream, handler: ConnectionHandler, options: ConnectionOptions) {
@@ -110,6 +111,7 @@ export class Connection {
     this.#metrics = options.metrics ?? nullMetrics;
     this.#bytesIn = this.#metrics.counter('rpc_received_bytes_total');
     this.#bytesOut = this.#metrics.counter('rpc_sent_bytes_total');
+    this.#pingTimeoutMs = options.pingTimeoutMs ?? defaultPingTimeoutMs;
     this.#queuedBytesMax = options.queuedBytesMax ?? defaultQueuedBytesMax;
     this.#fopFlags = options.channel << channelShift;
     this.#reader = new FrameReader(helloLimits, (header, meta, payload) => this.#dispatch(header, meta, payload));
@@ -335,8 +337,18 @@ export class Connection {
     this.close({ code: 'closed', message: 'closed by this side' });
   }
 
+  /** Holds at once, also for a peer that is silent already. */
+  setPingTimeout(timeoutMs: number): void {
+    if (timeoutMs === this.#pingTimeoutMs) return;
+    this.#pingTimeoutMs = timeoutMs;
+    if (this.#phase !== 'open') return;
+    this.#timer?.cancel();
+    this.#timer = null;
+    this.#watch();
+  }
+
   #watch(): void {
-    const timeoutMs = this.#options.pingTimeoutMs ?? defaultPingTimeoutMs;
+    const timeoutMs = this.#pingTimeoutMs;
     if (timeoutMs <= 0) return;
     const lookMs = timeoutMs / looksInTimeout;
     const { clock } = this.#options;

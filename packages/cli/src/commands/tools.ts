@@ -155,6 +155,16 @@ export const uuidGet: Handler = async (session, words) => {
   return 0;
 };
 
+export const uuidReset: Handler = async (session, words) => {
+  if (words.length !== 3) throw new UsageError();
+  const question = 'Resetting uuid changes the uuid of local glusterd. Do you want to continue?';
+  if (!(await session.ask(question))) return 0;
+  const reply = await session.request(words, { verb: 'system.uuid.reset' });
+  if (!reply.ok) return fail(session, '', reply.error);
+  line(session.io, 'resetting the peer uuid has been successful');
+  return 0;
+};
+
 export const workingDirectory: Handler = async (session, words) => {
   const reply = await session.request(words, { verb: 'system.getwd' });
   if (!reply.ok) return fail(session, 'getwd: failed: ', reply.error);

@@ -84,7 +84,7 @@ async function detailOf(context: Context, brick: BrickInfo): Promise<{ detail?: 
         fileSystem: mount?.type ?? 'N/A',
         device: mount?.device ?? 'N/A',
         mountOptions: mount?.options ?? 'N/A',
-        inodeSize: 0,
+        inodeSize: mount ? await context.inspector.inodeSize(mount) : 0,
         blockSize: facts.blockSize,
         totalBytes: facts.totalBytes,
         freeBytes: facts.freeBytes,

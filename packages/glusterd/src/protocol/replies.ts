@@ -225,6 +225,7 @@ export interface ReplyData {
   'pool.list': { peers: PeerData[]; self: string };
   'system.getspec': { text: string };
   'system.uuid.get': { uuid: string };
+  'system.uuid.reset': { uuid: string };
   'system.getwd': { path: string };
   'get-state': { path: string };
 }

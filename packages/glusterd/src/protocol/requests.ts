@@ -122,6 +122,7 @@ export const requestSchema = z.discriminatedUnion('verb', [
   z.object({ verb: z.literal('pool.list') }),
   z.object({ verb: z.literal('system.getspec'), volume }),
   z.object({ verb: z.literal('system.uuid.get') }),
+  z.object({ verb: z.literal('system.uuid.reset') }),
   z.object({ verb: z.literal('system.getwd') }),
   z.object({
     verb: z.literal('get-state'),

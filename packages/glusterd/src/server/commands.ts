@@ -14,6 +14,7 @@ import { volumeStatus } from '../operations/status.ts';
 import { deleteVolume, stopVolume } from '../operations/stop.ts';
 import { detach, probe, rotateLogs, statedump, syncVolumes } from '../operations/tools.ts';
 import { volumeTop } from '../operations/top.ts';
+import { resetUuid } from '../operations/uuid-reset.ts';
 import { volumeSetHelp } from '../options/index.ts';
 import type { CommandReply, ReplyData } from '../protocol/replies.ts';
 import type { Request, RequestOf, Verb } from '../protocol/requests.ts';
@@ -52,6 +53,7 @@ const handlers: Handlers = {
     return { text };
   },
   'system.uuid.get': async (context) => ({ uuid: context.store.state.node.uuid }),
+  'system.uuid.reset': (context) => execute(context, resetUuid()),
   'system.getwd': async (context) => ({ path: context.directories.work }),
   'get-state': getState,
 };

@@ -1,4 +1,6 @@
 /** Questions that the command line answers by itself: version, help, directories. */
+import { existsSync, realpathSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { logDirectory, runDirectory } from '../process/directories.ts';
 import { parseArguments } from './getopt.ts';
 import { processOptions } from './table.ts';
@@ -20,11 +22,18 @@ export function answerInformation(name: string, args: readonly string[]): boolea
     ['print-logdir', () => logDirectory],
     ['print-statedumpdir', () => runDirectory],
     ['print-xlatordir', () => 'translators are part of the program'],
-    ['print-libexecdir', () => '/usr/libexec/glusterfs'],
+    ['print-libexecdir', helperDirectory],
   ];
   const answer = answers.find(([option]) => asked.has(option));
   if (answer) process.stdout.write(`${answer[1]()}\n`);
   return answer !== undefined;
+}
+
+/** Helper programs stand in a folder of their own where the installation has one, else beside the commands. */
+function helperDirectory(): string {
+  const installation = dirname(dirname(realpathSync(process.argv[1] ?? '/')));
+  const own = join(installation, 'libexec', 'glusterfs');
+  return existsSync(own) ? own : join(installation, 'bin');
 }
 
 function helpText(name: string): string {

@@ -7,6 +7,8 @@ export interface SignalActions {
   reopen(): void;
   /** SIGUSR1: write a state dump. */
   dump(): void;
+  /** SIGUSR2: write the counters. */
+  metrics?(): void;
 }
 
 /** A process that cannot end in good order within this time ends anyway; callers send SIGKILL after 5 s. */
@@ -36,5 +38,5 @@ export function handleSignals(actions: () => SignalActions | undefined): void {
   process.on('SIGINT', stop);
   process.on('SIGHUP', () => actions()?.reopen());
   process.on('SIGUSR1', () => actions()?.dump());
-  process.on('SIGUSR2', () => undefined);
+  process.on('SIGUSR2', () => actions()?.metrics?.());
 }

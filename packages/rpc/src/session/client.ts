@@ -94,9 +94,10 @@ export class ClientSession {
     this.#encoder = new Encoder((fd) => options.fds.idOf(fd));
   }
 
-  /** Timeouts hold from the next request and the next connection on. */
+  /** The ping timeout holds at once, the other from the next request on. */
   configure(timeouts: { pingTimeoutMs: number; requestTimeoutMs: number }): void {
     this.#options = { ...this.#options, ...timeouts };
+    this.#connection?.setPingTimeout(timeouts.pingTimeoutMs);
   }
 
   get isUp(): boolean {

@@ -95,6 +95,8 @@ describe('who is right', () => {
       pending: true,
     });
     expect(readable([dirty, clean, clean], 'data')).toEqual([1, 2]);
+    expect(judge([dirty, dirty, clean], 'data')).toMatchObject({ sources: [0, 1], sinks: [2], inDoubt: true });
+    expect(readable([dirty, dirty, clean], 'data')).toEqual([0, 1]);
     expect(judge([dirty, dirty, dirty], 'data')).toMatchObject({ sources: [0, 1, 2], sinks: [], inDoubt: true });
     expect(readable([dirty, dirty, undefined], 'data')).toEqual([0, 1]);
   });

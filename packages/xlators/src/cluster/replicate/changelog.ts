@@ -71,9 +71,10 @@ export interface Verdict {
  * Who is right, for one kind. Only children with an answer can be sources. `quorumCount`: with no unaccused child,
  * one that fewer than this many accuse is a source still (data and metadata only; 0 disables the rule).
  *
- * A dirty mark comes off a child only when the transaction is complete and durable there, or never took place. So a child
- * that is neither accused nor dirty is complete, and beside such a one a dirty child is not believed: it may have crashed
- * and lost what was not on its disk yet.
+ * A dirty mark comes off a child only when the transaction is complete and durable on all that are not accused. So beside
+ * children that are neither accused nor dirty a dirty one is not believed: it may have crashed and lost what was not on its
+ * disk yet. Unless more are dirty than not: a child whose machine died may have lost its mark with what it marked, and
+ * what was acknowledged is on the dirty ones.
  */
 export function judge(matrix: Matrix, kind: Kind, quorumCount = 0): Verdict {
   const at = kinds.indexOf(kind) as 0 | 1 | 2;
@@ -87,8 +88,7 @@ export function judge(matrix: Matrix, kind: Kind, quorumCount = 0): Verdict {
   if (unaccused.length === 0 && quorumCount > 0 && kind !== 'entry') {
     unaccused = answering.filter((j) => accusers(j) < quorumCount && !selfAccused(j));
   }
-  const settled = unaccused.filter((i) => !isDirty(i));
-  const sources = settled.length > 0 ? settled : unaccused;
+  const sources = believed(unaccused, isDirty);
   const sinks = children.filter((j) => {
     if (sources.includes(j)) return false;
     return (
@@ -96,16 +96,21 @@ export function judge(matrix: Matrix, kind: Kind, quorumCount = 0): Verdict {
     );
   });
   const pending = answering.some((i) => isDirty(i) || matrix[i]!.blames.some((v) => v[at] !== 0));
-  return { sources, sinks, inDoubt: settled.length === 0 && sources.some(isDirty), pending };
+  return { sources, sinks, inDoubt: sources.some(isDirty), pending };
 }
 
-/** What may be read: children that no answering child accuses; of these the ones without an open transaction, if any. */
+/** What may be read: children that no answering child accuses and that are believed, as `judge` has it. */
 export function readable(matrix: Matrix, kind: Kind): number[] {
   const at = kinds.indexOf(kind) as 0 | 1 | 2;
   const accused = new Set<number>();
   for (const log of matrix)
     for (const [j, vector] of (log?.blames ?? []).entries()) if (vector[at] !== 0) accused.add(j);
   const unaccused = matrix.flatMap((log, j) => (log && !accused.has(j) ? [j] : []));
-  const settled = unaccused.filter((j) => matrix[j]!.dirty[at] === 0);
-  return settled.length > 0 ? settled : unaccused;
+  return believed(unaccused, (j) => matrix[j]!.dirty[at] !== 0);
+}
+
+/** Of children that nobody accuses: those without an open transaction, or the others if these are more. */
+function believed(unaccused: readonly number[], isDirty: (child: number) => boolean): number[] {
+  const settled = unaccused.filter((child) => !isDirty(child));
+  return 2 * settled.length >= unaccused.length ? settled : unaccused.filter(isDirty);
 }

@@ -80,9 +80,13 @@ async function make<N extends Making>(
     undo: (children, undoCall) => unmake(replica, children, undoCall, given.loc, type),
   };
   const outcome = await replica.transactions.run(change);
-  if ('errno' in outcome) return outcome;
+  if ('errno' in outcome) {
+    // Some may have made it all the same, and hold the lock that came with it.
+    if (lockable && replica.live.eagerLock) void replica.leases.giveBack(given.gfid, owner);
+    return outcome;
+  }
   await blameNew(replica, given.gfid, type, outcome);
-  replica.learnNew(given.gfid, outcome.done);
+  replica.learnNew(given.gfid, type, outcome.done);
   if (lockable) await takeLease(replica, given.gfid, owner, outcome);
   return outcome.reply;
 }
@@ -120,19 +124,14 @@ async function takeLease<N extends FopName>(
     const lock = extra[child]?.[0] as Reply<'inodelk'> | undefined;
     if (lock?.ok) fences.set(child, lock.fence ?? 0);
   }
-  if (fences.size === replica.set.count && replica.contexts.of(gfid).lease === undefined) {
+  // A child that went meanwhile would count as holding what it misses.
+  const isWhole = fences.size === replica.set.count && replica.set.up.length === replica.set.count;
+  if (isWhole && replica.contexts.of(gfid).lease === undefined) {
     replica.leases.adopt(gfid, owner, fences);
     return;
   }
-  // Part of a lock is none.
-  const call: Call = { ...replica.rootCall(), lockOwner: owner };
-  const flock = { type: 'unlock' as const, start: 0, length: 0, owner: '', pid: 0 };
-  await replica.set.wind([...fences.keys()], 'inodelk', call, () => ({
-    loc: locOf(gfid),
-    domain: replica.name,
-    command: 'unlock' as const,
-    flock,
-  }));
+  // Part of a lock is none. A child whose answer was lost may hold it as well.
+  if (replica.live.eagerLock) await replica.leases.giveBack(gfid, owner);
 }
 
 async function unmake(

@@ -41,7 +41,7 @@ export class Lease {
   contended = false;
   /** A name of the file was removed: it may be gone altogether. */
   lostName = false;
-  /** Data was written that is not known to be on disk. */
+  /** Something was changed that is not known to be on disk. */
   unsynced = false;
   readonly inode: Inode;
   /** Resolves when it is off the bricks. */

@@ -5,6 +5,7 @@ import {
   Errno,
   type Failure,
   Fd,
+  FileType,
   fail,
   type Gfid,
   type Loc,
@@ -26,7 +27,7 @@ import {
 } from './changelog.ts';
 import type { InodeContexts } from './inode-context.ts';
 import { Lease } from './lease.ts';
-import { isAbsence, type ReplicaSet } from './replica-set.ts';
+import { isAbsence, type ReplicaSet, type Replies } from './replica-set.ts';
 
 /** What a lease needs of its translator. */
 export interface LeaseHost {
@@ -113,6 +114,13 @@ export class Leases {
     this.#live.add(lease);
     lease.users = 1;
     this.done(lease);
+  }
+
+  /** Gives back locks that were asked for together with the creation of a file, wherever they were got. */
+  async giveBack(gfid: Gfid, owner: string): Promise<void> {
+    const call: Call = { ...this.#host.rootCall(), lockOwner: owner };
+    const children = this.#host.set.children.map((_, child) => child);
+    await this.#unlockAll(gfid, call, children);
   }
 
   /** A user is finished; the last one starts the idle time or, if the lease is recalled, the release. */
@@ -316,13 +324,12 @@ export class Leases {
     const { contexts, ensureDurability } = this.#host;
     const call: Call = { ...this.#host.rootCall(), lockOwner: lease.owner };
     const mustSync = lease.unsynced && ensureDurability && !(lease.lostName && (await this.#isGone(lease, call)));
-    const fd = new Fd(lease.gfid);
+    if (mustSync) await this.#sync(lease, call);
     // Who left the lease may hold its lock still, and would keep everybody out with it.
     await Promise.all([
-      ...lease.participants.map((child) => this.#releaseOn(child, lease, call, mustSync ? fd : undefined)),
+      ...lease.participants.map((child) => this.#releaseOn(child, lease, call)),
       this.#unlockAll(lease.gfid, call, [...lease.locked]),
     ]);
-    fd.release();
     const context = contexts.find(lease.gfid);
     if (context?.lease === lease) context.lease = undefined;
     this.#live.delete(lease);
@@ -331,12 +338,36 @@ export class Leases {
     if (lease.lost.size > 0 && context) context.generation = 0;
   }
 
-  /** A step that fails ends the compound, so that a mark never goes before the data is on the disk. */
-  async #releaseOn(child: number, lease: Lease, call: Call, fd: Fd | undefined): Promise<void> {
+  /**
+   * Makes what was changed durable on all participants before the mark comes off any of them: one that loses power may
+   * lose its own mark as well, and then only the others know. Who cannot sync leaves the lease, to be blamed.
+   */
+  async #sync(lease: Lease, call: Call): Promise<void> {
+    const { set, contexts } = this.#host;
+    const { type } = contexts.inode(lease.gfid);
+    const isDirectory = type === FileType.directory;
+    // Links and devices have nothing to sync; of a file never looked up the type is not known.
+    if (!isDirectory && type !== FileType.regular && type !== FileType.unknown) return;
+    const fd = new Fd(lease.gfid);
+    const fop = isDirectory ? 'fsyncdir' : 'fsync';
+    const replies: Replies<'fsyncdir'> = await set.wind(lease.participants, fop, call, () => ({ fd, dataOnly: false }));
+    fd.release();
+    const failed = lease.participants.filter((child) => {
+      const reply = replies[child];
+      return reply && !reply.ok && reply.errno !== Errno.ENOENT && reply.errno !== Errno.ESTALE;
+    });
+    if (failed.length === 0) return;
+    this.#host.warn(`${lease.gfid}: children ${failed.join(', ')} could not sync it`);
+    if (failed.length === lease.participants.length) for (const child of failed) lease.suspect.add(child);
+    else for (const child of failed) lease.leaveOut(child);
+  }
+
+  /** Marks off and unlock: one round trip. */
+  async #releaseOn(child: number, lease: Lease, call: Call): Promise<void> {
     const { set } = this.#host;
     const { fence, dirty } = lease.holds.get(child)!;
     const loc = locOf(lease.gfid);
-    const steps: RawStep[] = fd ? [compoundStep('fsync', { fd, dataOnly: false })] : [];
+    const steps: RawStep[] = [];
     const values = this.#blameLost(lease);
     if (!lease.suspect.has(child) && !isZero(dirty)) values[dirtyKey] = encodeVector(negated(dirty));
     if (Object.keys(values).length > 0) {

@@ -4,6 +4,7 @@ import {
   type Call,
   Errno,
   type Failure,
+  type FileType,
   type FopName,
   fail,
   type Gfid,
@@ -116,8 +117,9 @@ export class Replica {
   }
 
   /** A new file that exists on `children` alike. */
-  learnNew(gfid: Gfid, children: readonly number[]): void {
+  learnNew(gfid: Gfid, type: FileType, children: readonly number[]): void {
     const context = this.contexts.of(gfid);
+    this.contexts.inode(gfid).type = type;
     context.generation = this.set.generation;
     context.present = children;
     for (const kind of kinds) context.readable[kind] = children;

@@ -111,6 +111,9 @@ export class Transactions {
   }
 
   async #apply<N extends FopName>(change: Change<N>, leases: readonly Lease[]): Promise<Outcome<N> | Failure> {
+    // Who went since it was granted is absent, and blamed as such.
+    for (const lease of leases)
+      for (const child of lease.participants) if (!this.#set.isUp(child)) lease.leaveOut(child);
     const participants = this.#set.up.filter((child) => leases.every((lease) => lease.holds.has(child)));
     if (!this.#set.suffices(participants)) {
       for (const lease of leases) lease.recalled = true;
@@ -213,7 +216,7 @@ export class Transactions {
       this.#markSuspect(leases, done);
       return fail(Errno.ENOTCONN);
     }
-    if (change.kind === 'data') for (const lease of leases) lease.unsynced = true;
+    for (const lease of leases) lease.unsynced = true;
     const best =
       marked.find((child) => this.#set.holdsData(child) && this.#sources(change.kind, leases).includes(child)) ??
       marked[0]!;
@@ -257,7 +260,8 @@ export class Transactions {
       );
     }
     let marked = done;
-    for (let missing = failed; missing.length > 0 && marked.length > 0; ) {
+    // Where the change does not stand, whoever did it must not accuse those who may hold the truth.
+    for (let missing = failed; missing.length > 0 && this.#stands(change.kind, leases, marked); ) {
       const refused = await this.#accuse(change, leases, marked, missing);
       marked = marked.filter((child) => !refused.includes(child));
       // Who could not write it would pass for clean beside whom it should accuse: it is blamed as well.

@@ -2,20 +2,25 @@
 import {
   type Args,
   type Counter,
+  Errno,
   type Fop,
   type FopName,
   type Fops,
+  fail,
   type Histogram,
   type LogLevel,
   type OptionTable,
   type OptionValues,
   type Reply,
+  runSteps,
   Xlator,
   type XlatorInit,
   type XlatorType,
 } from '@mortar/core';
+import { type DumpFiles, dumpFilesPortName } from '../../lib/dump-files.ts';
 import { glusterFopName } from '../../lib/fop-names.ts';
 import type { LatencyMeter } from '../../lib/latency-meter.ts';
+import { dumpName, isCommandStep, withoutCommand } from './dump-command.ts';
 import { options } from './options.ts';
 import { Profile, type ProfileInfo, type ProfileKind } from './profile.ts';
 import { type TopAnswer, TopFiles, type TopOperation, topKind } from './top-files.ts';
@@ -91,10 +96,39 @@ export class IoStats extends Xlator implements LatencyMeter {
   }
 
   protected override bindFop<N extends FopName>(name: N, next: Fops[N]): Fops[N] {
-    const run = this.#countingFiles(name, next as Fop<FopName>);
+    const run = this.#countingFiles(name, this.#takingCommands(name, next as Fop<FopName>));
     // Switched off it costs one branch; switched on or off it is the same graph.
     const counted: Fop<FopName> = (call, args) => (this.#active ? this.#count(name, run, call, args) : run(call, args));
     return counted as unknown as Fops[N];
+  }
+
+  #takingCommands(fop: FopName, run: Fop<FopName>): Fop<FopName> {
+    if (fop === 'compound')
+      return (call, args) => {
+        const { steps } = args as Args<'compound'>;
+        return steps.some(isCommandStep) ? runSteps(this.ops, call, steps) : run(call, args);
+      };
+    if (fop !== 'setxattr' && fop !== 'fsetxattr') return run;
+    return async (call, args) => {
+      const given = args as Args<'setxattr'>;
+      const name = dumpName(given.xattrs);
+      if (name === undefined) return run(call, args);
+      if (call.uid !== 0) return fail(Errno.EPERM);
+      this.#dumpTo(`${name}.${this.name.replaceAll('/', '-')}`);
+      // A client passes it on to the bricks, where it ends.
+      if (!this.#top) return run(call, args);
+      const xattrs = withoutCommand(given.xattrs);
+      return Object.keys(xattrs).length === 0 ? { ok: true } : run(call, { ...given, xattrs } as typeof args);
+    };
+  }
+
+  #dumpTo(file: string): void {
+    const lines = Object.entries(this.dump()).map(([key, value]) => `${key}=${value}\n`);
+    try {
+      this.services.port<DumpFiles>(dumpFilesPortName).write(file, `[${this.type}.${this.name}]\n${lines.join('')}`);
+    } catch (error) {
+      this.services.log.write('WARNING', this.name, `statistics were not written: ${(error as Error).message}`);
+    }
   }
 
   /** Of fops that no file is busy with it is the fop itself. */

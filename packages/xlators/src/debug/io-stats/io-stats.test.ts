@@ -119,4 +119,46 @@ describe('io-stats', () => {
     r.reconfigure({ 'log-level': 'INFO' });
     expect(levels).toEqual(['DEBUG', 'INFO']);
   });
+
+  it('knows the busiest files of a brick, most first, and forgets them when told', async () => {
+    const r = await setUp({ ...on, 'unique-id': '/d/brick' });
+    const other = new Fd('00000000-0000-0000-0000-000000000002' as typeof rootGfid, 2);
+    for (const one of [fd, other, other]) await r.xlator.ops.readv(call, { fd: one, size: 10, offset: 0 });
+    expect(r.xlator.top('read', 100)!.members).toEqual([
+      { name: `<gfid:${other.gfid}>`, value: 2 },
+      { name: '/', value: 1 },
+    ]);
+    expect(r.xlator.top('read', 1)!.members).toHaveLength(1);
+    // 10 bytes in 2 ms.
+    expect(r.xlator.top('read-perf', 1)!.members[0]).toMatchObject({ value: 0.005 });
+    expect(r.xlator.top('clear', 1)).toMatchObject({ cleared: true, members: [] });
+    expect(r.xlator.top('read', 100)!.members).toEqual([]);
+  });
+
+  it('counts open files of a brick until they are closed', async () => {
+    const r = await setUp({ 'unique-id': '/d/brick' });
+    r.child.answers.open = async () => ({ ok: true });
+    const opened = new Fd(rootGfid, 2);
+    await r.xlator.ops.open(call, { loc: locOf(rootGfid), flags: 2, fd: opened });
+    expect(r.xlator.top('open', 9)).toMatchObject({ openNow: 1, openMax: 1, members: [{ name: '/', value: 1 }] });
+    opened.release();
+    expect(r.xlator.top('open', 9)).toMatchObject({ openNow: 0, openMax: 1 });
+  });
+
+  it.each([
+    ['a client', {}, 1],
+    ['a brick', { 'unique-id': '/d/brick' }, 0],
+  ])('writes its statistics for root when told by an attribute: %s', async (_who, options, passedOn) => {
+    const services = rigServices();
+    const files = new Map<string, string>();
+    const port = () => ({ write: (name: string, text: string) => files.set(name, text) });
+    const r = await setUp(options, { ...services, port } as unknown as RigServices);
+    r.child.answers.setxattr = async () => ({ ok: true });
+    const xattrs = { 'trusted.io-stats-dump': Buffer.from('/a/../b') };
+    const args = { loc: locOf(rootGfid), xattrs, flags: 0 };
+    expect(await r.xlator.ops.setxattr({ ...call, uid: 1000 }, args)).toEqual(fail(Errno.EPERM));
+    expect(await r.xlator.ops.setxattr({ ...call, uid: 0 }, args)).toEqual({ ok: true });
+    expect([...files.keys()]).toEqual([`a-..-b.${r.xlator.name}`]);
+    expect(r.child.calls).toHaveLength(passedOn);
+  });
 });

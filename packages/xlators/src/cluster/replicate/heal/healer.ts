@@ -17,16 +17,23 @@ export async function heal(context: HealContext, gfid: Gfid): Promise<HealResult
   const replies = await replica.lookupAll(locOf(gfid), call, []);
   const present = succeeded(replies);
   if (present.length === 0) return gone(context, gfid, replies);
+  const absent = replies.flatMap((reply, child) => (isMissing(reply) ? [child] : []));
+  for (const child of absent) await context.index.purge(child, gfid);
+  // Its name is to be removed, or was never given by a quorum: that is its directory's matter.
+  if (set.suffices(absent)) return { state: 'clean' };
   const types = new Set(present.map((child) => successAt(replies, child)!.iatt.type));
   if (types.size > 1)
     return { state: 'split-brain', kind: 'type', reason: `${gfid} is of different types on the replicas` };
   if (set.up.length < 2) return { state: 'waiting', reason: 'fewer than two replicas are up' };
   if (!set.suffices(set.up)) return { state: 'waiting', reason: 'no quorum of replicas is up' };
   const type = successAt(replies, present[0]!)!.iatt.type;
+  replica.contexts.inode(gfid).type = type;
   const steps: ((context: HealContext, gfid: Gfid) => Promise<HealResult>)[] = [healMetadata];
   if (type === FileType.regular) steps.push(healData);
   if (type === FileType.directory) steps.push(healEntries);
   const result = await inTurn(context, gfid, steps);
+  // A brick that crashed or met an error in the middle may list what has no marks any more; it looks at them once more.
+  if (result.state === 'clean' && !context.full) for (const child of set.up) await context.index.purge(child, gfid);
   if (result.state !== 'split-brain' || !(await settleByPolicy(replica, gfid))) return result;
   return inTurn(context, gfid, steps);
 }
@@ -46,10 +53,12 @@ async function inTurn(
 /** No brick that is up has it; when all are up and say so, the index entry is stale. */
 async function gone(context: HealContext, gfid: Gfid, replies: Replies<'lookup'>): Promise<HealResult> {
   const { set } = context.replica;
-  const certain =
-    replies.filter((reply) => reply && !reply.ok && (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE))
-      .length === set.count;
-  if (!certain) return { state: 'waiting', reason: 'the replicas that have it are down' };
+  if (replies.filter(isMissing).length < set.count)
+    return { state: 'waiting', reason: 'the replicas that have it are down' };
   for (const child of set.up) await context.index.purge(child, gfid);
   return { state: 'gone' };
+}
+
+function isMissing(reply: Replies<'lookup'>[number]): boolean {
+  return reply !== undefined && !reply.ok && (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE);
 }

@@ -1,8 +1,9 @@
 /** Takes marks off after a heal: exactly what was read under the lease is subtracted, on every participant. */
-import { type Gfid, locOf, type Xattrs } from '@mortar/core';
+import { type Call, Errno, Fd, FileType, type Gfid, locOf, type Xattrs } from '@mortar/core';
 import { dirtyKey, encodeVector, type Kind, kinds, vectorOf } from '../changelog.ts';
 import type { Lease } from '../lease.ts';
 import type { Replica } from '../replica.ts';
+import type { Replies } from '../replica-set.ts';
 
 /** `healed`: children that are whole now. Blame for children that took no part stays. Whether all bricks did it. */
 export async function clearMarks(
@@ -14,6 +15,7 @@ export async function clearMarks(
 ): Promise<boolean> {
   const at = kinds.indexOf(kind) as 0 | 1 | 2;
   const call = { ...replica.rootCall(), internal: 'self-heal' as const };
+  if (kind !== 'data' && !(await sync(replica, lease, gfid, call))) return false;
   const everyone = lease.holds.size === replica.set.count;
   const results = await Promise.all(
     lease.participants.map(async (child) => {
@@ -37,6 +39,23 @@ export async function clearMarks(
     }),
   );
   return results.every(Boolean);
+}
+
+/** A replica whose machine dies may lose what heal just gave it: no mark comes off before that is on its disk. */
+async function sync(replica: Replica, lease: Lease, gfid: Gfid, call: Call): Promise<boolean> {
+  const { type } = replica.contexts.inode(gfid);
+  const fop = type === FileType.directory ? 'fsyncdir' : type === FileType.regular ? 'fsync' : undefined;
+  if (!fop || !replica.live.ensureDurability) return true;
+  const fd = new Fd(gfid);
+  const replies: Replies<'fsyncdir'> = await replica.set.wind(lease.participants, fop, call, () => ({
+    fd,
+    dataOnly: false,
+  }));
+  fd.release();
+  return lease.participants.every((child) => {
+    const reply = replies[child];
+    return !reply || reply.ok || reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE;
+  });
 }
 
 /** The absent are blamed by name, so the dirty mark says nothing more. */

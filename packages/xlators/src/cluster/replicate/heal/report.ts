@@ -57,9 +57,16 @@ async function examine(healer: SetHealer, child: number, gfid: Gfid): Promise<Re
   const replies = await replica.lookupAll(locOf(gfid), { ...replica.rootCall(), internal: 'glfs-heal' }, []);
   const found = replies.find((reply) => reply?.ok);
   if (!found?.ok)
-    return replies.every((reply) => reply && !reply.ok && reply.errno === Errno.ENOENT)
+    return replies.every(
+      (reply) => reply && !reply.ok && (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE),
+    )
       ? undefined
       : { path: null, gfid, splitBrain: false, healing: false };
+  const absent = replies.flatMap((reply, i) =>
+    reply && !reply.ok && (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE) ? [i] : [],
+  );
+  // Most replicas do not have it: its directory, which is listed, is what is to be healed.
+  if (replica.set.suffices(absent)) return undefined;
   const matrix: Matrix = replies.map((_, i) => {
     const reply = successAt(replies, i);
     return reply && changelogOf(reply.xattrs, replica.set.pendingKeys);

@@ -146,11 +146,11 @@ export class SetHealer {
     await this.#purgeParking();
   }
 
-  /** With all replicas there and nothing left to heal, parked objects have no name to come. */
+  /** With all replicas there, what is parked on one and nowhere else has no name to come. */
   async #purgeParking(): Promise<void> {
     const { set } = this.replica;
     const parking = Parking.of(this.replica);
-    if (!parking || this.#items.size > 0 || set.up.length < set.count || this.#stopped) return;
+    if (!parking || set.up.length < set.count || this.#stopped) return;
     for (const child of set.up) await parking.purge(child);
   }
 

@@ -1,7 +1,3 @@
-/**
- * Not run: fails. A new network.ping-timeout holds for new connections only; the one to a brick that falls silent still waits 42 s.
- * Rename to .test.ts once a running connection takes it.
- */
 import { readFileSync } from 'node:fs';
 import fs from 'node:fs/promises';
 import { join } from 'node:path';
