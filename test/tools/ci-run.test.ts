@@ -30,25 +30,27 @@ interface Run {
   report?: boolean;
 }
 
-/** A stand-in for npx that answers for every tool, and writes the report of the test runner. */
+/** Stand-ins for npx and npm that answer for every tool; `npm test` writes the report of the test runner. */
 function vitest({ passed, failed, broken = 0, exit = failed + broken > 0 ? 1 : 0, report = true }: Run): void {
   const testResults = [
     ...Array.from({ length: broken }, () => ({ status: 'failed', assertionResults: [] })),
     { status: 'passed', assertionResults: [{}] },
   ];
   const text = JSON.stringify({ numPassedTests: passed, numFailedTests: failed, testResults });
-  file(
-    'bin/npx',
-    `#!/bin/bash
-if [[ "$*" == *vitest* ]]; then
+  for (const name of ['npx', 'npm']) {
+    file(
+      `bin/${name}`,
+      `#!/bin/bash
+if [[ "$*" == *outputFile* ]]; then
   read -r && echo "stdin is open"
   for word in "$@"; do [[ $word == --outputFile.json=* ]] && ${report ? `echo '${text}' >"\${word#*=}"` : 'true'}; done
   exit ${exit}
 fi
 exit 0
 `,
-  );
-  chmodSync(join(checkout, 'bin/npx'), 0o755);
+    );
+    chmodSync(join(checkout, 'bin', name), 0o755);
+  }
 }
 
 function run() {

@@ -86,7 +86,9 @@ export function judge(matrix: Matrix, kind: Kind, quorumCount = 0): Verdict {
   const accusers = (j: number) => answering.filter((i) => !selfAccused(i) && blame(i, j) !== 0).length;
   let unaccused = answering.filter((j) => accusers(j) === 0 && !selfAccused(j));
   if (unaccused.length === 0 && quorumCount > 0 && kind !== 'entry') {
-    unaccused = answering.filter((j) => accusers(j) < quorumCount && !selfAccused(j));
+    // Who does not answer may be an accuser.
+    const silent = children.length - answering.length;
+    unaccused = answering.filter((j) => accusers(j) + silent < quorumCount && !selfAccused(j));
   }
   const sources = believed(unaccused, isDirty);
   const sinks = children.filter((j) => {

@@ -111,7 +111,7 @@ function openFile(args: object): { fd?: Fd } {
   return to instanceof Fd ? { fd: to } : {};
 }
 
-/** At the end of the file: where all replicas are whole they agree on it; else the end is a source's. */
+/** At the end of the file: where no mark says that replicas may differ they agree on it; else the end is a source's. */
 async function append(replica: Replica, call: Call, args: Args<'writev'>): Promise<Reply<'writev'>> {
   const { gfid } = args.fd;
   const outcome = await replica.transactions.run({
@@ -123,7 +123,7 @@ async function append(replica: Replica, call: Call, args: Args<'writev'>): Promi
     claims: [[everything]],
     args: () => args,
     async prepare(lease) {
-      if (lease.matrix.every((log) => !log || log.blames.every(isZero))) return args;
+      if (lease.matrix.every((log) => !log || (isZero(log.dirty) && log.blames.every(isZero)))) return args;
       const end = await sizeUnder(replica, lease, call);
       return typeof end === 'number' ? { ...args, append: false, offset: end } : end;
     },

@@ -12,10 +12,8 @@ import { successAt } from './replica-set.ts';
 export async function listMerged(replica: Replica, call: Call, args: Args<'readdirp'>): Promise<Reply<'readdirp'>> {
   const { set } = replica;
   const gfid = args.fd.gfid;
-  const context = await replica.context(gfid, call);
-  if ('errno' in context) return context;
-  const readers = replica.readers(gfid, 'entry', context);
-  if (readers.length === 0) return fail(set.up.length === 0 ? Errno.ENOTCONN : Errno.EIO);
+  const readers = await replica.cleanChildren(gfid, 'entry', call);
+  if ('errno' in readers) return readers;
   const want = [...(args.want ?? []), ...replica.changelogKeys];
   const { generation } = set;
   const replies = await set.wind(set.up, 'readdirp', call, () => ({ ...args, want }));

@@ -17,7 +17,7 @@ import {
   type Success,
   type Xattrs,
 } from '@mortar/core';
-import { changelogOf, dirtyKey, type Kind, kinds, type Matrix, readable } from './changelog.ts';
+import { changelogOf, dirtyKey, isZero, type Kind, kinds, type Matrix, readable } from './changelog.ts';
 import { type InodeContext, InodeContexts } from './inode-context.ts';
 import { Leases } from './leases.ts';
 import { isAbsence, type ReplicaSet, type Replies, successAt } from './replica-set.ts';
@@ -164,17 +164,43 @@ export class Replica {
     return [...children.slice(first), ...children.slice(0, first)];
   }
 
+  /** Children to read from, at least one. What was known is not the last word: before EIO the replicas are asked anew. */
+  async cleanChildren(gfid: Gfid, kind: Kind, call: Call): Promise<readonly number[] | Failure> {
+    const known = await this.context(gfid, call);
+    if ('errno' in known) return known;
+    const readers = this.readers(gfid, kind, known);
+    if (readers.length > 0) return readers;
+    if (this.set.up.length === 0) return fail(Errno.ENOTCONN);
+    const ask = async () => {
+      const fresh = await this.refresh(gfid, call);
+      return 'errno' in fresh ? fresh : this.readers(gfid, kind, fresh);
+    };
+    let asked = await ask();
+    if (!('errno' in asked) && asked.length === 0 && (await settleByPolicy(this, gfid))) asked = await ask();
+    if ('errno' in asked || asked.length > 0) return asked;
+    this.warn(`${gfid}: no replica is clean of ${kind}; ${await this.accusations(gfid, call)}`);
+    return fail(Errno.EIO);
+  }
+
+  /** Who accuses whom of what, for a person. */
+  async accusations(gfid: Gfid, call: Call): Promise<string> {
+    const replies = await this.lookupAll(locOf(gfid), call, []);
+    const lines = replies.flatMap((reply, i) => {
+      if (!reply?.ok) return [`child ${i} ${reply ? `answers errno ${reply.errno}` : 'is down'}`];
+      const { blames, dirty } = changelogOf(reply.xattrs, this.set.pendingKeys);
+      const said = blames.flatMap((vector, j) =>
+        isZero(vector) ? [] : [`child ${i} accuses child ${j} (${vector.join(' ')})`],
+      );
+      return isZero(dirty) ? said : [...said, `child ${i} has open transactions (${dirty.join(' ')})`];
+    });
+    return lines.length > 0 ? lines.join(', ') : 'nobody accuses anybody';
+  }
+
   /** Reads from one clean child; from the next when it is not there. */
   async read<N extends FopName>(gfid: Gfid, kind: Kind, fop: N, call: Call, args: Args<N>): Promise<Reply<N>> {
     if (this.live.quorumReads && !this.set.suffices(this.set.up)) return fail(Errno.ENOTCONN);
-    const context = await this.context(gfid, call);
-    if ('errno' in context) return context;
-    let readers = this.readers(gfid, kind, context);
-    if (readers.length === 0 && (await settleByPolicy(this, gfid))) {
-      const settled = await this.refresh(gfid, call);
-      if (!('errno' in settled)) readers = this.readers(gfid, kind, settled);
-    }
-    if (readers.length === 0) return fail(this.set.up.length === 0 ? Errno.ENOTCONN : Errno.EIO);
+    const readers = await this.cleanChildren(gfid, kind, call);
+    if ('errno' in readers) return readers;
     let reply: Reply<N> = fail(Errno.ENOTCONN);
     for (const child of readers) {
       reply = await this.set.windOne(child, fop, call, args);

@@ -1,0 +1,294 @@
+/** A brick process: sessions of clients over the real locks and index, over a simulated disk that outlives it. */
+import {
+  type Args,
+  buildGraph,
+  Fd,
+  type Fop,
+  type FopName,
+  type Graph,
+  type GraphEvent,
+  InodeTable,
+  type Log,
+  type OptionTable,
+  parseVolfile,
+  type Reply,
+  type Services,
+  startGraph,
+  Xlator,
+  type XlatorInit,
+  type XlatorType,
+} from '@mortar/core';
+import { options as indexOptions } from '@mortar/xlators/features/index/options.ts';
+import { xlator as locks } from '@mortar/xlators/features/locks/index.ts';
+import { options as memoryOptions } from '@mortar/xlators/storage/memory/options.ts';
+import { SimDisk } from './disk.ts';
+import { MemoryIndexXlator } from './memory-index.ts';
+import type { Connection } from './network.ts';
+import type { SeededRandom } from './random.ts';
+import { type Scheduler, SimNode } from './scheduler.ts';
+import { type DiskFaults, SimStorage } from './storage.ts';
+import type { Trace } from './trace.ts';
+
+export interface World {
+  readonly scheduler: Scheduler;
+  readonly trace: Trace;
+  readonly random: SeededRandom;
+  readonly graceMs: number;
+  readonly pingMs: number;
+}
+
+export function servicesOf(node: SimNode, world: World): Services {
+  const log: Log = {
+    level: 'INFO',
+    setLevel: () => {},
+    write: (level, origin, text) => world.trace.add(node.name, `${level} ${origin}: ${text}`),
+  };
+  return {
+    clock: node.clock,
+    random: world.random.fork(),
+    log,
+    metrics: { counter: () => ({ add: () => {} }), histogram: () => ({ record: () => {} }) },
+    inodes: new InodeTable(4096),
+    port: (name) => {
+      throw new Error(`no port '${name}' in a simulation`);
+    },
+  };
+}
+
+interface Session {
+  readonly id: string;
+  readonly clientId: string;
+  connection: Connection | null;
+  /** Their fds, ours. */
+  readonly fds: Map<Fd, Fd>;
+  readonly outcomes: Map<number, Reply<FopName>>;
+  readonly running: Set<number>;
+  reply: (sequence: number, reply: Reply<FopName>) => void;
+  upcall: (event: GraphEvent) => void;
+  /** Tells the client that the brick closed its connection. */
+  closed: () => void;
+  ended: boolean;
+}
+
+type Hooks = Pick<Session, 'reply' | 'upcall' | 'closed'>;
+
+/** The slot of the storage translator, the first of its graph. */
+const storageSlot = 0;
+
+export class SimBrick {
+  readonly name: string;
+  readonly disk: SimDisk;
+  readonly faults: DiskFaults;
+  readonly #world: World;
+  node: SimNode;
+  #graph: Graph | undefined;
+  #top: BrickTop | undefined;
+  #sessions = new Map<string, Session>();
+
+  constructor(name: string, world: World, faults: DiskFaults) {
+    this.name = name;
+    this.#world = world;
+    this.faults = faults;
+    const { scheduler } = world;
+    this.disk = new SimDisk(storageSlot, scheduler.wall(), () => scheduler.nowMs);
+    this.node = new SimNode(name, scheduler);
+    this.node.isAlive = false;
+  }
+
+  get isUp(): boolean {
+    return this.node.isAlive && this.#top !== undefined;
+  }
+
+  get graph(): Graph {
+    return this.#graph!;
+  }
+
+  async start(): Promise<void> {
+    this.node = new SimNode(this.name, this.#world.scheduler);
+    const services = servicesOf(this.node, this.#world);
+    const types = new Map<string, XlatorType>();
+    const storage: XlatorType = {
+      type: 'storage/simulated',
+      description: 'a disk of a simulation',
+      options: memoryOptions as OptionTable,
+      subvolumes: { min: 0, max: 0 },
+      create: (init) => new SimStorage(init, this.disk, this.faults),
+    };
+    const index: XlatorType = {
+      type: 'features/index',
+      description: 'an index in memory',
+      options: indexOptions as OptionTable,
+      subvolumes: { min: 1, max: 1 },
+      create: (init: XlatorInit) => new MemoryIndexXlator(init, this.disk.index),
+    };
+    for (const type of [storage, index, locks as unknown as XlatorType]) types.set(type.type, type);
+    const graph = buildGraph(parseVolfile(volfile, `${this.name}.vol`), types, services);
+    const top = new BrickTop(this, services);
+    top.bind([graph.top.ops], undefined);
+    graph.top.parents = [top];
+    await startGraph(graph);
+    this.#graph = graph;
+    this.#top = top;
+    this.#sessions = new Map();
+    this.#world.trace.add(this.name, 'started');
+  }
+
+  /** `power`: the machine died, not only the process. */
+  crash(power: boolean): void {
+    this.node.isAlive = false;
+    this.#top = undefined;
+    const lost = this.disk.crash(power, this.#world.random);
+    this.#world.trace.add(
+      this.name,
+      `crashed${power ? ` with its machine: ${lost.metadata} changes and ${lost.data} writes lost` : ''}`,
+    );
+  }
+
+  /** A handshake; the session is the old one if it lives on here. */
+  hello(connection: Connection, clientId: string, sessionId: string, hooks: Hooks) {
+    const known = this.#sessions.get(clientId);
+    if (known && known.id === sessionId) {
+      this.#close(known);
+      Object.assign(known, { connection, ...hooks });
+      return { sessionId, resumed: true };
+    }
+    if (known) this.#end(known);
+    const session: Session = {
+      id: Buffer.from(this.#world.random.bytes(8)).toString('hex'),
+      clientId,
+      connection,
+      fds: new Map(),
+      outcomes: new Map(),
+      running: new Set(),
+      ...hooks,
+      ended: false,
+    };
+    this.#sessions.set(clientId, session);
+    return { sessionId: session.id, resumed: false };
+  }
+
+  /** A request over a connection; the reply goes by whatever connection the session has then. */
+  request(
+    connection: Connection,
+    clientId: string,
+    sequence: number,
+    retry: boolean,
+    fop: FopName,
+    call: Parameters<Fop<FopName>>[0],
+    args: object,
+  ): void {
+    const session = this.#sessions.get(clientId);
+    if (!session || session.connection !== connection) return;
+    if (retry) {
+      const outcome = session.outcomes.get(sequence);
+      if (outcome) session.reply(sequence, outcome);
+      if (outcome || session.running.has(sequence)) return;
+    }
+    session.running.add(sequence);
+    void this.#run(session, sequence, fop, call, args);
+  }
+
+  async #run(session: Session, sequence: number, fop: FopName, call: Parameters<Fop<FopName>>[0], args: object) {
+    const { node } = this;
+    const wind = this.#top!.ops[fop] as unknown as Fop<FopName>;
+    const reply = await wind({ ...call, clientId: session.clientId }, this.#translate(session, args));
+    if (!node.isAlive || session.ended) return;
+    session.running.delete(sequence);
+    session.outcomes.set(sequence, reply);
+    if (session.connection) session.reply(sequence, reply);
+  }
+
+  /** Their fds become ours, also those inside the steps of a compound. */
+  #translate<N extends FopName>(session: Session, args: object): Args<N> {
+    const copy = { ...args } as Record<string, unknown>;
+    for (const [key, value] of Object.entries(copy)) {
+      if (value instanceof Fd) copy[key] = this.#fdOf(session, value);
+      else if (key === 'steps')
+        copy[key] = (value as { fop: string; args: object }[]).map((step) => ({
+          ...step,
+          args: this.#translate(session, step.args),
+        }));
+    }
+    return copy as Args<N>;
+  }
+
+  #fdOf(session: Session, fd: Fd): Fd {
+    let mine = session.fds.get(fd);
+    if (!mine) {
+      mine = new Fd(fd.gfid, fd.flags);
+      session.fds.set(fd, mine);
+      fd.onRelease(() => {
+        session.fds.get(fd)?.release();
+        session.fds.delete(fd);
+      });
+    }
+    return mine;
+  }
+
+  /** The connection is gone as the brick sees it; the session lives on for the grace time. */
+  lost(connection: Connection): void {
+    connection.open.up = false;
+    for (const session of this.#sessions.values()) {
+      if (session.connection !== connection) continue;
+      this.#close(session);
+      this.node.after(this.#world.graceMs, () => {
+        if (session.connection === null && !session.ended) this.#end(session);
+      });
+    }
+  }
+
+  #close(session: Session): void {
+    if (!session.connection) return;
+    session.connection.open.up = false;
+    session.connection = null;
+    session.closed();
+  }
+
+  #end(session: Session): void {
+    this.#world.trace.add(this.name, `session of ${session.clientId} ended`);
+    session.ended = true;
+    this.#close(session);
+    for (const fd of session.fds.values()) fd.release();
+    session.fds.clear();
+    this.#sessions.delete(session.clientId);
+    this.#top!.propagate({ type: 'session-ended', clientId: session.clientId });
+  }
+
+  fromGraph(event: GraphEvent): void {
+    if (event.type !== 'upcall') return;
+    const { clientId, ...told } = event;
+    for (const session of this.#sessions.values())
+      if (session.connection && (clientId === undefined || session.clientId === clientId)) session.upcall(told);
+  }
+}
+
+/** Where the brick's graph ends: events from below go to the sessions. */
+class BrickTop extends Xlator {
+  readonly #brick: SimBrick;
+
+  constructor(brick: SimBrick, services: Services) {
+    super({ name: `${brick.name}-top`, type: 'sim/top', options: {}, texts: new Map(), services });
+    this.#brick = brick;
+  }
+
+  override notify(event: GraphEvent): void {
+    this.#brick.fromGraph(event);
+  }
+}
+
+const volfile = `volume storage
+ type storage/simulated
+ option size 1GB
+end-volume
+volume locks
+ type features/locks
+ subvolumes storage
+end-volume
+volume index
+ type features/index
+ option index-base /indices
+ option xattrop-pending-watchlist trusted.afr.vol-
+ option xattrop-dirty-watchlist trusted.afr.dirty
+ subvolumes locks
+end-volume
+`;

@@ -1,0 +1,65 @@
+/** What a seed makes of a run: how many take part, which options, which faults, what work. */
+import type { SeededRandom } from './random.ts';
+
+export const faultKinds = [
+  'cut',
+  'partition',
+  'half-partition',
+  'brick-kill',
+  'brick-power',
+  'disk-error',
+  'disk-full',
+  'slow-disk',
+  'client-crash',
+  'client-pause',
+] as const;
+export type FaultKind = (typeof faultKinds)[number];
+
+export const workKinds = ['blocks', 'append', 'names', 'unique', 'truncate', 'attributes'] as const;
+export type WorkKind = (typeof workKinds)[number];
+
+export interface Plan {
+  readonly bricks: number;
+  readonly clients: number;
+  readonly options: Readonly<Record<string, string>>;
+  readonly faults: readonly FaultKind[];
+  readonly work: readonly WorkKind[];
+  /** Operations of each client. */
+  readonly operations: number;
+  readonly durationMs: number;
+  readonly thinkMs: number;
+  /** Milliseconds between faults, on average. */
+  readonly faultEveryMs: number;
+  readonly delayMs: [number, number];
+  readonly graceMs: number;
+  readonly pingMs: number;
+}
+
+export type PlanChanges = Partial<Plan>;
+
+export function planOf(random: SeededRandom, changes: PlanChanges = {}): Plan {
+  const subset = <T>(all: readonly T[], probability: number): T[] => all.filter(() => random.chance(probability));
+  const work = subset(workKinds, 0.4);
+  const spread = random.pick([1, 5, 50]);
+  const plan: Plan = {
+    bricks: 3,
+    clients: 1 + random.integer(3),
+    options: {
+      'eager-lock': random.chance(0.8) ? 'on' : 'off',
+      'post-op-delay-secs': random.pick(['0', '1', '1', '3']),
+      'granular-entry-heal': random.chance(0.7) ? 'on' : 'off',
+      'heal-timeout': random.pick(['5', '10', '30']),
+      'data-self-heal-window-size': '1',
+    },
+    faults: subset(faultKinds, 0.25),
+    work: work.length > 0 ? work : [random.pick(workKinds)],
+    operations: 15 + random.integer(25),
+    durationMs: random.pick([5_000, 15_000, 30_000]),
+    thinkMs: random.pick([2, 50, 400]),
+    faultEveryMs: random.pick([200, 1000, 3000]),
+    delayMs: [0.05, 0.05 + random.between(0.1, 1) * spread],
+    graceMs: random.pick([300, 2000, 10_000]),
+    pingMs: random.pick([500, 2000]),
+  };
+  return { ...plan, ...changes };
+}

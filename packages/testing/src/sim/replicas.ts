@@ -1,0 +1,63 @@
+/** After all is healed: do the bricks hold the same, and are no marks left? Looks at the disks, past all translators. */
+import { FileType } from '@mortar/core';
+import type { MemoryFile } from '@mortar/xlators/storage/memory/file.ts';
+import type { SimBrick } from './brick.ts';
+
+const ownPrefix = 'trusted.afr.';
+
+/** By path: everything that replicas must have in common. */
+function listing(brick: SimBrick): Map<string, string> {
+  const found = new Map<string, string>();
+  const visit = (file: MemoryFile, path: string): void => {
+    found.set(path, describe(file));
+    for (const name of [...file.entries.keys()].sort()) visit(file.entries.get(name)!.file, `${path}/${name}`);
+  };
+  visit(brick.disk.volume.root, '');
+  return found;
+}
+
+function describe(file: MemoryFile): string {
+  const xattrs = [...file.xattrs]
+    .filter(([name]) => !name.startsWith(ownPrefix))
+    .map(([name, value]) => `${name}=${Buffer.from(value).toString('latin1')}`)
+    .sort();
+  const data = file.type === FileType.regular ? file.content.read(0, file.size).toString('latin1') : file.target;
+  const links = file.isDirectory ? '' : ` links ${file.nlink}`;
+  return `${file.gfid.slice(-6)} type ${file.type} mode ${file.mode.toString(8)} ${file.uid}:${file.gid}${links} [${xattrs.join(' ')}] ${JSON.stringify(data)}`;
+}
+
+/** What is wrong, in words; empty: nothing. */
+export function differences(bricks: readonly SimBrick[]): string[] {
+  const problems: string[] = [];
+  const lists = bricks.map(listing);
+  const paths = new Set(lists.flatMap((list) => [...list.keys()]));
+  for (const path of [...paths].sort()) {
+    const versions = lists.map((list) => list.get(path) ?? 'nothing');
+    if (new Set(versions).size > 1)
+      problems.push(`${path || '/'} differs: ${versions.map((v, i) => `${bricks[i]!.name}: ${v}`).join(' | ')}`);
+  }
+  for (const brick of bricks) problems.push(...marks(brick));
+  return problems;
+}
+
+function marks(brick: SimBrick): string[] {
+  const problems: string[] = [];
+  const { index, volume } = brick.disk;
+  for (const kind of ['xattrop', 'dirty', 'entry-changes'] as const) {
+    const names = index.names(kind, undefined, '', 10);
+    if (names.length > 0)
+      problems.push(`${brick.name}: the ${kind} index still has ${names.map((n) => n.slice(-6)).join(', ')}`);
+  }
+  const seen = new Set<MemoryFile>();
+  const visit = (file: MemoryFile, path: string): void => {
+    if (seen.has(file)) return;
+    seen.add(file);
+    for (const [name, value] of file.xattrs)
+      if (name.startsWith(ownPrefix) && value.some((byte) => byte !== 0))
+        problems.push(`${brick.name}: ${path || '/'} still has ${name} ${Buffer.from(value).toString('hex')}`);
+    for (const [name, entry] of file.entries) visit(entry.file, `${path}/${name}`);
+  };
+  visit(volume.root, '');
+  if (volume.count !== seen.size) problems.push(`${brick.name}: ${volume.count - seen.size} objects have no name`);
+  return problems;
+}

@@ -1,0 +1,67 @@
+/** Runs that once failed, and what was wrong. Each was fixed in cluster/replicate. */
+import type { PlanChanges } from '@mortar/testing/sim/plan.ts';
+
+const files = ['blocks', 'append', 'unique', 'truncate', 'attributes'] as const;
+
+export const regressions: { what: string; seed: number; plan: PlanChanges }[] = [
+  {
+    what: 'the lock of a child that failed an operation was never given back, and kept everybody out',
+    seed: 3,
+    plan: { faults: ['disk-full'], work: ['truncate'] },
+  },
+  {
+    what: 'an unlock that met a broken connection was forgotten while the session lived on',
+    seed: 10,
+    plan: { faults: ['half-partition'], work: files },
+  },
+  {
+    what: 'a lease that was recalled as it was granted to the healer had no user to give it back',
+    seed: 18,
+    plan: { faults: ['cut'], work: files },
+  },
+  {
+    what: 'a child that left the lease in the middle of a change had no fence token any more',
+    seed: 18,
+    plan: { faults: ['brick-kill'], work: files },
+  },
+  {
+    what: 'the heal of a name that only a dirty replica has listed no names',
+    seed: 6,
+    plan: { faults: ['brick-kill'], work: files },
+  },
+  {
+    what: 'a change of names was not on the disk when its mark came off',
+    seed: 1,
+    plan: { faults: ['brick-power'], work: files },
+  },
+  {
+    what: 'a brick listed for ever what had no marks any more',
+    seed: 4,
+    plan: { faults: ['disk-error'], work: files },
+  },
+  {
+    what: 'a child that went while a file was made counted as holding what it missed',
+    seed: 1036,
+    plan: { faults: ['cut'], work: files },
+  },
+  {
+    what: 'the lock that came with a creation which failed was kept',
+    seed: 1044,
+    plan: { faults: ['partition', 'brick-kill'], work: files },
+  },
+  {
+    what: 'a replica that lost its mark with its data was believed against those that had both',
+    seed: 1026,
+    plan: { faults: ['brick-power', 'client-crash'], work: files },
+  },
+  {
+    what: 'heal took marks off before the metadata it had copied was on the disk',
+    seed: 1105,
+    plan: { faults: ['slow-disk', 'brick-power'], work: files },
+  },
+  {
+    what: 'heal of what is only dirty never came to data and names',
+    seed: 4,
+    plan: { faults: ['client-pause'], work: ['names'] },
+  },
+];
