@@ -80,7 +80,10 @@ export class DomainQueue<R> {
 
   try(claim: Claim<R>): Held<R> | undefined {
     if (!this.#free(claim, this.waiting)) return undefined;
-    return this.#grant(claim);
+    const lock = this.#grant(claim);
+    // Who holds a lock here need not queue behind others any more.
+    if (this.waiting.some((waiter) => sameHolder(waiter.claim, claim))) this.wake();
+    return lock;
   }
 
   #grant(claim: Claim<R>): Held<R> {
@@ -107,17 +110,24 @@ export class DomainQueue<R> {
 
   /** Grants in order all that can be granted. To be called after each `remove` and `withdraw`. */
   wake(): void {
-    if (this.waiting.length === 0) return;
-    const still: Waiter<R>[] = [];
     const granted: (() => void)[] = [];
+    // A grant can free an earlier request of the same holder: again until nothing moves.
+    while (this.#grantRound(granted));
+    for (const tell of granted) tell();
+  }
+
+  /** Once through those who wait; whether any was granted. */
+  #grantRound(granted: (() => void)[]): boolean {
+    const still: Waiter<R>[] = [];
     for (const waiter of this.waiting) {
       if (this.#free(waiter.claim, still)) {
         const lock = this.#grant(waiter.claim);
         granted.push(() => waiter.granted(lock));
       } else still.push(waiter);
     }
+    const moved = still.length < this.waiting.length;
     this.waiting = still;
-    for (const tell of granted) tell();
+    return moved && still.length > 0;
   }
 
   /** Whether somebody waits for what this lock covers. */
