@@ -17,11 +17,13 @@ export async function listMerged(replica: Replica, call: Call, args: Args<'readd
   const want = [...(args.want ?? []), ...replica.changelogKeys];
   const { generation } = set;
   const replies = await set.wind(set.up, 'readdirp', call, () => ({ ...args, want }));
-  const lister = readers.find((child) => replies[child]?.ok);
+  // An arbiter knows the names, but no sizes.
+  const listers = [...readers.filter((child) => set.holdsData(child)), ...readers];
+  const lister = listers.find((child) => replies[child]?.ok);
   if (lister === undefined) return replies[readers[0]!] ?? fail(Errno.ENOTCONN);
   const others = set.up.filter((child) => child !== lister).map((child) => namesOf(successAt(replies, child)));
   const page = successAt(replies, lister)!;
-  const complete = others.length === set.count - 1;
+  const complete = others.length === set.count - 1 && set.holdsData(lister);
   const entries = page.entries
     .filter((entry) => !isHidden(entry.name))
     .map((entry) => settled(replica, entry, others, complete, generation));

@@ -218,7 +218,9 @@ export class Replica {
     const both = metadata.find((child) => data.includes(child));
     if (both !== undefined) return iattOf(both);
     const attributes = iattOf(metadata[0] ?? present[0] ?? -1);
-    const contents = data[0] === undefined ? undefined : iattOf(data[0]);
+    // With no clean copy of the data some copy's size is shown, never an arbiter's, which has none.
+    const holder = data[0] ?? present.find((child) => this.set.holdsData(child));
+    const contents = holder === undefined ? undefined : iattOf(holder);
     if (!attributes || !contents || attributes.type !== contents.type) return attributes;
     return { ...attributes, size: contents.size, blocks: contents.blocks };
   }

@@ -202,6 +202,30 @@ describe('a healthy replica set', () => {
   });
 });
 
+describe('an arbiter', () => {
+  it('never says how large a file is: not in a lookup, not in stat, not in a listing', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client({ 'arbiter-count': '1', 'read-subvolume-index': '2' });
+    const { gfid } = await create(client, 'f', 'data');
+    await client.xlator.drain();
+    // As features/arbiter keeps it.
+    await bricks[2]!.ops.truncate(client.call, { loc: locOf(gfid), size: 0 });
+    const other = await rigs[0]!.client({ 'arbiter-count': '1', 'read-subvolume-index': '2' });
+    const fd = new Fd(rootGfid);
+    await other.ops.opendir(other.call, { loc: locOf(rootGfid), fd });
+    const page = await other.ops.readdirp(other.call, { fd, size: 65536, offset: 0 });
+    expect(page.ok && page.entries.find((entry) => entry.name === 'f')?.iatt).toMatchObject({ size: 4 });
+    expect(await other.ops.lookup(other.call, { loc: locAt(rootGfid, 'f') })).toMatchObject({ iatt: { size: 4 } });
+    expect(await other.ops.stat(other.call, { loc: locOf(gfid) })).toMatchObject({ iatt: { size: 4 } });
+    expect(await contents(other.ops, other.call, gfid)).toBe('data');
+    // Marks that are just coming off leave the arbiter as the only settled one.
+    const dirty = { 'trusted.afr.dirty': Buffer.from('000000010000000000000000', 'hex') };
+    await bricks[0]!.ops.xattrop(client.call, { loc: locOf(gfid), operation: 'add32', values: dirty });
+    rigs[0]!.cut(1);
+    expect(await other.ops.lookup(other.call, { loc: locAt(rootGfid, 'f') })).toMatchObject({ iatt: { size: 4 } });
+  });
+});
+
 describe('with a replica away', () => {
   it('blames it before the first change is acknowledged', async () => {
     const { bricks } = await rig();
