@@ -314,14 +314,16 @@ export class Leases {
     // With users left, the last one's `done` comes back here.
     if (lease.users === 0 && !lease.leaving) {
       lease.leaving = true;
-      void this.#release(lease).finally(() => lease.end());
+      void this.#release(lease)
+        .catch((error: unknown) => this.#host.warn(`${lease.gfid}: its lease ended in disorder: ${String(error)}`))
+        .finally(() => this.#ended(lease));
     }
     return lease.ended;
   }
 
   /** Sync if needed, dirty marks off, unlock: one round trip to each participant. */
   async #release(lease: Lease): Promise<void> {
-    const { contexts, ensureDurability } = this.#host;
+    const { ensureDurability } = this.#host;
     const call: Call = { ...this.#host.rootCall(), lockOwner: lease.owner };
     const mustSync = lease.unsynced && ensureDurability && !(lease.lostName && (await this.#isGone(lease, call)));
     if (mustSync) await this.#sync(lease, call);
@@ -330,12 +332,18 @@ export class Leases {
       ...lease.participants.map((child) => this.#releaseOn(child, lease, call)),
       this.#unlockAll(lease.gfid, call, [...lease.locked]),
     ]);
+  }
+
+  /** Whatever became of the release: nobody finds this lease again, and who waits for its end goes on. */
+  #ended(lease: Lease): void {
+    const { contexts } = this.#host;
     const context = contexts.find(lease.gfid);
     if (context?.lease === lease) context.lease = undefined;
     this.#live.delete(lease);
     contexts.release(lease.inode);
     // A lost child's blame is on disk now, but lookups from before do not know of it.
     if (lease.lost.size > 0 && context) context.generation = 0;
+    lease.end();
   }
 
   /**

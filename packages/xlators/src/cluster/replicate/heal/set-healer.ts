@@ -87,6 +87,8 @@ export class SetHealer {
     this.#stopped = true;
     this.#timer?.cancel();
     this.#queue.clear();
+    // Wakes a crawl that waits for room in the queue.
+    await this.#queue.add(() => undefined);
     await this.#queue.onIdle();
     await this.#crawling;
   }
