@@ -109,7 +109,8 @@ export class Nemesis {
       },
       'brick-kill': () => this.#crashBrick(this.#random.integer(this.#bricks.length), false),
       'brick-power': () => this.#crashBrick(this.#weak, true),
-      'disk-error': () => this.#spoilDisk(this.#random.integer(this.#bricks.length), kind),
+      // A disk that fails is a lost minority, as a machine that dies: the same one, or nothing could be promised.
+      'disk-error': () => this.#spoilDisk(this.#weak, kind),
       'disk-full': () => this.#spoilDisk(this.#random.integer(this.#bricks.length), kind),
       'slow-disk': () => this.#spoilDisk(this.#random.integer(this.#bricks.length), kind),
       'client-crash': () => this.#crashClient(),

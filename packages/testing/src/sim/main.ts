@@ -1,4 +1,4 @@
-/** `npm run sim -- --seeds N [--from S] [--trace]`: runs seeds, prints those that fail and how to run each again. */
+/** `npm run sim -- --seeds N [--from S] [--trace]`, or `--only S,S,...`: runs seeds, prints those that fail and how to run each again. */
 import { parseArgs } from 'node:util';
 import { faultKinds, type PlanChanges, workKinds } from './plan.ts';
 import { simulate, type Verdict } from './simulation.ts';
@@ -7,6 +7,7 @@ const { values } = parseArgs({
   options: {
     seeds: { type: 'string', default: '100' },
     from: { type: 'string', default: '1' },
+    only: { type: 'string' },
     trace: { type: 'boolean', default: false },
     strict: { type: 'boolean', default: false },
     faults: { type: 'string' },
@@ -26,7 +27,7 @@ function report(verdict: Verdict): void {
 const from = Number(values.from);
 const count = Number(values.seeds);
 if (!Number.isSafeInteger(from) || !Number.isSafeInteger(count) || count < 1) {
-  console.error('usage: npm run sim -- --seeds N [--from S] [--trace]');
+  console.error('usage: npm run sim -- --seeds N [--from S] [--only S,S] [--trace]');
   process.exit(2);
 }
 const listed = <T extends string>(text: string | undefined, all: readonly T[]): T[] | undefined =>
@@ -37,7 +38,8 @@ const plan: PlanChanges = { ...(faults ? { faults } : {}), ...(work ? { work } :
 let failed = 0;
 let events = 0;
 const begin = performance.now();
-for (let seed = from; seed < from + count; seed++) {
+const seeds = values.only?.split(',').map(Number) ?? Array.from({ length: count }, (_, i) => from + i);
+for (const seed of seeds) {
   const verdict = await simulate(seed, { keepTrace: values.trace, strict: values.strict, plan });
   events += verdict.events;
   if (values.trace) for (const line of verdict.lines) console.log(line);
@@ -47,6 +49,6 @@ for (let seed = from; seed < from + count; seed++) {
 }
 const seconds = (performance.now() - begin) / 1000;
 console.log(
-  `${count} seeds from ${from}, ${failed} failed; ${events} events in ${seconds.toFixed(1)} s (${((seconds * 1000) / count).toFixed(0)} ms a seed)`,
+  `${seeds.length} seeds from ${seeds[0]}, ${failed} failed; ${events} events in ${seconds.toFixed(1)} s (${((seconds * 1000) / seeds.length).toFixed(0)} ms a seed)`,
 );
 process.exitCode = failed > 0 ? 1 : 0;

@@ -71,10 +71,10 @@ export interface Verdict {
  * Who is right, for one kind. Only children with an answer can be sources. `quorumCount`: with no unaccused child,
  * one that fewer than this many accuse is a source still (data and metadata only; 0 disables the rule).
  *
- * A dirty mark comes off a child only when the transaction is complete and durable on all that are not accused. So beside
- * children that are neither accused nor dirty a dirty one is not believed: it may have crashed and lost what was not on its
- * disk yet. Unless more are dirty than not: a child whose machine died may have lost its mark with what it marked, and
- * what was acknowledged is on the dirty ones.
+ * A dirty mark comes off a child only when the transaction is complete and durable on all that are not accused. So what is
+ * neither accused nor dirty has all that was acknowledged, and what is dirty has it too and perhaps something that nobody
+ * acknowledged: it is not believed beside a majority without. But a child whose machine died may have lost its mark with what
+ * it marked: unless more are settled, the dirty ones are believed.
  */
 export function judge(matrix: Matrix, kind: Kind, quorumCount = 0): Verdict {
   const at = kinds.indexOf(kind) as 0 | 1 | 2;
@@ -111,8 +111,11 @@ export function readable(matrix: Matrix, kind: Kind): number[] {
   return believed(unaccused, (j) => matrix[j]!.dirty[at] !== 0);
 }
 
-/** Of children that nobody accuses: those without an open transaction, or the others if these are more. */
+/**
+ * Of children that nobody accuses: those without an open transaction if they are more, else the others. When they are as many,
+ * one that is settled may have lost its mark and its data with its machine; the dirty ones have all that was acknowledged.
+ */
 function believed(unaccused: readonly number[], isDirty: (child: number) => boolean): number[] {
   const settled = unaccused.filter((child) => !isDirty(child));
-  return 2 * settled.length >= unaccused.length ? settled : unaccused.filter(isDirty);
+  return 2 * settled.length > unaccused.length ? settled : unaccused.filter(isDirty);
 }

@@ -4,7 +4,7 @@
  * apply the same changes in the same order (docs/replicate.md).
  */
 import type { Gfid, Inode, Timer, Xattrs } from '@mortar/core';
-import { dirtyKey, encodeVector, judge, type Kind, kinds, type Matrix, type Vector, vectorOf } from './changelog.ts';
+import { dirtyKey, encodeVector, judge, type Kind, kinds, type Matrix, vectorOf } from './changelog.ts';
 import { Ordering } from './ordering.ts';
 import type { ReplicaSet } from './replica-set.ts';
 
@@ -13,6 +13,12 @@ export interface Hold {
   fence: number;
   /** Dirty marks raised on this child, to be taken off at release. */
   dirty: [number, number, number];
+  /** Kinds of what it changed under this lease: lost, if its machine dies before it is on disk. */
+  readonly did: Set<Kind>;
+}
+
+export function holdOf(fence: number): Hold {
+  return { fence, dirty: [0, 0, 0], did: new Set() };
 }
 
 export class Lease {
@@ -28,8 +34,6 @@ export class Lease {
   readonly matrix: Matrix;
   /** By kind: absent children whose blame is written on the participants. */
   readonly blamed: Record<Kind, Set<number>> = { data: new Set(), metadata: new Set(), entry: new Set() };
-  /** Children that went while it was held, with the marks that were raised there: what they have may be lost. */
-  readonly lost = new Map<number, Vector>();
   /** Children whose dirty mark must outlive the lease: they did what the quorum did not. */
   readonly suspect = new Set<number>();
   readonly ordering = new Ordering();
@@ -67,7 +71,12 @@ export class Lease {
     this.holds.delete(child);
     this.left.set(child, hold);
     this.locked.add(child);
-    this.lost.set(child, [...hold.dirty]);
+  }
+
+  /** A participant, or one that left meanwhile, changed something. */
+  did(child: number, kind: Kind): void {
+    (this.holds.get(child) ?? this.left.get(child))?.did.add(kind);
+    this.unsynced = true;
   }
 
   end(): void {

@@ -26,7 +26,7 @@ import {
   type Vector,
 } from './changelog.ts';
 import type { InodeContexts } from './inode-context.ts';
-import { Lease } from './lease.ts';
+import { holdOf, Lease } from './lease.ts';
 import { isAbsence, type ReplicaSet, type Replies } from './replica-set.ts';
 
 /** What a lease needs of its translator. */
@@ -109,7 +109,7 @@ export class Leases {
     const blank: Changelog = { blames: set.pendingKeys.map(() => [0, 0, 0] as Vector), dirty: [0, 0, 0] };
     const matrix = set.children.map((_, i) => (holds.has(i) ? blank : undefined));
     const lease = new Lease(gfid, owner, matrix, contexts.hold(gfid));
-    for (const [child, fence] of holds) lease.holds.set(child, { fence, dirty: [0, 0, 0] });
+    for (const [child, fence] of holds) lease.holds.set(child, holdOf(fence));
     contexts.of(gfid).lease = lease;
     this.#live.add(lease);
     lease.users = 1;
@@ -231,7 +231,7 @@ export class Leases {
     for (const [i, child] of up.entries()) {
       const grant = grants[i]!;
       if (!('fence' in grant)) continue;
-      lease.holds.set(child, { fence: grant.fence, dirty: [0, 0, 0] });
+      lease.holds.set(child, holdOf(grant.fence));
       lease.contended ||= grant.contended;
     }
     // A child that came or went meanwhile is not rightly in or out.
@@ -342,7 +342,7 @@ export class Leases {
     this.#live.delete(lease);
     contexts.release(lease.inode);
     // A lost child's blame is on disk now, but lookups from before do not know of it.
-    if (lease.lost.size > 0 && context) context.generation = 0;
+    if (lease.left.size > 0 && context) context.generation = 0;
     lease.end();
   }
 
@@ -400,14 +400,14 @@ export class Leases {
     await this.#host.set.windOne(child, 'ipc', { ...call, internal: 'self-heal' }, { operation: 'index.purge', data });
   }
 
-  /** A child that went with marks raised may have lost what was not on its disk: the others say so before theirs go. */
+  /** A child that went may have lost what it changed and what was not on its disk: the others say so before their marks go. */
   #blameLost(lease: Lease): Xattrs {
     const { pendingKeys } = this.#host.set;
     const values: Xattrs = {};
-    for (const [child, dirty] of lease.lost) {
-      const missed = kinds.map((kind, i) => (dirty[i] !== 0 && !lease.blamed[kind].has(child) ? 1 : 0));
+    for (const [child, { did }] of lease.left) {
+      const missed = kinds.map((kind) => (did.has(kind) && !lease.blamed[kind].has(child) ? 1 : 0));
       // Nobody recorded which names these were: the data counter of a directory says that any may be missing.
-      if (missed[2] !== 0) missed[0] = 1;
+      if (did.has('entry')) missed[0] = 1;
       if (missed.some((count) => count !== 0))
         values[pendingKeys[child]!] = encodeVector(missed as [number, number, number]);
     }

@@ -200,6 +200,7 @@ export class Transactions {
     extra: Outcome<N>['extra'],
   ): Promise<Outcome<N> | Failure> {
     const done = succeeded(replies);
+    for (const lease of leases) for (const child of done) lease.did(child, change.kind);
     const failed = participants.filter((child) => !done.includes(child));
     if (failed.some((child) => isLost(replies[child]))) for (const lease of leases) lease.recalled = true;
     if (done.length === 0) {
@@ -216,7 +217,6 @@ export class Transactions {
       this.#markSuspect(leases, done);
       return fail(Errno.ENOTCONN);
     }
-    for (const lease of leases) lease.unsynced = true;
     const best =
       marked.find((child) => this.#set.holdsData(child) && this.#sources(change.kind, leases).includes(child)) ??
       marked[0]!;

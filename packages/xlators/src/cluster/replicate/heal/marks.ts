@@ -1,6 +1,6 @@
 /** Takes marks off after a heal: exactly what was read under the lease is subtracted, on every participant. */
 import { type Call, Errno, Fd, FileType, type Gfid, locOf, type Xattrs } from '@mortar/core';
-import { dirtyKey, encodeVector, type Kind, kinds, vectorOf } from '../changelog.ts';
+import { dirtyKey, encodeVector, type Kind, kinds, type Vector, vectorOf } from '../changelog.ts';
 import type { Lease } from '../lease.ts';
 import type { Replica } from '../replica.ts';
 import type { Replies } from '../replica-set.ts';
@@ -16,17 +16,25 @@ export async function clearMarks(
   const at = kinds.indexOf(kind) as 0 | 1 | 2;
   const call = { ...replica.rootCall(), internal: 'self-heal' as const };
   if (kind !== 'data' && !(await sync(replica, lease, gfid, call))) return false;
-  const everyone = lease.holds.size === replica.set.count;
+  const { set } = replica;
+  const absent = set.children.flatMap((_, j) => (lease.holds.has(j) ? [] : [j]));
+  // All that was acknowledged is on a majority, so what these agree on now is the truth, and who is away has missed it.
+  const decides =
+    2 * lease.participants.length > set.count && lease.participants.every((child) => healed.includes(child));
+  const unsettled = lease.participants.some((child) => lease.matrix[child]!.dirty[at] !== 0);
   const results = await Promise.all(
     lease.participants.map(async (child) => {
       const log = lease.matrix[child]!;
       const values: Xattrs = {};
       for (const j of healed) {
         const count = log.blames[j]![at];
-        if (count !== 0) values[replica.set.pendingKeys[j]!] = encodeVector(vectorOf({ [kind]: -count }));
+        if (count !== 0) values[set.pendingKeys[j]!] = encodeVector(vectorOf({ [kind]: -count }));
       }
-      // A dirty mark speaks of all replicas: with one away, what it knows is not settled yet.
-      if (log.dirty[at] !== 0 && (everyone || blamesAllAbsent(replica, lease, at, child)))
+      // A dirty mark speaks of all replicas: with one away, it comes off where that one is blamed instead.
+      if (unsettled && decides)
+        for (const j of absent)
+          if (log.blames[j]![at] === 0) values[set.pendingKeys[j]!] = encodeVector(missedAll(kind));
+      if (log.dirty[at] !== 0 && (decides || absent.every((j) => log.blames[j]![at] !== 0)))
         values[dirtyKey] = encodeVector(vectorOf({ [kind]: -log.dirty[at] }));
       if (Object.keys(values).length === 0) return true;
       const reply = await replica.set.windOne(child, 'xattrop', call, {
@@ -58,7 +66,7 @@ async function sync(replica: Replica, lease: Lease, gfid: Gfid, call: Call): Pro
   });
 }
 
-/** The absent are blamed by name, so the dirty mark says nothing more. */
-function blamesAllAbsent(replica: Replica, lease: Lease, at: 0 | 1 | 2, child: number): boolean {
-  return replica.set.children.every((_, j) => lease.holds.has(j) || lease.matrix[child]!.blames[j]![at] !== 0);
+/** Of a directory nobody knows which names a child misses: its data counter says that it may be any. */
+function missedAll(kind: Kind): Vector {
+  return vectorOf(kind === 'entry' ? { data: 1, entry: 1 } : { [kind]: 1 });
 }

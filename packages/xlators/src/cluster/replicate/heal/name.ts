@@ -26,6 +26,8 @@ export interface Truth {
   readonly sources: readonly number[];
   /** Nobody is right alone: add what any has, remove nothing (conservative merge). */
   readonly merge: boolean;
+  /** Who has all that was acknowledged, and perhaps more: right where names are of different files. */
+  readonly believed: readonly number[];
 }
 
 export type NameResult = 'same' | 'healed' | { mismatch: 'gfid' | 'type'; name: ByteString } | { failed: string };
@@ -34,7 +36,7 @@ export type NameResult = 'same' | 'healed' | { mismatch: 'gfid' | 'type'; name: 
 export function truthOf(lease: Lease, verdict: ReturnType<typeof judge>): Truth {
   const sources = verdict.sources.filter((child) => lease.holds.has(child));
   const merge = sources.length === 0 || verdict.inDoubt || verdict.sinks.length === 0;
-  return { sources: merge ? lease.participants : sources, merge };
+  return { sources: merge ? lease.participants : sources, merge, believed: sources };
 }
 
 /** For a lookup that met replicas which differ: heals the name at once. A text: what could not be healed. */
@@ -68,7 +70,7 @@ export class NameHeal {
     parent: Gfid,
     truth: Truth,
     found: (gfid: Gfid) => void,
-    decide: (candidates: readonly Candidate[]) => number | undefined = (all) => choose(replica.live.policy, all),
+    decide?: (candidates: readonly Candidate[]) => number | undefined,
   ) {
     this.#replica = replica;
     this.#lease = lease;
@@ -77,7 +79,7 @@ export class NameHeal {
     this.#call = { ...replica.rootCall(), internal: 'self-heal' };
     this.#found = found;
     this.#parking = Parking.of(replica);
-    this.#choose = decide;
+    this.#choose = decide ?? ((all) => this.#settle(all));
   }
 
   async heal(name: ByteString): Promise<NameResult> {
@@ -107,6 +109,16 @@ export class NameHeal {
       result = 'healed';
     }
     return result;
+  }
+
+  /** What is acknowledged is on those that are believed, and on a majority; else a policy says. */
+  #settle(copies: readonly Candidate[]): number | undefined {
+    const alike = (one: Candidate, among: readonly Candidate[]) =>
+      among.filter(({ iatt }) => iatt.gfid === one.iatt.gfid).length;
+    const believed = copies.filter(({ child }) => this.#truth.believed.includes(child));
+    if (believed.length > 0 && alike(believed[0]!, believed) === believed.length) return believed[0]!.child;
+    const common = copies.find((one) => 2 * alike(one, copies) > this.#replica.set.count);
+    return common?.child ?? choose(this.#replica.live.policy, copies);
   }
 
   async #removeFrom(
