@@ -77,7 +77,11 @@ async function make<N extends Making>(
     names: [[where.name]],
     args: (_child, absent) => ({ ...args, initial: { ...given.initial, ...newObjectBlame(replica, type, absent) } }),
     after: () => (lockable && replica.live.eagerLock ? [lockStep(replica, given.gfid)] : []),
-    undo: (children, undoCall) => unmake(replica, children, undoCall, given.loc, type),
+    undo: async (children, undoCall) => {
+      // Tried again, it gets a lock again.
+      if (lockable && replica.live.eagerLock) await replica.leases.giveBack(given.gfid, owner);
+      return unmake(replica, children, undoCall, given.loc, type);
+    },
   };
   const outcome = await replica.transactions.run(change);
   if ('errno' in outcome) {
@@ -140,9 +144,11 @@ async function unmake(
   call: Call,
   loc: Loc,
   type: FileType,
-): Promise<void> {
+): Promise<boolean> {
   if (type === FileType.directory) await replica.set.wind(children, 'rmdir', call, () => ({ loc, recursive: false }));
   else await replica.set.wind(children, 'unlink', call, () => ({ loc }));
+  // Where it stays it is found again: a name that exists is no harm to one who makes it.
+  return true;
 }
 
 async function remove<N extends 'unlink' | 'rmdir'>(

@@ -17,7 +17,7 @@ import type { Lease } from './lease.ts';
 import type { Claim } from './ordering.ts';
 import { quorumCount } from './quorum.ts';
 import { isOwnXattr, type Replica } from './replica.ts';
-import { failureOf, succeeded, successAt } from './replica-set.ts';
+import { failureOf, type Replies, succeeded, successAt } from './replica-set.ts';
 
 export type FileFops = Pick<
   Fops,
@@ -127,8 +127,26 @@ async function append(replica: Replica, call: Call, args: Args<'writev'>): Promi
       const end = await sizeUnder(replica, lease, call);
       return typeof end === 'number' ? { ...args, append: false, offset: end } : end;
     },
+    undo: (children, undoCall, replies, lease) => cutBack(replica, args.fd, children, undoCall, replies, lease),
   });
   return 'errno' in outcome ? outcome : outcome.reply;
+}
+
+/** What was appended to some is cut off again, or another try would append it twice. */
+async function cutBack(
+  replica: Replica,
+  fd: Fd,
+  children: readonly number[],
+  call: Call,
+  appended: Replies<'writev'>,
+  lease: Lease,
+): Promise<boolean> {
+  const replies = await replica.set.wind(children, 'ftruncate', call, (child) => ({
+    fd,
+    size: successAt(appended, child)!.pre.size,
+    xdata: { fence: lease.fenceOf(child) },
+  }));
+  return children.every((child) => replies[child]!.ok);
 }
 
 async function sizeUnder(replica: Replica, lease: Lease, call: Call): Promise<number | Failure> {

@@ -21,12 +21,14 @@ import {
   dirtyKey,
   encodeVector,
   isZero,
+  type Kind,
   kinds,
   negated,
   type Vector,
 } from './changelog.ts';
 import type { InodeContexts } from './inode-context.ts';
 import { holdOf, Lease } from './lease.ts';
+import { quorumCount } from './quorum.ts';
 import { isAbsence, type ReplicaSet, type Replies } from './replica-set.ts';
 
 /** What a lease needs of its translator. */
@@ -210,7 +212,7 @@ export class Leases {
       await this.#unlockAll(
         gfid,
         lockCall,
-        up.filter((_, i) => 'fence' in grants[i]!),
+        up.filter((_, i) => mayBeHeld(grants[i]!)),
       );
       if (patience === 'try') return fail(Errno.EAGAIN);
       grants = [];
@@ -219,7 +221,11 @@ export class Leases {
     }
     const granted = up.filter((_, i) => 'fence' in grants[i]!);
     if (!set.suffices(granted)) {
-      await this.#unlockAll(gfid, lockCall, granted);
+      await this.#unlockAll(
+        gfid,
+        lockCall,
+        up.filter((_, i) => mayBeHeld(grants[i]!)),
+      );
       const reasons = grants.filter((grant): grant is Failure => !('fence' in grant));
       return fail(reasons.find((r) => r.errno === Errno.EINTR)?.errno ?? agreedErrno(reasons) ?? Errno.ENOTCONN);
     }
@@ -230,7 +236,10 @@ export class Leases {
     const lease = new Lease(gfid, owner, matrix, contexts.hold(gfid));
     for (const [i, child] of up.entries()) {
       const grant = grants[i]!;
-      if (!('fence' in grant)) continue;
+      if (!('fence' in grant)) {
+        if (mayBeHeld(grant)) lease.locked.add(child);
+        continue;
+      }
       lease.holds.set(child, holdOf(grant.fence));
       lease.contended ||= grant.contended;
     }
@@ -298,14 +307,18 @@ export class Leases {
       command: 'unlock' as const,
       flock: { ...wholeFile, type: 'unlock' as const, owner: '' },
     };
-    const replies = await set.wind(children, 'inodelk', unlockCall, () => args);
-    for (const child of children) {
-      const reply = replies[child];
-      if (!reply || reply.ok || !isAbsence(reply.errno)) continue;
-      const orphans = this.#orphans.get(child);
-      if (orphans) orphans.push({ gfid, call });
-      else this.#orphans.set(child, [{ gfid, call }]);
-    }
+    const one = async (child: number) => {
+      const reply = await set.windOne(child, 'inodelk', unlockCall, args);
+      // At once, not when all have answered: the child may be back before that.
+      if (!reply.ok && isAbsence(reply.errno)) this.#orphan(child, gfid, call);
+    };
+    await Promise.all(children.map(one));
+  }
+
+  #orphan(child: number, gfid: Gfid, call: Call): void {
+    const orphans = this.#orphans.get(child);
+    if (orphans) orphans.push({ gfid, call });
+    else this.#orphans.set(child, [{ gfid, call }]);
   }
 
   #leave(lease: Lease): Promise<void> {
@@ -324,6 +337,9 @@ export class Leases {
   /** Sync if needed, dirty marks off, unlock: one round trip to each participant. */
   async #release(lease: Lease): Promise<void> {
     const { ensureDurability } = this.#host;
+    const changed = kinds.filter((kind) => [...lease.left.values()].some(({ did }) => did.has(kind)));
+    if (changed.some((kind) => !this.#mayBlame(lease, kind)))
+      for (const child of lease.participants) lease.suspect.add(child);
     const call: Call = { ...this.#host.rootCall(), lockOwner: lease.owner };
     const mustSync = lease.unsynced && ensureDurability && !(lease.lostName && (await this.#isGone(lease, call)));
     if (mustSync) await this.#sync(lease, call);
@@ -404,14 +420,25 @@ export class Leases {
   #blameLost(lease: Lease): Xattrs {
     const { pendingKeys } = this.#host.set;
     const values: Xattrs = {};
+    const blamed = kinds.filter((kind) => this.#mayBlame(lease, kind));
     for (const [child, { did }] of lease.left) {
-      const missed = kinds.map((kind) => (did.has(kind) && !lease.blamed[kind].has(child) ? 1 : 0));
+      const missed = kinds.map((kind) =>
+        blamed.includes(kind) && did.has(kind) && !lease.blamed[kind].has(child) ? 1 : 0,
+      );
       // Nobody recorded which names these were: the data counter of a directory says that any may be missing.
-      if (did.has('entry')) missed[0] = 1;
+      if (did.has('entry') && blamed.includes('entry')) missed[0] = 1;
       if (missed.some((count) => count !== 0))
         values[pendingKeys[child]!] = encodeVector(missed as [number, number, number]);
     }
     return values;
+  }
+
+  /** Where only the lost hold the truth, those that are left must not accuse them: nobody would be right. They stay dirty. */
+  #mayBlame(lease: Lease, kind: Kind): boolean {
+    const { set } = this.#host;
+    const sources = lease.sources(kind, quorumCount(set.quorum, set.count));
+    if (sources.length === 0) return kind === 'entry';
+    return sources.some((child) => lease.holds.has(child) && (kind !== 'data' || set.holdsData(child)));
   }
 
   async #isGone(lease: Lease, call: Call): Promise<boolean> {
@@ -420,6 +447,11 @@ export class Leases {
     const reply = await this.#host.set.windOne(child, 'stat', call, { loc: locOf(lease.gfid) });
     return !reply.ok && (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE);
   }
+}
+
+/** A lock that was got, or whose answer was lost: the session that has it may live on. */
+function mayBeHeld(grant: Grant | Failure): boolean {
+  return 'fence' in grant || isAbsence(grant.errno);
 }
 
 /** Leases that may idle at once; beyond it they end with their last user. */

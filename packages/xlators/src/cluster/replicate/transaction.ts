@@ -42,8 +42,8 @@ export interface Change<N extends FopName> {
   readonly prepare?: (lease: Lease) => Promise<Args<N> | Failure>;
   /** entry changes: the names touched in each directory of `under`, for granular heal. */
   readonly names?: readonly (readonly ByteString[])[];
-  /** Takes the change back on children that did it when a quorum did not. */
-  readonly undo?: (children: readonly number[], call: Call) => Promise<void>;
+  /** Takes the change back on children that did it when a quorum did not. Whether that came off: only then it may be tried again. */
+  readonly undo?: (children: readonly number[], call: Call, replies: Replies<N>, lease: Lease) => Promise<boolean>;
   /** More steps on the same brick after the operation, e.g. the lock on the new file. */
   readonly after?: (child: number) => readonly ReturnType<typeof compoundStep>[];
 }
@@ -209,8 +209,9 @@ export class Transactions {
     }
     if (failed.length > 0 && !this.#stands(change.kind, leases, done)) {
       this.#markSuspect(leases, done);
-      await change.undo?.(done, change.call);
-      return failureOf(failed.map((child) => replies[child]));
+      const undone = (await change.undo?.(done, change.call, replies, leases[0]!)) ?? true;
+      const failure = failureOf(failed.map((child) => replies[child]));
+      return failure.errno === Errno.ESTALE && !undone ? fail(Errno.EIO) : failure;
     }
     const marked = failed.length > 0 ? await this.#blame(change, leases, done, failed, replies) : done;
     if (!this.#stands(change.kind, leases, marked)) {

@@ -3,9 +3,9 @@ import { type Call, Errno, type Failure, Fd, fail, type Gfid, locOf, type Reply 
 import { judge, type Matrix } from '../changelog.ts';
 import type { Lease } from '../lease.ts';
 import { quorumCount } from '../quorum.ts';
-import { type Replies, successAt } from '../replica-set.ts';
+import { successAt } from '../replica-set.ts';
 import { clearMarks } from './marks.ts';
-import { type HealContext, type HealResult, notLocked, sameMarks } from './result.ts';
+import { type HealContext, type HealResult, newest, notLocked, sameMarks } from './result.ts';
 import { restoreTimes } from './times.ts';
 
 const blockBytes = 128 * 1024;
@@ -71,7 +71,7 @@ async function makePlan(context: HealContext, lease: Lease, gfid: Gfid, call: Ca
       reason: `${gfid}: every replica is accused by another about its data`,
     };
   }
-  const source = pickSource(holders, replies);
+  const source = newest(holders, replies);
   const size = successAt(replies, source)!.iatt.size;
   const sinks = lease.participants.filter(
     (child) =>
@@ -83,14 +83,6 @@ async function makePlan(context: HealContext, lease: Lease, gfid: Gfid, call: Ca
   const hadData = sinks.some((child) => successAt(replies, child)!.iatt.size > 0);
   const diff = context.algorithm === 'diff' || (context.algorithm === 'auto' && hadData);
   return { source, sinks, size, diff, matrix: lease.matrix };
-}
-
-/** Where all sources are in doubt each has what was acknowledged: the newest, then the largest. */
-function pickSource(holders: readonly number[], replies: Replies<'lookup'>): number {
-  const iatt = (child: number) => successAt(replies, child)!.iatt;
-  const better = (a: number, b: number) =>
-    iatt(a).ctime - iatt(b).ctime || iatt(a).ctimeNsec - iatt(b).ctimeNsec || iatt(a).size - iatt(b).size;
-  return holders.reduce((best, child) => (better(child, best) > 0 ? child : best), holders[0]!);
 }
 
 async function cutSinks(

@@ -1,6 +1,6 @@
 /** Entry heal: the names of a directory. Adds and removes on the sinks what the sources have and lack. */
 import { type ByteString, type Call, Fd, type Gfid, locOf } from '@mortar/core';
-import { judge } from '../changelog.ts';
+import { judge, type Matrix, type Vector, type Verdict } from '../changelog.ts';
 import type { Lease } from '../lease.ts';
 import { clearMarks } from './marks.ts';
 import { NameHeal, type NameResult, type Truth, truthOf } from './name.ts';
@@ -22,7 +22,7 @@ export async function healEntries(context: HealContext, gfid: Gfid): Promise<Hea
     if ('errno' in lease) return notLocked(lease, 'cannot lock the directory for entry heal');
     lease.recalled = true;
     try {
-      const verdict = judge(lease.matrix, 'entry');
+      const verdict = verdictOf(lease.matrix);
       if (!verdict.pending && !context.full) return { state: 'clean' };
       if (first && !sameMarks(first.matrix, lease.matrix, 'entry')) return { state: 'again' };
       first ??= lease;
@@ -40,6 +40,15 @@ export async function healEntries(context: HealContext, gfid: Gfid): Promise<Hea
       if (lease.users === 0) await lease.ended;
     }
   }
+}
+
+/** A directory's data counter says that any name may be missing: it accuses as the entry counter does. */
+function verdictOf(matrix: Matrix): Verdict {
+  const accusing = ([data, metadata, entry]: Vector): Vector => [data, metadata, entry === 0 ? data : entry];
+  return judge(
+    matrix.map((log) => log && { blames: log.blames.map(accusing), dirty: log.dirty }),
+    'entry',
+  );
 }
 
 /** The recorded names when every source recorded them and no brick needs everything; else all names of all. */
@@ -120,7 +129,7 @@ async function finish(
     };
   const failed = trouble[0];
   if (failed && 'failed' in failed) return { state: 'waiting', reason: failed.failed };
-  const verdict = judge(lease.matrix, 'entry');
+  const verdict = verdictOf(lease.matrix);
   if (!(await clearMarks(replica, lease, gfid, 'entry', lease.participants))) return { state: 'again' };
   const source = verdict.sources.find((child) => lease.holds.has(child));
   const changed = verdict.sinks.filter((child) => lease.holds.has(child));

@@ -6,7 +6,7 @@ import { quorumCount } from '../quorum.ts';
 import { isOwnXattr } from '../replica.ts';
 import { successAt } from '../replica-set.ts';
 import { clearMarks } from './marks.ts';
-import { type HealContext, type HealResult, notLocked } from './result.ts';
+import { type HealContext, type HealResult, newest, notLocked } from './result.ts';
 import { restoreTimes } from './times.ts';
 
 export async function healMetadata(context: HealContext, gfid: Gfid): Promise<HealResult> {
@@ -38,9 +38,10 @@ async function healUnder(context: HealContext, lease: Lease, gfid: Gfid): Promis
       reason: `${gfid}: every replica is accused by another about its metadata`,
     };
   const replies = await replica.lookupAll(locOf(gfid), call, []);
-  const source = sources[0]!;
-  const truth = successAt(replies, source);
-  if (!truth) return { state: 'again' };
+  const found = sources.filter((child) => successAt(replies, child));
+  if (found.length === 0) return { state: 'again' };
+  const source = newest(found, replies);
+  const truth = successAt(replies, source)!;
   const sinks = lease.participants.filter((child) => child !== source && successAt(replies, child));
   for (const sink of sinks) {
     const done = await bringUp(context, lease, gfid, truth, successAt(replies, sink)!, source, sink);

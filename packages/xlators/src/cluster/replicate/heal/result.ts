@@ -3,6 +3,7 @@ import { Errno, type Failure, type Gfid } from '@mortar/core';
 import { type Kind, kinds, type Matrix } from '../changelog.ts';
 import type { Patience } from '../leases.ts';
 import type { Replica } from '../replica.ts';
+import { type Replies, successAt } from '../replica-set.ts';
 import type { HealIndex } from './index-access.ts';
 
 /** `healed`: nothing is pending any more. `again`: something was done, or is in use; worth another visit soon. */
@@ -38,4 +39,12 @@ export function sameMarks(a: Matrix, b: Matrix, kind: Kind): boolean {
     if (!log || !other) return log === other;
     return log.dirty[at] === other.dirty[at] && log.blames.every((vector, j) => vector[at] === other.blames[j]![at]);
   });
+}
+
+/** Where all sources are in doubt each should have what was acknowledged: the newest, then the largest. */
+export function newest(sources: readonly number[], replies: Replies<'lookup'>): number {
+  const iatt = (child: number) => successAt(replies, child)!.iatt;
+  const better = (a: number, b: number) =>
+    iatt(a).ctime - iatt(b).ctime || iatt(a).ctimeNsec - iatt(b).ctimeNsec || iatt(a).size - iatt(b).size;
+  return sources.reduce((best, child) => (better(child, best) > 0 ? child : best), sources[0]!);
 }
