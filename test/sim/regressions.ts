@@ -64,4 +64,16 @@ export const regressions: { what: string; seed: number; plan: PlanChanges }[] = 
     seed: 4,
     plan: { faults: ['client-pause'], work: ['names'] },
   },
+  {
+    what: 'names that a lost child had made were blamed on it only where another of them failed',
+    seed: 2134,
+    plan: {},
+  },
+  { what: 'different files of one name were left though a majority had one of them', seed: 2045, plan: {} },
+  { what: 'those who missed a change accused the only one that had it, when it went', seed: 85, plan: {} },
+  { what: 'a lock that was to be given back while its child was away, and back sooner, stayed', seed: 2086, plan: {} },
+  { what: 'a directory that was made again held the lock of the first time', seed: 5152, plan: {} },
+  { what: 'what was appended to one replica was appended again', seed: 5306, plan: {} },
+  { what: 'a directory whose data counter alone was left was never healed', seed: 5276, plan: {} },
+  { what: 'a client read from a replica that another had accused', seed: 5330, plan: {} },
 ];

@@ -1,3 +1,4 @@
+import { faultKinds, workKinds } from '@mortar/testing/sim/plan.ts';
 import { simulate } from '@mortar/testing/sim/simulation.ts';
 import { describe, expect, it } from 'vitest';
 import { regressions } from './regressions.ts';
@@ -27,11 +28,11 @@ describe('a simulated replica set', () => {
     expect(await problemsOf(seed, plan)).toEqual([]);
   });
 
-  it('stays whole under cuts, partitions, crashes and pauses', { timeout: 240_000 }, async () => {
-    const faults = ['cut', 'partition', 'half-partition', 'brick-kill', 'brick-power', 'client-crash', 'slow-disk'];
-    const work = ['blocks', 'append', 'unique', 'truncate', 'attributes'];
-    for (let seed = 1001; seed <= 1150; seed++) {
-      const plan = { faults: [faults[seed % faults.length], faults[(seed * 3) % faults.length]], work };
+  it('stays whole under all that a minority can suffer', { timeout: 240_000 }, async () => {
+    // Who reads within the delay of a notice may still read a replica that a failing disk has just left behind.
+    const faults = faultKinds.filter((fault) => fault !== 'disk-error');
+    for (let seed = 1001; seed <= 1250; seed++) {
+      const plan = { faults: [1, 3, 5].map((step) => faults[(seed * step) % faults.length]!), work: workKinds };
       expect(await problemsOf(seed, plan)).toEqual([]);
     }
   });

@@ -8,15 +8,19 @@ export type GraphEvent =
   | { type: 'child-connecting' }
   | { type: 'parent-up' }
   | { type: 'parent-down' }
-  /** A brick tells that a file was changed by another client, or that somebody waits for a lock. */
+  /**
+   * A brick tells that a file was changed by another client, that somebody waits for a lock, or (`accused`) that a brick now
+   * says of another replica that it missed a change.
+   */
   | {
       type: 'upcall';
       gfid: Gfid;
-      what: 'data' | 'metadata' | 'entry' | 'lock-contended';
+      what: 'data' | 'metadata' | 'entry' | 'lock-contended' | 'accused';
       domain?: string;
       name?: string | null;
-      /** On a brick: the session that is told. Absent: every session but the one that made the change. */
+      /** On a brick: the session that is told; absent: every session but `except`. */
       clientId?: string;
+      except?: string;
     }
   /** A brick's storage blocked the event loop for so long on a call about this file or directory. */
   | { type: 'storage-slow'; gfid: Gfid; ms: number }

@@ -18,6 +18,7 @@ export function invalidateByUpcall(session: Session, event: Extract<GraphEvent, 
       if (event.name) session.channel.notify(invalidateEntry(node.id, event.name));
       return;
     case 'lock-contended':
+    case 'accused':
       return;
   }
 }

@@ -256,9 +256,10 @@ export class SimBrick {
 
   fromGraph(event: GraphEvent): void {
     if (event.type !== 'upcall') return;
-    const { clientId, ...told } = event;
+    const { clientId, except, ...told } = event;
     for (const session of this.#sessions.values())
-      if (session.connection && (clientId === undefined || session.clientId === clientId)) session.upcall(told);
+      if (session.connection && (clientId === undefined ? session.clientId !== except : session.clientId === clientId))
+        session.upcall(told);
   }
 }
 

@@ -101,6 +101,12 @@ describe('who is right', () => {
     expect(readable([dirty, dirty, undefined], 'data')).toEqual([0, 1]);
   });
 
+  it('the dirty, where as many are settled: these may have lost their mark with what it marked', () => {
+    const dirty = { ...clean, dirty: [1, 0, 0] as Vector };
+    expect(judge([dirty, clean, undefined], 'data')).toMatchObject({ sources: [0], sinks: [1], inDoubt: true });
+    expect(readable([dirty, clean, undefined], 'data')).toEqual([0]);
+  });
+
   it('the accusers, whatever mark is open on the accused', () => {
     const matrix = [blaming(2, [0, 0, 1]), blaming(2, [0, 0, 1]), { ...clean, dirty: [0, 0, 1] as Vector }];
     expect(judge(matrix, 'entry')).toMatchObject({ sources: [0, 1], sinks: [2], inDoubt: false });

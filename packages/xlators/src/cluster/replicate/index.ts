@@ -121,6 +121,12 @@ export class ReplicateXlator extends Xlator {
         this.replica.leases.locksLost(child);
         return true;
       case 'upcall':
+        if (event.what === 'accused') {
+          // What was known of the file is not true any more, nor what caches above have of it.
+          this.replica.contexts.doubt(event.gfid);
+          this.propagate({ type: 'upcall', gfid: event.gfid, what: 'data' });
+          return true;
+        }
         if (event.what !== 'lock-contended' || event.domain !== this.name) return false;
         this.replica.leases.recall(event.gfid);
         return true;

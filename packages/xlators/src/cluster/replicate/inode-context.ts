@@ -46,6 +46,12 @@ export class InodeContexts {
     if (context) context.readable[kind] = context.readable[kind].filter((child) => !children.includes(child));
   }
 
+  /** Somebody says that a replica missed something: the file is looked up anew before it is read. */
+  doubt(gfid: Gfid): void {
+    const context = this.find(gfid);
+    if (context) context.generation = 0;
+  }
+
   find(gfid: Gfid): InodeContext | undefined {
     return this.#inodes.find(gfid)?.slots[this.#slot] as InodeContext | undefined;
   }

@@ -13,7 +13,7 @@ import {
 } from '@mortar/core';
 import { healNameNow } from './heal/name.ts';
 import { quorumCount } from './quorum.ts';
-import { lookupFailure, type Replica, withoutOwn } from './replica.ts';
+import { answering, lookupFailure, type Replica, withoutOwn } from './replica.ts';
 import { type Replies, succeeded, successAt } from './replica-set.ts';
 
 export async function lookup(replica: Replica, call: Call, args: Args<'lookup'>): Promise<Reply<'lookup'>> {
@@ -29,6 +29,7 @@ export async function lookup(replica: Replica, call: Call, args: Args<'lookup'>)
     if ('errno' in settled) return settled;
     replies = settled;
   }
+  if (replica.live.quorumReads && !set.suffices(answering(replies))) return fail(Errno.ENOTCONN);
   return mergeByGfid(replica, replies, generation);
 }
 

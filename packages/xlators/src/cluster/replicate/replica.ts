@@ -138,6 +138,7 @@ export class Replica {
     const replies = await this.lookupAll(locOf(gfid), call, []);
     const found = replies.some((reply) => reply?.ok);
     if (!found) return lookupFailure(replies);
+    if (this.live.quorumReads && !this.set.suffices(answering(replies))) return fail(Errno.ENOTCONN);
     return this.learn(gfid, replies, generation);
   }
 
@@ -241,6 +242,11 @@ export function lookupFailure(replies: Replies<'lookup'>): Failure {
   const said = failures.find((failure) => failure.errno === Errno.ENOENT || failure.errno === Errno.ESTALE);
   const other = failures.find((failure) => !isAbsence(failure.errno));
   return fail((said ?? other)?.errno ?? Errno.ENOTCONN);
+}
+
+/** Children that said something of the file, be it that they do not have it. */
+export function answering(replies: Replies<'lookup'>): number[] {
+  return replies.flatMap((reply, child) => (reply && (reply.ok || !isAbsence(reply.errno)) ? [child] : []));
 }
 
 export function firstSuccess<N extends FopName>(replies: Replies<N>): Success<N> | undefined {

@@ -1,7 +1,17 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Errno, type Gfid, isGfid, locAt, locOf, OptionError, rootGfid, type Xattrs } from '@mortar/core';
+import {
+  Errno,
+  type Gfid,
+  type GraphEvent,
+  isGfid,
+  locAt,
+  locOf,
+  OptionError,
+  rootGfid,
+  type Xattrs,
+} from '@mortar/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { errnoOfReply, type Rig, rig, rigCall, rigServices, settle } from '../../lib/translator-rig.ts';
 import { type IndexXlator, xlator } from './index.ts';
@@ -107,6 +117,18 @@ describe('counters', () => {
     await xattrop(r, a, { 'trusted.afr.vol-client-1': vector(-1) });
     expect(seen).toEqual([[a], [a]]);
     expect(entries('xattrop')).toEqual([]);
+  });
+
+  it('tells all other clients when a replica becomes accused, once', async () => {
+    const r = await make();
+    const told: GraphEvent[] = [];
+    r.xlator.propagate = (event) => void told.push(event);
+    await xattrop(r, a, { 'trusted.afr.dirty': vector(1) });
+    await xattrop(r, a, { 'trusted.afr.vol-client-1': vector(0) });
+    expect(told).toEqual([]);
+    await xattrop(r, a, { 'trusted.afr.vol-client-1': vector(1) });
+    await xattrop(r, a, { 'trusted.afr.vol-client-1': vector(1) });
+    expect(told).toEqual([{ type: 'upcall', gfid: a, what: 'accused', except: 'c' }]);
   });
 
   it('keeps a file for which another counter is not zero', async () => {

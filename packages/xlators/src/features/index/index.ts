@@ -90,22 +90,42 @@ export class IndexXlator extends Xlator {
   }
 
   xattrop(call: Call, args: Args<'xattrop'>): Promise<Reply<'xattrop'>> {
-    return this.#count(args.loc.gfid, args, () => this.child.xattrop(call, args));
+    return this.#count(args.loc.gfid, args, () => this.child.xattrop(call, args), call);
   }
 
   fxattrop(call: Call, args: Args<'fxattrop'>): Promise<Reply<'fxattrop'>> {
-    return this.#count(args.fd.gfid, args, () => this.child.fxattrop(call, args));
+    return this.#count(args.fd.gfid, args, () => this.child.fxattrop(call, args), call);
   }
 
   async #count(
     gfid: Gfid | null,
     { values, xdata }: Pick<Args<'xattrop'>, 'values' | 'xdata'>,
     run: () => Promise<Reply<'xattrop'>>,
+    call: Call,
   ): Promise<Reply<'xattrop'>> {
     const kinds = kindsIn(this.#lists, values);
     const pendingNames = xdata?.pendingNames ?? [];
     if (!gfid || (kinds.size === 0 && pendingNames.length === 0)) return run();
-    return this.#change({ gfid, kinds, pendingNames, run, values: (reply) => (reply.ok ? reply.xattrs : {}) });
+    const change = {
+      gfid,
+      kinds,
+      pendingNames,
+      run,
+      values: (reply: Reply<'xattrop'>) => (reply.ok ? reply.xattrs : {}),
+    };
+    const reply = await this.#change(change);
+    if (reply.ok && kinds.has('xattrop') && this.#isNewAccusation(values, reply.xattrs))
+      this.propagate({ type: 'upcall', gfid, what: 'accused', except: call.clientId });
+    return reply;
+  }
+
+  /** A counter that was zero: other clients may still be reading from the replica it speaks of. */
+  #isNewAccusation(added: Xattrs, now: Xattrs): boolean {
+    return Object.entries(added).some(([name, by]) => {
+      const is = now[name];
+      const isPending = kindOf(this.#lists, name) === 'xattrop';
+      return isPending && is !== undefined && Buffer.compare(by, is) === 0 && by.some((byte) => byte !== 0);
+    });
   }
 
   setxattr(call: Call, args: Args<'setxattr'>): Promise<Reply<'setxattr'>> {

@@ -57,7 +57,8 @@ class MdCache extends Xlator {
   }
 
   override notify(event: GraphEvent, from: Xlator | null): void {
-    if (event.type === 'upcall' && event.what !== 'lock-contended') this.#cache.invalidate(event.gfid, event.what);
+    if (event.type === 'upcall' && event.what !== 'lock-contended' && event.what !== 'accused')
+      this.#cache.invalidate(event.gfid, event.what);
     // Without a connection nobody tells of changes.
     if (event.type === 'child-down' || event.type === 'child-up' || event.type === 'session-lost') this.#cache.clear();
     super.notify(event, from);

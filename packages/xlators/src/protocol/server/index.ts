@@ -130,9 +130,10 @@ export class ProtocolServer extends Xlator {
 
   override notify(event: GraphEvent, from: Xlator | null): void {
     if (event.type === 'upcall') {
-      const { clientId, ...upcall } = event;
+      const { clientId, except, ...upcall } = event;
       for (const session of this.#server.sessions())
-        if (clientId === undefined || session.clientId === clientId) session.sendUpcall(upcall);
+        if (clientId === undefined ? session.clientId !== except : session.clientId === clientId)
+          session.sendUpcall(upcall);
     } else if (event.type === 'child-down') this.#childFell(from);
     else if (event.type === 'child-connecting') this.#childDown = `${from?.name ?? 'a subvolume'} is connecting`;
     else if (event.type === 'child-up') this.#childDown = null;
