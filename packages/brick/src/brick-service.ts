@@ -9,6 +9,7 @@ import {
   StartError,
   serveMetrics,
 } from '@mortar/host';
+import { threadWaits } from '@mortar/libc';
 import { addBrickMethods } from './brick-methods.ts';
 import { signIn } from './portmap.ts';
 
@@ -42,6 +43,8 @@ export function dataSocketPath(controlSocket: string): string {
 
 async function serveBrick(host: Host): Promise<void> {
   const { brickName, socketFile, metricsPort } = host.args;
+  // The disk's slowness is told from that of a machine whose processors are busy (docs/io-threads.md).
+  host.services.clock.waits = threadWaits;
   const { source, link } = openVolfile(host);
   const keeper = host.keepGraph({ source });
   try {

@@ -17,6 +17,8 @@ export interface Clock {
   after(ms: number, callback: () => void): Timer;
   /** Resolves after `ms`. */
   sleep(ms: number): Promise<void>;
+  /** How often this thread has given up the processor to wait for something; a process sets it where that is known. */
+  waits?: () => number;
 }
 
 export interface Random {

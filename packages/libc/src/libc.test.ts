@@ -280,3 +280,11 @@ describe('the rest', () => {
     expect(libc.umount2(`${root}/mnt`)).toBe(-Errno.EINVAL);
   });
 });
+
+describe('waits of this thread', () => {
+  it('grow when it sleeps, not when it calculates', () => {
+    const before = libc.threadWaits();
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    expect(libc.threadWaits()).toBeGreaterThan(before);
+  });
+});

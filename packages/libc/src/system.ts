@@ -1,7 +1,7 @@
 /** Mounts, devices, credentials of the calling thread, and the process's name. */
 import { writeFileSync } from 'node:fs';
 import type { ByteString } from '@mortar/core';
-import { type Argument, bind, outcome, path1, path2, putPath } from './native.ts';
+import { type Argument, bind, Memory, outcome, path1, path2, putPath } from './native.ts';
 
 const native = {
   ioctl: bind('ioctl', 'int', ['int', 'unsigned long', 'void *']),
@@ -13,6 +13,7 @@ const native = {
   syscall: bind('syscall', 'long', ['long', 'size_t', 'void *']),
   getpid: bind('getpid', 'int', []),
   umask: bind('umask', 'uint32_t', ['uint32_t']),
+  getrusage: bind('getrusage', 'int', ['int', 'void *']),
 };
 
 /** `argument`: a structure's bytes, read and written by the kernel, or a plain number. */
@@ -70,6 +71,15 @@ export function getpid(): number {
 /** Sets the process's umask; the previous one. Shared by all threads. */
 export function umask(mask: number): number {
   return native.umask(mask);
+}
+
+const thisThread = 1;
+/** struct rusage; ru_nvcsw is at 128. */
+const usage = new Memory(144);
+
+/** How often the calling thread has given up the processor to wait for something (ru_nvcsw), since it began. */
+export function threadWaits(): number {
+  return native.getrusage(thisThread, usage.bytes) < 0 ? 0 : usage.u64(128);
 }
 
 /** The name that `ps -o comm` and pgrep show; the kernel keeps 15 bytes of it. */

@@ -2,6 +2,8 @@ import type { Clock, Timer, Timespec } from '@mortar/core';
 
 /** The machine's clocks. */
 export class SystemClock implements Clock {
+  waits?: () => number;
+
   nowMs(): number {
     return performance.now();
   }

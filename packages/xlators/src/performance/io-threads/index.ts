@@ -17,6 +17,7 @@ import {
   type XlatorInit,
   type XlatorType,
 } from '@mortar/core';
+import { begin, blockedMs } from '../../lib/blocking.ts';
 import { options } from './options.ts';
 import { Order } from './order.ts';
 import { Placement } from './placement.ts';
@@ -66,13 +67,13 @@ export class IoThreads extends Xlator {
     const where = this.#placement.decide(subjects.groups, start);
     if (where === 'offload') return this.#offload(name, call, args, below, subjects);
     const inline = (): Promise<Reply<FopName>> => {
-      const before = clock.nowMs();
+      const begun = begin(clock);
       try {
         return below(call, args);
       } finally {
         // What storage did before it first waited for anything: for so long nobody else was served.
         const after = clock.nowMs();
-        this.#placement.blocked(subjects.groups, after - before, after);
+        this.#placement.blocked(subjects.groups, blockedMs(clock, begun, after), after);
       }
     };
     return this.#order.busy(subjects.ordered)

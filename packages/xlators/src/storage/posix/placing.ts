@@ -2,7 +2,19 @@
  * Around every call: how long it kept the event loop (told upwards as `storage-slow`), what comes before a call that
  * must not wait for the disk, and a second try when the process ran out of descriptors.
  */
-import { type Call, Errno, Fd, type Fop, type FopName, fops, type Gfid, type Reply, type Xdata } from '@mortar/core';
+import {
+  type Call,
+  type Clock,
+  Errno,
+  Fd,
+  type Fop,
+  type FopName,
+  fops,
+  type Gfid,
+  type Reply,
+  type Xdata,
+} from '@mortar/core';
+import { begin, blockedMs } from '../../lib/blocking.ts';
 import { refused } from './brick.ts';
 import type { OpenFile } from './open-files.ts';
 import type { PosixStore } from './store.ts';
@@ -16,7 +28,7 @@ export interface PlacingHost {
   /** Null once the brick is closed. */
   store(): PosixStore | null;
   opened(fd: Fd): OpenFile | undefined;
-  nowMs(): number;
+  readonly clock: Clock;
   slow(gfid: Gfid, ms: number): void;
 }
 
@@ -63,11 +75,12 @@ export class Placing {
   }
 
   #measured(run: Fop<FopName>, call: Call, args: object): Promise<Reply<FopName>> {
-    const before = this.#host.nowMs();
+    const { clock } = this.#host;
+    const begun = begin(clock);
     try {
       return run(call, args as never);
     } finally {
-      const ms = this.#host.nowMs() - before;
+      const ms = blockedMs(clock, begun, clock.nowMs());
       if (ms >= slowMs) this.#tell(args, ms);
     }
   }

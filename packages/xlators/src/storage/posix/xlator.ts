@@ -51,7 +51,7 @@ export class PosixXlator extends Xlator {
     const host = {
       store: () => this.#store,
       opened: (fd: Fd) => this.#opened(fd),
-      nowMs: () => this.services.clock.nowMs(),
+      clock: this.services.clock,
       slow: (gfid: Gfid, ms: number) => this.propagate({ type: 'storage-slow', gfid, ms }),
     };
     this.#placing = new Placing(host, poolShare(process.env.UV_THREADPOOL_SIZE));

@@ -1,0 +1,383 @@
+#!/usr/bin/env node
+// The same work on a mount of GlusterFS and on a mount of Mortar, as ratios: replica 3 (or one brick), default options on
+// both sides, on this machine, on one XFS image. As root, after `npm run build`:
+//
+//   node bench/replica.mjs [--runs N] [--files N] [--bricks 1|3] [--only OP,OP] [--alone] [--on DIR] [--json FILE]
+//
+// Runs alternate between the two. Without glusterfs-server (or with --alone) only Mortar is measured. Everything lives in
+// mount, network and process namespaces of its own, which end with it.
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const { values: flags } = parseArgs({
+  options: {
+    runs: { type: 'string', default: '3' },
+    files: { type: 'string', default: '2000' },
+    bricks: { type: 'string', default: '3' },
+    only: { type: 'string' },
+    alone: { type: 'boolean', default: false },
+    on: { type: 'string', default: os.tmpdir() },
+    json: { type: 'string' },
+  },
+});
+const runs = Number(flags.runs);
+const files = Number(flags.files);
+const brickCount = Number(flags.bricks);
+
+if (process.env.MORTAR_BENCH_HOME === undefined) {
+  if (process.getuid() !== 0) throw new Error('mounts file systems: run it as root');
+  const home = fs.mkdtempSync(path.join(flags.on, 'mortar-bench-'));
+  const words = ['-m', '-n', '-p', '-f', '--mount-proc', '--kill-child', '--propagation', 'private'];
+  const child = spawn('unshare', [...words, process.execPath, ...process.argv.slice(1)], {
+    stdio: 'inherit',
+    env: { ...process.env, MORTAR_BENCH_HOME: home },
+  });
+  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill('SIGKILL'));
+  const code = await new Promise((done) => child.on('exit', done));
+  fs.rmSync(home, { recursive: true, force: true });
+  process.exit(code ?? 1);
+}
+
+const home = process.env.MORTAR_BENCH_HOME;
+const at = (...names) => path.join(home, ...names);
+const timeout = 600_000;
+const address = { gluster: '10.99.0.1', mortar: '10.99.0.2' };
+
+function run(program, words, options = {}) {
+  return execFileSync(program, words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], timeout, ...options });
+}
+
+const installed = (program) => spawnSync('sh', ['-c', `command -v ${program}`]).status === 0;
+
+/** Namespaces, a disk for the bricks, inputs. */
+function prepare() {
+  run('ip', ['link', 'set', 'lo', 'up']);
+  for (const own of Object.values(address)) run('ip', ['addr', 'add', `${own}/32`, 'dev', 'lo']);
+  for (const name of ['disk', 'mnt', 'data', 'private']) fs.mkdirSync(at(name));
+  fs.writeFileSync(at('image'), '');
+  fs.truncateSync(at('image'), 12 * 2 ** 30);
+  const disk = installed('mkfs.xfs') ? ['mkfs.xfs', '-q', '-i', 'size=512'] : ['mkfs.ext4', '-q', '-I', '512'];
+  run(disk[0], [...disk.slice(1), at('image')]);
+  run('mount', ['-o', 'loop,noatime', at('image'), at('disk')]);
+  for (const folder of ['/var/lib/glusterd', '/var/log/glusterfs', '/run']) {
+    if (!fs.existsSync(folder)) continue;
+    const own = at('private', folder.replaceAll('/', '_'));
+    if (folder === '/var/lib/glusterd') fs.cpSync(folder, own, { recursive: true });
+    else fs.mkdirSync(own);
+    run('mount', ['--bind', own, folder]);
+  }
+  fs.mkdirSync('/run/gluster', { recursive: true });
+  run('cc', ['-O2', '-o', at('data', 'small-files'), path.join(root, 'bench', 'c', 'small-files.c')]);
+  makeTree();
+}
+
+/** A source tree of its own making, the same every time: sizes as in a source tree, about 2,900 files in 160 folders. */
+function makeTree() {
+  let seed = 42;
+  const random = () => {
+    seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fffffff;
+    return seed / 0x7fffffff;
+  };
+  const tree = at('data', 'tree');
+  for (let i = 0; i < 2900; i++) {
+    const folder = path.join(tree, `d${Math.floor(random() * 20)}`, `e${Math.floor(random() * 8)}`);
+    fs.mkdirSync(folder, { recursive: true });
+    const normal = Math.sqrt(-2 * Math.log(random() + 1e-9)) * Math.cos(2 * Math.PI * random());
+    fs.writeFileSync(path.join(folder, `f${i}.h`), `line ${i}\n`.repeat(Math.ceil(Math.exp(8 + 1.3 * normal) / 9)));
+  }
+  run('tar', ['cf', at('data', 'tree.tar'), '-C', tree, '.']);
+  const git = (...words) => run('git', ['-c', 'user.name=x', '-c', 'user.email=x@x', '-C', tree, ...words]);
+  git('init', '-q', '-b', 'main');
+  git('add', '-A');
+  git('commit', '-q', '-m', 'x');
+  run('git', ['clone', '-q', '--bare', tree, at('data', 'repository.git')]);
+}
+
+/** How each of the two is started, told things and mounted. */
+const systems = {
+  gluster: {
+    start() {
+      // Its own listening address, so that both have the port they are used to.
+      const volfile = at('data', 'glusterd.vol');
+      const bind = `    option transport.socket.bind-address ${address.gluster}\nend-volume`;
+      fs.writeFileSync(volfile, fs.readFileSync('/etc/glusterfs/glusterd.vol', 'utf8').replace('end-volume', bind));
+      run('glusterd', ['-f', volfile]);
+    },
+    cli: (...words) => run('gluster', ['--mode=script', ...words]),
+    mount: (volume, place) => run('glusterfs', ['-s', address.gluster, `--volfile-id=/${volume}`, place]),
+    host: address.gluster,
+  },
+  mortar: {
+    start() {
+      for (const name of ['lib', 'run', 'log']) fs.mkdirSync(at('private', `mortar-${name}`));
+      const settings = {
+        'working-directory': at('private', 'mortar-lib'),
+        'run-directory': at('private', 'mortar-run'),
+        'logging-directory': at('private', 'mortar-log'),
+        'glusterd-sockfile': at('private', 'mortar-run', 'glusterd.socket'),
+        'transport.socket.bind-address': address.mortar,
+      };
+      const options = Object.entries(settings).flatMap(([key, value]) => [
+        '--xlator-option',
+        `management.${key}=${value}`,
+      ]);
+      run(path.join(root, 'bin', 'glusterd'), [
+        ...options,
+        `--log-file=${at('private', 'mortar-log', 'glusterd.log')}`,
+        `--pid-file=${at('private', 'mortar-run', 'glusterd.pid')}`,
+      ]);
+    },
+    cli: (...words) =>
+      run(path.join(root, 'bin', 'gluster'), [
+        '--mode=script',
+        `--glusterd-sock=${at('private', 'mortar-run', 'glusterd.socket')}`,
+        `--log-file=${at('private', 'mortar-log', 'cli.log')}`,
+        ...words,
+      ]),
+    mount: (volume, place) =>
+      run(path.join(root, 'bin', 'glusterfs'), [
+        `--volfile-server=${address.mortar}`,
+        `--volfile-id=/${volume}`,
+        `--log-file=${at('private', 'mortar-log', 'mount.log')}`,
+        place,
+      ]),
+    host: address.mortar,
+  },
+};
+
+class Volume {
+  constructor(kind, number) {
+    this.system = systems[kind];
+    this.name = `${kind}${number}`;
+    this.mountPoint = at('mnt', this.name);
+    this.bricks = Array.from({ length: brickCount }, (_, i) => at('disk', this.name, `b${i}`));
+  }
+
+  create() {
+    fs.mkdirSync(this.mountPoint);
+    for (const brick of this.bricks) fs.mkdirSync(path.dirname(brick), { recursive: true });
+    const bricks = this.bricks.map((brick) => `${this.system.host}:${brick}`);
+    const type = brickCount > 1 ? ['replica', String(brickCount)] : [];
+    this.system.cli('volume', 'create', this.name, ...type, ...bricks, 'force');
+    this.system.cli('volume', 'start', this.name);
+    this.mount();
+  }
+
+  mount() {
+    this.system.mount(this.name, this.mountPoint);
+    for (let i = 0; ; i++) {
+      try {
+        fs.writeFileSync(path.join(this.mountPoint, '.ready'), 'x');
+        return;
+      } catch (error) {
+        if (i > 100) throw error;
+        spawnSync('sleep', ['0.1']);
+      }
+    }
+  }
+
+  /** The mount point, mounted anew: the client's caches are cold, the bricks' are as they were. */
+  cold() {
+    run('umount', [this.mountPoint]);
+    this.mount();
+    return this.mountPoint;
+  }
+
+  remove() {
+    run('umount', [this.mountPoint]);
+    this.system.cli('volume', 'stop', this.name);
+    this.system.cli('volume', 'delete', this.name);
+    fs.rmSync(path.dirname(this.bricks[0]), { recursive: true, force: true });
+  }
+
+  processes() {
+    const bricks = path.dirname(this.bricks[0]).replaceAll('/', '-');
+    const found = [];
+    for (const pid of fs.readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+      try {
+        const words = fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('/', '-');
+        if (words.includes(`${bricks}-`)) found.push({ pid, part: 'bricks' });
+        else if (words.includes(this.mountPoint.replaceAll('/', '-'))) found.push({ pid, part: 'mount' });
+      } catch {
+        // It ended meanwhile.
+      }
+    }
+    return found;
+  }
+
+  /** CPU seconds so far: of all bricks, and of the mount (which begins anew with every remount). */
+  cpu() {
+    const sum = { bricks: 0, mount: 0 };
+    for (const { pid, part } of this.processes()) {
+      try {
+        const words = fs.readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/.*\) /, '').split(' ');
+        sum[part] += (Number(words[11]) + Number(words[12])) / 100;
+      } catch {
+        // It ended meanwhile.
+      }
+    }
+    return sum;
+  }
+}
+
+function load(op, folder, count, writers = 1, size = 4096) {
+  const words = [op, folder, count, writers, size].map(String);
+  return Number(run(at('data', 'small-files'), words).trim());
+}
+
+function timed(program, words) {
+  const begun = process.hrtime.bigint();
+  run(program, words, { stdio: ['ignore', 'ignore', 'pipe'] });
+  return Number(process.hrtime.bigint() - begun) / 1e9;
+}
+
+/** Each takes a volume, and gives the seconds of its timed part. In this order, each finds what those before left. */
+const operations = {
+  create: (v) => load('create', `${v.mountPoint}/s`, files),
+  create4: (v) => load('create', `${v.mountPoint}/s4`, files, 4),
+  chmod: (v) => load('chmod', `${v.mountPoint}/s`, files),
+  setxattr: (v) => load('setxattr', `${v.mountPoint}/s`, files),
+  'stat cold': (v) => load('stat', `${v.cold()}/s`, files),
+  'read cold': (v) => load('read', `${v.cold()}/s`, files),
+  append: (v) => load('append', `${v.mountPoint}/s`, files),
+  rename: (v) => load('rename', `${v.mountPoint}/s4`, files, 4),
+  unlink: (v) => load('unlink', `${v.mountPoint}/s`, files),
+  mkdir: (v) => load('mkdir', `${v.mountPoint}/m`, files / 2),
+  rmdir: (v) => load('rmdir', `${v.mountPoint}/m`, files / 2),
+  untar: (v) => timed('tar', ['xf', at('data', 'tree.tar'), '--one-top-level=t', '-C', v.mountPoint]),
+  'rm -rf': (v) => timed('rm', ['-rf', `${v.cold()}/t`]),
+  'git clone': (v) =>
+    timed('git', ['clone', '-q', '--no-hardlinks', at('data', 'repository.git'), `${v.mountPoint}/g`]),
+  'write 1M': (v) => load('fill', `${v.mountPoint}/b`, 512, 1, 2 ** 20),
+  'read 1M': (v) => load('scan', `${v.cold()}/b`, 512, 1, 2 ** 20),
+  'overwrite 4K': (v) => load('overwrite', `${v.mountPoint}/b`, files * 2),
+  'overwrite 4K x4': (v) => {
+    load('fill', `${v.mountPoint}/b4`, 256, 4, 2 ** 20);
+    return load('overwrite', `${v.mountPoint}/b4`, files * 2, 4);
+  },
+  'fsync append': (v) => load('fsync', `${v.mountPoint}/f`, 200),
+  heal: (v) => heal(v),
+};
+
+/** What an operation needs of earlier ones when --only leaves them out. */
+const needs = {
+  chmod: ['create'],
+  setxattr: ['create'],
+  'stat cold': ['create'],
+  'read cold': ['create'],
+  append: ['create'],
+  unlink: ['create'],
+  rename: ['create4'],
+  rmdir: ['mkdir'],
+  'rm -rf': (v) => timed('rm', ['-rf', `${v.cold()}/t`]),
+  'read 1M': ['write 1M'],
+  'overwrite 4K': ['write 1M'],
+};
+
+/** New small files while one brick is down: seconds until the heal daemon has brought them to it. */
+async function heal(v) {
+  if (brickCount < 3) return Number.NaN;
+  const victim = v.bricks[1];
+  const status = v.system.cli('volume', 'status', v.name, '--xml');
+  const pid = Number(
+    [...status.matchAll(/<path>([^<]*)<\/path>[\s\S]*?<pid>(\d+)<\/pid>/g)].find((match) => match[1] === victim)[2],
+  );
+  process.kill(pid, 'SIGKILL');
+  await sleep(500);
+  load('create', `${v.mountPoint}/h`, files);
+  const begun = process.hrtime.bigint();
+  v.system.cli('volume', 'start', v.name, 'force');
+  const wanted = files;
+  for (;;) {
+    try {
+      v.system.cli('volume', 'heal', v.name);
+    } catch {
+      // The brick or the heal daemon is not there yet.
+    }
+    for (let i = 0; i < 10; i++) {
+      await sleep(200);
+      if (healed(victim) >= wanted) return Number(process.hrtime.bigint() - begun) / 1e9;
+    }
+  }
+}
+
+/** How many files of the heal's folder the brick has whole. */
+function healed(brick) {
+  try {
+    const folder = path.join(brick, 'h', 'p0');
+    return fs.readdirSync(folder).filter((name) => fs.statSync(path.join(folder, name)).size === 4096).length;
+  } catch {
+    return 0;
+  }
+}
+
+const only = flags.only?.split(',');
+const chosen = Object.keys(operations).filter(
+  (name) => !only || only.includes(name) || only.some((other) => needs[other]?.includes(name)),
+);
+
+async function measure(kind, number) {
+  const volume = new Volume(kind, number);
+  volume.create();
+  await sleep(1000);
+  const times = {};
+  for (const name of chosen) {
+    const before = volume.cpu();
+    const seconds = await operations[name](volume);
+    const after = volume.cpu();
+    const bricks = after.bricks - before.bricks;
+    const mount = after.mount >= before.mount ? after.mount - before.mount : after.mount;
+    times[name] = { seconds, bricks, mount };
+    const cpu = `bricks ${bricks.toFixed(2)} s, mount ${mount.toFixed(2)} s CPU`;
+    process.stderr.write(`  ${kind} ${name}: ${seconds.toFixed(2)} s (${cpu})\n`);
+  }
+  volume.remove();
+  return times;
+}
+
+const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
+
+/** Seconds and CPU seconds (bricks and mount together), and how many times as long and as much the peer takes. */
+function report(results) {
+  const cpuOf = (times) => times.bricks + times.mount;
+  const cell = (value, width = 8) => value.toFixed(2).padStart(width);
+  const rows = chosen.map((name) => {
+    const of = (kind) => results[kind].map((times) => times[name]);
+    const ours = of('mortar');
+    const cells = [cell(median(ours.map((t) => t.seconds))), cell(median(ours.map(cpuOf)))];
+    if (results.gluster.length > 0) {
+      const theirs = of('gluster');
+      const ratios = ours.map((times, i) => theirs[i].seconds / times.seconds);
+      const cpuRatios = ours.map((times, i) => cpuOf(theirs[i]) / cpuOf(times));
+      cells.push(cell(median(theirs.map((t) => t.seconds)), 10), cell(median(theirs.map(cpuOf))));
+      cells.push(cell(Math.min(...ratios)), cell(median(ratios)), cell(median(cpuRatios)));
+    }
+    return name.padEnd(18) + cells.join('');
+  });
+  const peer = results.gluster.length > 0 ? '   gluster     cpu     min  median     cpu' : '';
+  console.log(`operation           mortar     cpu${peer}`);
+  console.log(rows.join('\n'));
+}
+
+prepare();
+const peer = !flags.alone && installed('glusterd');
+if (!peer && !flags.alone)
+  console.log('skipped: GlusterFS (glusterfs-server is not installed); Mortar alone is measured');
+if (peer) systems.gluster.start();
+systems.mortar.start();
+await sleep(1000);
+const results = { gluster: [], mortar: [] };
+for (let number = 0; number < runs; number++)
+  for (const kind of peer ? ['gluster', 'mortar'] : ['mortar']) {
+    process.stderr.write(`run ${number + 1} of ${runs}: ${kind}\n`);
+    results[kind].push(await measure(kind, number));
+  }
+report(results);
+if (flags.json !== undefined) fs.writeFileSync(flags.json, JSON.stringify(results, null, 1));
+process.exit(0);
