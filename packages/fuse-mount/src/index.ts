@@ -84,6 +84,7 @@ export async function mountFuse(given: MountFuse): Promise<FuseMount> {
   await device.start({
     request: (bytes, length) => session.receive(bytes, length),
     ready: () => !session.saturated,
+    settled: () => session.settled,
     ended: (error) => {
       session.end();
       close(error);

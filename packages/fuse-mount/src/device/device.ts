@@ -9,16 +9,21 @@ import { openPipe, type Pipe } from './pipe.ts';
 const headRoomBytes = 4096;
 /** Requests taken in one turn before timers and other sockets get theirs. */
 const drainMax = 64;
-/** How many turns of the microtask queue a request gets before the next one is taken. */
-const patience = 16;
+/** Turns of the microtask queue that a request gets at most to be answered in before the next one is taken. */
+const patienceMax = 24;
+const patienceMin = 2;
 /** Notifications that wait for their turn; beyond it they are dropped, and timeouts do their work. */
 const noticesMax = 16384;
+
+const settledPromise = Promise.resolve();
 
 export interface DeviceEvents {
   /** True: the buffer must be left alone. */
   request(bytes: Buffer, length: number): boolean;
   /** Whether more requests may be taken now. */
   ready(): boolean;
+  /** Whether the last request has been answered. */
+  settled(): boolean;
   /** The mount has ended (undefined), or the descriptor failed. */
   ended(error: NodeJS.ErrnoException | undefined): void;
 }
@@ -35,6 +40,8 @@ export class FuseDevice implements Channel {
   #open = true;
   #budget = 0;
   #hops = 0;
+  /** Falls while requests have to wait for others, so that no turns are spent on hoping. */
+  #patience = patienceMax;
   readonly #notices: Buffer[] = [];
   noticesDropped = 0;
 
@@ -103,37 +110,47 @@ export class FuseDevice implements Channel {
   }
 
   /**
-   * libuv reads once each time it wakes; the rest of the queue is taken here, each request some microtasks behind the
-   * one before: what is answered without waiting (a cache, memory) is answered first, so that its caller goes on.
+   * libuv reads once each time it wakes; the rest of the queue is taken here. What can be answered without waiting (a
+   * cache, memory) is answered before the next request is taken, so that its caller goes on meanwhile.
    */
   #received(length: number): void {
     this.#budget = drainMax;
-    this.#hops = patience;
+    this.#hops = 0;
     if (this.#events!.request(this.#loopBuffer, length)) this.#loopBuffer = this.#newBuffer();
-    queueMicrotask(this.#drain);
+    void settledPromise.then(this.#drain);
   }
 
   readonly #drain = (): void => {
-    if (this.#hops-- > 0) {
-      queueMicrotask(this.#drain);
-      return;
-    }
-    if (!this.#open) return;
     const events = this.#events!;
-    if (!events.ready()) {
-      this.pause();
+    if (!events.settled() && this.#hops < this.#patience) {
+      this.#hops++;
+      void settledPromise.then(this.#drain);
       return;
     }
-    if (--this.#budget <= 0) return;
-    const length = read(this.#fd, this.#drainBuffer);
-    if (length <= 0) {
-      this.#drained(length);
+    this.#learn();
+    while (this.#open) {
+      if (!events.ready()) {
+        this.pause();
+        return;
+      }
+      if (--this.#budget <= 0) return;
+      const length = read(this.#fd, this.#drainBuffer);
+      if (length <= 0) {
+        this.#drained(length);
+        return;
+      }
+      if (events.request(this.#drainBuffer, length)) this.#drainBuffer = this.#newBuffer();
+      if (events.settled()) continue;
+      this.#hops = 0;
+      void settledPromise.then(this.#drain);
       return;
     }
-    this.#hops = patience;
-    if (events.request(this.#drainBuffer, length)) this.#drainBuffer = this.#newBuffer();
-    queueMicrotask(this.#drain);
   };
+
+  #learn(): void {
+    if (this.#hops >= this.#patience) this.#patience = Math.max(patienceMin, this.#patience - 1);
+    else this.#patience = Math.min(patienceMax, this.#patience + 1);
+  }
 
   #newBuffer(): Buffer {
     return Buffer.allocUnsafeSlow(this.#bufferBytes);

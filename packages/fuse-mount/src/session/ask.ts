@@ -15,6 +15,9 @@ export class Ask {
   /** Where it is served; null only for requests that need no graph. */
   graph: MountedGraph | null = null;
   answered = false;
+  /** Its neighbours among the requests under way. */
+  before: Ask | null = null;
+  after: Ask | null = null;
   /** Whether it counts against the bound of requests in flight. */
   counted = true;
 

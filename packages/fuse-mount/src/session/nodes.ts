@@ -5,26 +5,56 @@ import { inodeNumber, rootNodeId, shortInodeNumber } from '../protocol/index.ts'
 import type { Handle } from './handles.ts';
 import { LockBook } from './lock-book.ts';
 
+const noHandles: ReadonlySet<Handle> = new Set();
+
 export class Node {
   /** Never used twice in a session, so that the kernel cannot mistake a new file for an old one. */
   readonly id: number;
   readonly gfid: Gfid;
   readonly inode: Inode;
-  readonly ino: { high: number; low: number };
   /** References of the kernel; at 0 the node goes. */
   lookups = 0;
   /** Permission bits when last seen; -1: not seen yet. */
   mode = -1;
   /** Made without a name (O_TMPFILE); its first link is a `namelink`. */
   unnamed = false;
-  readonly handles = new Set<Handle>();
-  readonly locks = new LockBook();
+  readonly #shortIno: boolean;
+  #handles: Set<Handle> | null = null;
+  #locks: LockBook | null = null;
 
   constructor(id: number, inode: Inode, shortIno: boolean) {
     this.id = id;
     this.gfid = inode.gfid;
     this.inode = inode;
-    this.ino = shortIno ? shortInodeNumber(inode.gfid) : inodeNumber(inode.gfid);
+    this.#shortIno = shortIno;
+  }
+
+  get ino(): { high: number; low: number } {
+    return this.#shortIno ? shortInodeNumber(this.gfid) : inodeNumber(this.gfid);
+  }
+
+  /** The handles open on it. Most nodes are only known: this and the locks take memory when there are some. */
+  get handles(): ReadonlySet<Handle> {
+    return this.#handles ?? noHandles;
+  }
+
+  opened(handle: Handle): void {
+    this.#handles ??= new Set();
+    this.#handles.add(handle);
+  }
+
+  closed(handle: Handle): void {
+    this.#handles?.delete(handle);
+    if (this.#handles?.size === 0) this.#handles = null;
+  }
+
+  get locks(): LockBook {
+    this.#locks ??= new LockBook();
+    return this.#locks;
+  }
+
+  get lockCount(): number {
+    return this.#locks?.size ?? 0;
   }
 
   get isDirectory(): boolean {

@@ -2,7 +2,7 @@
  * A mount's conversation with the kernel: requests in, fops of the graph's top, replies out. Knows nodes and handles;
  * bytes are the protocol's business, the device is the channel's.
  */
-import { Errno, errnoName, type Iatt, type Services, type Subvolume, type Timespec } from '@mortar/core';
+import { Errno, errnoName, freshBytes, type Iatt, type Services, type Subvolume, type Timespec } from '@mortar/core';
 import {
   decoders,
   type EntryOut,
@@ -22,6 +22,7 @@ import {
   validity,
 } from '../protocol/index.ts';
 import { Ask } from './ask.ts';
+import { AskList } from './ask-list.ts';
 import { FuseCall, type GroupSource } from './call.ts';
 import { Graphs, type MountedGraph } from './graphs.ts';
 import { type Handle, HandleTable } from './handles.ts';
@@ -93,8 +94,9 @@ export class Session {
 
   readonly #groups: GroupSource;
   readonly #view = new RequestView();
-  readonly #asks = new Map<number, Ask>();
+  readonly #asks = new AskList();
   readonly #counts = new Float64Array(64);
+  #latest: Ask | null = null;
   #inFlight = 0;
   #malformed = 0;
   #exceptions = 0;
@@ -118,6 +120,11 @@ export class Session {
     return this.#inFlight >= this.options.maxInFlight;
   }
 
+  /** Whether the request that came last needs nothing any more. */
+  get settled(): boolean {
+    return this.#latest === null || this.#latest.answered;
+  }
+
   get stats(): SessionStats {
     const requests: Record<string, number> = {};
     opNames.forEach((name, code) => {
@@ -132,13 +139,13 @@ export class Session {
       malformed: this.#malformed,
       exceptions: this.#exceptions,
       undelivered: this.#undelivered,
-      locks: [...this.nodes.all()].reduce((sum, { locks }) => sum + locks.size, 0),
+      locks: [...this.nodes.all()].reduce((sum, { lockCount }) => sum + lockCount, 0),
     };
   }
 
   /** Oldest first. */
   pending(): PendingRequest[] {
-    return [...this.#asks.values()].map(({ op, call, uniqueLow, uniqueHigh }) => {
+    return this.#asks.list().map(({ op, call, uniqueLow, uniqueHigh }) => {
       const { uid, gid, pid, lockOwner, time } = call;
       return { op, unique: uniqueHigh * 2 ** 32 + uniqueLow, uid, gid, pid, lockOwner, since: time };
     });
@@ -150,6 +157,7 @@ export class Session {
    */
   receive(bytes: Buffer, length: number): boolean {
     const view = this.#view;
+    this.#latest = null;
     view.attach(bytes);
     if (!view.parse(length)) {
       this.#malformed++;
@@ -184,7 +192,7 @@ export class Session {
   /** The kernel has gone: everything is given back. */
   end(): void {
     this.graphs.end();
-    for (const ask of this.#asks.values()) ask.call.interrupt();
+    for (const ask of this.#asks.list()) ask.call.interrupt();
     for (const handle of [...this.handles.all()]) {
       this.handles.remove(handle.fh);
       handle.fd.release();
@@ -249,7 +257,7 @@ export class Session {
 
   #finish(ask: Ask): void {
     ask.graph?.end();
-    this.#asks.delete(keyOf(ask.uniqueLow, ask.uniqueHigh));
+    this.#asks.remove(ask);
     if (!ask.counted) return;
     const wasSaturated = this.saturated;
     this.#inFlight--;
@@ -274,7 +282,7 @@ export class Session {
         return false;
       case 'interrupt': {
         const { uniqueLow, uniqueHigh } = args as RequestOf<'interrupt'>;
-        this.#asks.get(keyOf(uniqueLow, uniqueHigh))?.call.interrupt();
+        this.#asks.find(uniqueLow, uniqueHigh)?.call.interrupt();
         return false;
       }
       case 'notifyReply':
@@ -291,7 +299,9 @@ export class Session {
   /** Whether the payload stays where it was received. */
   #keepPayload(args: RequestOf<'write'>): boolean {
     if (args.data.length >= keepPayloadBytes) return true;
-    args.data = Buffer.from(args.data);
+    const copy = freshBytes(args.data.length);
+    copy.set(args.data);
+    args.data = copy;
     return false;
   }
 
@@ -302,9 +312,10 @@ export class Session {
     const call = new FuseCall(uid, gid, groups, pid, this.clientId, this.services.clock.wall());
     if (uid === 0 && this.options.noRootSquash) call.internal = 'mount-helper';
     const ask = new Ask(this, op, view.uniqueLow, view.uniqueHigh, view.nodeId, call);
+    this.#latest = ask;
     ask.counted = op !== 'setlkw';
     if (ask.counted) this.#inFlight++;
-    this.#asks.set(keyOf(ask.uniqueLow, ask.uniqueHigh), ask);
+    this.#asks.add(ask);
     const handler = handlers[op] as Handler<OpName>;
     if (this.graphs.current) {
       this.#enter(ask, this.graphs.current);
@@ -376,7 +387,3 @@ export class Session {
 }
 
 const noGroupsOfRoot: readonly number[] = [];
-
-function keyOf(uniqueLow: number, uniqueHigh: number): number {
-  return uniqueHigh * 2 ** 32 + uniqueLow;
-}

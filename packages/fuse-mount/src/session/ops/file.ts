@@ -1,5 +1,5 @@
 /** Requests on files: open, read, write and what else works on an fd. */
-import { Errno, Fd, locOf } from '@mortar/core';
+import { type Args, Errno, Fd, locOf } from '@mortar/core';
 import {
   fsyncDataOnly,
   OpenFlag,
@@ -13,7 +13,7 @@ import {
 import type { Ask } from '../ask.ts';
 import type { Handle } from '../handles.ts';
 import type { Session } from '../session.ts';
-import { checkOffset, failWith, killPrivileges, nodeOf, withoutPrivileges } from './common.ts';
+import { answerDone, checkOffset, failWith, killPrivileges, nodeOf, withHandle, withoutPrivileges } from './common.ts';
 import { flockOwner, unlockAll } from './locks.ts';
 
 const FallocateMode = { keepSize: 1, punchHole: 2, zeroRange: 0x10 } as const;
@@ -57,60 +57,73 @@ export async function open(s: Session, ask: Ask, args: RequestOf<'open'>): Promi
   if (!ask.send()) s.undoOpen(handle, false);
 }
 
-export async function read(s: Session, ask: Ask, args: RequestOf<'read'>): Promise<void> {
-  const used = s.use(ask, args.fh);
-  const handle = used instanceof Promise ? await used : used;
-  if (!handle || !checkOffset(ask, args.offset)) return;
-  const size = Math.min(args.size, s.options.maxWrite);
-  const reply = await ask.top.readv(ask.call, { fd: handle.fd, size, offset: args.offset });
-  if (!reply.ok) return failWith(ask, reply);
-  ask.data(reply.data.length > size ? reply.data.subarray(0, size) : reply.data);
+export function read(s: Session, ask: Ask, args: RequestOf<'read'>): Promise<void> | void {
+  return withHandle(s, ask, args.fh, (handle) => {
+    if (!checkOffset(ask, args.offset)) return;
+    const size = Math.min(args.size, s.options.maxWrite);
+    return ask.top.readv(ask.call, { fd: handle.fd, size, offset: args.offset }).then((reply) => {
+      if (!reply.ok) return failWith(ask, reply);
+      ask.data(reply.data.length > size ? reply.data.subarray(0, size) : reply.data);
+    });
+  });
 }
 
-export async function write(s: Session, ask: Ask, args: RequestOf<'write'>): Promise<void> {
-  const used = s.use(ask, args.fh);
-  const handle = used instanceof Promise ? await used : used;
-  if (!handle || !checkOffset(ask, args.offset, args.offset + args.size)) return;
+export function write(s: Session, ask: Ask, args: RequestOf<'write'>): Promise<void> | void {
+  return withHandle(s, ask, args.fh, (handle) => {
+    if (!checkOffset(ask, args.offset + args.size)) return;
+    const { node } = handle;
+    ask.call.lockOwner = args.lockOwner;
+    const kill = (args.writeFlags & writeKillSuidgid) !== 0;
+    if (kill) return writeKilling(s, ask, handle, args);
+    return ask.top.writev(ask.call, writeArgs(handle, args)).then((reply) => {
+      if (!reply.ok) return failWith(ask, reply);
+      node.see(reply.post);
+      ask.size32(reply.written);
+    });
+  });
+}
+
+function writeArgs({ fd }: Handle, { offset, data, writeFlags, flags }: RequestOf<'write'>): Args<'writev'> {
+  const args: Args<'writev'> = { fd, offset, data };
+  const fromCache = (writeFlags & writeFromCache) !== 0;
+  if (!fromCache && flags & OpenFlag.append) args.append = true;
+  if (flags & OpenFlag.sync) args.sync = true;
+  return args;
+}
+
+/** A write by somebody who may not keep setuid and setgid on the file. */
+async function writeKilling(s: Session, ask: Ask, handle: Handle, args: RequestOf<'write'>): Promise<void> {
   const { top, call } = ask;
   const { node, fd } = handle;
-  call.lockOwner = args.lockOwner;
-  const kill = (args.writeFlags & writeKillSuidgid) !== 0;
-  if (kill && node.mode !== -1 && withoutPrivileges(node.mode) !== node.mode) {
+  if (node.mode !== -1 && withoutPrivileges(node.mode) !== node.mode) {
     const seen = await top.fstat(call, { fd });
     if (seen.ok) node.see(await killPrivileges(s, ask, node, seen.iatt));
   }
-  const fromCache = (args.writeFlags & writeFromCache) !== 0;
-  const reply = await top.writev(call, {
-    fd,
-    offset: args.offset,
-    data: args.data,
-    ...(!fromCache && args.flags & OpenFlag.append ? { append: true } : {}),
-    ...(args.flags & OpenFlag.sync ? { sync: true } : {}),
-  });
+  const reply = await top.writev(call, writeArgs(handle, args));
   if (!reply.ok) return failWith(ask, reply);
-  node.see(kill ? await killPrivileges(s, ask, node, reply.post) : reply.post);
+  node.see(await killPrivileges(s, ask, node, reply.post));
   ask.size32(reply.written);
 }
 
 /** close(2) of one descriptor: errors of delayed writes come out here, and its owner's POSIX locks go. */
-export async function flush(s: Session, ask: Ask, args: RequestOf<'flush'>): Promise<void> {
-  const handle = await s.use(ask, args.fh);
-  if (!handle) return;
-  ask.call.lockOwner = args.lockOwner;
-  await unlockAll(ask, handle, args.lockOwner);
-  const reply = await ask.top.flush(ask.call, { fd: handle.fd });
-  if (reply.ok) ask.ok();
-  else failWith(ask, reply);
+export function flush(s: Session, ask: Ask, args: RequestOf<'flush'>): Promise<void> | void {
+  return withHandle(s, ask, args.fh, (handle) => {
+    ask.call.lockOwner = args.lockOwner;
+    const flushed = () => ask.top.flush(ask.call, { fd: handle.fd }).then((reply) => answerDone(ask, reply));
+    return handle.node.lockCount === 0 ? flushed() : unlockAll(ask, handle, args.lockOwner).then(flushed);
+  });
 }
 
 /** The last descriptor is gone. Answered at once: nobody waits for it. */
-export async function release(s: Session, ask: Ask, args: RequestOf<'release'>): Promise<void> {
+export function release(s: Session, ask: Ask, args: RequestOf<'release'>): Promise<void> | void {
   const handle = s.handles.get(args.fh);
   if (!handle) return ask.fail(Errno.EBADF);
-  if (args.releaseFlags & releaseFlockUnlock && ask.graph && handle.graph === ask.graph)
-    await unlockAll(ask, handle, flockOwner(args.lockOwner));
-  closeHandle(s, handle);
-  ask.ok();
+  const unlock = args.releaseFlags & releaseFlockUnlock && ask.graph && handle.graph === ask.graph;
+  const close = () => {
+    closeHandle(s, handle);
+    ask.ok();
+  };
+  return unlock && handle.node.lockCount > 0 ? unlockAll(ask, handle, flockOwner(args.lockOwner)).then(close) : close();
 }
 
 export function closeHandle(s: Session, handle: Handle): void {
@@ -132,7 +145,7 @@ export async function fsync(s: Session, ask: Ask, args: RequestOf<'fsync'>): Pro
 
 export async function fallocate(s: Session, ask: Ask, args: RequestOf<'fallocate'>): Promise<void> {
   const handle = await s.use(ask, args.fh);
-  if (!handle || !checkOffset(ask, args.offset, args.length, args.offset + args.length)) return;
+  if (!handle || !checkOffset(ask, args.offset + args.length)) return;
   const { top, call } = ask;
   const { fd, node } = handle;
   const range = { fd, offset: args.offset, size: args.length };
@@ -161,7 +174,7 @@ export async function lseek(s: Session, ask: Ask, args: RequestOf<'lseek'>): Pro
 export async function copyFileRange(s: Session, ask: Ask, args: RequestOf<'copyFileRange'>): Promise<void> {
   const from = await s.use(ask, args.fhIn);
   const to = from && (await s.use(ask, args.fhOut));
-  if (!from || !to || !checkOffset(ask, args.offsetIn, args.offsetOut)) return;
+  if (!from || !to || !checkOffset(ask, args.offsetIn) || !checkOffset(ask, args.offsetOut)) return;
   if (args.flags !== 0) return ask.fail(Errno.EINVAL);
   const size = Math.min(args.length, copyMaxBytes);
   const reply = await ask.top.copy_file_range(ask.call, {

@@ -1,4 +1,5 @@
 /** The bytes of a file: chunks of 64 KiB by number, each with a bit for every 4 KiB page that is not a hole. */
+import { freshBytes } from '@mortar/core';
 
 const pageBytes = 4096;
 const pagesInChunk = 16;
@@ -36,7 +37,7 @@ export class Content {
 
   read(offset: number, size: number): Buffer {
     const length = Math.max(0, Math.min(size, this.size - offset));
-    const out = Buffer.allocUnsafe(length);
+    const out = freshBytes(length);
     for (let done = 0; done < length; ) {
       const at = offset + done;
       const start = at % chunkBytes;
