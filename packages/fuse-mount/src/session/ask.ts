@@ -70,6 +70,23 @@ export class Ask {
     return this.session.deliver(this, payload);
   }
 
+  /**
+   * Goes on with the reply of the file system. For the requests that there are most of (read, write, stat, lookup, open,
+   * close): an `async` function would cost three promises more.
+   */
+  when<R>(reply: Promise<R>, go: (reply: R) => void): void {
+    reply.then(
+      (value) => {
+        try {
+          go(value);
+        } catch (error) {
+          this.session.bug(this, error);
+        }
+      },
+      (error: unknown) => this.session.bug(this, error),
+    );
+  }
+
   /** Where the file system is called. */
   get top() {
     return this.graph!.top;

@@ -69,6 +69,9 @@ for (const [name, code] of Object.entries(opcodes)) opNames[code] = name as OpNa
 /** Payloads from here on stay in the receive buffer, which then is replaced; smaller ones are copied out. */
 const keepPayloadBytes = 256 * 1024;
 
+/** Within a turn. */
+const requestsOfOneTime = 16;
+
 const withoutGraph: ReadonlySet<OpName> = new Set(['destroy', 'ioctl', 'poll', 'bmap', 'release', 'releasedir']);
 
 export class Session {
@@ -89,6 +92,8 @@ export class Session {
   lockWaits = 0;
   /** Called when the number of requests in flight has fallen below the bound again. */
   onRelief: (() => void) | null = null;
+  /** Called when the request that came last was answered. */
+  onAnswered: (() => void) | null = null;
   /** Called once when the kernel's INIT was answered (true) or refused. */
   onInit: ((accepted: boolean) => void) | null = null;
 
@@ -97,6 +102,8 @@ export class Session {
   readonly #asks = new AskList();
   readonly #counts = new Float64Array(64);
   #latest: Ask | null = null;
+  #time: Timespec = { sec: 0, nsec: 0 };
+  #timeUses = 0;
   #inFlight = 0;
   #malformed = 0;
   #exceptions = 0;
@@ -248,6 +255,7 @@ export class Session {
       ? channel.writev([reply.bytes.subarray(0, reply.length), payload])
       : channel.write(reply.bytes, reply.length);
     this.#finish(ask);
+    if (ask === this.#latest) this.onAnswered?.();
     if (result >= 0) return true;
     this.#undelivered++;
     if (result !== -Errno.ENOENT && result !== -Errno.ENODEV)
@@ -296,6 +304,19 @@ export class Session {
     return kept;
   }
 
+  /** A few requests that follow each other share a look at the clock: the kernel's own file systems look less often. */
+  #now(): Timespec {
+    if (this.#timeUses-- > 0) return this.#time;
+    this.#timeUses = requestsOfOneTime - 1;
+    this.#time = this.services.clock.wall();
+    return this.#time;
+  }
+
+  /** A turn of the event loop begins: time has passed. */
+  turn(): void {
+    this.#timeUses = 0;
+  }
+
   /** Whether the payload stays where it was received. */
   #keepPayload(args: RequestOf<'write'>): boolean {
     if (args.data.length >= keepPayloadBytes) return true;
@@ -309,7 +330,7 @@ export class Session {
     const view = this.#view;
     const { uid, gid, pid } = view;
     const groups = uid === 0 ? noGroupsOfRoot : this.#groups.groupsOf(pid, uid);
-    const call = new FuseCall(uid, gid, groups, pid, this.clientId, this.services.clock.wall());
+    const call = new FuseCall(uid, gid, groups, pid, this.clientId, this.#now());
     if (uid === 0 && this.options.noRootSquash) call.internal = 'mount-helper';
     const ask = new Ask(this, op, view.uniqueLow, view.uniqueHigh, view.nodeId, call);
     this.#latest = ask;
@@ -332,13 +353,14 @@ export class Session {
   #run(ask: Ask, handler: Handler<OpName>, args: object): void {
     try {
       const pending = handler(this, ask, args as RequestOf<OpName>);
-      if (pending) pending.catch((error: unknown) => this.#bug(ask, error));
+      if (pending) pending.catch((error: unknown) => this.bug(ask, error));
     } catch (error) {
-      this.#bug(ask, error);
+      this.bug(ask, error);
     }
   }
 
-  #bug(ask: Ask, error: unknown): void {
+  /** A handler ended in an exception. */
+  bug(ask: Ask, error: unknown): void {
     this.#exceptions++;
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
     this.services.log.write('ERROR', 'fuse', `${ask.op} of node ${ask.nodeId} ended in an exception: ${text}`);

@@ -5,7 +5,17 @@ import type { Ask } from '../ask.ts';
 import type { Handle } from '../handles.ts';
 import type { Node } from '../nodes.ts';
 import type { Session } from '../session.ts';
-import { answerAttr, checkOffset, failWith, isGone, killPrivileges, nodeOf, onFile, onOpenFile } from './common.ts';
+import {
+  answerAttr,
+  checkOffset,
+  failWith,
+  isGone,
+  killPrivileges,
+  nodeOf,
+  onFile,
+  onOpenFile,
+  withHandle,
+} from './common.ts';
 
 async function attributes(s: Session, ask: Ask, node: Node, flags: number, fh: number): Promise<Reply<'stat'> | null> {
   if (flags & getattrHasHandle) {
@@ -21,17 +31,18 @@ async function attributes(s: Session, ask: Ask, node: Node, flags: number, fh: n
   );
 }
 
-export function getattr(s: Session, ask: Ask, { flags, fh }: RequestOf<'getattr'>): Promise<void> | void {
+export function getattr(s: Session, ask: Ask, { flags, fh }: RequestOf<'getattr'>): void {
   const node = nodeOf(s, ask);
   if (!node) return;
-  const answer = (reply: Reply<'stat'> | null): void => {
-    if (reply?.ok) answerAttr(s, ask, node, reply.iatt);
-    else if (reply) failWith(ask, reply);
+  const answer = (reply: Reply<'stat'>): void => {
+    if (reply.ok) answerAttr(s, ask, node, reply.iatt);
+    else failWith(ask, reply);
   };
-  if (flags & getattrHasHandle) return attributes(s, ask, node, flags, fh).then(answer);
-  return ask.top
-    .stat(ask.call, { loc: locOf(node.gfid) })
-    .then((reply) => (isGone(reply) ? statOpen(s, ask, node, reply).then(answer) : answer(reply)));
+  if (flags & getattrHasHandle) withHandle(s, ask, fh, ({ fd }) => ask.when(ask.top.fstat(ask.call, { fd }), answer));
+  else
+    ask.when(ask.top.stat(ask.call, { loc: locOf(node.gfid) }), (reply) =>
+      isGone(reply) ? ask.when(statOpen(s, ask, node, reply), answer) : answer(reply),
+    );
 }
 
 function statOpen(s: Session, ask: Ask, node: Node, reply: Reply<'stat'>): Promise<Reply<'stat'>> {

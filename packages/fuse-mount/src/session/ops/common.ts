@@ -29,19 +29,12 @@ export function checkOffset(ask: Ask, value: number): boolean {
 }
 
 /**
- * Goes on with the open handle of a request: at once unless it has to move to the graph that serves. The requests that
- * there are most of (read, write, stat, lookup, open, close) are written with `then` instead of `async` throughout, for
- * an async function costs them three promises more.
+ * Goes on with the open handle of a request: at once unless it has to move to the graph that serves.
  */
-export function withHandle(
-  s: Session,
-  ask: Ask,
-  fh: number,
-  go: (handle: Handle) => Promise<void> | void,
-): Promise<void> | void {
+export function withHandle(s: Session, ask: Ask, fh: number, go: (handle: Handle) => void): void {
   const used = s.use(ask, fh);
-  if (used instanceof Promise) return used.then((handle) => (handle ? go(handle) : undefined));
-  return used ? go(used) : undefined;
+  if (used instanceof Promise) ask.when(used, (handle) => handle && go(handle));
+  else if (used) go(used);
 }
 
 export function answerDone(ask: Ask, reply: { ok: true } | { ok: false; errno: number }): void {

@@ -1,5 +1,5 @@
 /** Requests on files: open, read, write and what else works on an fd. */
-import { type Args, Errno, Fd, locOf } from '@mortar/core';
+import { type Args, Errno, Fd, locOf, type Reply } from '@mortar/core';
 import {
   fsyncDataOnly,
   OpenFlag,
@@ -12,6 +12,7 @@ import {
 } from '../../protocol/index.ts';
 import type { Ask } from '../ask.ts';
 import type { Handle } from '../handles.ts';
+import type { Node } from '../nodes.ts';
 import type { Session } from '../session.ts';
 import { answerDone, checkOffset, failWith, killPrivileges, nodeOf, withHandle, withoutPrivileges } from './common.ts';
 import { flockOwner, unlockAll } from './locks.ts';
@@ -21,6 +22,7 @@ const seekData = 3;
 const seekHole = 4;
 /** A copy answers with 32 bits in the older request. */
 const copyMaxBytes = 2 ** 31 - 4096;
+const nothing = () => {};
 
 export function openReplyFlags(s: Session, _flags: number): number {
   let flags: number = OpenReply.parallelDirectWrites;
@@ -29,53 +31,62 @@ export function openReplyFlags(s: Session, _flags: number): number {
   return flags;
 }
 
-export async function open(s: Session, ask: Ask, args: RequestOf<'open'>): Promise<void> {
+export function open(s: Session, ask: Ask, args: RequestOf<'open'>): void {
   const node = nodeOf(s, ask);
   if (!node) return;
-  const { top, call } = ask;
   const graph = ask.graph!;
   const wanted = s.openFlags(args.flags);
   // Truncation travels as the write it is: translators then need not look for it in open's flags.
   const flags = wanted & ~(OpenFlag.truncate | OpenFlag.create | OpenFlag.exclusive);
   const fd = new Fd(node.gfid, flags);
-  const reply = await top.open(call, { loc: locOf(node.gfid), flags, fd });
-  if (!reply.ok) {
-    fd.release();
-    return failWith(ask, reply);
-  }
-  if (wanted & OpenFlag.truncate) {
-    const emptied = await top.ftruncate(call, { fd, size: 0 });
-    if (!emptied.ok) {
+  const opened = ask.top.open(ask.call, { loc: locOf(node.gfid), flags, fd });
+  const whole = wanted & OpenFlag.truncate ? opened.then((reply) => emptied(s, ask, args, node, fd, reply)) : opened;
+  ask.when(whole, (reply) => {
+    if (!reply.ok) {
       fd.release();
-      return failWith(ask, emptied);
+      return failWith(ask, reply);
     }
-    if (args.openFlags & openKillSuidgid) await killPrivileges(s, ask, node, emptied.post);
-  }
-  const handle = s.handles.add(node, flags, false, fd, graph);
-  const uncached = reply.xdata?.uncached ? OpenReply.directIo : 0;
-  s.reply.opened(ask.uniqueLow, ask.uniqueHigh, handle.fh, openReplyFlags(s, flags) | uncached);
-  if (!ask.send()) s.undoOpen(handle, false);
+    const handle = s.handles.add(node, flags, false, fd, graph);
+    const uncached = reply.xdata?.uncached ? OpenReply.directIo : 0;
+    s.reply.opened(ask.uniqueLow, ask.uniqueHigh, handle.fh, openReplyFlags(s, flags) | uncached);
+    if (!ask.send()) s.undoOpen(handle, false);
+  });
 }
 
-export function read(s: Session, ask: Ask, args: RequestOf<'read'>): Promise<void> | void {
-  return withHandle(s, ask, args.fh, (handle) => {
+/** The rest of an open that truncates. */
+async function emptied(
+  s: Session,
+  ask: Ask,
+  args: RequestOf<'open'>,
+  node: Node,
+  fd: Fd,
+  opened: Reply<'open'>,
+): Promise<Reply<'open'>> {
+  if (!opened.ok) return opened;
+  const reply = await ask.top.ftruncate(ask.call, { fd, size: 0 });
+  if (!reply.ok) return reply;
+  if (args.openFlags & openKillSuidgid) await killPrivileges(s, ask, node, reply.post);
+  return opened;
+}
+
+export function read(s: Session, ask: Ask, args: RequestOf<'read'>): void {
+  withHandle(s, ask, args.fh, (handle) => {
     if (!checkOffset(ask, args.offset)) return;
     const size = Math.min(args.size, s.options.maxWrite);
-    return ask.top.readv(ask.call, { fd: handle.fd, size, offset: args.offset }).then((reply) => {
+    ask.when(ask.top.readv(ask.call, { fd: handle.fd, size, offset: args.offset }), (reply) => {
       if (!reply.ok) return failWith(ask, reply);
       ask.data(reply.data.length > size ? reply.data.subarray(0, size) : reply.data);
     });
   });
 }
 
-export function write(s: Session, ask: Ask, args: RequestOf<'write'>): Promise<void> | void {
-  return withHandle(s, ask, args.fh, (handle) => {
+export function write(s: Session, ask: Ask, args: RequestOf<'write'>): void {
+  withHandle(s, ask, args.fh, (handle) => {
     if (!checkOffset(ask, args.offset + args.size)) return;
     const { node } = handle;
     ask.call.lockOwner = args.lockOwner;
-    const kill = (args.writeFlags & writeKillSuidgid) !== 0;
-    if (kill) return writeKilling(s, ask, handle, args);
-    return ask.top.writev(ask.call, writeArgs(handle, args)).then((reply) => {
+    if (args.writeFlags & writeKillSuidgid) return ask.when(writeKilling(s, ask, handle, args), nothing);
+    ask.when(ask.top.writev(ask.call, writeArgs(handle, args)), (reply) => {
       if (!reply.ok) return failWith(ask, reply);
       node.see(reply.post);
       ask.size32(reply.written);
@@ -106,24 +117,29 @@ async function writeKilling(s: Session, ask: Ask, handle: Handle, args: RequestO
 }
 
 /** close(2) of one descriptor: errors of delayed writes come out here, and its owner's POSIX locks go. */
-export function flush(s: Session, ask: Ask, args: RequestOf<'flush'>): Promise<void> | void {
-  return withHandle(s, ask, args.fh, (handle) => {
+export function flush(s: Session, ask: Ask, args: RequestOf<'flush'>): void {
+  withHandle(s, ask, args.fh, (handle) => {
     ask.call.lockOwner = args.lockOwner;
-    const flushed = () => ask.top.flush(ask.call, { fd: handle.fd }).then((reply) => answerDone(ask, reply));
-    return handle.node.lockCount === 0 ? flushed() : unlockAll(ask, handle, args.lockOwner).then(flushed);
+    const go = () => ask.when(ask.top.flush(ask.call, { fd: handle.fd }), (reply) => answerDone(ask, reply));
+    if (handle.node.lockCount === 0) go();
+    else ask.when(unlockAll(ask, handle, args.lockOwner), go);
   });
 }
 
 /** The last descriptor is gone. Answered at once: nobody waits for it. */
-export function release(s: Session, ask: Ask, args: RequestOf<'release'>): Promise<void> | void {
+export function release(s: Session, ask: Ask, args: RequestOf<'release'>): void {
   const handle = s.handles.get(args.fh);
-  if (!handle) return ask.fail(Errno.EBADF);
+  if (!handle) {
+    ask.fail(Errno.EBADF);
+    return;
+  }
   const unlock = args.releaseFlags & releaseFlockUnlock && ask.graph && handle.graph === ask.graph;
   const close = () => {
     closeHandle(s, handle);
     ask.ok();
   };
-  return unlock && handle.node.lockCount > 0 ? unlockAll(ask, handle, flockOwner(args.lockOwner)).then(close) : close();
+  if (unlock && handle.node.lockCount > 0) ask.when(unlockAll(ask, handle, flockOwner(args.lockOwner)), close);
+  else close();
 }
 
 export function closeHandle(s: Session, handle: Handle): void {
