@@ -17,6 +17,8 @@ export class Inode {
   /** The last name it was seen under; enough for a path of a directory, a hint for a file. */
   parent: Gfid | null = null;
   name: ByteString | null = null;
+  /** What the process that serves the graph keeps of it while it holds it; a mount: the kernel's node. */
+  attached: unknown = null;
   /** Neighbours among the unheld ones; both null when held, or alone. Only the table touches them. */
   older: Inode | null = null;
   newer: Inode | null = null;

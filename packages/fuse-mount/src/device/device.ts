@@ -1,7 +1,7 @@
 /** One /dev/fuse descriptor: requests from the kernel as they come, replies as they are ready. */
 import { write as writeInPool } from 'node:fs';
 import { Errno } from '@mortar/core';
-import { read, write, writev } from '@mortar/libc';
+import { keepFreedMemory, read, write, writev } from '@mortar/libc';
 import type { Channel } from '../session/session.ts';
 import { Expectation } from './expectation.ts';
 import { openPipe, type Pipe } from './pipe.ts';
@@ -12,6 +12,9 @@ const headRoomBytes = 4096;
 const drainMax = 64;
 /** Notifications that wait for their turn; beyond it they are dropped, and timeouts do their work. */
 const noticesMax = 16384;
+
+/** Buffers of requests and payloads come and go; of what was freed so much stays for the next ones. */
+const freedBytesKept = 64 * 1024 * 1024;
 
 export interface DeviceEvents {
   /** True: the buffer must be left alone. */
@@ -56,6 +59,7 @@ export class FuseDevice implements Channel {
 
   async start(events: DeviceEvents): Promise<void> {
     this.#events = events;
+    keepFreedMemory(freedBytesKept, 4 * this.#bufferBytes);
     this.#pipe = await openPipe(this.#fd, {
       buffer: () => this.#loopBuffer,
       received: (length) => this.#received(length),

@@ -25,8 +25,10 @@ function countBits(bits: number): number {
   return count;
 }
 
+const noChunks: Map<number, Chunk> = new Map();
+
 export class Content {
-  readonly #chunks = new Map<number, Chunk>();
+  #chunks: Map<number, Chunk> = noChunks;
   size = 0;
   #pages = 0;
 
@@ -120,6 +122,7 @@ export class Content {
     let chunk = this.#chunks.get(number);
     if (!chunk) {
       chunk = { bytes: Buffer.alloc(0), pages: 0 };
+      if (this.#chunks === noChunks) this.#chunks = new Map();
       this.#chunks.set(number, chunk);
     }
     this.#setPages(chunk, chunk.pages | pagesOf(start, end));
