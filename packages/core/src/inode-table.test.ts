@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Gfid, gfidFromBytes, rootGfid } from './gfid.ts';
 import { InodeTable } from './inode-table.ts';
@@ -27,6 +28,43 @@ describe('inode table', () => {
     table.get(gfid(3));
     expect(forgotten).toEqual([[gfid(2), 'two']]);
     expect(table.find(gfid(2))).toBeUndefined();
+  });
+
+  it('keeps the order of use over any getting, holding and dropping', () => {
+    const step = fc.record({ what: fc.constantFrom('get', 'hold', 'release', 'drop'), n: fc.nat(7) });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+        const table = new InodeTable(3);
+        const held = new Map<Gfid, number>();
+        let idle: Gfid[] = [];
+        const use = (id: Gfid) => {
+          idle = [...idle.filter((other) => other !== id), id].slice(-3);
+        };
+        for (const { what, n } of steps) {
+          const id = gfid(n);
+          const holds = held.get(id) ?? 0;
+          if (what === 'drop') {
+            table.drop(id);
+            idle = idle.filter((other) => other !== id);
+          } else if (what === 'release') {
+            if (holds === 0) continue;
+            table.release(table.get(id));
+            held.set(id, holds - 1);
+            if (holds === 1) use(id);
+          } else {
+            const inode = table.get(id);
+            if (holds === 0) use(id);
+            if (what === 'get') continue;
+            table.hold(inode);
+            held.set(id, holds + 1);
+            idle = idle.filter((other) => other !== id);
+          }
+        }
+        const active = [...held.values()].filter((count) => count > 0).length + 1;
+        expect(table.stats()).toEqual({ active, lru: idle.length, limit: 3 });
+        for (const id of idle) expect(table.find(id)).toBeDefined();
+      }),
+    );
   });
 
   it('frees a slot on all inodes and gives its number out again', () => {

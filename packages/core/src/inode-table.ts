@@ -17,6 +17,11 @@ export class Inode {
   /** The last name it was seen under; enough for a path of a directory, a hint for a file. */
   parent: Gfid | null = null;
   name: ByteString | null = null;
+  /** What the process that serves the graph keeps of it while it holds it; a mount: the kernel's node. */
+  attached: unknown = null;
+  /** Neighbours among the unheld ones; both null when held, or alone. Only the table touches them. */
+  older: Inode | null = null;
+  newer: Inode | null = null;
 
   constructor(gfid: Gfid) {
     this.gfid = gfid;
@@ -35,8 +40,10 @@ export interface InodeTableStats {
 export class InodeTable {
   readonly limit: number;
   readonly #inodes = new Map<Gfid, Inode>();
-  /** Unheld inodes, oldest first (a Set keeps the order of insertion). */
-  readonly #idle = new Set<Inode>();
+  /** Unheld inodes, a list from the oldest to the newest: a Set finds its first element slowly once many have left. */
+  #oldest: Inode | null = null;
+  #newest: Inode | null = null;
+  #idleCount = 0;
   readonly #forgets: (Forget | null)[] = [];
 
   /** `limit`: how many unheld inodes are kept; 0 keeps all. */
@@ -69,7 +76,7 @@ export class InodeTable {
     }
     inode = new Inode(gfid);
     this.#inodes.set(gfid, inode);
-    this.#idle.add(inode);
+    this.#addIdle(inode);
     this.#prune();
     return inode;
   }
@@ -80,8 +87,8 @@ export class InodeTable {
 
   hold(inode: Inode): Inode {
     if (inode.holds++ === 0) {
-      this.#idle.delete(inode);
-      if (this.#inodes.get(inode.gfid) !== inode) this.#inodes.set(inode.gfid, inode);
+      if (this.#inodes.get(inode.gfid) === inode) this.#removeIdle(inode);
+      else this.#inodes.set(inode.gfid, inode);
     }
     return inode;
   }
@@ -89,7 +96,7 @@ export class InodeTable {
   release(inode: Inode): void {
     assert(inode.holds > 0, `inode ${inode.gfid} released more often than held`);
     if (--inode.holds > 0) return;
-    this.#idle.add(inode);
+    this.#addIdle(inode);
     this.#prune();
   }
 
@@ -118,7 +125,7 @@ export class InodeTable {
   }
 
   stats(): InodeTableStats {
-    return { active: this.#inodes.size - this.#idle.size, lru: this.#idle.size, limit: this.limit };
+    return { active: this.#inodes.size - this.#idleCount, lru: this.#idleCount, limit: this.limit };
   }
 
   all(): IterableIterator<Inode> {
@@ -126,21 +133,40 @@ export class InodeTable {
   }
 
   #touch(inode: Inode): void {
-    this.#idle.delete(inode);
-    this.#idle.add(inode);
+    if (inode === this.#newest) return;
+    this.#removeIdle(inode);
+    this.#addIdle(inode);
+  }
+
+  #addIdle(inode: Inode): void {
+    inode.older = this.#newest;
+    inode.newer = null;
+    if (this.#newest) this.#newest.newer = inode;
+    else this.#oldest = inode;
+    this.#newest = inode;
+    this.#idleCount++;
+  }
+
+  #removeIdle(inode: Inode): void {
+    const { older, newer } = inode;
+    if (older) older.newer = newer;
+    else this.#oldest = newer;
+    if (newer) newer.older = older;
+    else this.#newest = older;
+    inode.older = null;
+    inode.newer = null;
+    this.#idleCount--;
   }
 
   #prune(): void {
     if (this.limit === 0) return;
-    while (this.#idle.size > this.limit) {
-      const [oldest] = this.#idle;
-      this.#forget(oldest!);
-    }
+    while (this.#idleCount > this.limit) this.#forget(this.#oldest!);
   }
 
   #forget(inode: Inode): void {
-    this.#idle.delete(inode);
-    this.#inodes.delete(inode.gfid);
+    this.#removeIdle(inode);
+    // One that was forgotten and then held again has taken the place of another of its gfid.
+    if (this.#inodes.get(inode.gfid) === inode) this.#inodes.delete(inode.gfid);
     for (let slot = 0; slot < inode.slots.length; slot++) {
       const state = inode.slots[slot];
       if (state !== undefined) this.#forgets[slot]?.(inode, state);

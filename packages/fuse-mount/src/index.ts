@@ -75,6 +75,7 @@ export async function mountFuse(given: MountFuse): Promise<FuseMount> {
   const groups = new ProcGroups(services.clock, options?.gidTimeoutMs ?? groupsKeptMs);
   const session = new Session(device, services, settings, clientId, groups);
   session.onRelief = () => device.resume();
+  session.onAnswered = () => device.answered();
   if (top) void session.setGraph(top);
   const { promise: closed, resolve: close } = promiseWithResolvers<Error | undefined>();
   const accepted = new Promise<boolean>((resolve) => {
@@ -84,6 +85,8 @@ export async function mountFuse(given: MountFuse): Promise<FuseMount> {
   await device.start({
     request: (bytes, length) => session.receive(bytes, length),
     ready: () => !session.saturated,
+    turn: () => session.turn(),
+    settled: () => session.settled,
     ended: (error) => {
       session.end();
       close(error);

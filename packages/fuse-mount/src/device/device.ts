@@ -1,24 +1,30 @@
 /** One /dev/fuse descriptor: requests from the kernel as they come, replies as they are ready. */
 import { write as writeInPool } from 'node:fs';
 import { Errno } from '@mortar/core';
-import { read, write, writev } from '@mortar/libc';
+import { keepFreedMemory, read, write, writev } from '@mortar/libc';
 import type { Channel } from '../session/session.ts';
+import { Expectation } from './expectation.ts';
 import { openPipe, type Pipe } from './pipe.ts';
 
 /** The kernel refuses to read into less than max_write and a header; a page more than that. */
 const headRoomBytes = 4096;
 /** Requests taken in one turn before timers and other sockets get theirs. */
 const drainMax = 64;
-/** How many turns of the microtask queue a request gets before the next one is taken. */
-const patience = 16;
 /** Notifications that wait for their turn; beyond it they are dropped, and timeouts do their work. */
 const noticesMax = 16384;
+
+/** Buffers of requests and payloads come and go; of what was freed so much stays for the next ones. */
+const freedBytesKept = 64 * 1024 * 1024;
 
 export interface DeviceEvents {
   /** True: the buffer must be left alone. */
   request(bytes: Buffer, length: number): boolean;
   /** Whether more requests may be taken now. */
   ready(): boolean;
+  /** The event loop woke: time has passed. */
+  turn(): void;
+  /** Whether the last request has been answered. */
+  settled(): boolean;
   /** The mount has ended (undefined), or the descriptor failed. */
   ended(error: NodeJS.ErrnoException | undefined): void;
 }
@@ -34,7 +40,12 @@ export class FuseDevice implements Channel {
   #pipe: Pipe | null = null;
   #open = true;
   #budget = 0;
-  #hops = 0;
+  /** The last request was left to be answered before the next is taken. */
+  #awaiting = false;
+  /** Whether requests are answered in the turn in which they come. */
+  readonly #hopes = new Expectation(1);
+  /** Whether more requests wait behind one: a read in vain costs a fifth of what a turn of the loop does. */
+  readonly #more = new Expectation(4);
   readonly #notices: Buffer[] = [];
   noticesDropped = 0;
 
@@ -48,6 +59,7 @@ export class FuseDevice implements Channel {
 
   async start(events: DeviceEvents): Promise<void> {
     this.#events = events;
+    keepFreedMemory(freedBytesKept, 4 * this.#bufferBytes);
     this.#pipe = await openPipe(this.#fd, {
       buffer: () => this.#loopBuffer,
       received: (length) => this.#received(length),
@@ -103,37 +115,51 @@ export class FuseDevice implements Channel {
   }
 
   /**
-   * libuv reads once each time it wakes; the rest of the queue is taken here, each request some microtasks behind the
-   * one before: what is answered without waiting (a cache, memory) is answered first, so that its caller goes on.
+   * libuv reads one request each time it wakes; the rest of the queue is taken here. While requests are answered within
+   * the turn they came in (a cache, memory), the next one is taken when the last has been answered, so that its caller
+   * goes on meanwhile. If an answer has to wait (a brick), the turn ends and libuv wakes us for the next request; once
+   * that is usual, the queue is taken without waiting for answers.
    */
   #received(length: number): void {
+    if (this.#awaiting) this.#hopes.met(false);
+    this.#awaiting = false;
     this.#budget = drainMax;
-    this.#hops = patience;
-    if (this.#events!.request(this.#loopBuffer, length)) this.#loopBuffer = this.#newBuffer();
-    queueMicrotask(this.#drain);
+    const events = this.#events!;
+    events.turn();
+    if (events.request(this.#loopBuffer, length)) this.#loopBuffer = this.#newBuffer();
+    if (!events.settled() && this.#hopes.likely()) this.#awaiting = true;
+    else this.#drain();
   }
 
-  readonly #drain = (): void => {
-    if (this.#hops-- > 0) {
-      queueMicrotask(this.#drain);
-      return;
-    }
-    if (!this.#open) return;
+  /** To be called when a request was answered that was the last one taken. */
+  answered(): void {
+    if (!this.#awaiting) return;
+    this.#awaiting = false;
+    this.#hopes.met(true);
+    this.#drain();
+  }
+
+  #drain(): void {
     const events = this.#events!;
-    if (!events.ready()) {
-      this.pause();
-      return;
+    while (this.#open) {
+      if (!events.ready()) {
+        this.pause();
+        return;
+      }
+      if (--this.#budget <= 0 || !this.#more.likely()) return;
+      const length = read(this.#fd, this.#drainBuffer);
+      this.#more.met(length > 0);
+      if (length <= 0) {
+        this.#drained(length);
+        return;
+      }
+      if (events.request(this.#drainBuffer, length)) this.#drainBuffer = this.#newBuffer();
+      if (!events.settled() && this.#hopes.likely()) {
+        this.#awaiting = true;
+        return;
+      }
     }
-    if (--this.#budget <= 0) return;
-    const length = read(this.#fd, this.#drainBuffer);
-    if (length <= 0) {
-      this.#drained(length);
-      return;
-    }
-    this.#hops = patience;
-    if (events.request(this.#drainBuffer, length)) this.#drainBuffer = this.#newBuffer();
-    queueMicrotask(this.#drain);
-  };
+  }
 
   #newBuffer(): Buffer {
     return Buffer.allocUnsafeSlow(this.#bufferBytes);

@@ -1,5 +1,5 @@
 /** Replies: plain values to the bytes of the kernel's structs, in one buffer that is used over and over. */
-import { FileType, type Gfid, type Iatt, type Statfs, statMode } from '@mortar/core';
+import { FileType, type Gfid, gfidWord, type Iatt, type Statfs, statMode } from '@mortar/core';
 import { outHeaderBytes } from './constants.ts';
 
 const two32 = 2 ** 32;
@@ -17,10 +17,7 @@ export function validity(seconds: number): Validity {
 
 /** st_ino of a gfid: its last eight bytes as a big-endian number (GlusterFS's rule); the root's is 1. */
 export function inodeNumber(gfid: Gfid): { high: number; low: number } {
-  return {
-    high: Number.parseInt(gfid.slice(19, 23) + gfid.slice(24, 28), 16),
-    low: Number.parseInt(gfid.slice(28), 16),
-  };
+  return { high: gfidWord(gfid, 8), low: gfidWord(gfid, 12) };
 }
 
 /** For clients that know 32 bits only (`enable-ino32`): both halves mixed. */

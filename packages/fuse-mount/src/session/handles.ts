@@ -45,7 +45,7 @@ export class HandleTable {
   add(node: Node, flags: number, directory: boolean, fd: Fd, graph: MountedGraph): Handle {
     const handle = new Handle(this.#next++, node, flags, directory, fd, graph);
     this.#handles.set(handle.fh, handle);
-    node.handles.add(handle);
+    node.opened(handle);
     return handle;
   }
 
@@ -54,7 +54,7 @@ export class HandleTable {
     const handle = this.#handles.get(fh);
     if (!handle) return undefined;
     this.#handles.delete(fh);
-    handle.node.handles.delete(handle);
+    handle.node.closed(handle);
     return handle;
   }
 }

@@ -5,26 +5,58 @@ import { inodeNumber, rootNodeId, shortInodeNumber } from '../protocol/index.ts'
 import type { Handle } from './handles.ts';
 import { LockBook } from './lock-book.ts';
 
+const noHandles: ReadonlySet<Handle> = new Set();
+
 export class Node {
   /** Never used twice in a session, so that the kernel cannot mistake a new file for an old one. */
   readonly id: number;
-  readonly gfid: Gfid;
   readonly inode: Inode;
-  readonly ino: { high: number; low: number };
   /** References of the kernel; at 0 the node goes. */
   lookups = 0;
   /** Permission bits when last seen; -1: not seen yet. */
   mode = -1;
   /** Made without a name (O_TMPFILE); its first link is a `namelink`. */
   unnamed = false;
-  readonly handles = new Set<Handle>();
-  readonly locks = new LockBook();
+  readonly #shortIno: boolean;
+  #handles: Set<Handle> | null = null;
+  #locks: LockBook | null = null;
 
   constructor(id: number, inode: Inode, shortIno: boolean) {
     this.id = id;
-    this.gfid = inode.gfid;
     this.inode = inode;
-    this.ino = shortIno ? shortInodeNumber(inode.gfid) : inodeNumber(inode.gfid);
+    this.#shortIno = shortIno;
+  }
+
+  get gfid(): Gfid {
+    return this.inode.gfid;
+  }
+
+  get ino(): { high: number; low: number } {
+    return this.#shortIno ? shortInodeNumber(this.gfid) : inodeNumber(this.gfid);
+  }
+
+  /** The handles open on it. Most nodes are only known: this and the locks take memory when there are some. */
+  get handles(): ReadonlySet<Handle> {
+    return this.#handles ?? noHandles;
+  }
+
+  opened(handle: Handle): void {
+    this.#handles ??= new Set();
+    this.#handles.add(handle);
+  }
+
+  closed(handle: Handle): void {
+    this.#handles?.delete(handle);
+    if (this.#handles?.size === 0) this.#handles = null;
+  }
+
+  get locks(): LockBook {
+    this.#locks ??= new LockBook();
+    return this.#locks;
+  }
+
+  get lockCount(): number {
+    return this.#locks?.size ?? 0;
   }
 
   get isDirectory(): boolean {
@@ -36,11 +68,14 @@ export class Node {
   }
 }
 
+function nodeOf(inode: Inode | undefined): Node | undefined {
+  return inode?.attached instanceof Node ? inode.attached : undefined;
+}
+
 export class NodeTable {
   readonly #inodes: InodeTable;
   readonly #shortIno: boolean;
   readonly #byId = new Map<number, Node>();
-  readonly #byGfid = new Map<Gfid, Node>();
   #nextId = rootNodeId + 1;
   readonly root: Node;
 
@@ -52,7 +87,7 @@ export class NodeTable {
     this.root = new Node(rootNodeId, inode, shortIno);
     this.root.lookups = 1;
     this.#byId.set(rootNodeId, this.root);
-    this.#byGfid.set(rootGfid, this.root);
+    inode.attached = this.root;
   }
 
   get size(): number {
@@ -64,7 +99,7 @@ export class NodeTable {
   }
 
   byGfid(gfid: Gfid): Node | undefined {
-    return this.#byGfid.get(gfid);
+    return nodeOf(this.#inodes.find(gfid));
   }
 
   all(): IterableIterator<Node> {
@@ -73,13 +108,14 @@ export class NodeTable {
 
   /** The node of a file that is about to be shown to the kernel: counts as one lookup. */
   lookedUp(iatt: Iatt, parent: Node | null, name: ByteString | null): Node {
-    let node = this.#byGfid.get(iatt.gfid);
+    const inode = this.#inodes.get(iatt.gfid);
+    let node = nodeOf(inode);
     if (!node) {
-      const inode = this.#inodes.hold(this.#inodes.get(iatt.gfid));
+      this.#inodes.hold(inode);
       inode.type = iatt.type;
       node = new Node(this.#nextId++, inode, this.#shortIno);
+      inode.attached = node;
       this.#byId.set(node.id, node);
-      this.#byGfid.set(node.gfid, node);
     }
     node.lookups++;
     node.see(iatt);
@@ -102,16 +138,18 @@ export class NodeTable {
 
   /** Gives everything back: the kernel has gone. */
   clear(): void {
-    for (const node of this.#byId.values()) this.#inodes.release(node.inode);
+    for (const { inode } of this.#byId.values()) {
+      inode.attached = null;
+      this.#inodes.release(inode);
+    }
     this.#byId.clear();
-    this.#byGfid.clear();
   }
 
   #retire(node: Node): void {
     if (node.lookups > 0 || node.handles.size > 0) return;
     if (!this.#byId.delete(node.id)) return;
-    assert(this.#byGfid.get(node.gfid) === node);
-    this.#byGfid.delete(node.gfid);
+    assert(node.inode.attached === node);
+    node.inode.attached = null;
     this.#inodes.release(node.inode);
   }
 }

@@ -2,7 +2,7 @@
  * A mount's conversation with the kernel: requests in, fops of the graph's top, replies out. Knows nodes and handles;
  * bytes are the protocol's business, the device is the channel's.
  */
-import { Errno, errnoName, type Iatt, type Services, type Subvolume, type Timespec } from '@mortar/core';
+import { Errno, errnoName, freshBytes, type Iatt, type Services, type Subvolume, type Timespec } from '@mortar/core';
 import {
   decoders,
   type EntryOut,
@@ -22,6 +22,7 @@ import {
   validity,
 } from '../protocol/index.ts';
 import { Ask } from './ask.ts';
+import { AskList } from './ask-list.ts';
 import { FuseCall, type GroupSource } from './call.ts';
 import { Graphs, type MountedGraph } from './graphs.ts';
 import { type Handle, HandleTable } from './handles.ts';
@@ -68,6 +69,9 @@ for (const [name, code] of Object.entries(opcodes)) opNames[code] = name as OpNa
 /** Payloads from here on stay in the receive buffer, which then is replaced; smaller ones are copied out. */
 const keepPayloadBytes = 256 * 1024;
 
+/** Within a turn. */
+const requestsOfOneTime = 16;
+
 const withoutGraph: ReadonlySet<OpName> = new Set(['destroy', 'ioctl', 'poll', 'bmap', 'release', 'releasedir']);
 
 export class Session {
@@ -88,13 +92,18 @@ export class Session {
   lockWaits = 0;
   /** Called when the number of requests in flight has fallen below the bound again. */
   onRelief: (() => void) | null = null;
+  /** Called when the request that came last was answered. */
+  onAnswered: (() => void) | null = null;
   /** Called once when the kernel's INIT was answered (true) or refused. */
   onInit: ((accepted: boolean) => void) | null = null;
 
   readonly #groups: GroupSource;
   readonly #view = new RequestView();
-  readonly #asks = new Map<number, Ask>();
+  readonly #asks = new AskList();
   readonly #counts = new Float64Array(64);
+  #latest: Ask | null = null;
+  #time: Timespec = { sec: 0, nsec: 0 };
+  #timeUses = 0;
   #inFlight = 0;
   #malformed = 0;
   #exceptions = 0;
@@ -118,6 +127,11 @@ export class Session {
     return this.#inFlight >= this.options.maxInFlight;
   }
 
+  /** Whether the request that came last needs nothing any more. */
+  get settled(): boolean {
+    return this.#latest === null || this.#latest.answered;
+  }
+
   get stats(): SessionStats {
     const requests: Record<string, number> = {};
     opNames.forEach((name, code) => {
@@ -132,13 +146,13 @@ export class Session {
       malformed: this.#malformed,
       exceptions: this.#exceptions,
       undelivered: this.#undelivered,
-      locks: [...this.nodes.all()].reduce((sum, { locks }) => sum + locks.size, 0),
+      locks: [...this.nodes.all()].reduce((sum, { lockCount }) => sum + lockCount, 0),
     };
   }
 
   /** Oldest first. */
   pending(): PendingRequest[] {
-    return [...this.#asks.values()].map(({ op, call, uniqueLow, uniqueHigh }) => {
+    return this.#asks.list().map(({ op, call, uniqueLow, uniqueHigh }) => {
       const { uid, gid, pid, lockOwner, time } = call;
       return { op, unique: uniqueHigh * 2 ** 32 + uniqueLow, uid, gid, pid, lockOwner, since: time };
     });
@@ -150,6 +164,7 @@ export class Session {
    */
   receive(bytes: Buffer, length: number): boolean {
     const view = this.#view;
+    this.#latest = null;
     view.attach(bytes);
     if (!view.parse(length)) {
       this.#malformed++;
@@ -184,7 +199,7 @@ export class Session {
   /** The kernel has gone: everything is given back. */
   end(): void {
     this.graphs.end();
-    for (const ask of this.#asks.values()) ask.call.interrupt();
+    for (const ask of this.#asks.list()) ask.call.interrupt();
     for (const handle of [...this.handles.all()]) {
       this.handles.remove(handle.fh);
       handle.fd.release();
@@ -240,6 +255,7 @@ export class Session {
       ? channel.writev([reply.bytes.subarray(0, reply.length), payload])
       : channel.write(reply.bytes, reply.length);
     this.#finish(ask);
+    if (ask === this.#latest) this.onAnswered?.();
     if (result >= 0) return true;
     this.#undelivered++;
     if (result !== -Errno.ENOENT && result !== -Errno.ENODEV)
@@ -249,7 +265,7 @@ export class Session {
 
   #finish(ask: Ask): void {
     ask.graph?.end();
-    this.#asks.delete(keyOf(ask.uniqueLow, ask.uniqueHigh));
+    this.#asks.remove(ask);
     if (!ask.counted) return;
     const wasSaturated = this.saturated;
     this.#inFlight--;
@@ -274,7 +290,7 @@ export class Session {
         return false;
       case 'interrupt': {
         const { uniqueLow, uniqueHigh } = args as RequestOf<'interrupt'>;
-        this.#asks.get(keyOf(uniqueLow, uniqueHigh))?.call.interrupt();
+        this.#asks.find(uniqueLow, uniqueHigh)?.call.interrupt();
         return false;
       }
       case 'notifyReply':
@@ -288,10 +304,25 @@ export class Session {
     return kept;
   }
 
+  /** A few requests that follow each other share a look at the clock: the kernel's own file systems look less often. */
+  #now(): Timespec {
+    if (this.#timeUses-- > 0) return this.#time;
+    this.#timeUses = requestsOfOneTime - 1;
+    this.#time = this.services.clock.wall();
+    return this.#time;
+  }
+
+  /** A turn of the event loop begins: time has passed. */
+  turn(): void {
+    this.#timeUses = 0;
+  }
+
   /** Whether the payload stays where it was received. */
   #keepPayload(args: RequestOf<'write'>): boolean {
     if (args.data.length >= keepPayloadBytes) return true;
-    args.data = Buffer.from(args.data);
+    const copy = freshBytes(args.data.length);
+    copy.set(args.data);
+    args.data = copy;
     return false;
   }
 
@@ -299,12 +330,13 @@ export class Session {
     const view = this.#view;
     const { uid, gid, pid } = view;
     const groups = uid === 0 ? noGroupsOfRoot : this.#groups.groupsOf(pid, uid);
-    const call = new FuseCall(uid, gid, groups, pid, this.clientId, this.services.clock.wall());
+    const call = new FuseCall(uid, gid, groups, pid, this.clientId, this.#now());
     if (uid === 0 && this.options.noRootSquash) call.internal = 'mount-helper';
     const ask = new Ask(this, op, view.uniqueLow, view.uniqueHigh, view.nodeId, call);
+    this.#latest = ask;
     ask.counted = op !== 'setlkw';
     if (ask.counted) this.#inFlight++;
-    this.#asks.set(keyOf(ask.uniqueLow, ask.uniqueHigh), ask);
+    this.#asks.add(ask);
     const handler = handlers[op] as Handler<OpName>;
     if (this.graphs.current) {
       this.#enter(ask, this.graphs.current);
@@ -321,13 +353,14 @@ export class Session {
   #run(ask: Ask, handler: Handler<OpName>, args: object): void {
     try {
       const pending = handler(this, ask, args as RequestOf<OpName>);
-      if (pending) pending.catch((error: unknown) => this.#bug(ask, error));
+      if (pending) pending.catch((error: unknown) => this.bug(ask, error));
     } catch (error) {
-      this.#bug(ask, error);
+      this.bug(ask, error);
     }
   }
 
-  #bug(ask: Ask, error: unknown): void {
+  /** A handler ended in an exception. */
+  bug(ask: Ask, error: unknown): void {
     this.#exceptions++;
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
     this.services.log.write('ERROR', 'fuse', `${ask.op} of node ${ask.nodeId} ended in an exception: ${text}`);
@@ -376,7 +409,3 @@ export class Session {
 }
 
 const noGroupsOfRoot: readonly number[] = [];
-
-function keyOf(uniqueLow: number, uniqueHigh: number): number {
-  return uniqueHigh * 2 ** 32 + uniqueLow;
-}

@@ -5,7 +5,17 @@ import type { Ask } from '../ask.ts';
 import type { Handle } from '../handles.ts';
 import type { Node } from '../nodes.ts';
 import type { Session } from '../session.ts';
-import { answerAttr, checkOffset, failWith, killPrivileges, nodeOf, onFile } from './common.ts';
+import {
+  answerAttr,
+  checkOffset,
+  failWith,
+  isGone,
+  killPrivileges,
+  nodeOf,
+  onFile,
+  onOpenFile,
+  withHandle,
+} from './common.ts';
 
 async function attributes(s: Session, ask: Ask, node: Node, flags: number, fh: number): Promise<Reply<'stat'> | null> {
   if (flags & getattrHasHandle) {
@@ -21,13 +31,22 @@ async function attributes(s: Session, ask: Ask, node: Node, flags: number, fh: n
   );
 }
 
-export async function getattr(s: Session, ask: Ask, { flags, fh }: RequestOf<'getattr'>): Promise<void> {
+export function getattr(s: Session, ask: Ask, { flags, fh }: RequestOf<'getattr'>): void {
   const node = nodeOf(s, ask);
   if (!node) return;
-  const reply = await attributes(s, ask, node, flags, fh);
-  if (!reply) return;
-  if (reply.ok) answerAttr(s, ask, node, reply.iatt);
-  else failWith(ask, reply);
+  const answer = (reply: Reply<'stat'>): void => {
+    if (reply.ok) answerAttr(s, ask, node, reply.iatt);
+    else failWith(ask, reply);
+  };
+  if (flags & getattrHasHandle) withHandle(s, ask, fh, ({ fd }) => ask.when(ask.top.fstat(ask.call, { fd }), answer));
+  else
+    ask.when(ask.top.stat(ask.call, { loc: locOf(node.gfid) }), (reply) =>
+      isGone(reply) ? ask.when(statOpen(s, ask, node, reply), answer) : answer(reply),
+    );
+}
+
+function statOpen(s: Session, ask: Ask, node: Node, reply: Reply<'stat'>): Promise<Reply<'stat'>> {
+  return onOpenFile(s, ask, node, reply, (fd) => ask.top.fstat(ask.call, { fd }));
 }
 
 export async function statx(s: Session, ask: Ask, { flags, fh }: RequestOf<'statx'>): Promise<void> {

@@ -2,6 +2,7 @@
 import { type ByteString, Errno, type Fd, type Iatt, isValidName, type Loc, locOf, nameMaxBytes } from '@mortar/core';
 import { invalidateInode } from '../../protocol/index.ts';
 import { type Ask, safeErrno } from '../ask.ts';
+import type { Handle } from '../handles.ts';
 import { migrateHandle } from '../migrate.ts';
 import type { Node } from '../nodes.ts';
 import type { Session } from '../session.ts';
@@ -20,11 +21,25 @@ export function checkName(ask: Ask, name: ByteString): boolean {
   return false;
 }
 
-/** Whether a file offset or size can be dealt with; else the request is failed. */
-export function checkOffset(ask: Ask, ...values: number[]): boolean {
-  if (values.every((value) => Number.isSafeInteger(value))) return true;
+/** Whether a file offset or size can be dealt with; else the request is failed. Of a range: its end. */
+export function checkOffset(ask: Ask, value: number): boolean {
+  if (Number.isSafeInteger(value)) return true;
   ask.fail(Errno.EFBIG);
   return false;
+}
+
+/**
+ * Goes on with the open handle of a request: at once unless it has to move to the graph that serves.
+ */
+export function withHandle(s: Session, ask: Ask, fh: number, go: (handle: Handle) => void): void {
+  const used = s.use(ask, fh);
+  if (used instanceof Promise) ask.when(used, (handle) => handle && go(handle));
+  else if (used) go(used);
+}
+
+export function answerDone(ask: Ask, reply: { ok: true } | { ok: false; errno: number }): void {
+  if (reply.ok) ask.ok();
+  else failWith(ask, reply);
 }
 
 export function failWith(ask: Ask, reply: { errno: number }): void {
@@ -59,7 +74,20 @@ export async function onFile<R extends Outcome>(
   byFd: (fd: Fd) => Promise<R>,
 ): Promise<R> {
   const reply = await byLoc(locOf(node.gfid));
-  if (reply.ok || (reply.errno !== Errno.ENOENT && reply.errno !== Errno.ESTALE)) return reply;
+  return isGone(reply) ? onOpenFile(s, ask, node, reply, byFd) : reply;
+}
+
+export function isGone(reply: Outcome): boolean {
+  return !reply.ok && (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE);
+}
+
+export async function onOpenFile<R extends Outcome>(
+  s: Session,
+  ask: Ask,
+  node: Node,
+  reply: R,
+  byFd: (fd: Fd) => Promise<R>,
+): Promise<R> {
   for (const handle of node.handles) {
     if ((await migrateHandle(s, handle)) !== 0) continue;
     if (handle.graph === ask.graph) return byFd(handle.fd);

@@ -1,5 +1,5 @@
 /** Requests on files: open, read, write and what else works on an fd. */
-import { Errno, Fd, locOf } from '@mortar/core';
+import { type Args, Errno, Fd, locOf, type Reply } from '@mortar/core';
 import {
   fsyncDataOnly,
   OpenFlag,
@@ -12,8 +12,9 @@ import {
 } from '../../protocol/index.ts';
 import type { Ask } from '../ask.ts';
 import type { Handle } from '../handles.ts';
+import type { Node } from '../nodes.ts';
 import type { Session } from '../session.ts';
-import { checkOffset, failWith, killPrivileges, nodeOf, withoutPrivileges } from './common.ts';
+import { answerDone, checkOffset, failWith, killPrivileges, nodeOf, withHandle, withoutPrivileges } from './common.ts';
 import { flockOwner, unlockAll } from './locks.ts';
 
 const FallocateMode = { keepSize: 1, punchHole: 2, zeroRange: 0x10 } as const;
@@ -21,6 +22,7 @@ const seekData = 3;
 const seekHole = 4;
 /** A copy answers with 32 bits in the older request. */
 const copyMaxBytes = 2 ** 31 - 4096;
+const nothing = () => {};
 
 export function openReplyFlags(s: Session, _flags: number): number {
   let flags: number = OpenReply.parallelDirectWrites;
@@ -29,88 +31,115 @@ export function openReplyFlags(s: Session, _flags: number): number {
   return flags;
 }
 
-export async function open(s: Session, ask: Ask, args: RequestOf<'open'>): Promise<void> {
+export function open(s: Session, ask: Ask, args: RequestOf<'open'>): void {
   const node = nodeOf(s, ask);
   if (!node) return;
-  const { top, call } = ask;
   const graph = ask.graph!;
   const wanted = s.openFlags(args.flags);
   // Truncation travels as the write it is: translators then need not look for it in open's flags.
   const flags = wanted & ~(OpenFlag.truncate | OpenFlag.create | OpenFlag.exclusive);
   const fd = new Fd(node.gfid, flags);
-  const reply = await top.open(call, { loc: locOf(node.gfid), flags, fd });
-  if (!reply.ok) {
-    fd.release();
-    return failWith(ask, reply);
-  }
-  if (wanted & OpenFlag.truncate) {
-    const emptied = await top.ftruncate(call, { fd, size: 0 });
-    if (!emptied.ok) {
+  const opened = ask.top.open(ask.call, { loc: locOf(node.gfid), flags, fd });
+  const whole = wanted & OpenFlag.truncate ? opened.then((reply) => emptied(s, ask, args, node, fd, reply)) : opened;
+  ask.when(whole, (reply) => {
+    if (!reply.ok) {
       fd.release();
-      return failWith(ask, emptied);
+      return failWith(ask, reply);
     }
-    if (args.openFlags & openKillSuidgid) await killPrivileges(s, ask, node, emptied.post);
-  }
-  const handle = s.handles.add(node, flags, false, fd, graph);
-  const uncached = reply.xdata?.uncached ? OpenReply.directIo : 0;
-  s.reply.opened(ask.uniqueLow, ask.uniqueHigh, handle.fh, openReplyFlags(s, flags) | uncached);
-  if (!ask.send()) s.undoOpen(handle, false);
+    const handle = s.handles.add(node, flags, false, fd, graph);
+    const uncached = reply.xdata?.uncached ? OpenReply.directIo : 0;
+    s.reply.opened(ask.uniqueLow, ask.uniqueHigh, handle.fh, openReplyFlags(s, flags) | uncached);
+    if (!ask.send()) s.undoOpen(handle, false);
+  });
 }
 
-export async function read(s: Session, ask: Ask, args: RequestOf<'read'>): Promise<void> {
-  const used = s.use(ask, args.fh);
-  const handle = used instanceof Promise ? await used : used;
-  if (!handle || !checkOffset(ask, args.offset)) return;
-  const size = Math.min(args.size, s.options.maxWrite);
-  const reply = await ask.top.readv(ask.call, { fd: handle.fd, size, offset: args.offset });
-  if (!reply.ok) return failWith(ask, reply);
-  ask.data(reply.data.length > size ? reply.data.subarray(0, size) : reply.data);
+/** The rest of an open that truncates. */
+async function emptied(
+  s: Session,
+  ask: Ask,
+  args: RequestOf<'open'>,
+  node: Node,
+  fd: Fd,
+  opened: Reply<'open'>,
+): Promise<Reply<'open'>> {
+  if (!opened.ok) return opened;
+  const reply = await ask.top.ftruncate(ask.call, { fd, size: 0 });
+  if (!reply.ok) return reply;
+  if (args.openFlags & openKillSuidgid) await killPrivileges(s, ask, node, reply.post);
+  return opened;
 }
 
-export async function write(s: Session, ask: Ask, args: RequestOf<'write'>): Promise<void> {
-  const used = s.use(ask, args.fh);
-  const handle = used instanceof Promise ? await used : used;
-  if (!handle || !checkOffset(ask, args.offset, args.offset + args.size)) return;
+export function read(s: Session, ask: Ask, args: RequestOf<'read'>): void {
+  withHandle(s, ask, args.fh, (handle) => {
+    if (!checkOffset(ask, args.offset)) return;
+    const size = Math.min(args.size, s.options.maxWrite);
+    ask.when(ask.top.readv(ask.call, { fd: handle.fd, size, offset: args.offset }), (reply) => {
+      if (!reply.ok) return failWith(ask, reply);
+      ask.data(reply.data.length > size ? reply.data.subarray(0, size) : reply.data);
+    });
+  });
+}
+
+export function write(s: Session, ask: Ask, args: RequestOf<'write'>): void {
+  withHandle(s, ask, args.fh, (handle) => {
+    if (!checkOffset(ask, args.offset + args.size)) return;
+    const { node } = handle;
+    ask.call.lockOwner = args.lockOwner;
+    if (args.writeFlags & writeKillSuidgid) return ask.when(writeKilling(s, ask, handle, args), nothing);
+    ask.when(ask.top.writev(ask.call, writeArgs(handle, args)), (reply) => {
+      if (!reply.ok) return failWith(ask, reply);
+      node.see(reply.post);
+      ask.size32(reply.written);
+    });
+  });
+}
+
+function writeArgs({ fd }: Handle, { offset, data, writeFlags, flags }: RequestOf<'write'>): Args<'writev'> {
+  const args: Args<'writev'> = { fd, offset, data };
+  const fromCache = (writeFlags & writeFromCache) !== 0;
+  if (!fromCache && flags & OpenFlag.append) args.append = true;
+  if (flags & OpenFlag.sync) args.sync = true;
+  return args;
+}
+
+/** A write by somebody who may not keep setuid and setgid on the file. */
+async function writeKilling(s: Session, ask: Ask, handle: Handle, args: RequestOf<'write'>): Promise<void> {
   const { top, call } = ask;
   const { node, fd } = handle;
-  call.lockOwner = args.lockOwner;
-  const kill = (args.writeFlags & writeKillSuidgid) !== 0;
-  if (kill && node.mode !== -1 && withoutPrivileges(node.mode) !== node.mode) {
+  if (node.mode !== -1 && withoutPrivileges(node.mode) !== node.mode) {
     const seen = await top.fstat(call, { fd });
     if (seen.ok) node.see(await killPrivileges(s, ask, node, seen.iatt));
   }
-  const fromCache = (args.writeFlags & writeFromCache) !== 0;
-  const reply = await top.writev(call, {
-    fd,
-    offset: args.offset,
-    data: args.data,
-    ...(!fromCache && args.flags & OpenFlag.append ? { append: true } : {}),
-    ...(args.flags & OpenFlag.sync ? { sync: true } : {}),
-  });
+  const reply = await top.writev(call, writeArgs(handle, args));
   if (!reply.ok) return failWith(ask, reply);
-  node.see(kill ? await killPrivileges(s, ask, node, reply.post) : reply.post);
+  node.see(await killPrivileges(s, ask, node, reply.post));
   ask.size32(reply.written);
 }
 
 /** close(2) of one descriptor: errors of delayed writes come out here, and its owner's POSIX locks go. */
-export async function flush(s: Session, ask: Ask, args: RequestOf<'flush'>): Promise<void> {
-  const handle = await s.use(ask, args.fh);
-  if (!handle) return;
-  ask.call.lockOwner = args.lockOwner;
-  await unlockAll(ask, handle, args.lockOwner);
-  const reply = await ask.top.flush(ask.call, { fd: handle.fd });
-  if (reply.ok) ask.ok();
-  else failWith(ask, reply);
+export function flush(s: Session, ask: Ask, args: RequestOf<'flush'>): void {
+  withHandle(s, ask, args.fh, (handle) => {
+    ask.call.lockOwner = args.lockOwner;
+    const go = () => ask.when(ask.top.flush(ask.call, { fd: handle.fd }), (reply) => answerDone(ask, reply));
+    if (handle.node.lockCount === 0) go();
+    else ask.when(unlockAll(ask, handle, args.lockOwner), go);
+  });
 }
 
 /** The last descriptor is gone. Answered at once: nobody waits for it. */
-export async function release(s: Session, ask: Ask, args: RequestOf<'release'>): Promise<void> {
+export function release(s: Session, ask: Ask, args: RequestOf<'release'>): void {
   const handle = s.handles.get(args.fh);
-  if (!handle) return ask.fail(Errno.EBADF);
-  if (args.releaseFlags & releaseFlockUnlock && ask.graph && handle.graph === ask.graph)
-    await unlockAll(ask, handle, flockOwner(args.lockOwner));
-  closeHandle(s, handle);
-  ask.ok();
+  if (!handle) {
+    ask.fail(Errno.EBADF);
+    return;
+  }
+  const unlock = args.releaseFlags & releaseFlockUnlock && ask.graph && handle.graph === ask.graph;
+  const close = () => {
+    closeHandle(s, handle);
+    ask.ok();
+  };
+  if (unlock && handle.node.lockCount > 0) ask.when(unlockAll(ask, handle, flockOwner(args.lockOwner)), close);
+  else close();
 }
 
 export function closeHandle(s: Session, handle: Handle): void {
@@ -132,7 +161,7 @@ export async function fsync(s: Session, ask: Ask, args: RequestOf<'fsync'>): Pro
 
 export async function fallocate(s: Session, ask: Ask, args: RequestOf<'fallocate'>): Promise<void> {
   const handle = await s.use(ask, args.fh);
-  if (!handle || !checkOffset(ask, args.offset, args.length, args.offset + args.length)) return;
+  if (!handle || !checkOffset(ask, args.offset + args.length)) return;
   const { top, call } = ask;
   const { fd, node } = handle;
   const range = { fd, offset: args.offset, size: args.length };
@@ -161,7 +190,7 @@ export async function lseek(s: Session, ask: Ask, args: RequestOf<'lseek'>): Pro
 export async function copyFileRange(s: Session, ask: Ask, args: RequestOf<'copyFileRange'>): Promise<void> {
   const from = await s.use(ask, args.fhIn);
   const to = from && (await s.use(ask, args.fhOut));
-  if (!from || !to || !checkOffset(ask, args.offsetIn, args.offsetOut)) return;
+  if (!from || !to || !checkOffset(ask, args.offsetIn) || !checkOffset(ask, args.offsetOut)) return;
   if (args.flags !== 0) return ask.fail(Errno.EINVAL);
   const size = Math.min(args.length, copyMaxBytes);
   const reply = await ask.top.copy_file_range(ask.call, {

@@ -97,7 +97,7 @@ function note({ node, fh }: Handle, flock: Flock): void {
 
 /** Gives back what an owner holds on a file; nothing is asked when it holds nothing. */
 export async function unlockAll(ask: Ask, handle: Handle, owner: string): Promise<void> {
-  if (handle.node.locks.isEmpty || !handle.node.locks.holds(owner)) return;
+  if (handle.node.lockCount === 0 || !handle.node.locks.holds(owner)) return;
   const flock: Flock = { type: 'unlock', start: 0, length: 0, owner, pid: ask.call.pid };
   ask.call.lockOwner = owner;
   const reply = await ask.top.lk(ask.call, { fd: handle.fd, command: 'set', flock });

@@ -18,18 +18,22 @@ async function newMode(s: Session, ask: Ask, parent: Node, mode: number, umask: 
   return inherited.ok && inherited.xattrs[name] ? mode : mode & ~(umask & 0o777);
 }
 
-export async function lookup(s: Session, ask: Ask, { name }: RequestOf<'lookup'>): Promise<void> {
+export function lookup(s: Session, ask: Ask, { name }: RequestOf<'lookup'>): void {
   const parent = nodeOf(s, ask);
   if (!parent) return;
-  if (name === '.' || name === '..') return lookupDots(s, ask, parent, name);
+  if (name === '.' || name === '..') {
+    ask.when(lookupDots(s, ask, parent, name), () => {});
+    return;
+  }
   if (!checkName(ask, name)) return;
   const gfid = newGfid(s.services.random);
-  const reply = await ask.top.lookup(ask.call, { loc: locAt(parent.gfid, name), gfid });
-  if (reply.ok) answerEntry(s, ask, reply.iatt, parent, name);
-  else if (reply.errno === Errno.ENOENT && s.options.negativeTimeout > 0) {
-    s.reply.noEntry(ask.uniqueLow, ask.uniqueHigh, s.negativeValid);
-    ask.send();
-  } else failWith(ask, reply);
+  ask.when(ask.top.lookup(ask.call, { loc: locAt(parent.gfid, name), gfid }), (reply) => {
+    if (reply.ok) answerEntry(s, ask, reply.iatt, parent, name);
+    else if (reply.errno === Errno.ENOENT && s.options.negativeTimeout > 0) {
+      s.reply.noEntry(ask.uniqueLow, ask.uniqueHigh, s.negativeValid);
+      ask.send();
+    } else failWith(ask, reply);
+  });
 }
 
 /** Asked by NFS servers, to find a file by its node. */

@@ -1,4 +1,5 @@
 /** The bytes of a file: chunks of 64 KiB by number, each with a bit for every 4 KiB page that is not a hole. */
+import { freshBytes } from '@mortar/core';
 
 const pageBytes = 4096;
 const pagesInChunk = 16;
@@ -24,8 +25,10 @@ function countBits(bits: number): number {
   return count;
 }
 
+const noChunks: Map<number, Chunk> = new Map();
+
 export class Content {
-  readonly #chunks = new Map<number, Chunk>();
+  #chunks: Map<number, Chunk> = noChunks;
   size = 0;
   #pages = 0;
 
@@ -36,7 +39,7 @@ export class Content {
 
   read(offset: number, size: number): Buffer {
     const length = Math.max(0, Math.min(size, this.size - offset));
-    const out = Buffer.allocUnsafe(length);
+    const out = freshBytes(length);
     for (let done = 0; done < length; ) {
       const at = offset + done;
       const start = at % chunkBytes;
@@ -119,6 +122,7 @@ export class Content {
     let chunk = this.#chunks.get(number);
     if (!chunk) {
       chunk = { bytes: Buffer.alloc(0), pages: 0 };
+      if (this.#chunks === noChunks) this.#chunks = new Map();
       this.#chunks.set(number, chunk);
     }
     this.#setPages(chunk, chunk.pages | pagesOf(start, end));

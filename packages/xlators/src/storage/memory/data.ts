@@ -160,7 +160,7 @@ export function dataFops(volume: Volume): DataFops {
     async flush(call, { fd }) {
       const found = volume.opened(fd);
       if (!found.ok) return found;
-      const locks = found.value.locks.get('posix');
+      const locks = found.value.locks('posix');
       if (locks && call.lockOwner !== '') locks.unlock(`${call.clientId} ${call.lockOwner}`);
       return { ok: true };
     },

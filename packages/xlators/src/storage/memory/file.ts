@@ -14,6 +14,9 @@ export interface Entry extends NamedFile {
   offset: number;
 }
 
+const noXattrs: ReadonlyMap<ByteString, Uint8Array> = new Map();
+const noEntries: ReadonlyMap<ByteString, NamedFile> = new Map();
+
 export class MemoryFile {
   readonly gfid: Gfid;
   readonly type: FileType;
@@ -27,17 +30,16 @@ export class MemoryFile {
   mtime: Timespec;
   ctime: Timespec;
   readonly btime: Timespec;
-  readonly xattrs = new Map<ByteString, Uint8Array>();
+  // Tables that most files leave empty take memory when something is in them.
+  #xattrs: Map<ByteString, Uint8Array> | null = null;
+  #entries: Map<ByteString, NamedFile> | null = null;
+  #locks: Map<string, RangeLocks> | null = null;
   readonly content = new Content();
   target: ByteString = '';
-  /** Directories: entries by name. */
-  readonly entries = new Map<ByteString, NamedFile>();
   #ordered: Entry[] | null = null;
   #parent: MemoryFile | null = null;
   /** Fds open on it: without a name it lives as long as these. */
   opens = 0;
-  /** Locks by what for: `posix`, or a domain of internal locks. */
-  readonly locks = new Map<string, RangeLocks>();
 
   constructor(gfid: Gfid, type: FileType, mode: number, uid: number, gid: number, now: Timespec) {
     this.gfid = gfid;
@@ -49,6 +51,34 @@ export class MemoryFile {
     this.mtime = now;
     this.ctime = now;
     this.btime = now;
+  }
+
+  get xattrs(): ReadonlyMap<ByteString, Uint8Array> {
+    return this.#xattrs ?? noXattrs;
+  }
+
+  setXattr(name: ByteString, value: Uint8Array): void {
+    this.#xattrs ??= new Map();
+    this.#xattrs.set(name, value);
+  }
+
+  removeXattr(name: ByteString): boolean {
+    return this.#xattrs?.delete(name) ?? false;
+  }
+
+  /** Directories: entries by name. */
+  get entries(): ReadonlyMap<ByteString, NamedFile> {
+    return this.#entries ?? noEntries;
+  }
+
+  /** Locks by what for: `posix`, or a domain of internal locks; undefined: never any. */
+  locks(what: string): RangeLocks | undefined {
+    return this.#locks?.get(what);
+  }
+
+  setLocks(what: string, locks: RangeLocks): void {
+    this.#locks ??= new Map();
+    this.#locks.set(what, locks);
   }
 
   /** Directories: where they are. */
@@ -84,12 +114,13 @@ export class MemoryFile {
   }
 
   addEntry(entry: NamedFile): void {
-    this.entries.set(entry.name, entry);
+    this.#entries ??= new Map();
+    this.#entries.set(entry.name, entry);
     this.#ordered = null;
   }
 
   removeEntry(name: ByteString): void {
-    this.entries.delete(name);
+    this.#entries?.delete(name);
     this.#ordered = null;
   }
 

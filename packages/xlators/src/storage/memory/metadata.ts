@@ -82,7 +82,7 @@ function set(found: Found<MemoryFile>, call: Call, xattrs: Xattrs, flags: number
     if (flags === xattrCreate && file.xattrs.has(name)) return fail(Errno.EEXIST);
     if (flags === xattrReplace && !file.xattrs.has(name)) return fail(Errno.ENODATA);
   }
-  for (const [name, value] of Object.entries(xattrs)) file.xattrs.set(name, Uint8Array.from(value));
+  for (const [name, value] of Object.entries(xattrs)) file.setXattr(name, Uint8Array.from(value));
   file.ctime = call.time;
   return { ok: true };
 }
@@ -90,7 +90,7 @@ function set(found: Found<MemoryFile>, call: Call, xattrs: Xattrs, flags: number
 function remove(found: Found<MemoryFile>, call: Call, name: ByteString): Reply<'removexattr'> {
   if (!found.ok) return found;
   if (immutable.has(name)) return fail(Errno.EPERM);
-  if (!found.value.xattrs.delete(name)) return fail(Errno.ENODATA);
+  if (!found.value.removeXattr(name)) return fail(Errno.ENODATA);
   found.value.ctime = call.time;
   return { ok: true };
 }
@@ -117,7 +117,7 @@ function operate(found: Found<MemoryFile>, operation: 'add32' | 'add64' | 'or', 
   const xattrs: Xattrs = Object.create(null);
   for (const [name, given] of Object.entries(values)) {
     const value = combine(found.value.xattrs.get(name) ?? new Uint8Array(0), given, operation);
-    found.value.xattrs.set(name, value);
+    found.value.setXattr(name, value);
     xattrs[name] = value;
   }
   return { ok: true, xattrs };
@@ -128,7 +128,8 @@ function list(
   found: Found<MemoryFile>,
   size: number,
   offset: number,
-  detail: ((file: MemoryFile) => Pick<Dirent, 'iatt' | 'xattrs'>) | null,
+  plus: boolean,
+  want: readonly ByteString[] | undefined,
 ): Reply<'readdirp'> {
   if (!found.ok) return found;
   if (!found.value.isDirectory) return fail(Errno.ENOTDIR);
@@ -146,8 +147,9 @@ function list(
     const { name, file, offset: next } = ordered[at]!;
     used += 24 + name.length;
     if (used > size && entries.length > 0) break;
-    const more = detail ? detail(file) : { iatt: null, xattrs: null };
-    entries.push({ name, gfid: file.gfid, type: file.type, offset: next, ...more });
+    const iatt = plus ? file.iatt() : null;
+    const xattrs = plus ? wantedXattrs(file, want) : null;
+    entries.push({ name, gfid: file.gfid, type: file.type, offset: next, iatt, xattrs });
   }
   return { ok: true, entries, end: at >= ordered.length };
 }
@@ -214,8 +216,7 @@ export function metadataFops(volume: Volume): MetadataFops {
     xattrop: async (_call, { loc, operation, values }) => operate(volume.file(loc), operation, values),
     fxattrop: async (_call, { fd, operation, values }) => operate(volume.opened(fd), operation, values),
 
-    readdir: async (_call, { fd, size, offset }) => list(volume.opened(fd), size, offset, null),
-    readdirp: async (_call, { fd, size, offset, want }) =>
-      list(volume.opened(fd), size, offset, (file) => ({ iatt: file.iatt(), xattrs: wantedXattrs(file, want) })),
+    readdir: async (_call, { fd, size, offset }) => list(volume.opened(fd), size, offset, false, undefined),
+    readdirp: async (_call, { fd, size, offset, want }) => list(volume.opened(fd), size, offset, true, want),
   };
 }

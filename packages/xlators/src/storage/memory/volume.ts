@@ -111,7 +111,7 @@ export class Volume {
     const gid = inherits ? parent.gid : call.gid;
     const bits = (mode & 0o7777) | (inherits && type === FileType.directory ? setgid : 0);
     const file = new MemoryFile(gfid, type, bits, call.uid, gid, call.time);
-    for (const [name, value] of Object.entries(initial ?? {})) file.xattrs.set(name, Uint8Array.from(value));
+    if (initial) for (const [name, value] of Object.entries(initial)) file.setXattr(name, Uint8Array.from(value));
     this.#files.set(gfid, file);
     return found(file);
   }
@@ -161,10 +161,10 @@ export class Volume {
   }
 
   locks(file: MemoryFile, what: string): RangeLocks {
-    let locks = file.locks.get(what);
+    let locks = file.locks(what);
     if (!locks) {
       locks = new RangeLocks(this.#waits);
-      file.locks.set(what, locks);
+      file.setLocks(what, locks);
     }
     return locks;
   }
@@ -182,10 +182,12 @@ export function touch(file: MemoryFile, now: Timespec, xdata: Xdata | undefined)
   file.ctime = now;
 }
 
+const noXattrs: Xattrs = Object.freeze(Object.create(null));
+
 /** The xattrs of a file that `want` names; a name that ends in `*` takes all that begin so. */
 export function wantedXattrs(file: MemoryFile, want: readonly ByteString[] | undefined): Xattrs {
+  if (!want || want.length === 0 || file.xattrs.size === 0) return noXattrs;
   const xattrs: Xattrs = Object.create(null);
-  if (!want || want.length === 0) return xattrs;
   for (const [name, value] of file.xattrs) {
     if (want.some((w) => (w.endsWith('*') ? name.startsWith(w.slice(0, -1)) : name === w))) xattrs[name] = value;
   }
