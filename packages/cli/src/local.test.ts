@@ -117,7 +117,7 @@ describe('options', () => {
   });
 });
 
-it.each(['volume rebalance v start', 'volume add-brick v h:/b', 'snapshot create s v', 'volume quota v enable'])(
+it.each(['volume rebalance v start', 'volume bitrot v enable', 'snapshot create s v', 'volume quota v enable'])(
   '%s is refused by its name',
   async (words) => {
     const { stderr, exit } = await runCommand(`gluster ${words}`);

@@ -200,6 +200,10 @@ export interface ReplyData {
   'volume.start': { volume: string; id: string };
   'volume.stop': { volume: string; id: string };
   'volume.delete': { volume: string; id: string };
+  'volume.add-brick': Record<string, never>;
+  'volume.remove-brick': Record<string, never>;
+  'volume.replace-brick': Record<string, never>;
+  'volume.reset-brick': Record<string, never>;
   'volume.info': { volumes: VolumeData[] };
   'volume.list': { names: string[] };
   'volume.status': { volumes: VolumeStatusData[] };
