@@ -2,19 +2,19 @@
 import { byteString, type Clock, Errno, errnoName, locOf, rootCall, rootGfid, type Xattrs } from '@mortar/core';
 import type { ProtocolServer } from '@mortar/xlators/protocol/server/index.ts';
 
-/** Adds `amount` to the counters of data, metadata and entries of each name, at the root. */
+/** Adds to the counters of data, metadata and entries of each name, at the root. */
 export async function blameAtRoot(
   server: ProtocolServer | undefined,
   clock: Clock,
   names: readonly string[],
-  amount: 1 | -1,
+  counters: readonly number[],
 ): Promise<Record<string, never>> {
   if (!server) throw new Error('this process serves no brick');
   const values: Xattrs = {};
   for (const name of names) {
-    const counters = Buffer.alloc(12);
-    for (let at = 0; at < 12; at += 4) counters.writeInt32BE(amount, at);
-    values[byteString(name)] = counters;
+    const bytes = Buffer.alloc(12);
+    for (const [index, count] of counters.entries()) bytes.writeInt32BE(count, 4 * index);
+    values[byteString(name)] = bytes;
   }
   const call = rootCall(clock);
   const reply = await server.child.xattrop(call, { loc: locOf(rootGfid), operation: 'add32', values });

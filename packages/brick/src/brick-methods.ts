@@ -19,7 +19,7 @@ const blameParams = z.object({
     .array(z.string().regex(/^trusted\.afr\.[^\0]{1,240}$/))
     .min(1)
     .max(64),
-  amount: z.union([z.literal(1), z.literal(-1)]),
+  counters: z.array(z.int().min(-1).max(1)).length(3),
 });
 const topParams = z.object({
   operation: z.enum(['open', 'read', 'write', 'opendir', 'readdir', 'read-perf', 'write-perf', 'clear']),
@@ -46,8 +46,8 @@ export function addBrickMethods(server: ManagementServer, host: Host, keeper: Gr
     if (!measure || directory === undefined) return answer;
     return { ...answer, measured: await writeSpeed(directory, measure.blockSize, measure.blocks) };
   });
-  server.method('brick.blame', blameParams, ({ names, amount }) =>
-    blameAtRoot(servers()[0], host.services.clock, names, amount),
+  server.method('brick.blame', blameParams, ({ names, counters }) =>
+    blameAtRoot(servers()[0], host.services.clock, names, counters),
   );
   server.method('brick.clearLocks', clearParams, ({ path, name }) =>
     clearLocks(servers()[0], host.services.clock, path, name),

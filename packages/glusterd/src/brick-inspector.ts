@@ -55,7 +55,7 @@ export interface BrickInspector {
    * Adds to the pending counters of data, metadata and entries at the root of a brick that does not run, and notes the
    * root in its index.
    */
-  blameAtRoot(path: string, names: readonly string[], amount: 1 | -1): void;
+  blameAtRoot(path: string, names: readonly string[], counters: readonly number[]): void;
   facts(path: string): FileSystemFacts;
   /** Bytes that the file system has for an inode; 0 where that is not known. */
   inodeSize(mount: MountEntry): Promise<number>;
@@ -175,12 +175,12 @@ export const systemInspector: BrickInspector = {
     if (result < 0) throw new SystemError(errnoText(-result));
   },
 
-  blameAtRoot(path, names, amount) {
+  blameAtRoot(path, names, added) {
     for (const name of names) {
       const value = getxattr(byteString(path), name);
       if (typeof value === 'number' && value !== -Errno.ENODATA) throw new SystemError(errnoText(-value));
       const old = typeof value !== 'number' && value.length === 12 ? Buffer.from(value) : counters(0, 0, 0);
-      const at = (index: number) => Math.max(0, old.readInt32BE(4 * index) + amount);
+      const at = (index: number) => Math.max(0, old.readInt32BE(4 * index) + (added[index] ?? 0));
       const result = setxattr(byteString(path), name, counters(at(0), at(1), at(2)));
       if (result < 0) throw new SystemError(errnoText(-result));
     }

@@ -2,6 +2,7 @@
  * A replica set that gets an empty brick must know, before any client sees that brick, that everything is to be healed
  * towards it: the others blame it at the root in data, metadata and entries (docs/management.md).
  */
+import { parseBool } from '@mortar/core';
 import { z } from 'zod';
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
@@ -18,14 +19,16 @@ export type Undo = () => Promise<void>;
  */
 export async function blameFresh(context: Context, volume: VolumeInfo, fresh: readonly BrickInfo[]): Promise<Undo> {
   const done: { brick: BrickInfo; names: string[] }[] = [];
+  const counters = pendingCounters(volume);
   const undo: Undo = async () => {
-    for (const { brick, names } of done.splice(0)) await tell(context, volume, brick, names, -1);
+    const less = counters.map((count) => -count);
+    for (const { brick, names } of done.splice(0)) await tell(context, volume, brick, names, less);
   };
   for (const { empty, others } of setsWith(volume, fresh)) {
     const names = empty.map((brick) => `trusted.afr.${brick.brickId}`);
     let told = 0;
     for (const brick of others) {
-      if (!(await tell(context, volume, brick, names, 1))) continue;
+      if (!(await tell(context, volume, brick, names, counters))) continue;
       done.push({ brick, names });
       told++;
     }
@@ -36,6 +39,12 @@ export async function blameFresh(context: Context, volume: VolumeInfo, fresh: re
     );
   }
   return undo;
+}
+
+/** Of data, metadata and entries. The data counter of a directory tells granular healing that all names are meant. */
+function pendingCounters(volume: VolumeInfo): readonly number[] {
+  const isGranular = parseBool(volume.options['cluster.granular-entry-heal'] ?? 'off') === true;
+  return [isGranular ? 1 : 0, 1, 1];
 }
 
 function setsWith(volume: VolumeInfo, fresh: readonly BrickInfo[]): { empty: BrickInfo[]; others: BrickInfo[] }[] {
@@ -58,13 +67,13 @@ async function tell(
   volume: VolumeInfo,
   brick: BrickInfo,
   names: string[],
-  amount: 1 | -1,
+  counters: readonly number[],
 ): Promise<boolean> {
   const { supervisor, inspector, log } = context;
   try {
     const { online } = await supervisor.brickState(volume, brick);
-    if (online) z.object({}).parse(await supervisor.askBrick(volume, brick, 'brick.blame', { names, amount }));
-    else inspector.blameAtRoot(brick.path, names, amount);
+    if (online) z.object({}).parse(await supervisor.askBrick(volume, brick, 'brick.blame', { names, counters }));
+    else inspector.blameAtRoot(brick.path, names, counters);
     return true;
   } catch (error) {
     log.write('WARNING', 'management', `${brickName(brick)} cannot blame ${names}: ${(error as Error).message}`);

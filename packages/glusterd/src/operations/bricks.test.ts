@@ -79,8 +79,8 @@ describe('volume add-brick', () => {
     expect(volume()).toMatchObject({ type: 'replicate', replicaCount: 2 });
     expect(volume().options['performance.client-io-threads']).toBe('off');
     expect(blames()).toEqual([
-      { names: ['trusted.afr.v-client-2'], amount: 1 },
-      { names: ['trusted.afr.v-client-3'], amount: 1 },
+      { names: ['trusted.afr.v-client-2'], counters: [0, 1, 1] },
+      { names: ['trusted.afr.v-client-3'], counters: [0, 1, 1] },
     ]);
     expect(hex('a2', 'trusted.afr.dirty')).toBe(`00000000${'00000000'}${one}`);
     expect(rig.processes.ran.some(({ args }) => args.includes('glustershd'))).toBe(true);
@@ -97,7 +97,7 @@ describe('volume add-brick', () => {
   it('blames in the directory where the brick does not run', async () => {
     await rig.create('v', bricks('a'));
     await rig.done(add(['b'], { replica: 2 }));
-    expect(hex('a', 'trusted.afr.v-client-1')).toBe(one.repeat(3));
+    expect(hex('a', 'trusted.afr.v-client-1')).toBe(`00000000${one.repeat(2)}`);
     expect(existsSync(join(rig.root, 'a/.glusterfs/indices/xattrop/00000000-0000-0000-0000-000000000001'))).toBe(true);
   });
 
@@ -116,7 +116,7 @@ describe('volume add-brick', () => {
     expect(await rig.refusal(add(['c'], { replica: 3 }))).toMatch(/did not start: the brick is broken/);
     expect(volume()).toEqual(before);
     expect(existsSync(join(rig.root, 'c'))).toBe(false);
-    expect(blames().map((each) => (each as { amount: number }).amount)).toEqual([1, 1, -1, -1]);
+    expect(blames().map((each) => (each as { counters: number[] }).counters[2])).toEqual([1, 1, -1, -1]);
   });
 
   it('refuses to make replicas of bricks that nobody can tell', async () => {
@@ -217,8 +217,8 @@ describe('volume replace-brick', () => {
     expect(paths()).toEqual(['v-1', 'new', 'v-3']);
     expect(ids()).toEqual(['v-client-0', 'v-client-1', 'v-client-2']);
     expect(blames()).toEqual([
-      { names: ['trusted.afr.v-client-1'], amount: 1 },
-      { names: ['trusted.afr.v-client-1'], amount: 1 },
+      { names: ['trusted.afr.v-client-1'], counters: [1, 1, 1] },
+      { names: ['trusted.afr.v-client-1'], counters: [1, 1, 1] },
     ]);
     expect(hex('new', 'trusted.afr.dirty')).toBe(`00000000${'00000000'}${one}`);
     expect(rig.processes.signals).toHaveLength(1);

@@ -195,6 +195,25 @@ describe('the trace of a real client on three subvolumes', () => {
   });
 });
 
+describe('with a subvolume just added', () => {
+  it('keeps owner and mode of the root, and gives them to the new one', async () => {
+    const small = await distributeRig({ children: 2 });
+    await small.walk('/');
+    const attr = { mode: 0o1777, uid: 7, gid: 8 };
+    await small.ops.setattr(small.call, { loc: locOf(rootGfid), attr });
+    const more = await distributeRig({ children: 1, name: 'new' });
+    const bricks = [...small.bricks, ...more.bricks];
+    // The root of the new one is the youngest of all.
+    const old = await small.bricks[0]!.stat(small.call, { loc: locOf(rootGfid) });
+    const ctime = { sec: (old.ok ? old.iatt.ctime : 0) + 60, nsec: 0 };
+    await more.bricks[0]!.setattr(more.call, { loc: locOf(rootGfid), attr: { mode: 0o755, ctime } });
+    const rig = await distributeRig({ children: 3, over: { ...small, bricks } });
+    expect(await rig.walk('/')).toMatchObject({ ok: true, iatt: attr });
+    expect(await more.bricks[0]!.stat(more.call, { loc: locOf(rootGfid) })).toMatchObject({ ok: true, iatt: attr });
+    for (const each of [rig, small, more]) await each.close();
+  });
+});
+
 describe('with a subvolume down', () => {
   const hex = (rig: DistributeRig, path: string, name = layoutName) =>
     Promise.all(rig.bricks.map((_, i) => rig.xattr(i, path, name)));
