@@ -195,6 +195,32 @@ describe('the trace of a real client on three subvolumes', () => {
   });
 });
 
+describe('without use-readdirp', () => {
+  it('lists every name once by plain readdir, also those whose data is not where they hash to', async () => {
+    const rig = await distributeRig({ options: { 'use-readdirp': 'off' } });
+    await rig.walk('/');
+    await mkdir(rig, '/d');
+    const names = Array.from({ length: 20 }, (_, i) => `f${i}`);
+    for (const name of names) await create(rig, `/${name}`);
+    for (const [i, name] of names.entries()) if (i % 2) await rename(rig, `/${name}`, `/moved${i}`);
+    const expected = ['d', ...names.map((name, i) => (i % 2 ? `moved${i}` : name))].sort();
+    for (const door of rig.doors) door.counts.clear();
+    const fd = new Fd(rootGfid, 0);
+    await rig.ops.opendir(rig.call, { loc: locOf(rootGfid), fd });
+    const found: string[] = [];
+    for (let offset = 0, end = false; !end; ) {
+      const reply = await rig.ops.readdir(rig.call, { fd, size: 400, offset });
+      if (!reply.ok) throw new Error(`readdir: ${reply.errno}`);
+      found.push(...reply.entries.map((entry) => entry.name).filter((name) => !/^\.\.?$/.test(name)));
+      offset = reply.entries.at(-1)?.offset ?? offset;
+      end = reply.end;
+    }
+    expect(found.sort()).toEqual(expected);
+    expect(rig.doors.map((door) => door.counts.get('readdirp'))).toEqual([undefined, undefined, undefined]);
+    await rig.close();
+  });
+});
+
 describe('with a subvolume just added', () => {
   it('keeps owner and mode of the root, and gives them to the new one', async () => {
     const small = await distributeRig({ children: 2 });
