@@ -107,6 +107,7 @@ export class ProtocolServer extends Xlator {
       strict: this.#values['strict-auth-accept'],
       allowInsecure: this.#values['rpc-auth-allow-insecure'],
       addressesOf: (host) => this.#port.addressesOf(host),
+      ownAddresses: () => this.#port.ownAddresses?.() ?? ['127.0.0.1'],
     });
   }
 
