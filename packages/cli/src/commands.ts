@@ -93,6 +93,7 @@ export const commands: readonly Command[] = [
     'rebalance',
     '<VOLNAME> {{fix-layout start} | {start [force]|stop|status}}',
     'spread the files evenly over the bricks',
+    async () => (await import('./commands/rebalance.ts')).volumeRebalance,
   ),
   volume(
     'replace-brick',

@@ -4,7 +4,9 @@ import type { Handler } from '../commands.ts';
 import { line } from '../io.ts';
 import { fail, succeedXml } from '../outcome.ts';
 import type { Session } from '../session.ts';
+import { element } from '../xml.ts';
 import { parseAddBrick, parseRemoveBrick, parseReplaceBrick, parseResetBrick } from './bricks-words.ts';
+import { statusElements, taskTable } from './task-text.ts';
 
 const questions: Partial<Record<RemoveAction, string>> = {
   force:
@@ -16,6 +18,16 @@ const questions: Partial<Record<RemoveAction, string>> = {
     'will need to be manually copied after the remove-brick commit operation. Please check the value of the option ' +
     'and update accordingly. \nDo you want to continue with your current cluster.force-migration settings?',
 };
+
+const removalStopped =
+  "'remove-brick' process may be in the middle of a file migration.\n" +
+  'The process will be fully stopped once the migration of the file is complete.\n' +
+  'Please check remove-brick process for completion before doing any further brick related tasks on the volume.\n';
+
+const checkRemoved =
+  'Check the removed bricks to ensure all files are migrated.\n' +
+  'If files with data are found on the brick path, copy them via a gluster mount point before re-purposing the ' +
+  'removed brick. \n';
 
 function succeed(session: Session, text: string): number {
   if (session.flags.xml) return succeedXml(session, []);
@@ -39,7 +51,21 @@ export const removeBrick: Handler = async (session, words) => {
   const reply = await session.request(words, request);
   const command = `volume remove-brick ${request.action === 'force' ? 'commit force' : request.action}`;
   if (!reply.ok) return fail(session, `${command}: failed: `, reply.error);
-  return succeed(session, `${command}: success`);
+  const { task } = reply.data;
+  if (session.flags.xml) {
+    const content = task
+      ? [element('task-id', task.id), ...(request.action === 'start' ? [] : statusElements(task))]
+      : [];
+    return succeedXml(session, task ? [element('volRemoveBrick', content)] : []);
+  }
+  const looks = request.action === 'status' || request.action === 'stop';
+  if (task && looks) session.io.out(taskTable(task));
+  if (request.action === 'stop') session.io.out(removalStopped);
+  if (looks) return 0;
+  line(session.io, `${command}: success`);
+  if (task) line(session.io, `ID: ${task.id}`);
+  if (request.action === 'commit') session.io.out(checkRemoved);
+  return 0;
 };
 
 export const replaceBrick: Handler = async (session, words) => {

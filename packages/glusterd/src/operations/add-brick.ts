@@ -8,6 +8,7 @@ import { type BrickInfo, setCount, setSize, type VolumeInfo, volumeInfoSchema, w
 import { blameFresh } from './blame.ts';
 import { checkAvailable, checkDirectory, checkOrder, checkPathLength } from './brick-checks.ts';
 import { checkDisjoint, makeBricks, resolveBricks, startNewBricks, withFacts } from './new-bricks.ts';
+import { refuseWhileMoving } from './tasks.ts';
 import { commit, commitVolume, localBricks, nextVersion } from './volumes.ts';
 
 type AddRequest = RequestOf<'volume.add-brick'>;
@@ -27,8 +28,9 @@ export function addBricks(request: AddRequest): Operation<Plan, ReplyData['volum
 }
 
 async function stage(context: Context, request: AddRequest): Promise<Plan> {
-  const before = context.store.state.volumes.get(request.volume);
-  if (!before) throw new OperationError(`Unable to get volinfo for volume name ${request.volume}`);
+  if (!context.store.state.volumes.has(request.volume))
+    throw new OperationError(`Unable to get volinfo for volume name ${request.volume}`);
+  const before = await refuseWhileMoving(context, request.volume);
   const replica = newReplicaCount(before, request);
   const first = nextBrickNumber(before);
   const added = await resolveBricks(context, request.bricks, (index) => `${before.name}-client-${first + index}`);

@@ -3,10 +3,11 @@ import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
 import type { ReplyData } from '../protocol/replies.ts';
 import type { RequestOf } from '../protocol/requests.ts';
-import type { Operation } from '../transaction/operation.ts';
-import { type BrickInfo, setCount, setSize, type VolumeInfo, withOption } from '../volume.ts';
+import { execute, type Operation } from '../transaction/operation.ts';
+import { type BrickInfo, setCount, setSize, type VolumeInfo, type VolumeTask, withOption } from '../volume.ts';
 import { brickHookArguments } from './add-brick.ts';
-import { brickName, commitVolume, nextVersion, volumeNamed } from './volumes.ts';
+import { newTask, refuseWhileMoving, stopTask, taskData, withTaskNow } from './tasks.ts';
+import { brickName, commitVolume, nextVersion } from './volumes.ts';
 
 type RemoveRequest = RequestOf<'volume.remove-brick'>;
 interface Plan {
@@ -15,26 +16,110 @@ interface Plan {
   removed: BrickInfo[];
 }
 
-export function removeBricks(request: RemoveRequest): Operation<Plan, ReplyData['volume.remove-brick']> {
+type Reply = ReplyData['volume.remove-brick'];
+
+export async function removeBricks(context: Context, request: RemoveRequest): Promise<Reply> {
+  switch (request.action) {
+    case 'start':
+      return execute(context, startRemoval(request));
+    case 'stop':
+      return execute(context, stopRemoval(request));
+    case 'status': {
+      const { task } = await withTaskNow(context, request.volume);
+      return { task: taskData(context, ownTask(request, task)) };
+    }
+    default:
+      return execute(context, commitRemoval(request));
+  }
+}
+
+function ownTask({ volume, bricks }: RemoveRequest, task: VolumeTask | undefined): VolumeTask {
+  if (task?.kind !== 'remove-brick') throw new OperationError(`remove-brick not started for volume ${volume}.`);
+  const wrong = bricks.find((brick) => !task.bricks.includes(brick));
+  if (wrong !== undefined) throw new OperationError(`Incorrect brick ${wrong} for volume ${volume}`);
+  return task;
+}
+
+/** Nothing new is put on the bricks, and what is there is moved away. */
+function startRemoval(request: RemoveRequest): Operation<Plan, Reply> {
   return {
-    name: `volume remove-brick ${request.action}`,
+    name: 'volume remove-brick start',
     subject: request.volume,
-    stage: async (context) => stage(context, request),
-    commit: remove,
+    async stage(context) {
+      const volume = await refuseWhileMoving(context, request.volume);
+      const plan = planOf(context, volume, request);
+      await checkStart(context, volume, request, plan.removed);
+      return plan;
+    },
+    async commit(context, { before, removed }) {
+      const task = newTask(context, 'remove-brick', 'detach', removed.map(brickName));
+      const bricks = before.bricks.map((brick) =>
+        removed.includes(brick) ? { ...brick, decommissioned: true } : brick,
+      );
+      await commitVolume(context, nextVersion({ ...before, bricks, task }));
+      try {
+        await context.supervisor.startRebalance(before, task.command, context.store.state.node.uuid);
+      } catch (error) {
+        await commitVolume(context, nextVersion(before));
+        throw error;
+      }
+      return { task: taskData(context, task) };
+    },
   };
 }
 
-async function stage(context: Context, request: RemoveRequest): Promise<Plan> {
-  const volume = volumeNamed(context, request.volume);
-  if (request.action === 'status' || request.action === 'stop')
-    throw new OperationError(`remove-brick not started for volume ${volume.name}.`);
+function stopRemoval(request: RemoveRequest): Operation<VolumeInfo, Reply> {
+  return {
+    name: 'volume remove-brick stop',
+    subject: request.volume,
+    async stage(context) {
+      const volume = await withTaskNow(context, request.volume);
+      ownTask(request, volume.task);
+      return volume;
+    },
+    async commit(context, volume) {
+      const { task, ...stopped } = await stopTask(context, volume);
+      await commitVolume(context, nextVersion({ ...stopped, bricks: stopped.bricks.map(inService) }));
+      return { task: taskData(context, task!) };
+    },
+  };
+}
+
+function inService({ decommissioned: _, ...brick }: BrickInfo): BrickInfo {
+  return brick;
+}
+
+/** `commit` wants the bricks to be empty, `force` does not ask. */
+function commitRemoval(request: RemoveRequest): Operation<Plan, Reply> {
+  return {
+    name: `volume remove-brick ${request.action}`,
+    subject: request.volume,
+    async stage(context) {
+      const volume = await withTaskNow(context, request.volume);
+      const plan = planOf(context, volume, request);
+      if (request.action === 'commit') checkCommit(volume, plan.removed);
+      if (volume.task?.kind === 'rebalance') await refuseWhileMoving(context, request.volume);
+      return plan;
+    },
+    async commit(context, plan) {
+      await stopTask(context, plan.before);
+      return remove(context, plan);
+    },
+  };
+}
+
+function checkCommit({ task }: VolumeInfo, removed: readonly BrickInfo[]): void {
+  const staying = removed.find((brick) => !brick.decommissioned);
+  if (staying) throw new OperationError(`Brick ${brickName(staying)} is not decommissioned. Use start or force option`);
+  if (task?.state === 'running') throw new OperationError("use 'force' option as migration is in progress");
+  if (task?.state === 'failed') throw new OperationError("use 'force' option as migration has failed");
+}
+
+function planOf(context: Context, volume: VolumeInfo, request: RemoveRequest): Plan {
   const replica = newReplicaCount(volume, request);
   const removed = bricksOf(volume, request, replica);
   if (removed.length === volume.bricks.length)
     throw new OperationError('Deleting all the bricks of the volume is not allowed');
-  if (request.action === 'start') await refuseMigration(context, volume, removed, replica);
-  if (request.action === 'commit')
-    throw new OperationError(`Brick ${brickName(removed[0]!)} is not decommissioned. Use start or force option`);
   const after = volumeWithout(volume, removed, replica);
   context.volfiles.check(after);
   return { before: volume, after, removed };
@@ -101,30 +186,33 @@ function checkArbiters(volume: VolumeInfo, removed: readonly BrickInfo[], replic
     throw new OperationError('Removed bricks must contain arbiter when converting to plain distribute.');
 }
 
-async function refuseMigration(
+async function checkStart(
   context: Context,
   volume: VolumeInfo,
+  { replica }: RemoveRequest,
   removed: readonly BrickInfo[],
-  replica: number | undefined,
-): Promise<never> {
-  if (replica !== undefined)
+): Promise<void> {
+  if (replica !== undefined && replica < setSize(volume))
     throw new OperationError("Migration of data is not needed when reducing replica count. Use the 'force' option");
   if (volume.status !== 'started')
     throw new OperationError(
       `Volume ${volume.name} needs to be started before remove-brick (you can use 'force' or 'commit' to override this behavior)`,
+    );
+  if (volume.task?.kind === 'remove-brick')
+    throw new OperationError(
+      `An earlier remove-brick task exists for volume ${volume.name}. Either commit it or stop it before starting a new task.`,
     );
   for (const brick of removed) {
     const { online } = await context.supervisor.brickState(volume, brick);
     if (!online && brick.hostUuid === context.store.state.node.uuid)
       throw new OperationError(`Found stopped brick ${brickName(brick)}. Use force option to remove the offline brick`);
   }
-  throw new OperationError(
-    'this build of Mortar does not migrate files: copy them away and use force, or keep the brick',
-  );
 }
 
-function volumeWithout(volume: VolumeInfo, removed: readonly BrickInfo[], replica: number | undefined): VolumeInfo {
-  const bricks = volume.bricks.filter((brick) => !removed.includes(brick));
+/** Its task is over: what is left of the bricks to remove is in service again. */
+function volumeWithout(before: VolumeInfo, removed: readonly BrickInfo[], replica: number | undefined): VolumeInfo {
+  const { task: _, ...volume } = before;
+  const bricks = volume.bricks.filter((brick) => !removed.includes(brick)).map(inService);
   if (replica === undefined) return nextVersion({ ...volume, bricks });
   const shape =
     replica > 1
@@ -138,7 +226,7 @@ function volumeWithout(volume: VolumeInfo, removed: readonly BrickInfo[], replic
   return nextVersion({ ...volume, ...shape, bricks });
 }
 
-async function remove(context: Context, { before, after, removed }: Plan): Promise<ReplyData['volume.remove-brick']> {
+async function remove(context: Context, { before, after, removed }: Plan): Promise<Reply> {
   const { uuid } = context.store.state.node;
   const args = brickHookArguments(context, before, 'remove-brick');
   await context.hooks.run('remove-brick', 'pre', args);

@@ -19,6 +19,7 @@ export const topOperations = [
   'write-perf',
   'clear',
 ] as const;
+export const rebalanceOperations = ['fix-layout', 'start', 'force', 'stop', 'status'] as const;
 export const removeActions = ['start', 'stop', 'status', 'commit', 'force'] as const;
 export const statusDaemons = ['nfs', 'shd', 'quotad', 'snapd', 'bitd', 'scrub'] as const;
 
@@ -84,6 +85,7 @@ export const requestSchema = z.discriminatedUnion('verb', [
     bricks: z.array(word).min(1).max(4096),
     action: z.enum(removeActions),
   }),
+  z.object({ verb: z.literal('volume.rebalance'), volume, operation: z.enum(rebalanceOperations) }),
   z.object({
     verb: z.literal('volume.replace-brick'),
     volume,
@@ -175,6 +177,7 @@ export type HealOperation = z.infer<typeof healOperation>;
 export type ProfileKind = (typeof profileKinds)[number];
 export type TopOperation = (typeof topOperations)[number];
 export type StatusSection = (typeof statusSections)[number];
+export type RebalanceOperation = (typeof rebalanceOperations)[number];
 export type RemoveAction = (typeof removeActions)[number];
 export type StatusDaemon = (typeof statusDaemons)[number];
 

@@ -9,6 +9,7 @@ import { getState } from '../operations/get-state.ts';
 import { healVolume } from '../operations/heal.ts';
 import { getOptions, resetVolume, setOptions } from '../operations/options.ts';
 import { volumeProfile } from '../operations/profile.ts';
+import { volumeRebalance } from '../operations/rebalance.ts';
 import { removeBricks } from '../operations/remove-brick.ts';
 import { replaceBrick, resetBrick } from '../operations/replace-brick.ts';
 import { peerData, volumeInfo } from '../operations/show.ts';
@@ -32,7 +33,8 @@ const handlers: Handlers = {
   'volume.stop': (context, request) => execute(context, stopVolume(request)),
   'volume.delete': (context, request) => execute(context, deleteVolume(request)),
   'volume.add-brick': (context, request) => execute(context, addBricks(request)),
-  'volume.remove-brick': (context, request) => execute(context, removeBricks(request)),
+  'volume.remove-brick': removeBricks,
+  'volume.rebalance': volumeRebalance,
   'volume.replace-brick': (context, request) => execute(context, replaceBrick(request)),
   'volume.reset-brick': (context, request) => execute(context, resetBrick(request)),
   'volume.set': (context, request) => execute(context, setOptions(request)),
