@@ -201,7 +201,7 @@ export class Supervisor {
   }
 
   async isRebalancing(volume: VolumeInfo, node: string): Promise<boolean> {
-    return (await this.#watch.find(this.#watchedRebalance(volume, node))) !== undefined;
+    return (await this.#watch.find(this.#watchedRebalance(volume, node))) !== null;
   }
 
   endRebalance(volume: VolumeInfo, node: string): Promise<void> {

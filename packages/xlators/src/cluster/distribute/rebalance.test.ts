@@ -91,6 +91,19 @@ describe('fix-layout', () => {
   });
 });
 
+it('reaches every directory, whatever child its name hashes to afterwards', async () => {
+  const { rig, close } = await grown(0);
+  const paths = Array.from({ length: 12 }, (_, i) => `d${i}`);
+  for (const name of paths)
+    await rig.ops.mkdir(rig.call, { loc: locAt(rootGfid, name), mode: directory | 0o755, gfid: rig.gfid() });
+  // As they were before the third brick came.
+  for (const name of paths) await rig.bricks[2]!.rmdir(rig.call, { loc: locAt(rootGfid, name), recursive: true });
+  for (const name of paths) rig.d.forgetState(await rig.at(`/${name}`));
+  await rebalance(rig, 'force');
+  for (const name of paths) expect(await rig.onBrick(2, `/${name}`), name).not.toBeNull();
+  await close();
+});
+
 describe('moving files', () => {
   for (const storage of ['memory', 'posix'] as const)
     it(`takes every file to where it hashes to, with all that belongs to it (${storage})`, async () => {
@@ -227,6 +240,34 @@ describe('moving files', () => {
       await rig.close();
     },
   );
+
+  it('is asked for by root with an attribute', async () => {
+    const { rig, gfid, file } = await one();
+    const name = 'trusted.distribute.migrate-data';
+    const ask = (uid = 0) =>
+      rig.ops.setxattr({ ...rig.call, uid }, { loc: locOf(gfid), xattrs: { [name]: Buffer.from('force') }, flags: 0 });
+    expect(await ask()).toEqual({ ok: false, errno: Errno.EEXIST });
+    // As a layout fix leaves it: its name hashes to the other one.
+    const layouts = await Promise.all([0, 1].map((i) => rig.xattr(i, '/', 'trusted.glusterfs.dht')));
+    for (const i of [0, 1]) {
+      const value = Buffer.from(layouts[1 - i]!, 'hex');
+      await rig.bricks[i]!.setxattr(
+        { ...rig.call, internal: 'rebalance' },
+        {
+          loc: locOf(rootGfid),
+          xattrs: { 'trusted.glusterfs.dht': value },
+          flags: 0,
+        },
+      );
+    }
+    expect((await rig.walk('/')).ok).toBe(true);
+    expect(await rig.d.hashedOf(rig.call, rootGfid, 'f')).toBe(file.to);
+    expect(await ask(7)).toEqual({ ok: false, errno: Errno.EPERM });
+    expect(await ask()).toEqual({ ok: true });
+    expect((await kinds(rig, '/f')).indexOf('data')).toBe(file.to);
+    expect(await ask()).toEqual({ ok: false, errno: Errno.EEXIST });
+    await rig.close();
+  });
 
   it('leaves files with several names where they are', async () => {
     const { rig, gfid, file, call } = await one();

@@ -94,12 +94,17 @@ export class Rebalance {
       // Makes copies that are missing, and tells the name by which the layout begins.
       const found = await this.#d.ops.lookup(call, { loc });
       if (!found.ok) continue;
+      // A directory is listed by the child that its name hashes to: it must be there before that is a new child.
+      const below = await this.#directoriesIn(directory.gfid);
+      if (!below) {
+        this.#failed(`listing of ${directory.gfid}`);
+        continue;
+      }
+      for (const { parent, name, gfid } of below) await this.#d.ops.lookup(call, { loc: locAt(parent!, name!, gfid) });
       if (!(await fixLayout(this.#d, call, directory.gfid))) this.#failed(`layout of ${directory.gfid}`);
       if (this.#kind !== 'fix-layout') await this.#moveFilesOf(directory.gfid);
-      const below = await this.#directoriesIn(directory.gfid);
-      if (!below) this.#failed(`listing of ${directory.gfid}`);
-      if (pending.length + (below?.length ?? 0) > pendingMax) return this.#fail('too many directories side by side');
-      pending.push(...(below ?? []));
+      if (pending.length + below.length > pendingMax) return this.#fail('too many directories side by side');
+      pending.push(...below);
     }
     return this.#stopping ? 'stopped' : 'completed';
   }
