@@ -35,7 +35,8 @@ export const volumeStatuses = ['created', 'started', 'stopped'] as const;
 export type VolumeStatus = (typeof volumeStatuses)[number];
 
 export const taskCommands = ['fix-layout', 'migrate', 'force', 'detach'] as const;
-export const taskStates = ['running', 'completed', 'stopped', 'failed'] as const;
+/** `reset`: bricks were exchanged since then, so that what it came to says nothing. */
+export const taskStates = ['running', 'completed', 'stopped', 'failed', 'reset'] as const;
 const total = z.number().int().min(0);
 
 /** The last rebalance of a volume, or the remove-brick that is under way. */

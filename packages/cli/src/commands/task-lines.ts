@@ -6,6 +6,7 @@ export const stateWords = {
   completed: 'completed',
   stopped: 'stopped',
   failed: 'failed',
+  reset: 'reset',
 } as const;
 
 /** Below the processes in `volume status`. */

@@ -5,14 +5,14 @@ import { sizeText } from './status-text.ts';
 import { stateWords } from './task-lines.ts';
 
 /** GlusterFS's numbers of them; those of a layout fix are four higher. */
-const numbers = { running: 1, stopped: 2, completed: 3, failed: 4 } as const;
+const numbers = { running: 1, stopped: 2, completed: 3, failed: 4, reset: 9 } as const;
 
 function stateText({ command, state }: TaskData): string {
   return command === 'fix-layout' ? `fix-layout ${stateWords[state]}` : stateWords[state];
 }
 
 function stateNumber({ command, state }: TaskData): number {
-  return numbers[state] + (command === 'fix-layout' ? 4 : 0);
+  return numbers[state] + (command === 'fix-layout' && state !== 'reset' ? 4 : 0);
 }
 
 function timeText(seconds: number): string {

@@ -8,6 +8,7 @@ import { brickHookArguments } from './add-brick.ts';
 import { blameFresh } from './blame.ts';
 import { checkAvailable, checkDirectory, checkPathLength, splitBrick } from './brick-checks.ts';
 import { makeBricks, resolveBricks, startNewBricks, withFacts } from './new-bricks.ts';
+import { refuseWhileMoving } from './tasks.ts';
 import { brickName, commit, commitVolume, nextVersion, volumeNamed } from './volumes.ts';
 
 type Nothing = Record<string, never>;
@@ -22,6 +23,7 @@ export function replaceBrick(request: RequestOf<'volume.replace-brick'>): Operat
     name: 'volume replace-brick',
     subject: request.volume,
     async stage(context) {
+      await refuseIfMoving(context, request.volume);
       const { volume, source } = brickToReplace(context, request, 'replace-brick');
       const target = await targetOf(context, request.target, source);
       checkPathLength(volume.name, target);
@@ -41,6 +43,7 @@ export function resetBrick(
     name: `volume reset-brick ${request.action}`,
     subject: request.volume,
     async stage(context) {
+      await refuseIfMoving(context, request.volume);
       const found = brickToReplace(context, request, 'reset-brick');
       if (request.action === 'start') return found;
       return { ...found, target: await stageReset(context, request, found) };
@@ -77,6 +80,10 @@ async function stageReset(
     );
   checkDirectory(context, target, { force: request.force, ignorePartition: request.ignorePartition });
   return target;
+}
+
+async function refuseIfMoving(context: Context, name: string): Promise<void> {
+  if (context.store.state.volumes.has(name)) await refuseWhileMoving(context, name);
 }
 
 function brickToReplace(
@@ -117,7 +124,8 @@ async function exchange(
     for (const brick of own) context.inspector.markDirty(brick.path);
     const [made] = await withFacts(context, [target]);
     const bricks = volume.bricks.map((brick) => (brick === source ? made! : brick));
-    const after = nextVersion({ ...volume, bricks });
+    const task = volume.task && { task: { ...volume.task, state: 'reset' as const } };
+    const after = nextVersion({ ...volume, bricks, ...task });
     undo.push(await blameFresh(context, after, [target]));
     const wasOnline = source.hostUuid === uuid && (await context.supervisor.brickState(volume, source)).online;
     if (wasOnline) undo.push(async () => void (await context.supervisor.startBrick(volume, source)));

@@ -107,7 +107,7 @@ export interface TaskData {
   kind: 'rebalance' | 'remove-brick';
   id: string;
   command: 'fix-layout' | 'migrate' | 'force' | 'detach';
-  state: 'running' | 'completed' | 'stopped' | 'failed';
+  state: 'running' | 'completed' | 'stopped' | 'failed' | 'reset';
   movedFiles: number;
   movedBytes: number;
   scanned: number;

@@ -2,6 +2,7 @@
 import { type Args, type Call, Errno, type Failure, fail, type Gfid, type Loc, type Reply } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
 import { fixLayout } from './fix-layout.ts';
+import { discover } from './lookup.ts';
 import { migrateFile } from './migrate.ts';
 import { hasRoom } from './room.ts';
 
@@ -27,6 +28,8 @@ async function migrateByHand(d: Distribute, call: Call, loc: Loc, value: string)
   if (isFailure(state)) return state;
   const place = nameOf(d, loc, state.gfid);
   if (state.kind !== 'file' || !place) return fail(Errno.EINVAL);
+  // Another process may have laid the directory out anew.
+  await discover(d, d.ownCall(call), place.parent);
   const to = await d.hashedOf(call, place.parent, place.name);
   if (isFailure(to)) return to;
   if (to === state.child) return fail(Errno.EEXIST);

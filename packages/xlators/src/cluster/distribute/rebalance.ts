@@ -79,6 +79,9 @@ export class Rebalance {
       this.#state = 'failed';
     }
     this.#endedMs = this.#d.services.clock.nowMs();
+    const { state, movedFiles, movedBytes, scanned, failures, skipped } = this.status();
+    const counts = `Files migrated: ${movedFiles}, size: ${movedBytes}, lookups: ${scanned}, failures: ${failures}, skipped: ${skipped}`;
+    this.#d.services.log.write('INFO', this.#d.name, `Rebalance is ${state}. ${counts}`);
     return this.status();
   }
 
