@@ -5,6 +5,7 @@ import type { ManagementServer } from '@mortar/rpc';
 import type { IoStats } from '@mortar/xlators/debug/io-stats/index.ts';
 import type { ProtocolServer } from '@mortar/xlators/protocol/server/index.ts';
 import { z } from 'zod';
+import { blameAtRoot } from './blame.ts';
 import { clearLocks } from './clear-locks.ts';
 import { writeSpeed } from './disk-speed.ts';
 import { memoryNumbers } from './memory.ts';
@@ -13,6 +14,13 @@ import { brickProfile } from './profile.ts';
 const anything = z.unknown();
 const profileParams = z.object({ what: z.enum(['all', 'cumulative', 'incremental', 'clear']), peek: z.boolean() });
 const clearParams = z.object({ path: z.string(), name: z.string() });
+const blameParams = z.object({
+  names: z
+    .array(z.string().regex(/^trusted\.afr\.[^\0]{1,240}$/))
+    .min(1)
+    .max(64),
+  counters: z.array(z.int().min(-1).max(1)).length(3),
+});
 const topParams = z.object({
   operation: z.enum(['open', 'read', 'write', 'opendir', 'readdir', 'read-perf', 'write-perf', 'clear']),
   count: z.int().min(1).max(100),
@@ -38,6 +46,9 @@ export function addBrickMethods(server: ManagementServer, host: Host, keeper: Gr
     if (!measure || directory === undefined) return answer;
     return { ...answer, measured: await writeSpeed(directory, measure.blockSize, measure.blocks) };
   });
+  server.method('brick.blame', blameParams, ({ names, counters }) =>
+    blameAtRoot(servers()[0], host.services.clock, names, counters),
+  );
   server.method('brick.clearLocks', clearParams, ({ path, name }) =>
     clearLocks(servers()[0], host.services.clock, path, name),
   );

@@ -1,6 +1,7 @@
 /** A brick: a host whose graph's top is a protocol/server that listens (docs/processes.md). */
 import {
   controlServer,
+  type GraphKeeper,
   type Host,
   listenForControl,
   openVolfile,
@@ -12,6 +13,12 @@ import {
 import { threadWaits } from '@mortar/libc';
 import { addBrickMethods } from './brick-methods.ts';
 import { signIn } from './portmap.ts';
+
+/** The server's option `statedump-path`, as the volfile in force has it; by default dumps go to the run directory. */
+function statedumpPath(keeper: GraphKeeper): string | undefined {
+  const server = [...keeper.current.graph.xlators.values()].find(({ type }) => type === 'protocol/server');
+  return server?.texts.get('statedump-path');
+}
 
 export async function serve(args: ProcessArguments): Promise<void> {
   await runHost('glusterfsd', brickArguments(args), serveBrick);
@@ -53,6 +60,7 @@ async function serveBrick(host: Host): Promise<void> {
     const what = brickName === undefined ? 'brick' : `brick ${brickName}`;
     throw new StartError(`${what} cannot start: ${(error as Error).message}`, 1, { cause: error });
   }
+  host.dumper.placeAt(() => statedumpPath(keeper));
   if (socketFile !== undefined) {
     const control = controlServer(host, keeper);
     addBrickMethods(control, host, keeper);

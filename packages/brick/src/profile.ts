@@ -26,6 +26,13 @@ function named({ cumulative, interval, cleared }: ProfileInfo) {
   };
 }
 
-function section(one: ProfileSection) {
-  return { ...one, fops: one.fops.map(({ fop, ...numbers }) => ({ fop: glusterFopName(fop), ...numbers })) };
+/** Notices to clients are rows as well: they have hits, but no latency. */
+function section({ fops, upcalls, ...one }: ProfileSection) {
+  return {
+    ...one,
+    fops: [
+      ...fops.map(({ fop, ...numbers }) => ({ fop: glusterFopName(fop), ...numbers })),
+      ...upcalls.map(({ name, hits }) => ({ fop: name, hits, avgMicros: 0, minMicros: 0, maxMicros: 0 })),
+    ],
+  };
 }

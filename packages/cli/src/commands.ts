@@ -22,6 +22,7 @@ export interface Command {
 }
 
 const create = async () => (await import('./commands/create.ts')).volumeCreate;
+const bricks = () => import('./commands/bricks.ts');
 const lifecycle = () => import('./commands/lifecycle.ts');
 const options = () => import('./commands/options.ts');
 const peers = () => import('./commands/peers.ts');
@@ -80,21 +81,25 @@ export const commands: readonly Command[] = [
     'add-brick',
     '<VOLNAME> [<replica> <COUNT> [arbiter <COUNT>]] <NEW-BRICK> ... [force]',
     'make a volume larger',
+    async () => (await bricks()).addBrick,
   ),
   volume(
     'remove-brick',
     '<VOLNAME> [replica <COUNT>] <BRICK> ... <start|stop|status|commit|force>',
     'make a volume smaller',
+    async () => (await bricks()).removeBrick,
   ),
   volume(
     'rebalance',
     '<VOLNAME> {{fix-layout start} | {start [force]|stop|status}}',
     'spread the files evenly over the bricks',
+    async () => (await import('./commands/rebalance.ts')).volumeRebalance,
   ),
   volume(
     'replace-brick',
     '<VOLNAME> <SOURCE-BRICK> <NEW-BRICK> {commit force}',
     'put a new brick in the place of another',
+    async () => (await bricks()).replaceBrick,
   ),
   volume('set', '<VOLNAME> <KEY> <VALUE>', 'change options of a volume', async () => (await options()).set),
   {
@@ -163,6 +168,7 @@ export const commands: readonly Command[] = [
     'reset-brick',
     '<VOLNAME> <SOURCE-BRICK> {{start} | {<NEW-BRICK> commit}}',
     'give a brick an empty directory again',
+    async () => (await bricks()).resetBrick,
   ),
 
   helpOf('volume bitrot help', 'bitrot', 'list the volume bitrot commands'),

@@ -1,13 +1,14 @@
 /** The directory of a brick: its identity and its file system. The only place in management that makes system calls. */
 import { execFile } from 'node:child_process';
-import { lstatSync, mkdirSync, realpathSync, rmSync, statfsSync } from 'node:fs';
-import { byteString } from '@mortar/core';
+import { lstatSync, mkdirSync, realpathSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { byteString, rootGfid } from '@mortar/core';
 import { Errno, errnoName } from '@mortar/core/errno.ts';
 import { getxattr, removexattr, setxattr } from '@mortar/libc';
 import { uuidBytes, uuidText } from './uuid.ts';
 
 const volumeIdXattr = 'trusted.glusterfs.volume-id';
 const gfidXattr = 'trusted.gfid';
+const dirtyXattr = 'trusted.afr.dirty';
 const testXattr = 'trusted.glusterfs.test';
 
 export interface MountEntry {
@@ -48,6 +49,13 @@ export interface BrickInspector {
   /** The volume id, null if there is none. Throws with the system's text. */
   volumeId(path: string): string | null;
   setVolumeId(path: string, id: string): void;
+  /** The root of an empty brick: what is in it is nothing to heal others from. */
+  markDirty(path: string): void;
+  /**
+   * Adds to the pending counters of data, metadata and entries at the root of a brick that does not run, and notes the
+   * root in its index.
+   */
+  blameAtRoot(path: string, names: readonly string[], counters: readonly number[]): void;
   facts(path: string): FileSystemFacts;
   /** Bytes that the file system has for an inode; 0 where that is not known. */
   inodeSize(mount: MountEntry): Promise<number>;
@@ -78,6 +86,13 @@ export function errnoText(errno: number): string {
 function systemError(error: unknown): SystemError {
   const { errno, message } = error as NodeJS.ErrnoException;
   return new SystemError(errno === undefined ? message : errnoText(-errno), { cause: error });
+}
+
+/** Of data, metadata and entries, as changelogs have them. */
+function counters(...values: readonly [number, number, number]): Buffer {
+  const bytes = Buffer.alloc(12);
+  for (const [index, value] of values.entries()) bytes.writeInt32BE(value, 4 * index);
+  return bytes;
 }
 
 function has(path: string, name: string): boolean {
@@ -153,6 +168,30 @@ export const systemInspector: BrickInspector = {
   setVolumeId(path, id) {
     const result = setxattr(byteString(path), volumeIdXattr, uuidBytes(id));
     if (result < 0) throw new SystemError(errnoText(-result));
+  },
+
+  markDirty(path) {
+    const result = setxattr(byteString(path), dirtyXattr, counters(0, 0, 1));
+    if (result < 0) throw new SystemError(errnoText(-result));
+  },
+
+  blameAtRoot(path, names, added) {
+    for (const name of names) {
+      const value = getxattr(byteString(path), name);
+      if (typeof value === 'number' && value !== -Errno.ENODATA) throw new SystemError(errnoText(-value));
+      const old = typeof value !== 'number' && value.length === 12 ? Buffer.from(value) : counters(0, 0, 0);
+      const at = (index: number) => Math.max(0, old.readInt32BE(4 * index) + (added[index] ?? 0));
+      const result = setxattr(byteString(path), name, counters(at(0), at(1), at(2)));
+      if (result < 0) throw new SystemError(errnoText(-result));
+    }
+    try {
+      const index = `${path}/.glusterfs/indices/xattrop`;
+      mkdirSync(index, { recursive: true, mode: 0o600 });
+      // What a heal finds clean it takes out of the index, so one entry too many does no harm.
+      writeFileSync(`${index}/${rootGfid}`, '', { mode: 0, flag: 'a' });
+    } catch (error) {
+      throw systemError(error);
+    }
   },
 
   inodeSize: inodeSizeOf,

@@ -66,5 +66,18 @@ export function healDaemonSocket(directories: Directories, volume: string): stri
   return socketPath(directories, healDaemonPidFile(directories, volume));
 }
 
+/** Of the process that moves the files of a volume; its folder has its last status, too. */
+export function rebalancePidFile(directories: Directories, volume: string, node: string): string {
+  return `${volumeDirectory(directories, volume)}/rebalance/${node}.pid`;
+}
+
+export function rebalanceStatusFile(directories: Directories, volume: string): string {
+  return `${volumeDirectory(directories, volume)}/rebalance/status.json`;
+}
+
+export function rebalanceSocket(directories: Directories, volumeId: string): string {
+  return `${directories.run}/gluster-rebalance-${volumeId}.sock`;
+}
+
 /** The TCP port of glusterd unless it is told otherwise. */
 export const managementPort = 24007;

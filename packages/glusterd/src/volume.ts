@@ -34,6 +34,28 @@ export type VolumeType = (typeof volumeTypes)[number];
 export const volumeStatuses = ['created', 'started', 'stopped'] as const;
 export type VolumeStatus = (typeof volumeStatuses)[number];
 
+export const taskCommands = ['fix-layout', 'migrate', 'force', 'detach'] as const;
+/** `reset`: bricks were exchanged since then, so that what it came to says nothing. */
+export const taskStates = ['running', 'completed', 'stopped', 'failed', 'reset'] as const;
+const total = z.number().int().min(0);
+
+/** The last rebalance of a volume, or the remove-brick that is under way. */
+export const taskSchema = z.object({
+  kind: z.enum(['rebalance', 'remove-brick']),
+  id: uuid,
+  command: z.enum(taskCommands),
+  state: z.enum(taskStates),
+  movedFiles: total,
+  movedBytes: total,
+  scanned: total,
+  failures: total,
+  skipped: total,
+  seconds: total,
+  /** `HOST:/path` of those that are removed. */
+  bricks: z.array(line).default([]),
+});
+export type VolumeTask = z.infer<typeof taskSchema>;
+
 export const volumeInfoSchema = z
   .object({
     name: z.string().regex(/^[A-Za-z0-9_-]{1,255}$/, 'is not a volume name'),
@@ -66,6 +88,7 @@ export const volumeInfoSchema = z
     /** The volume that this one is a snapshot of (`parent_volname`). */
     parentVolume: line.optional(),
     restoredFromSnap: uuid.optional(),
+    task: taskSchema.optional(),
     /** Lines of the store that we do not know, kept. */
     extra: z.record(z.string(), line).optional(),
   })

@@ -14,6 +14,8 @@ export interface TransportPort {
   socketExists(path: string): boolean;
   /** Addresses of a host name; empty if it has none. */
   addressesOf(host: string): Promise<readonly string[]>;
+  /** Addresses of this host's interfaces; 127.0.0.1 if absent. */
+  ownAddresses?(): readonly string[];
   /** Told by protocol/server when it listens: for the port that a brick reports to glusterd. */
   listening?(xlator: string, addresses: readonly Address[]): void;
 }

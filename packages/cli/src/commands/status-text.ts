@@ -7,6 +7,7 @@ import type {
   ProcessData,
   VolumeStatusData,
 } from '@mortar/glusterd/protocol/replies.ts';
+import { taskLines } from './task-lines.ts';
 
 /** Longer names go on in the next line. */
 const nameWidth = 43;
@@ -43,8 +44,8 @@ function rowText(process: ProcessData): string {
   return `${wrapped}${name.padEnd(nameWidth + 1)}${port}${rdma}${online}${pid}\n`;
 }
 
-export function tasksText(volume: string): string {
-  return `Task Status of Volume ${volume}\n${rule}\nThere are no active volume tasks\n \n`;
+export function tasksText({ volume, task }: VolumeStatusData): string {
+  return `Task Status of Volume ${volume}\n${rule}\n${task ? taskLines(task) : 'There are no active volume tasks\n'} \n`;
 }
 
 export function processesText(status: VolumeStatusData, withTasks: boolean): string {
@@ -52,7 +53,7 @@ export function processesText(status: VolumeStatusData, withTasks: boolean): str
     `Status of volume: ${status.volume}\n` +
     `Gluster process                             TCP Port  RDMA Port  Online  Pid\n${rule}\n`;
   const rows = status.processes.map(rowText).join('');
-  return `${head}${rows} \n${withTasks ? tasksText(status.volume) : ''}`;
+  return `${head}${rows} \n${withTasks ? tasksText(status) : ''}`;
 }
 
 function detailText(process: ProcessData): string {

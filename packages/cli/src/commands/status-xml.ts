@@ -1,14 +1,16 @@
 import type { ProcessData, VolumeStatusData } from '@mortar/glusterd/protocol/replies.ts';
 import type { StatusSection } from '@mortar/glusterd/protocol/requests.ts';
 import { type Element, element } from '../xml.ts';
+import { taskElement } from './task-text.ts';
 
 export function statusElement(status: VolumeStatusData, section: StatusSection | undefined, tasks: boolean): Element {
-  if (section === 'tasks') return element('volume', [element('volName', status.volume), element('tasks')]);
+  const task = element('tasks', status.task ? [taskElement(status.task)] : []);
+  if (section === 'tasks') return element('volume', [element('volName', status.volume), task]);
   return element('volume', [
     element('volName', status.volume),
     element('nodeCount', status.processes.length),
     ...status.processes.map((process) => nodeElement(process, section)),
-    ...(tasks ? [element('tasks')] : []),
+    ...(tasks ? [task] : []),
   ]);
 }
 

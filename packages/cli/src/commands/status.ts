@@ -15,7 +15,7 @@ const printers: Record<StatusSection, (status: VolumeStatusData) => string> = {
   inode: text.inodesText,
   fd: text.fdsText,
   callpool: text.callsText,
-  tasks: (status) => text.tasksText(status.volume),
+  tasks: text.tasksText,
 };
 
 export const volumeStatus: Handler = async (session, words) => {

@@ -7,6 +7,7 @@ import type { RequestOf, StatusSection } from '../protocol/requests.ts';
 import { isHealable } from '../volgen/index.ts';
 import type { BrickInfo, VolumeInfo } from '../volume.ts';
 import { brickFacts } from './brick-facts.ts';
+import { taskData, withTaskNow } from './tasks.ts';
 import { brickName, localBricks, volumeNamed } from './volumes.ts';
 
 type StatusRequest = RequestOf<'volume.status'>;
@@ -28,7 +29,9 @@ function startedVolume(context: Context, name: string): VolumeInfo {
 
 async function statusOf(context: Context, volume: VolumeInfo, request: StatusRequest): Promise<VolumeStatusData> {
   const { section, brick, daemon } = request;
-  if (section === 'tasks') return { volume: volume.name, processes: [] };
+  const { task } = await withTaskNow(context, volume.name);
+  const tasks = task ? { task: taskData(context, task) } : {};
+  if (section === 'tasks') return { volume: volume.name, processes: [], ...tasks };
   if (daemon === 'shd') {
     if (!isHealable(volume)) throw new OperationError(`Volume ${volume.name} is not of type replicate or disperse`);
     return { volume: volume.name, processes: [await healDaemon(context, volume)] };
@@ -41,7 +44,7 @@ async function statusOf(context: Context, volume: VolumeInfo, request: StatusReq
   const processes = await Promise.all(chosen.map((one) => brickProcess(context, volume, one, section)));
   const isWhole = section === undefined && brick === undefined;
   if (isWhole && isHealable(volume)) processes.push(await healDaemon(context, volume));
-  return { volume: volume.name, processes };
+  return { volume: volume.name, processes, ...tasks };
 }
 
 /** Daemons that this build does not have are refused as when they are switched off; `nfs` shows the bricks. */

@@ -5,6 +5,7 @@ import type { RequestOf } from '../protocol/requests.ts';
 import type { Operation } from '../transaction/operation.ts';
 import type { VolumeInfo } from '../volume.ts';
 import { hookArguments } from './start.ts';
+import { stopTask, withTaskNow } from './tasks.ts';
 import { commit, commitVolume, localBricks, nextVersion, volumeNamed } from './volumes.ts';
 
 export function stopVolume(request: RequestOf<'volume.stop'>): Operation<VolumeInfo, ReplyData['volume.stop']> {
@@ -12,10 +13,12 @@ export function stopVolume(request: RequestOf<'volume.stop'>): Operation<VolumeI
     name: 'volume stop',
     subject: request.volume,
     async stage(context) {
-      const volume = volumeNamed(context, request.volume);
+      const volume = await withTaskNow(context, request.volume);
       if (volume.status !== 'started' && !request.force)
         throw new OperationError(`Volume ${request.volume} is not in the started state`);
-      return volume;
+      if (volume.task?.state === 'running' && !request.force)
+        throw new OperationError(`rebalance session is in progress for the volume '${volume.name}'`);
+      return stopTask(context, volume);
     },
     commit: stop,
   };

@@ -5,6 +5,7 @@ import { brickLogFile } from '../paths.ts';
 import type { ReplyData } from '../protocol/replies.ts';
 import type { RequestOf } from '../protocol/requests.ts';
 import type { BrickInfo, VolumeInfo } from '../volume.ts';
+import { refreshBricks } from './ask-bricks.ts';
 import { brickName, localBricks, volumeNamed } from './volumes.ts';
 
 function started(context: Context, name: string): VolumeInfo {
@@ -20,6 +21,8 @@ export async function statedump(
   const volume = started(context, request.volume);
   // Dumps of clients are asked for with SIGUSR1 where they run; GlusterFS answers success whatever becomes of it.
   if (request.client !== undefined) return {};
+  // A place that was set a moment ago counts already.
+  await refreshBricks(context, volume);
   for (const brick of localBricks(context, volume)) {
     const { online } = await context.supervisor.brickState(volume, brick);
     if (online) await dumpBrick(context, volume, brick);

@@ -44,6 +44,9 @@ const cacheFileSize: Special = (volume, typed, value) => {
     : undefined;
 };
 
+const readdirCache: Special = (_volume, typed, value) =>
+  parseSize(value) === 0 ? `${typed} 0 is out of range: it is shared by directories that are read ahead` : undefined;
+
 const subvolumesPerDirectory: Special = (volume, _typed, value) => {
   const count = parseInteger(value);
   const sets = setCount(volume);
@@ -133,6 +136,7 @@ const readOnlyWithWorm: Special = (volume, typed, value) => {
 
 /** By full key; all of a key's checks run. */
 export const specialChecks: Readonly<Record<string, readonly Special[]>> = {
+  'performance.rda-cache-limit': [readdirCache],
   'cluster.quorum-count': [quorumCount],
   'cluster.subvols-per-directory': [subvolumesPerDirectory],
   'cluster.rebal-throttle': [rebalanceThrottle],

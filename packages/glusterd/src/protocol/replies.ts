@@ -102,9 +102,28 @@ export interface CallData {
   frames: string[];
 }
 
+/** A rebalance, or a remove-brick that moves files away. */
+export interface TaskData {
+  kind: 'rebalance' | 'remove-brick';
+  id: string;
+  command: 'fix-layout' | 'migrate' | 'force' | 'detach';
+  state: 'running' | 'completed' | 'stopped' | 'failed' | 'reset';
+  movedFiles: number;
+  movedBytes: number;
+  scanned: number;
+  failures: number;
+  skipped: number;
+  seconds: number;
+  /** `HOST:/path` of the bricks that are removed. */
+  bricks: string[];
+  /** The node that does it. */
+  node: string;
+}
+
 export interface VolumeStatusData {
   volume: string;
   processes: ProcessData[];
+  task?: TaskData;
 }
 
 export interface PeerData {
@@ -200,6 +219,12 @@ export interface ReplyData {
   'volume.start': { volume: string; id: string };
   'volume.stop': { volume: string; id: string };
   'volume.delete': { volume: string; id: string };
+  'volume.add-brick': Record<string, never>;
+  /** Of start, status and stop. */
+  'volume.remove-brick': { task?: TaskData };
+  'volume.rebalance': { task: TaskData };
+  'volume.replace-brick': Record<string, never>;
+  'volume.reset-brick': Record<string, never>;
   'volume.info': { volumes: VolumeData[] };
   'volume.list': { names: string[] };
   'volume.status': { volumes: VolumeStatusData[] };

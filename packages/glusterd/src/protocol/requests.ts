@@ -19,6 +19,8 @@ export const topOperations = [
   'write-perf',
   'clear',
 ] as const;
+export const rebalanceOperations = ['fix-layout', 'start', 'force', 'stop', 'status'] as const;
+export const removeActions = ['start', 'stop', 'status', 'commit', 'force'] as const;
 export const statusDaemons = ['nfs', 'shd', 'quotad', 'snapd', 'bitd', 'scrub'] as const;
 
 const create = z.object({
@@ -65,6 +67,42 @@ export const requestSchema = z.discriminatedUnion('verb', [
   z.object({ verb: z.literal('volume.start'), volume, force }),
   z.object({ verb: z.literal('volume.stop'), volume, force }),
   z.object({ verb: z.literal('volume.delete'), volume }),
+  z.object({
+    verb: z.literal('volume.add-brick'),
+    volume,
+    /** The new replica count; absent: more sets of the present one. */
+    replica: z.int().min(2).max(64).optional(),
+    arbiter: z.int().min(0).max(1),
+    bricks: z.array(word).min(1).max(4096),
+    force,
+    ignorePartition: z.boolean(),
+  }),
+  z.object({
+    verb: z.literal('volume.remove-brick'),
+    volume,
+    /** The new replica count; absent: whole sets go. */
+    replica: z.int().min(1).max(64).optional(),
+    bricks: z.array(word).min(1).max(4096),
+    action: z.enum(removeActions),
+  }),
+  z.object({ verb: z.literal('volume.rebalance'), volume, operation: z.enum(rebalanceOperations) }),
+  z.object({
+    verb: z.literal('volume.replace-brick'),
+    volume,
+    source: word,
+    target: word,
+    ignorePartition: z.boolean(),
+  }),
+  z.object({
+    verb: z.literal('volume.reset-brick'),
+    volume,
+    source: word,
+    /** Of commit. */
+    target: word.optional(),
+    action: z.enum(['start', 'commit']),
+    force,
+    ignorePartition: z.boolean(),
+  }),
   z.object({ verb: z.literal('volume.info'), volume: volume.optional() }),
   z.object({ verb: z.literal('volume.list') }),
   z.object({
@@ -139,6 +177,8 @@ export type HealOperation = z.infer<typeof healOperation>;
 export type ProfileKind = (typeof profileKinds)[number];
 export type TopOperation = (typeof topOperations)[number];
 export type StatusSection = (typeof statusSections)[number];
+export type RebalanceOperation = (typeof rebalanceOperations)[number];
+export type RemoveAction = (typeof removeActions)[number];
 export type StatusDaemon = (typeof statusDaemons)[number];
 
 /** What travels in one call of the management method `cli.command`. */

@@ -1,6 +1,7 @@
 /** The method `cli.command`: one request of the command line. */
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
+import { addBricks } from '../operations/add-brick.ts';
 import { volumeBarrier } from '../operations/barrier.ts';
 import { clearLocks } from '../operations/clear-locks.ts';
 import { createVolume } from '../operations/create.ts';
@@ -8,6 +9,9 @@ import { getState } from '../operations/get-state.ts';
 import { healVolume } from '../operations/heal.ts';
 import { getOptions, resetVolume, setOptions } from '../operations/options.ts';
 import { volumeProfile } from '../operations/profile.ts';
+import { volumeRebalance } from '../operations/rebalance.ts';
+import { removeBricks } from '../operations/remove-brick.ts';
+import { replaceBrick, resetBrick } from '../operations/replace-brick.ts';
 import { peerData, volumeInfo } from '../operations/show.ts';
 import { startVolume } from '../operations/start.ts';
 import { volumeStatus } from '../operations/status.ts';
@@ -28,6 +32,11 @@ const handlers: Handlers = {
   'volume.start': (context, request) => execute(context, startVolume(request)),
   'volume.stop': (context, request) => execute(context, stopVolume(request)),
   'volume.delete': (context, request) => execute(context, deleteVolume(request)),
+  'volume.add-brick': (context, request) => execute(context, addBricks(request)),
+  'volume.remove-brick': removeBricks,
+  'volume.rebalance': volumeRebalance,
+  'volume.replace-brick': (context, request) => execute(context, replaceBrick(request)),
+  'volume.reset-brick': (context, request) => execute(context, resetBrick(request)),
   'volume.set': (context, request) => execute(context, setOptions(request)),
   'volume.reset': (context, request) => execute(context, resetVolume(request)),
   'volume.info': async (context, request) => volumeInfo(context, request.volume),

@@ -29,7 +29,8 @@ export function addMethods(server: ManagementServer, context: Context): void {
   server.method('volfile.get', idSchema, ({ id }, call) => {
     const text = volfileText(context, id, call);
     watch(context, listeners, id, text, call);
-    return { text, checksum: checksum(text) };
+    const volumeId = context.volfiles.volumeIdOf(id);
+    return { text, checksum: checksum(text), ...(volumeId !== undefined && { volumeId }) };
   });
 
   server.method('volfile.watch', idSchema, ({ id }, call) => {

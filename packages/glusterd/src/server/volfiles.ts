@@ -67,6 +67,11 @@ export class VolfileService {
     return this.#printFound(found);
   }
 
+  /** The id of the volume that a volfile is for. */
+  volumeIdOf(id: string): string | undefined {
+    return volfileOfId(plainId(id), this.#volumes(), false)?.volume?.id;
+  }
+
   /** Whether an id asks for the graph of a mount, which anyone may have. */
   isClientId(id: string): boolean {
     return volfileOfId(plainId(id), this.#volumes(), false)?.name.kind === 'client';

@@ -7,8 +7,10 @@ import {
   type Directories,
   healDaemonPidFile,
   healDaemonSocket,
+  rebalancePidFile,
+  rebalanceSocket,
 } from '../paths.ts';
-import type { BrickInfo, VolumeInfo } from '../volume.ts';
+import type { BrickInfo, VolumeInfo, VolumeTask } from '../volume.ts';
 
 export function brickArguments(
   directories: Directories,
@@ -58,6 +60,45 @@ export function healDaemonArguments(directories: Directories, volume: string, no
     'glustershd',
     '--client-pid=-6',
   ];
+}
+
+const rebalanceNumbers: Readonly<Record<VolumeTask['command'], number>> = {
+  migrate: 1,
+  'fix-layout': 4,
+  force: 5,
+  detach: 5,
+};
+
+export function rebalanceArguments(
+  directories: Directories,
+  volume: Pick<VolumeInfo, 'name' | 'id'>,
+  command: VolumeTask['command'],
+  node: string,
+  server: string,
+): string[] {
+  return [
+    '-s',
+    server,
+    '--volfile-id',
+    `rebalance/${volume.name}`,
+    '--xlator-option',
+    '*dht.assert-no-child-down=yes',
+    '--xlator-option',
+    `*dht.rebalance-cmd=${rebalanceNumbers[command]}`,
+    '-S',
+    rebalanceSocket(directories, volume.id),
+    '-p',
+    rebalancePidFile(directories, volume.name, node),
+    '-l',
+    `${directories.log}/${volume.name}-rebalance.log`,
+    '--process-name',
+    'rebalance',
+    '--client-pid=-3',
+  ];
+}
+
+export function isRebalance(words: readonly string[], volume: string): boolean {
+  return follows(words, '--process-name') === 'rebalance' && follows(words, '--volfile-id') === `rebalance/${volume}`;
 }
 
 /** Whether a command line is that of this brick of this volume. */

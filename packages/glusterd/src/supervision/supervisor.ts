@@ -1,4 +1,5 @@
 /** Bricks and heal daemons of this node: started, recognised again after a restart of glusterd, watched, ended. */
+import { dirname } from 'node:path';
 import { OperationError } from '../errors.ts';
 import {
   brickPidFile,
@@ -7,11 +8,22 @@ import {
   healDaemonPidFile,
   healDaemonSocket,
   managementPort,
+  rebalancePidFile,
+  rebalanceSocket,
+  rebalanceStatusFile,
 } from '../paths.ts';
 import type { MachinePorts } from '../ports.ts';
 import { isHealable } from '../volgen/index.ts';
-import type { BrickInfo, VolumeInfo } from '../volume.ts';
-import { brickArguments, healDaemonArguments, isBrickProcess, isHealDaemon, portIn } from './brick-command.ts';
+import type { BrickInfo, VolumeInfo, VolumeTask } from '../volume.ts';
+import {
+  brickArguments,
+  healDaemonArguments,
+  isBrickProcess,
+  isHealDaemon,
+  isRebalance,
+  portIn,
+  rebalanceArguments,
+} from './brick-command.ts';
 import { PortRange } from './port-range.ts';
 import { ProcessWatch, type Watched } from './process-watch.ts';
 
@@ -168,6 +180,43 @@ export class Supervisor {
     const args = [...own, ...(level === undefined ? [] : ['--log-level', level]), ...this.#portArguments()];
     const { exit, message } = await this.#ports.processes.run(`${this.#binaries}/glusterfs`, args, startTimeoutMs);
     if (exit !== 0) this.#log('ERROR', `the heal daemon of ${volume.name} did not start: ${message}`);
+  }
+
+  /** Throws OperationError. */
+  startRebalance(volume: VolumeInfo, command: VolumeTask['command'], node: string): Promise<void> {
+    return this.#inTurn(`rebalance/${volume.name}`, async () => {
+      await this.#watch.end(this.#watchedRebalance(volume, node));
+      const { files, processes } = this.#ports;
+      await this.#prepareFolders(volume.name);
+      await files.makeDirectory(dirname(rebalancePidFile(this.#directories, volume.name, node)));
+      await files.remove(rebalanceStatusFile(this.#directories, volume.name));
+      await files.remove(rebalanceSocket(this.#directories, volume.id));
+      const own = rebalanceArguments(this.#directories, volume, command, node, this.#server.host);
+      const args = [...own, ...this.#portArguments()];
+      const { exit, message } = await processes.run(`${this.#binaries}/glusterfs`, args, startTimeoutMs);
+      if (exit === 0) return;
+      this.#log('ERROR', `glusterfs ${args.join(' ')}: exit status ${exit}: ${message}`);
+      throw new OperationError(`the rebalance process of ${volume.name} did not start: ${message}`);
+    });
+  }
+
+  async isRebalancing(volume: VolumeInfo, node: string): Promise<boolean> {
+    return (await this.#watch.find(this.#watchedRebalance(volume, node))) !== null;
+  }
+
+  endRebalance(volume: VolumeInfo, node: string): Promise<void> {
+    return this.#inTurn(`rebalance/${volume.name}`, () => this.#watch.end(this.#watchedRebalance(volume, node)));
+  }
+
+  askRebalance(volume: VolumeInfo, method: string, timeoutMs: number): Promise<unknown> {
+    return this.#ports.processes.ask(rebalanceSocket(this.#directories, volume.id), method, {}, timeoutMs);
+  }
+
+  #watchedRebalance(volume: VolumeInfo, node: string): Watched {
+    return {
+      pidFile: rebalancePidFile(this.#directories, volume.name, node),
+      recognises: (words) => isRebalance(words, volume.name),
+    };
   }
 
   /** One management call to a brick, through its socket. */

@@ -9,6 +9,7 @@ export class StateDumper {
   readonly #sections: (() => readonly DumpSection[])[] = [];
   readonly #clock: Clock;
   readonly #prefix: string;
+  #place: () => string | undefined = () => undefined;
 
   /** `brickPath`: names a brick's dumps, `/d/b0` → `d-b0.PID.dump.TIME`. */
   constructor(clock: Clock, brickPath?: string) {
@@ -21,6 +22,11 @@ export class StateDumper {
     this.#sections.push(sections);
   }
 
+  /** Where dumps go instead of the run directory, asked at every dump; `glusterdump.options` has the last word. */
+  placeAt(place: () => string | undefined): void {
+    this.#place = place;
+  }
+
   /** The text of a dump now. */
   text(): string {
     const started = stamp(this.#clock.wall());
@@ -30,7 +36,7 @@ export class StateDumper {
 
   /** Makes the file, complete at once, and returns its path. */
   write(): string {
-    const directory = dumpDirectory();
+    const directory = givenDirectory() ?? (this.#place() || runDirectory);
     mkdirSync(directory, { recursive: true, mode: 0o755 });
     const path = `${directory}/${this.#prefix}.${process.pid}.dump.${this.#clock.wall().sec}`;
     const temporary = `${directory}/.dump-${process.pid}`;
@@ -40,13 +46,13 @@ export class StateDumper {
   }
 }
 
-/** `path=DIR` in glusterdump.options moves the dumps. */
-function dumpDirectory(): string {
+/** `path=DIR` in glusterdump.options moves the dumps of all processes. */
+function givenDirectory(): string | undefined {
   try {
     const match = /^path=(\/.*)$/m.exec(readFileSync(`${runDirectory}/glusterdump.options`, 'utf8'));
-    return match?.[1]?.replace(/\/+$/, '') || runDirectory;
+    return match?.[1]?.replace(/\/+$/, '') || undefined;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return runDirectory;
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
 }

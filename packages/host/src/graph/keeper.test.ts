@@ -101,6 +101,21 @@ describe('GraphKeeper', () => {
     expect(told).toEqual(['make a', 'init a', 'fini a']);
   });
 
+  it('lets clients of bricks tell which volume they mean', async () => {
+    const seen: unknown[] = [];
+    text = `${volfile('fixed c').replace('volume v', 'volume c').replace('test/leaf', 'protocol/client')}\n${text}`;
+    const one = keeper({
+      source: { fetch: async () => ({ text, name: 'test.vol', volumeId: 'id-1' }), watch: () => () => undefined },
+      prepare: async (volfile) => {
+        seen.push(...volfile.volumes.map((node) => node.options.get('volume-id')));
+        return { ...volfile, volumes: volfile.volumes.slice(1) };
+      },
+    });
+    await one.start();
+    expect(seen).toEqual(['id-1', undefined]);
+    await one.stop();
+  });
+
   it('does nothing when the volfile is the same', async () => {
     const one = keeper();
     await one.start();

@@ -176,7 +176,8 @@ export class GraphKeeper {
     const volfile = parseVolfile(file.text, file.name, {
       warn: (at, text) => log.write('WARNING', 'volfile', `${at.file}:${at.line}:${at.column}: ${text}`),
     });
-    return this.#options.prepare ? this.#options.prepare(volfile) : volfile;
+    const own = ofVolume(volfile, file.volumeId);
+    return this.#options.prepare ? this.#options.prepare(own) : own;
   }
 
   async #build(file: VolfileText): Promise<RunningGraph> {
@@ -212,4 +213,17 @@ export class GraphKeeper {
     }
     await running.top.fini();
   }
+}
+
+/** Clients of bricks tell which volume they mean. */
+function ofVolume(volfile: Volfile, volumeId: string | undefined): Volfile {
+  if (volumeId === undefined) return volfile;
+  return {
+    ...volfile,
+    volumes: volfile.volumes.map((node) =>
+      node.type === 'protocol/client' && !node.options.has('volume-id')
+        ? { ...node, options: new Map([...node.options, ['volume-id', volumeId]]) }
+        : node,
+    ),
+  };
 }

@@ -12,6 +12,8 @@ export class ManagementVolfileSource implements VolfileSource {
   readonly #link: ManagementLink;
   readonly #id: string;
   #changed: (() => void) | undefined;
+  /** Of the first volfile: a volume made anew under the name is another one. */
+  #volumeId: string | undefined;
   /** A notice came before anybody watched: the fetch under way may have had the text from before. */
   #missed = false;
 
@@ -31,7 +33,8 @@ export class ManagementVolfileSource implements VolfileSource {
       const answer = await this.#link.call<unknown>('volfile.get', { id: this.#id }, { timeoutMs: fetchTimeoutMs });
       const text = (answer as { text?: unknown } | null)?.text;
       if (typeof text !== 'string') throw new Error('the answer has no text');
-      return { text, name: `${this.#id}@${this.#link.serverName}` };
+      const volumeId = this.#sameVolume((answer as { volumeId?: unknown }).volumeId);
+      return { text, name: `${this.#id}@${this.#link.serverName}`, ...(volumeId !== undefined && { volumeId }) };
     } catch (error) {
       const { message } = error as Error;
       const refused = error instanceof ManagementError && error.code !== 'DISCONNECTED' && error.code !== 'TIMEOUT';
@@ -40,6 +43,14 @@ export class ManagementVolfileSource implements VolfileSource {
         : 'no volfile server';
       throw new VolfileSourceError(`failed to fetch the volume file: ${text}: ${message}`, { cause: error });
     }
+  }
+
+  #sameVolume(given: unknown): string | undefined {
+    if (typeof given !== 'string') return undefined;
+    this.#volumeId ??= given;
+    if (given !== this.#volumeId)
+      throw new Error(`the volume ${this.#volumeId} is gone, and another one, ${given}, has its name`);
+    return given;
   }
 
   /** Also after a new connection: a change while glusterd was away would be missed else. */

@@ -7,6 +7,7 @@ import type { Host } from '../host.ts';
 export type Role = (host: Host) => Promise<void>;
 
 export const roles: Readonly<Record<string, () => Promise<Role>>> = {
+  rebalance: async () => (await import('./rebalance.ts')).rebalanceRole,
   glustershd: async () => (await import('./heal-daemon.ts')).healDaemonRole,
 };
 

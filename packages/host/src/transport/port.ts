@@ -52,6 +52,10 @@ export class SocketTransportPort implements TransportPort {
     return addresses;
   }
 
+  ownAddresses(): readonly string[] {
+    return [...ownAddresses()];
+  }
+
   listening(xlator: string, addresses: readonly Address[]): void {
     this.#listening.set(xlator, addresses);
   }

@@ -4,6 +4,8 @@ export interface VolfileText {
   readonly text: string;
   /** Names the text in messages: a path, or `VOLUME@SERVER`. */
   readonly name: string;
+  /** The volume's id, where the source knows it: bricks of another volume are not to be used. */
+  readonly volumeId?: string;
 }
 
 export interface VolfileSource {

@@ -32,6 +32,8 @@ export function nodeTransportPort(listening?: (xlator: string, addresses: readon
         return [];
       }
     },
+    ownAddresses: () =>
+      Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address)),
     ...(listening ? { listening } : {}),
   };
 }

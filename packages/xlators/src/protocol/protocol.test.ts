@@ -52,6 +52,24 @@ async function connect(kind: string): Promise<{ brick: Brick; client: Client }> 
   return { brick, client };
 }
 
+describe('a brick of a volume', () => {
+  it.each([
+    ['its own', 'id-1', true],
+    ['another', 'id-2', false],
+    ['no', '', true],
+  ])('takes clients of %s volume: %s → %s', async (_what, id, taken) => {
+    const brick = await startBrick({ ...ports, child: { 'volume-id': 'id-1' } });
+    cleanups.push(() => brick.stop());
+    const [address] = brick.server.addresses;
+    const port = address?.kind === 'tcp' ? address.port : 0;
+    const client = await startClient({ ...ports, client: { 'remote-port': `${port}`, 'volume-id': id } });
+    cleanups.push(() => client.stop());
+    await client.saw(taken ? 'child-up' : 'child-down');
+    const reply = await client.ops.stat(rootCall(nodeClock), { loc: locOf(rootGfid) });
+    expect(!reply.ok && reply.errno === Errno.ENOTCONN).toBe(!taken);
+  });
+});
+
 describe.each(['tcp', 'unix'])('a brick over %s', (kind) => {
   it('gets every fop as it was asked, and its answer comes back', async () => {
     const { brick, client } = await connect(kind);

@@ -104,6 +104,8 @@ export interface RigOptions {
   transport?: Partial<TransportPort>;
   log?: Log;
   server?: Record<string, string>;
+  /** Of what is below the server. */
+  child?: Record<string, string>;
   client?: Record<string, string>;
 }
 
@@ -142,7 +144,7 @@ export interface Brick {
 export async function startBrick(options: RigOptions): Promise<Brick> {
   const graph = buildGraph(
     volfile(
-      { name: brickPath, type: 'test/told' },
+      { name: brickPath, type: 'test/told', options: options.child ?? {} },
       {
         name: 'vol1-server',
         type: 'protocol/server',

@@ -195,6 +195,51 @@ describe('the trace of a real client on three subvolumes', () => {
   });
 });
 
+describe('without use-readdirp', () => {
+  it('lists every name once by plain readdir, also those whose data is not where they hash to', async () => {
+    const rig = await distributeRig({ options: { 'use-readdirp': 'off' } });
+    await rig.walk('/');
+    await mkdir(rig, '/d');
+    const names = Array.from({ length: 20 }, (_, i) => `f${i}`);
+    for (const name of names) await create(rig, `/${name}`);
+    for (const [i, name] of names.entries()) if (i % 2) await rename(rig, `/${name}`, `/moved${i}`);
+    const expected = ['d', ...names.map((name, i) => (i % 2 ? `moved${i}` : name))].sort();
+    for (const door of rig.doors) door.counts.clear();
+    const fd = new Fd(rootGfid, 0);
+    await rig.ops.opendir(rig.call, { loc: locOf(rootGfid), fd });
+    const found: string[] = [];
+    for (let offset = 0, end = false; !end; ) {
+      const reply = await rig.ops.readdir(rig.call, { fd, size: 400, offset });
+      if (!reply.ok) throw new Error(`readdir: ${reply.errno}`);
+      found.push(...reply.entries.map((entry) => entry.name).filter((name) => !/^\.\.?$/.test(name)));
+      offset = reply.entries.at(-1)?.offset ?? offset;
+      end = reply.end;
+    }
+    expect(found.sort()).toEqual(expected);
+    expect(rig.doors.map((door) => door.counts.get('readdirp'))).toEqual([undefined, undefined, undefined]);
+    await rig.close();
+  });
+});
+
+describe('with a subvolume just added', () => {
+  it('keeps owner and mode of the root, and gives them to the new one', async () => {
+    const small = await distributeRig({ children: 2 });
+    await small.walk('/');
+    const attr = { mode: 0o1777, uid: 7, gid: 8 };
+    await small.ops.setattr(small.call, { loc: locOf(rootGfid), attr });
+    const more = await distributeRig({ children: 1, name: 'new' });
+    const bricks = [...small.bricks, ...more.bricks];
+    // The root of the new one is the youngest of all.
+    const old = await small.bricks[0]!.stat(small.call, { loc: locOf(rootGfid) });
+    const ctime = { sec: (old.ok ? old.iatt.ctime : 0) + 60, nsec: 0 };
+    await more.bricks[0]!.setattr(more.call, { loc: locOf(rootGfid), attr: { mode: 0o755, ctime } });
+    const rig = await distributeRig({ children: 3, over: { ...small, bricks } });
+    expect(await rig.walk('/')).toMatchObject({ ok: true, iatt: attr });
+    expect(await more.bricks[0]!.stat(more.call, { loc: locOf(rootGfid) })).toMatchObject({ ok: true, iatt: attr });
+    for (const each of [rig, small, more]) await each.close();
+  });
+});
+
 describe('with a subvolume down', () => {
   const hex = (rig: DistributeRig, path: string, name = layoutName) =>
     Promise.all(rig.bricks.map((_, i) => rig.xattr(i, path, name)));

@@ -268,7 +268,7 @@ export class Distribute extends Xlator {
         ? this.options['min-free-disk'].percent
         : this.options['min-free-disk'].bytes;
     dump.min_free_inodes = this.options['min-free-inodes'];
-    dump.use_readdirp = this.options['use-readdirp'];
+    dump['use-readdirp'] = this.options['use-readdirp'];
     return dump;
   }
 }

@@ -1,5 +1,6 @@
 /** What distribute does with each operation; complete by type. */
 import { Errno, type FopName, type FopRecord, fail, fopNames, type Iatt } from '@mortar/core';
+import { doneByHand } from './by-hand.ts';
 import { compound } from './compound.ts';
 import { changeDirectoryXattr, namesOf, setDirectoryAttr } from './directory-attributes.ts';
 import { link } from './link.ts';
@@ -30,6 +31,8 @@ function guarded<N extends 'setxattr' | 'removexattr' | 'fsetxattr' | 'fremovexa
   return async (d, call, args) =>
     !call.internal && namesOf(args).some(isInternalXattr) ? fail(Errno.EPERM) : handler(d, call, args);
 }
+
+const setxattr = guarded(byLoc('setxattr', changeDirectoryXattr('setxattr')));
 
 export const handlers: Handlers = {
   lookup,
@@ -80,7 +83,7 @@ export const handlers: Handlers = {
   fsetattr: byFd('fsetattr', setDirectoryAttr('fsetattr')),
   getxattr,
   fgetxattr,
-  setxattr: guarded(byLoc('setxattr', changeDirectoryXattr('setxattr'))),
+  setxattr: (d, call, args) => doneByHand(d, call, args) ?? setxattr(d, call, args),
   fsetxattr: guarded(byFd('fsetxattr', changeDirectoryXattr('fsetxattr'))),
   removexattr: guarded(byLoc('removexattr', changeDirectoryXattr('removexattr'))),
   fremovexattr: guarded(byFd('fremovexattr', changeDirectoryXattr('fremovexattr'))),

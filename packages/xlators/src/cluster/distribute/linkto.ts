@@ -28,9 +28,13 @@ export function linktoTarget(iatt: Iatt, xattrs: Xattrs, linktoName: string): st
   return value && decodeLinkto(value);
 }
 
+/** Whether attributes alone may be those of a file that is being moved away. */
+export function isMigrating(iatt: Iatt): boolean {
+  return iatt.type === FileType.regular && (iatt.mode & migratingBits) === migratingBits;
+}
+
 /** A file that a rebalance is moving away shows its own mode. */
 export function withoutMigratingBits(iatt: Iatt, xattrs: Xattrs, linktoName: string): Iatt {
-  const moving =
-    iatt.type === FileType.regular && (iatt.mode & migratingBits) === migratingBits && xattrs[linktoName] !== undefined;
+  const moving = isMigrating(iatt) && xattrs[linktoName] !== undefined;
   return moving ? { ...iatt, mode: iatt.mode & ~migratingBits } : iatt;
 }

@@ -45,8 +45,14 @@ export function copiesOf(d: Distribute, replies: readonly LookupReply[], hashed:
   const { gfid } = at(authority).iatt;
   const layout = partsOf(d, replies, gfid);
   // Nobody is marked on the root: the latest change of its attributes counts.
-  const isRoot = gfid === rootGfid;
-  return { gfid, replies, layout, mds, authority: isRoot ? latestChanged(present, at) : authority };
+  if (gfid === rootGfid) return { gfid, replies, layout, mds, authority: latestChanged(settled(present, layout), at) };
+  return { gfid, replies, layout, mds, authority };
+}
+
+/** A subvolume just added has a new root without a layout: what nobody chose must not win because it is new. */
+function settled(present: readonly number[], layout: Layout): readonly number[] {
+  const old = present.filter((i) => layout.parts[i]!.state === 'range');
+  return old.length > 0 ? old : present;
 }
 
 function latestChanged(present: readonly number[], at: (i: number) => Found): number {

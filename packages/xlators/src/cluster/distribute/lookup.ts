@@ -15,7 +15,7 @@ import {
 } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
 import { childOfHash } from './layout.ts';
-import { linktoTarget, withoutMigratingBits } from './linkto.ts';
+import { isMigrating, linktoTarget, withoutMigratingBits } from './linkto.ts';
 import { finishDirectory } from './lookup-directory.ts';
 import { lookEverywhere } from './lookup-everywhere.ts';
 import { directoryIatt } from './merge.ts';
@@ -90,12 +90,14 @@ export async function discover(
   const known = d.stateOf(gfid);
   if (known?.kind === 'file') {
     const [reply] = await d.ask([known.child], (child) => child.lookup(call, ask));
-    if (isData(d, reply!)) return finishFile(d, { ...args, loc }, known.child, reply);
+    if (isData(d, reply!) && !isMigrating(reply.iatt)) return finishFile(d, { ...args, loc }, known.child, reply);
   }
   const generation = d.generation;
   const replies = await d.ask(d.indices, (child) => child.lookup(call, ask));
   if (replies.some(isDirectory)) return finishDirectory(d, call, { ...args, loc }, replies, { generation });
-  const child = replies.findIndex((reply) => isData(d, reply));
+  const data = d.indices.filter((i) => isData(d, replies[i]!));
+  // A migration that ended halfway leaves the file at its old place, marked as being moved.
+  const child = data.find((i) => !isMigrating((replies[i] as Found).iatt)) ?? data[0] ?? -1;
   if (child >= 0) return finishFile(d, { ...args, loc }, child, replies[child] as Found);
   d.forgetState(gfid);
   const unsure = replies.find((reply) => !reply.ok && !isAbsent(reply));
@@ -114,7 +116,8 @@ async function lookupName(d: Distribute, call: Call, args: Args<'lookup'>): Prom
       return finishDirectory(d, call, args, replies, { generation });
   } else if (known?.kind === 'file') {
     const [reply] = await d.ask([known.child], (child) => child.lookup(call, ask));
-    if (isData(d, reply!) && reply.iatt.gfid === loc.gfid) return finishFile(d, args, known.child, reply);
+    const isHere = isData(d, reply!) && reply.iatt.gfid === loc.gfid && !isMigrating(reply.iatt);
+    if (isHere) return finishFile(d, args, known.child, reply);
   }
   return lookupAfresh(d, call, args);
 }

@@ -15,7 +15,7 @@ import {
   type Subvolume,
 } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
-import { looksLikeLinkto } from './linkto.ts';
+import { isMigrating, looksLikeLinkto } from './linkto.ts';
 import { discover } from './lookup.ts';
 import type { DirectoryState, State } from './state.ts';
 
@@ -75,12 +75,12 @@ async function onFile<N extends FopName>(
   return run(d.children[now.child]!, fop, call, args);
 }
 
-/** Errors, and attributes of a linkto, which a file has that was moved away. */
+/** Errors, and attributes of a linkto or of a file that is being moved, which a file has that was moved away. */
 function movedAway(reply: Reply<FopName>): boolean {
   if (!reply.ok) return reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE;
   const { iatt, post } = reply as { iatt?: Iatt; post?: Iatt };
   const after = iatt ?? post;
-  return after !== undefined && looksLikeLinkto(after);
+  return after !== undefined && (looksLikeLinkto(after) || isMigrating(after));
 }
 
 // --- what directories do with it ---

@@ -21,7 +21,8 @@ export const options = {
     description: 'Accepted for old volfiles; misplaced files are not marked.',
   }),
   'use-readdirp': option.bool('on', {
-    description: 'Accepted for old volfiles; children are always listed with attributes.',
+    description:
+      'List children with attributes even for callers that want none. Off is cheaper: a name is then taken from the child that it hashes to.',
   }),
   'assert-no-child-down': option.bool('off', {
     description: 'Report the volume as down as soon as one child is down (set in the rebalance process).',

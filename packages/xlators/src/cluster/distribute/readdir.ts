@@ -34,14 +34,35 @@ function spanOfChildren(d: Distribute): number {
 
 export async function readdirp(d: Distribute, call: Call, args: Args<'readdirp'>): Promise<Reply<'readdirp'>> {
   const span = spanOfChildren(d);
-  const reply = await list(d, call, args);
+  const reply = await list(d, call, args, withAttributes);
   if (!reply.ok) return reply;
   const childOf = (offset: number) => Math.min(Math.floor(offset / span), d.children.length - 1);
   const entries = await Promise.all(reply.entries.map((entry) => completed(d, call, childOf(entry.offset), entry)));
   return { ...reply, entries };
 }
 
-async function list(d: Distribute, call: Call, args: Args<'readdirp'>): Promise<Reply<'readdirp'>> {
+/** How children are listed, and which of their entries count. */
+interface Style {
+  ask(d: Distribute, child: number, call: Call, args: Args<'readdirp'>): Promise<Reply<'readdirp'>>;
+  listed: typeof listed;
+}
+
+const withAttributes: Style = {
+  ask: (d, child, call, args) => d.children[child]!.readdirp(call, args),
+  listed,
+};
+
+/** Nothing tells linktos from files here, but where a name hashes to there is the one or the other. */
+const namesOnly: Style = {
+  ask: (d, child, call, { fd, size, offset, xdata }) =>
+    d.children[child]!.readdir(call, { fd, size, offset, ...(xdata && { xdata }) }),
+  listed: (d, state, child, entries, _want, base) =>
+    entries
+      .filter((entry) => listsDirectory(d, state, child, entry.name))
+      .map((entry) => ({ ...entry, offset: base + entry.offset })),
+};
+
+async function list(d: Distribute, call: Call, args: Args<'readdirp'>, style: Style): Promise<Reply<'readdirp'>> {
   const state = await d.locateFd(call, args.fd);
   if (isFailure(state)) return state;
   if (state.kind !== 'directory') return fail(Errno.ENOTDIR);
@@ -55,7 +76,7 @@ async function list(d: Distribute, call: Call, args: Args<'readdirp'>): Promise<
   const entries: Dirent[] = [];
   for (;;) {
     const reply = d.isUp(index)
-      ? await d.children[index]!.readdirp(call, { ...args, size: room, offset, want })
+      ? await style.ask(d, index, call, { ...args, size: room, offset, want })
       : (fail(Errno.ENOTCONN) as Reply<'readdirp'>);
     // A child that is away, or lacks the directory, has nothing to list; but one at least must answer.
     const unanswered = index === finalChild && !reached && args.offset < span;
@@ -64,7 +85,7 @@ async function list(d: Distribute, call: Call, args: Args<'readdirp'>): Promise<
     reached ||= reply.ok;
     const last = reply.ok ? reply.entries.at(-1) : undefined;
     const childEnds = !reply.ok || reply.end || last === undefined;
-    const shown = reply.ok ? listed(d, state, index, reply.entries, args.want, index * span) : [];
+    const shown = reply.ok ? style.listed(d, state, index, reply.entries, args.want, index * span) : [];
     entries.push(...shown);
     room -= shown.reduce((sum, entry) => sum + entryBytes + entry.name.length, 0);
     if (childEnds && index === finalChild) return { ok: true, entries, end: true };
@@ -88,9 +109,9 @@ async function completed(d: Distribute, call: Call, listing: number, entry: Dire
   return { ...entry, iatt: mergeDirectoryIatts([iatt, ...replies.flatMap((reply) => (reply.ok ? [reply.iatt] : []))]) };
 }
 
-/** Without attributes for the caller; distribute needs them to tell linktos. */
+/** Without attributes for the caller; by default distribute asks for them, to tell linktos. */
 export async function readdir(d: Distribute, call: Call, args: Args<'readdir'>): Promise<Reply<'readdir'>> {
-  const reply = await list(d, call, args);
+  const reply = await list(d, call, args, d.options['use-readdirp'] ? withAttributes : namesOnly);
   if (!reply.ok) return reply;
   return { ...reply, entries: reply.entries.map((entry) => ({ ...entry, iatt: null, xattrs: null })) };
 }

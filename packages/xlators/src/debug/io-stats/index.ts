@@ -7,6 +7,7 @@ import {
   type FopName,
   type Fops,
   fail,
+  type GraphEvent,
   type Histogram,
   type LogLevel,
   type OptionTable,
@@ -22,8 +23,16 @@ import { glusterFopName } from '../../lib/fop-names.ts';
 import type { LatencyMeter } from '../../lib/latency-meter.ts';
 import { dumpName, isCommandStep, withoutCommand } from './dump-command.ts';
 import { options } from './options.ts';
-import { Profile, type ProfileInfo, type ProfileKind } from './profile.ts';
+import { Profile, type ProfileInfo, type ProfileKind, type UpcallName } from './profile.ts';
 import { type TopAnswer, TopFiles, type TopOperation, topKind } from './top-files.ts';
+
+/** GlusterFS's words, as `volume profile` shows them. */
+const upcallNames: Record<Extract<GraphEvent, { type: 'upcall' }>['what'], UpcallName> = {
+  data: 'CI_STAT',
+  metadata: 'CI_XATTR',
+  entry: 'CI_RENAME',
+  'lock-contended': 'LEASE_RECALL',
+};
 
 const defaultLevel: LogLevel = 'INFO';
 
@@ -73,6 +82,11 @@ export class IoStats extends Xlator implements LatencyMeter {
     this.#counts = values['count-fop-hits'];
     this.#measuresByOption = values['latency-measurement'];
     this.#activate();
+  }
+
+  override notify(event: GraphEvent, from: Xlator | null): void {
+    if (this.#active && event.type === 'upcall') this.#profile.upcall(upcallNames[event.what]);
+    super.notify(event, from);
   }
 
   measureLatency(on: boolean): void {

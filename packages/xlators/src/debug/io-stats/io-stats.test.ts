@@ -47,7 +47,23 @@ describe('io-stats', () => {
         { fop: 'writev', hits: 1, avgMicros: 4000, minMicros: 4000, maxMicros: 4000 },
         { fop: 'stat', hits: 1, avgMicros: 0, minMicros: 0, maxMicros: 0 },
       ],
+      upcalls: [],
     });
+  });
+
+  it('counts notices to clients while it counts at all', async () => {
+    const r = await setUp(on);
+    const notice = { type: 'upcall', gfid: rootGfid } as const;
+    r.xlator.notify({ ...notice, what: 'metadata' }, null);
+    r.xlator.notify({ ...notice, what: 'metadata' }, null);
+    r.xlator.notify({ ...notice, what: 'data' }, null);
+    expect(r.xlator.profile('cumulative').cumulative!.upcalls).toEqual([
+      { name: 'CI_XATTR', hits: 2 },
+      { name: 'CI_STAT', hits: 1 },
+    ]);
+    const silent = await setUp({});
+    silent.xlator.notify({ ...notice, what: 'data' }, null);
+    expect(silent.xlator.profile('cumulative').cumulative!.upcalls).toEqual([]);
   });
 
   it('begins a new interval when asked, but not for a peek', async () => {

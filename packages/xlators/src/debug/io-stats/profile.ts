@@ -13,10 +13,15 @@ export interface FopStats {
 /** Counts by the power of two at or below the size: key 12 is 4096 to 8191 bytes. */
 export type SizeCounts = number[];
 
+/** What a client is told about a file: its data, its attributes, its names; somebody waits for a lock. */
+export type UpcallName = 'CI_STAT' | 'CI_XATTR' | 'CI_RENAME' | 'LEASE_RECALL';
+
 export interface Stats {
   /** On the clock that never goes back. */
   sinceMs: number;
   fops: Map<FopName, FopStats>;
+  /** Notices to clients. */
+  upcalls: Map<UpcallName, number>;
   reads: SizeCounts;
   writes: SizeCounts;
   bytesRead: number;
@@ -24,7 +29,7 @@ export interface Stats {
 }
 
 function freshStats(nowMs: number): Stats {
-  return { sinceMs: nowMs, fops: new Map(), reads: [], writes: [], bytesRead: 0, bytesWritten: 0 };
+  return { sinceMs: nowMs, fops: new Map(), upcalls: new Map(), reads: [], writes: [], bytesRead: 0, bytesWritten: 0 };
 }
 
 function hit(stats: Stats, fop: FopName, micros: number | undefined): void {
@@ -55,6 +60,7 @@ export interface ProfileSection {
   /** By block size in bytes (a power of two), smallest first. */
   blocks: { size: number; reads: number; writes: number }[];
   fops: { fop: FopName; hits: number; avgMicros: number; minMicros: number; maxMicros: number }[];
+  upcalls: { name: UpcallName; hits: number }[];
 }
 
 export type ProfileKind = 'info' | 'cumulative' | 'incremental' | 'peek' | 'clear';
@@ -79,6 +85,10 @@ export class Profile {
   record(fop: FopName, micros: number | undefined): void {
     hit(this.#cumulative, fop, micros);
     hit(this.#interval, fop, micros);
+  }
+
+  upcall(name: UpcallName): void {
+    for (const { upcalls } of [this.#cumulative, this.#interval]) upcalls.set(name, (upcalls.get(name) ?? 0) + 1);
   }
 
   read(bytes: number): void {
@@ -131,5 +141,6 @@ function section(stats: Stats, nowMs: number): ProfileSection {
     maxMicros: one.maxMicros,
   }));
   const durationSeconds = Math.floor((nowMs - stats.sinceMs) / 1000);
-  return { durationSeconds, bytesRead: stats.bytesRead, bytesWritten: stats.bytesWritten, blocks, fops };
+  const upcalls = [...stats.upcalls].map(([name, hits]) => ({ name, hits }));
+  return { durationSeconds, bytesRead: stats.bytesRead, bytesWritten: stats.bytesWritten, blocks, fops, upcalls };
 }

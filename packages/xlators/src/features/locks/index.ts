@@ -4,6 +4,7 @@ import {
   type Call,
   Errno,
   type Failure,
+  type Fd,
   type Fop,
   type FopName,
   type Fops,
@@ -12,6 +13,7 @@ import {
   type Gfid,
   type GraphEvent,
   isValidName,
+  type Loc,
   OptionError,
   type OptionTable,
   type OptionValues,
@@ -28,6 +30,7 @@ import { Fences } from './fences.ts';
 import { InternalLocks, type InternalSettings, type Place } from './internal-locks.ts';
 import { countLocks, type LockInfo, listLocks } from './list.ts';
 import { type EntryName, type InodeLocks, LockTable } from './lock-table.ts';
+import { Migrations, migrationDomain } from './migrations.ts';
 import { options } from './options.ts';
 import { PosixRequests } from './posix-requests.ts';
 import { lengthOf, type Range, rangeOf } from './ranges.ts';
@@ -44,6 +47,7 @@ export class Locks extends Xlator {
   readonly #table: LockTable;
   readonly #internal: InternalLocks;
   readonly #posix: PosixRequests;
+  readonly #migrations: Migrations;
   #options: Values;
   #revoked = 0;
 
@@ -55,6 +59,7 @@ export class Locks extends Xlator {
     this.#fences = new Fences(clock);
     this.#table = new LockTable(inodes, this.slot, (claim) => this.#internal.make(claim));
     this.#posix = new PosixRequests(this.#table, clock, this.slot);
+    this.#migrations = new Migrations(clock);
     this.#internal = new InternalLocks(settingsOf(this.#options), {
       clock,
       fences: this.#fences,
@@ -71,13 +76,24 @@ export class Locks extends Xlator {
 
   /** Whatever changes something is refused when it comes with a fence whose lock is gone. */
   protected override bindFop<N extends FopName>(name: N, next: Fops[N]): Fops[N] {
-    const bound = super.bindFop(name, next) as Fop<FopName>;
-    if (!isFenced(name)) return bound as Fops[N];
+    const own = super.bindFop(name, next) as Fop<FopName>;
+    if (!isFenced(name)) return own as Fops[N];
+    const bound: Fop<FopName> = (call, args) =>
+      this.#migrations.size === 0 ? own(call, args) : this.#gated(own, call, args);
     const fenced: Fop<FopName> = (call, args) => {
       const fence = args.xdata?.fence;
       return fence === undefined || isHarmless(name, args) ? bound(call, args) : this.#fenced(fence, call, bound, args);
     };
     return fenced as Fops[N];
+  }
+
+  /** A file that is being moved is left alone by all but the one that moves it. */
+  async #gated(own: Fop<FopName>, call: Call, args: Args<FopName>): Promise<Reply<FopName>> {
+    for (const gfid of gfidsOf(args)) {
+      const gate = await this.#migrations.gate(call, gfid);
+      if (gate) return gate;
+    }
+    return own(call, args);
   }
 
   async #fenced(fence: number, call: Call, bound: Fop<FopName>, args: Args<FopName>): Promise<Reply<FopName>> {
@@ -109,7 +125,7 @@ export class Locks extends Xlator {
 
   async open(call: Call, args: Args<'open'>): Promise<Reply<'open'>> {
     const reply = await this.child.open(call, args);
-    if (reply.ok) this.#posix.opened(args.fd);
+    if (reply.ok) this.#opened(call, args.fd);
     return reply;
   }
 
@@ -121,8 +137,13 @@ export class Locks extends Xlator {
 
   async create(call: Call, args: Args<'create'>): Promise<Reply<'create'>> {
     const reply = await this.child.create(call, args);
-    if (reply.ok) this.#posix.opened(args.fd);
+    if (reply.ok) this.#opened(call, args.fd);
     return reply;
+  }
+
+  #opened(call: Call, fd: Fd): void {
+    this.#posix.opened(fd);
+    this.#migrations.opened(fd, call.clientId);
   }
 
   /** close(2) by a process: its locks on the file go, whichever descriptor they were taken through. */
@@ -156,6 +177,7 @@ export class Locks extends Xlator {
     const range = rangeOf(flock);
     if (!gfid || !range || !isDomain(domain)) return fail(Errno.EINVAL);
     if (flock.type === 'unlock' && command !== 'unlock') return fail(Errno.EINVAL);
+    if (domain === migrationDomain) return this.#migrations.request(call, gfid, command);
     const type = flock.type === 'read' ? 'read' : 'write';
     const claim: Claim<Range> = { clientId: call.clientId, owner: call.lockOwner, type, resource: range };
     if (this.#options.trace)
@@ -239,6 +261,7 @@ export class Locks extends Xlator {
   }
 
   #endSession(clientId: string): void {
+    this.#migrations.endSession(clientId);
     for (const locks of this.#table.leave(clientId)) {
       this.#posix.releaseClient(locks, clientId);
       for (const [domain, queue] of locks.inodelk) this.#endQueue({ locks, domain, kind: 'inode' }, queue, clientId);
@@ -288,6 +311,12 @@ export class Locks extends Xlator {
     for (const { kind, state } of this.list()) counts[`${kind}-${state}`] = (counts[`${kind}-${state}`] ?? 0) + 1;
     return { inodes: this.#table.size, fences: this.#fences.size, revoked: this.#revoked, ...counts };
   }
+}
+
+/** The files that a request is about, as far as it says. */
+function gfidsOf(args: Args<FopName>): Gfid[] {
+  const { loc, fd, from, to } = args as { loc?: Loc; fd?: Fd; from?: Loc | Fd; to?: Loc | Fd };
+  return [loc, fd, from, to].flatMap((one) => one?.gfid ?? []);
 }
 
 function isFenced(name: FopName): boolean {

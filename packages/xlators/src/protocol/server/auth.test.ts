@@ -18,7 +18,8 @@ function verdict(
     ...peer,
   } as const;
   const addressesOf = async (host: string) => (host === 'node7' ? ['10.0.0.7'] : []);
-  const settings = { texts: new Map(Object.entries(texts)), strict, allowInsecure, addressesOf };
+  const ownAddresses = () => ['127.0.0.1', '10.0.0.7'];
+  const settings = { texts: new Map(Object.entries(texts)), strict, allowInsecure, addressesOf, ownAddresses };
   return admit(brick, identity, { user, password }, settings);
 }
 
@@ -63,6 +64,18 @@ describe('by address', () => {
   it('a client over a unix socket is this host', async () => {
     expect(await verdict({ [`auth.addr.${brick}.allow`]: '127.0.0.1' }, { kind: 'unix', address: '/s' })).toEqual(yes);
     expect(await verdict({ [`auth.addr.${brick}.allow`]: 'localhost' }, { kind: 'unix', address: '/s' })).toEqual(yes);
+  });
+
+  it('and has all of its addresses, for allow and for reject', async () => {
+    const unix = { kind: 'unix', address: '/s' } as const;
+    const only = (host: string) => ({ [`auth.addr.${brick}.allow`]: host });
+    const but = (host: string) => ({ [`auth.addr.${brick}.allow`]: '*', [`auth.addr.${brick}.reject`]: host });
+    for (const host of ['10.0.0.7', 'node7', '10.0.0.0/24', 'localhost']) {
+      expect(await verdict(only(host), unix), host).toEqual(yes);
+      expect(await verdict(but(host), unix), host).toEqual(no);
+    }
+    expect(await verdict(only('node8'), unix)).toEqual(no);
+    expect(await verdict(but('node8'), unix)).toEqual(yes);
   });
 
   it('ports above 1023 are refused when insecure ones are not allowed', async () => {

@@ -9,6 +9,8 @@ export interface AuthSettings {
   strict: boolean;
   allowInsecure: boolean;
   addressesOf(host: string): Promise<readonly string[]>;
+  /** Of this host: those that a client over a unix socket has. */
+  ownAddresses(): readonly string[];
 }
 
 const privilegedBelow = 1024;
@@ -69,17 +71,22 @@ async function byAddress(subvolume: string, peer: PeerIdentity, settings: AuthSe
   return { isTrusted: false };
 }
 
-/** Clients over a unix socket are on this host. */
+/** Clients over a unix socket are on this host: over TCP they would come from any of its addresses. */
+function addressesOfPeer(peer: PeerIdentity, settings: AuthSettings): readonly string[] {
+  return peer.kind === 'tcp' ? [peer.address] : [...new Set(['127.0.0.1', ...settings.ownAddresses()])];
+}
+
 function addressOf(peer: PeerIdentity): string {
-  return peer.kind === 'tcp' ? peer.address : '127.0.0.1';
+  return peer.kind === 'tcp' ? peer.address : 'this host';
 }
 
 async function matchesAny(items: readonly string[], peer: PeerIdentity, settings: AuthSettings): Promise<boolean> {
-  const address = addressOf(peer);
+  const addresses = addressesOfPeer(peer, settings);
   for (const item of items) {
     const isNegated = item.startsWith('!');
     const pattern = isNegated ? item.slice(1) : item;
-    if ((await matches(pattern, address, settings)) !== isNegated) return true;
+    const found = await Promise.all(addresses.map((address) => matches(pattern, address, settings)));
+    if (found.includes(true) !== isNegated) return true;
   }
   return false;
 }

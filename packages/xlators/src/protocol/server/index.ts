@@ -101,12 +101,16 @@ export class ProtocolServer extends Xlator {
   async #admit(peer: PeerIdentity, hello: Hello): Promise<Admission | Refusal> {
     if (!this.#subvolume(hello.subvolume))
       return { errno: Errno.ENOENT, reason: `there is no subvolume '${hello.subvolume}' here` };
+    const own = volumeIdBelow(this);
+    if (hello.volumeId !== '' && own !== undefined && own !== hello.volumeId)
+      return { errno: Errno.ESTALE, reason: `this is a brick of volume ${own}, not of ${hello.volumeId}` };
     if (this.#childDown !== null) return { errno: Errno.EAGAIN, reason: `the brick is not ready: ${this.#childDown}` };
     return admit(hello.subvolume, peer, hello, {
       texts: this.#texts,
       strict: this.#values['strict-auth-accept'],
       allowInsecure: this.#values['rpc-auth-allow-insecure'],
       addressesOf: (host) => this.#port.addressesOf(host),
+      ownAddresses: () => this.#port.ownAddresses?.() ?? ['127.0.0.1'],
     });
   }
 
@@ -209,6 +213,15 @@ export class ProtocolServer extends Xlator {
     });
     return dump;
   }
+}
+
+/** The volume that the brick belongs to, as its storage is told. */
+function volumeIdBelow(xlator: Xlator): string | undefined {
+  for (const { xlator: child } of xlator.children) {
+    const found = child.texts.get('volume-id') ?? volumeIdBelow(child);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 export const xlator: XlatorType<typeof options> = {

@@ -1,0 +1,88 @@
+/** Directories that become bricks of a volume, new or existing. */
+import { mountOf } from '../brick-inspector.ts';
+import type { Context } from '../context.ts';
+import { OperationError } from '../errors.ts';
+import type { BrickInfo, VolumeInfo } from '../volume.ts';
+import { makeBrick, realPath, splitBrick } from './brick-checks.ts';
+import { brickName, localBricks } from './volumes.ts';
+
+const hostNameMax = 255;
+
+/** Bricks by what a person typed; `brickId` numbers them. */
+export async function resolveBricks(
+  context: Context,
+  texts: readonly string[],
+  brickId: (index: number) => string,
+): Promise<BrickInfo[]> {
+  const bricks: BrickInfo[] = [];
+  for (const [index, text] of texts.entries()) {
+    const { host, path } = splitBrick(text);
+    const hostUuid = host.length > hostNameMax ? null : await context.hostBook.nodeOf(host, context.store.state);
+    if (hostUuid === null) throw new OperationError(`Host ${host} is not in 'Peer in Cluster' state`);
+    bricks.push({ host, hostUuid, path, realPath: realPath(context, path), brickId: brickId(index) });
+  }
+  return bricks;
+}
+
+/** Two bricks of the same request by different names of the same host, or one inside another. */
+export function checkDisjoint(bricks: readonly BrickInfo[]): void {
+  for (const [i, brick] of bricks.entries())
+    for (const other of bricks.slice(0, i)) {
+      const [a, b] = [`${brick.realPath ?? brick.path}/`, `${other.realPath ?? other.path}/`];
+      if (brick.hostUuid === other.hostUuid && (a.startsWith(b) || b.startsWith(a)))
+        throw new OperationError(
+          `Brick: ${brickName(brick)} not available. Brick may be containing or be contained by an existing brick.`,
+        );
+    }
+}
+
+/** Makes and marks the directories of bricks of this node; gives back how to undo it all. */
+export function makeBricks(context: Context, bricks: readonly BrickInfo[], volumeId: string): () => void {
+  const undo: (() => void)[] = [];
+  const undoAll = () => {
+    for (const step of undo.splice(0).reverse()) step();
+  };
+  try {
+    for (const brick of bricks) undo.push(makeBrick(context, brick, volumeId));
+  } catch (error) {
+    undoAll();
+    throw error;
+  }
+  return undoAll;
+}
+
+/** Bricks of this node know their file system: those that share one share its space. */
+export async function withFacts(context: Context, bricks: readonly BrickInfo[]): Promise<BrickInfo[]> {
+  const { uuid } = context.store.state.node;
+  const mounts = (await context.files.read('/proc/mounts')) ?? '';
+  return bricks.map((brick) => {
+    if (brick.hostUuid !== uuid || brick.fsid !== undefined) return brick;
+    const real = brick.realPath ?? brick.path;
+    const point = mountOf(real, mounts)?.point ?? '/';
+    const mountDir = point === '/' ? real : real.slice(point.length) || '/';
+    return { ...brick, fsid: context.inspector.facts(brick.path).fsid, mountDir };
+  });
+}
+
+/**
+ * Starts bricks that a started volume gained. Their volfiles must be in the store. Throws OperationError when one
+ * does not start; then none of them runs. Resolves to the volume with their ports.
+ */
+export async function startNewBricks(
+  context: Context,
+  volume: VolumeInfo,
+  added: readonly BrickInfo[],
+): Promise<VolumeInfo> {
+  if (volume.status !== 'started') return volume;
+  const ids = new Set(added.map((brick) => brick.brickId));
+  const own = localBricks(context, volume).filter((brick) => ids.has(brick.brickId));
+  const results = await Promise.allSettled(own.map((brick) => context.supervisor.startBrick(volume, brick)));
+  const failed = results.find((result) => result.status === 'rejected');
+  if (failed) {
+    await Promise.all(own.map((brick) => context.supervisor.stopBrick(volume, brick)));
+    throw failed.reason;
+  }
+  const ports = new Map(own.map((brick, i) => [brick.brickId, (results[i] as PromiseFulfilledResult<number>).value]));
+  const bricks = volume.bricks.map((brick) => ({ ...brick, port: ports.get(brick.brickId) ?? brick.port ?? 0 }));
+  return { ...volume, bricks };
+}

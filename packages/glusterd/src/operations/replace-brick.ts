@@ -1,0 +1,146 @@
+/** `volume replace-brick` and `volume reset-brick`: an empty directory in the place of a brick, healed by the others. */
+import type { Context } from '../context.ts';
+import { OperationError } from '../errors.ts';
+import type { RequestOf } from '../protocol/requests.ts';
+import type { Operation } from '../transaction/operation.ts';
+import type { BrickInfo, VolumeInfo } from '../volume.ts';
+import { brickHookArguments } from './add-brick.ts';
+import { blameFresh } from './blame.ts';
+import { checkAvailable, checkDirectory, checkPathLength, splitBrick } from './brick-checks.ts';
+import { makeBricks, resolveBricks, startNewBricks, withFacts } from './new-bricks.ts';
+import { refuseWhileMoving } from './tasks.ts';
+import { brickName, commit, commitVolume, nextVersion, volumeNamed } from './volumes.ts';
+
+type Nothing = Record<string, never>;
+interface Plan {
+  volume: VolumeInfo;
+  source: BrickInfo;
+  target: BrickInfo;
+}
+
+export function replaceBrick(request: RequestOf<'volume.replace-brick'>): Operation<Plan, Nothing> {
+  return {
+    name: 'volume replace-brick',
+    subject: request.volume,
+    async stage(context) {
+      await refuseIfMoving(context, request.volume);
+      const { volume, source } = brickToReplace(context, request, 'replace-brick');
+      const target = await targetOf(context, request.target, source);
+      checkPathLength(volume.name, target);
+      checkAvailable(context, target);
+      // The command is always forced, as its words say.
+      checkDirectory(context, target, { force: true, ignorePartition: request.ignorePartition });
+      return { volume, source, target };
+    },
+    commit: (context, plan) => exchange(context, plan, 'replace-brick'),
+  };
+}
+
+export function resetBrick(
+  request: RequestOf<'volume.reset-brick'>,
+): Operation<Plan | { volume: VolumeInfo; source: BrickInfo }, Nothing> {
+  return {
+    name: `volume reset-brick ${request.action}`,
+    subject: request.volume,
+    async stage(context) {
+      await refuseIfMoving(context, request.volume);
+      const found = brickToReplace(context, request, 'reset-brick');
+      if (request.action === 'start') return found;
+      return { ...found, target: await stageReset(context, request, found) };
+    },
+    async commit(context, plan) {
+      if ('target' in plan) return exchange(context, plan, 'reset-brick');
+      await context.supervisor.stopBrick(plan.volume, plan.source);
+      return {};
+    },
+  };
+}
+
+async function stageReset(
+  context: Context,
+  request: RequestOf<'volume.reset-brick'>,
+  { volume, source }: { volume: VolumeInfo; source: BrickInfo },
+): Promise<BrickInfo> {
+  const target = await targetOf(context, request.target ?? brickName(source), source);
+  if (target.hostUuid !== source.hostUuid || target.path !== source.path) {
+    checkAvailable(context, target);
+    throw new OperationError(
+      'When destination brick is new, please use gluster volume replace-brick <volname> <src-brick> <dst-brick> commit force',
+    );
+  }
+  const { online } = await context.supervisor.brickState(volume, source);
+  if (online)
+    throw new OperationError(
+      'Source brick must be stopped. Please use gluster volume reset-brick <volname> <dst-brick> start.',
+    );
+  const isThere = context.inspector.isDirectory(context.inspector.realPath(target.path));
+  if (!request.force && isThere && context.inspector.volumeId(target.path) !== null)
+    throw new OperationError(
+      "Brick not available.It may be containing or be contained by an existing brick.Use 'force' option to override this.",
+    );
+  checkDirectory(context, target, { force: request.force, ignorePartition: request.ignorePartition });
+  return target;
+}
+
+async function refuseIfMoving(context: Context, name: string): Promise<void> {
+  if (context.store.state.volumes.has(name)) await refuseWhileMoving(context, name);
+}
+
+function brickToReplace(
+  context: Context,
+  request: { volume: string; source: string },
+  command: string,
+): { volume: VolumeInfo; source: BrickInfo } {
+  const volume = volumeNamed(context, request.volume);
+  if (volume.type === 'distribute')
+    throw new OperationError(
+      `${command} is not permitted on distribute only volumes. Please use add-brick and remove-brick operations instead.`,
+    );
+  if (volume.status !== 'started') throw new OperationError(`volume: ${volume.name} is not started`);
+  splitBrick(request.source);
+  const source = volume.bricks.find((brick) => brickName(brick) === request.source);
+  if (!source) throw new OperationError(`brick: ${request.source} does not exist in volume: ${volume.name}`);
+  return { volume, source };
+}
+
+/** The new brick has the old one's place in the set, and so its name in the changelogs. */
+async function targetOf(context: Context, text: string, source: BrickInfo): Promise<BrickInfo> {
+  const [target] = await resolveBricks(context, [text], () => source.brickId);
+  return target!;
+}
+
+async function exchange(
+  context: Context,
+  { volume, source, target }: Plan,
+  operation: 'replace-brick' | 'reset-brick',
+): Promise<Nothing> {
+  const { uuid } = context.store.state.node;
+  const args = brickHookArguments(context, volume, operation);
+  await context.hooks.run(operation, 'pre', args);
+  const own = target.hostUuid === uuid ? [target] : [];
+  const removeDirectory = makeBricks(context, own, volume.id);
+  const undo = [async () => removeDirectory()];
+  try {
+    for (const brick of own) context.inspector.markDirty(brick.path);
+    const [made] = await withFacts(context, [target]);
+    const bricks = volume.bricks.map((brick) => (brick === source ? made! : brick));
+    const task = volume.task && { task: { ...volume.task, state: 'reset' as const } };
+    const after = nextVersion({ ...volume, bricks, ...task });
+    undo.push(await blameFresh(context, after, [target]));
+    const wasOnline = source.hostUuid === uuid && (await context.supervisor.brickState(volume, source)).online;
+    if (wasOnline) undo.push(async () => void (await context.supervisor.startBrick(volume, source)));
+    await context.store.commit({ volumes: new Map([[after.name, after]]) });
+    undo.push(() => commit(context, { volumes: new Map([[volume.name, volume]]) }));
+    if (own.length > 0) undo.push(() => context.supervisor.stopBrick(after, target));
+    const started = await startNewBricks(context, after, [target]);
+    // Before anyone hears of the new brick: whoever still has the old graph blames it from now on for what it misses.
+    if (source.hostUuid === uuid && source.path !== target.path) await context.supervisor.stopBrick(volume, source);
+    await commitVolume(context, started);
+    await context.supervisor.updateHealDaemon(started, uuid);
+  } catch (error) {
+    for (const step of undo.reverse()) await step();
+    throw error;
+  }
+  await context.hooks.run(operation, 'post', args);
+  return {};
+}
