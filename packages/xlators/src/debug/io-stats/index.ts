@@ -32,6 +32,7 @@ const upcallNames: Record<Extract<GraphEvent, { type: 'upcall' }>['what'], Upcal
   metadata: 'CI_XATTR',
   entry: 'CI_RENAME',
   'lock-contended': 'LEASE_RECALL',
+  accused: 'CI_FORGET',
 };
 
 const defaultLevel: LogLevel = 'INFO';

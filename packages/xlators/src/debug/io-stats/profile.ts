@@ -14,7 +14,7 @@ export interface FopStats {
 export type SizeCounts = number[];
 
 /** What a client is told about a file: its data, its attributes, its names; somebody waits for a lock. */
-export type UpcallName = 'CI_STAT' | 'CI_XATTR' | 'CI_RENAME' | 'LEASE_RECALL';
+export type UpcallName = 'CI_STAT' | 'CI_XATTR' | 'CI_RENAME' | 'CI_FORGET' | 'LEASE_RECALL';
 
 export interface Stats {
   /** On the clock that never goes back. */
