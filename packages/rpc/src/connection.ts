@@ -31,6 +31,7 @@ export type CloseCode =
   | 'handshake-timeout'
   | 'refused'
   | 'replaced'
+  | 'stale'
   | 'bug';
 
 export interface CloseReason {

@@ -386,6 +386,11 @@ export class ClientSession {
   async #attached(welcome: Welcome): Promise<void> {
     const connection = this.#connection;
     if (!connection) return;
+    if (welcome.resumed && welcome.sessionId !== this.#sessionId) {
+      // Given up while the welcome travelled: its requests were told to have failed, its locks and fds are nobody's.
+      connection.close({ code: 'stale', message: 'the session was given up meanwhile' });
+      return;
+    }
     connection.opened();
     this.#state = 'attaching';
     this.#graceTimer?.cancel();

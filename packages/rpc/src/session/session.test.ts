@@ -285,6 +285,24 @@ describe('the end of a session', () => {
     expect(server.sessions()).toHaveLength(1);
   });
 
+  it('is not undone by a welcome that comes after it', async () => {
+    const { client, link, clock, cut, deliver, events } = await world({ server: { graceMs: 1000 } });
+    link.holdReplies = true;
+    const lost = write(client);
+    await settle();
+    await cut();
+    await clock.advance(500);
+    await clock.advance(500);
+    await expect(lost).resolves.toEqual({ ok: false, errno: Errno.ENOTCONN });
+    link.holdReplies = false;
+    const before = events.length;
+    await deliver();
+    await clock.advance(25_000);
+    expect(events.slice(before)).not.toContain('resumed');
+    expect(events.at(-2)).toBe('new');
+    await expect(write(client)).resolves.toMatchObject({ ok: true });
+  });
+
   it('comes at once with a goodbye', async () => {
     const { client, ended } = await world();
     client.stop();
