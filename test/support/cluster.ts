@@ -235,7 +235,7 @@ export class Cluster {
     const mounts = readFileSync('/proc/self/mounts', 'utf8').split('\n');
     const sockets = readFileSync('/proc/net/unix', 'utf8').split('\n');
     return [
-      ...this.processes().map((pid) => `process ${pid}: ${commandLine(pid).join(' ')}`),
+      ...this.processes().map((pid) => `process ${pid}: ${commandLine(pid).join(' ')} (${stateOf(pid)})`),
       ...mounts.filter((line) => line.includes(this.home)).map((line) => `mount: ${line}`),
       ...sockets.filter((line) => line.includes(this.home)).map((line) => `socket: ${line}`),
       ...this.listeners().map((port) => `listener: ${this.address}:${port}`),
@@ -314,6 +314,20 @@ export function pause(milliseconds: number): Promise<void> {
 export async function eventually(what: string, condition: () => boolean | Promise<boolean>, timeoutMs = 30_000) {
   for (const end = Date.now() + timeoutMs; Date.now() < end; await pause(50)) if (await condition()) return;
   if (!(await condition())) throw new Error(`in vain waited ${timeoutMs} ms for: ${what}`);
+}
+
+/** What a process that should be gone does: sleeps or runs, and whether it was signalled. */
+function stateOf(pid: number): string {
+  const wanted = /^(State|SigPnd|ShdPnd|SigCgt):/;
+  const status = (() => {
+    try {
+      return readFileSync(`/proc/${pid}/status`, 'utf8');
+    } catch {
+      return 'State: gone';
+    }
+  })();
+  const lines = status.split('\n').filter((line) => wanted.test(line));
+  return lines.map((line) => line.replace(/\s+/g, ' ')).join(', ');
 }
 
 export const hasProgram = (name: string): boolean =>

@@ -87,7 +87,8 @@ export class Daemon {
   /** Brings the processes of this node to what the volumes say. Needs listeners: bricks fetch their volfiles here. */
   async resume(): Promise<void> {
     const { store, supervisor } = this.context;
-    await supervisor.resume(store.state.volumes.values(), store.state.node.uuid);
+    const names = [...store.state.volumes.keys()];
+    await supervisor.resume(names, (name) => store.state.volumes.get(name), store.state.node.uuid);
   }
 
   /** Bricks and heal daemons go on. */

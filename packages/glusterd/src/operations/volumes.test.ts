@@ -266,6 +266,23 @@ describe('a restart of management', () => {
   });
 });
 
+it('starts no brick of a volume that is stopped while management comes up', async () => {
+  await rig.createReplica('v');
+  await rig.done({ verb: 'volume.start', volume: 'v', force: false });
+  for (const pid of [1, 2, 3].flatMap((n) => rig.processes.pidsOf(`${rig.root}/v-${n}`)))
+    rig.processes.alive.delete(pid);
+  await rig.start();
+  const run = rig.processes.run.bind(rig.processes);
+  rig.processes.run = async (...args) => {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    return run(...args);
+  };
+  const coming = rig.daemon.resume();
+  await rig.done({ verb: 'volume.stop', volume: 'v', force: true });
+  await coming;
+  expect([1, 2, 3].flatMap((n) => rig.processes.pidsOf(`${rig.root}/v-${n}`))).toEqual([]);
+});
+
 it('does not run two changes of a volume at a time', async () => {
   await rig.createReplica('v');
   const first = rig.run({ verb: 'volume.start', volume: 'v', force: false });

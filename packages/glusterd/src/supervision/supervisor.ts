@@ -90,16 +90,32 @@ export class Supervisor {
     this.#range = new PortRange(ports.processes, ports.random);
   }
 
-  /** Finds what runs from before, starts what should run and does not. Failures are logged: the others must come up. */
-  async resume(volumes: Iterable<VolumeInfo>, node: string): Promise<void> {
-    for (const volume of volumes) {
-      for (const brick of volume.bricks) {
+  /**
+   * Finds what runs from before, starts what should run and does not. Failures are logged: the others must come up. Volumes
+   * are changed meanwhile: `current` tells what is wanted at the moment in which it is a process's turn.
+   */
+  async resume(
+    names: readonly string[],
+    current: (name: string) => VolumeInfo | undefined,
+    node: string,
+  ): Promise<void> {
+    for (const name of names) {
+      for (const brick of current(name)?.bricks ?? []) {
         if (brick.hostUuid !== node) continue;
-        const step = volume.status === 'started' ? this.startBrick(volume, brick) : this.stopBrick(volume, brick);
+        const step = this.#inTurn(brick.path, () => this.#resumeBrick(current(name), brick));
         await step.catch((error: Error) => this.#log('ERROR', `brick ${brick.host}:${brick.path}: ${error.message}`));
       }
-      await this.updateHealDaemon(volume, node);
+      await this.#inTurn(`shd/${name}`, async () => {
+        const volume = current(name);
+        if (volume) await this.#updateHealDaemon(volume, node);
+      });
     }
+  }
+
+  async #resumeBrick(volume: VolumeInfo | undefined, brick: BrickInfo): Promise<void> {
+    if (!volume?.bricks.some(({ path, hostUuid }) => path === brick.path && hostUuid === brick.hostUuid)) return;
+    if (volume.status === 'started') await this.#startBrick(volume, brick);
+    else await this.#stopBrick(volume, brick);
   }
 
   /** Runs the brick if it does not run; resolves to its port. Throws OperationError. */
