@@ -27,4 +27,27 @@ describe.skipIf(!canMount)('volume set', () => {
     expect(readFileSync(join(bricks[1]!.path, 'without'), 'utf8')).toBe('without');
     await cluster.destroy('vol', mount);
   }, 120_000);
+
+  it('is not needed for writers to go on without a brick that answers nothing', async () => {
+    const bricks = await cluster.createAndStart('lag', ['replica', '3'], 3);
+    const mount = await cluster.mount('lag');
+    await fs.writeFile(join(mount.path, 'before'), 'before');
+    const silent = cluster.brickPid('lag', bricks[1]!);
+    process.kill(silent, 'SIGSTOP');
+    try {
+      await fs.appendFile(join(mount.path, 'before'), ' and after');
+      await fs.writeFile(join(mount.path, 'without'), 'without');
+      expect(await fs.readFile(join(mount.path, 'before'), 'utf8')).toBe('before and after');
+      const log = readFileSync(mount.log, 'utf8');
+      expect(log).toMatch(/lag-client-1 has not answered for 3 s/);
+      expect(log).not.toMatch(/lag-client-1 is down/);
+    } finally {
+      process.kill(silent, 'SIGCONT');
+    }
+    await eventually('the brick', () => /lag-client-1 answers again/.test(readFileSync(mount.log, 'utf8')));
+    await cluster.healed('lag');
+    expect(readFileSync(join(bricks[1]!.path, 'before'), 'utf8')).toBe('before and after');
+    expect(readFileSync(join(bricks[1]!.path, 'without'), 'utf8')).toBe('without');
+    await cluster.destroy('lag', mount);
+  }, 120_000);
 });

@@ -29,8 +29,9 @@ export class BrickTop extends Xlator {
       return;
     }
     if (event.type !== 'upcall') return;
-    const { clientId, ...told } = event;
-    for (const gate of this.gates) if (clientId === undefined || gate.clientId === clientId) gate.fromBrick(told);
+    const { clientId, except, ...told } = event;
+    for (const gate of this.gates)
+      if (clientId === undefined ? gate.clientId !== except : gate.clientId === clientId) gate.fromBrick(told);
   }
 }
 

@@ -59,6 +59,7 @@ export class HealDaemon {
   #healerOf(set: ReplicateXlator): SetHealer {
     const healer = new SetHealer(set.replica, this.#clock, () => set.healSettings);
     set.onChildUp(() => healer.trigger('index'));
+    set.onAccused(() => healer.hasten());
     return healer;
   }
 

@@ -3,6 +3,7 @@ import {
   type GraphEvent,
   type Inode,
   isGfid,
+  type LogLevel,
   type OptionValues,
   parseBool,
   stances,
@@ -39,6 +40,7 @@ export class ReplicateXlator extends Xlator {
   #announced: 'none' | 'up' | 'down' = 'none';
   #patience: Timer | undefined;
   readonly #upListeners: (() => void)[] = [];
+  readonly #accusedListeners: (() => void)[] = [];
 
   constructor(init: XlatorInit<typeof options>) {
     super(init);
@@ -52,12 +54,14 @@ export class ReplicateXlator extends Xlator {
   override bind(children: Parameters<Xlator['bind']>[0], record: Parameters<Xlator['bind']>[1]): void {
     const given = this.#options['afr-pending-xattr'].split(',').filter((name) => name !== '');
     const pendingKeys = children.map((child, i) => `trusted.afr.${given[i] ?? child.xlator.name}`);
-    const set = new ReplicaSet(children, {
+    const values = {
       pendingKeys,
       arbiterCount: this.#options['arbiter-count'],
       quorumType: this.#options['quorum-type'] || undefined,
       quorumCount: this.#options['quorum-count'],
-    });
+      laggardTimeoutMs: this.#options['laggard-timeout'] * 1000,
+    };
+    const set = new ReplicaSet(children, values, this.services.clock, (child, lags) => this.#lags(child, lags));
     this.#replica = new Replica(
       this.name,
       this.services,
@@ -100,6 +104,7 @@ export class ReplicateXlator extends Xlator {
       values,
       this.children.map((child) => child.xlator.name),
     );
+    set.laggardTimeoutMs = values['laggard-timeout'] * 1000;
     set.quorum = quorumRule(values['quorum-type'] || undefined, values['quorum-count'], set.count);
   }
 
@@ -125,6 +130,7 @@ export class ReplicateXlator extends Xlator {
           // What was known of the file is not true any more, nor what caches above have of it.
           this.replica.contexts.doubt(event.gfid);
           this.propagate({ type: 'upcall', gfid: event.gfid, what: 'data' });
+          for (const listener of this.#accusedListeners) listener();
           return true;
         }
         if (event.what !== 'lock-contended' || event.domain !== this.name) return false;
@@ -138,20 +144,44 @@ export class ReplicateXlator extends Xlator {
   #childIs(child: number, up: boolean): void {
     this.#answered.add(child);
     const { set, leases } = this.replica;
-    if (set.setUp(child, up)) {
-      const name = this.children[child]!.xlator.name;
-      this.services.log.write(
-        'INFO',
-        this.name,
-        `${name} is ${up ? 'up' : 'down'}; ${set.up.length} of ${set.count} children are up, writes: ${set.suffices(set.up) ? 'yes' : 'no'}`,
-      );
-      if (up) leases.returned(child);
-      // A lease from before does not cover a child that came, and must not count on one that went.
-      if (up) leases.recallAll();
+    if (set.setConnected(child, up)) {
+      this.#log('INFO', child, up ? 'is up' : 'is down');
+      if (up) this.#returned(child);
       else leases.forget(child);
-      if (up) for (const listener of this.#upListeners) listener();
     }
     this.#announce(false);
+  }
+
+  #lags(child: number, lags: boolean): void {
+    const { set, leases } = this.replica;
+    const seconds = set.laggardTimeoutMs / 1000;
+    if (lags) {
+      this.#log(
+        'WARNING',
+        child,
+        `has not answered for ${seconds} s while a quorum has, and is left out until it does`,
+      );
+      leases.forget(child);
+    } else if (set.isConnected(child)) {
+      this.#log('INFO', child, 'answers again');
+      this.#returned(child);
+    }
+    this.#announce(false);
+  }
+
+  /** A lease from before does not cover a child that came. */
+  #returned(child: number): void {
+    const { leases } = this.replica;
+    leases.returned(child);
+    leases.recallAll();
+    for (const listener of this.#upListeners) listener();
+  }
+
+  #log(level: LogLevel, child: number, what: string): void {
+    const { set } = this.replica;
+    const writes = set.suffices(set.up) ? 'yes' : 'no';
+    const state = `${set.up.length} of ${set.count} children are up, writes: ${writes}`;
+    this.services.log.write(level, this.name, `${this.children[child]!.xlator.name} ${what}; ${state}`);
   }
 
   /** Tells the parents once all children have answered (or patience ran out), and whenever the last one goes. */
@@ -189,12 +219,18 @@ export class ReplicateXlator extends Xlator {
     this.#upListeners.push(listener);
   }
 
+  /** Called whenever a brick tells that it accuses another. */
+  onAccused(listener: () => void): void {
+    this.#accusedListeners.push(listener);
+  }
+
   override async drain(): Promise<void> {
     await this.replica.leases.settleAll();
   }
 
   override async fini(): Promise<void> {
     this.#patience?.cancel();
+    this.replica.set.laggards.stop();
   }
 
   protected override forget(_inode: Inode, state: unknown): void {

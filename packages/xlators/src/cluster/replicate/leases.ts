@@ -207,7 +207,13 @@ export class Leases {
     };
     const up = set.up;
     if (!set.suffices(up)) return fail(Errno.ENOTCONN);
-    let grants = await Promise.all(up.map((child) => this.#lockOne(child, gfid, fd, lockCall, 'try')));
+    const tried = await set.laggards.collect<Grant | Failure>(
+      up,
+      (child) => this.#lockOne(child, gfid, fd, lockCall, 'try'),
+      fail(Errno.ETIMEDOUT),
+      (grant) => 'fence' in grant || !isAbsence(grant.errno),
+    );
+    let grants = up.map((child) => tried.get(child)!);
     if (grants.some((grant) => !('fence' in grant) && grant.errno === Errno.EAGAIN)) {
       await this.#unlockAll(
         gfid,
@@ -217,7 +223,7 @@ export class Leases {
       if (patience === 'try') return fail(Errno.EAGAIN);
       grants = [];
       // In the order of the children, so that two clients cannot wait for each other.
-      for (const child of up) grants.push(await this.#lockOne(child, gfid, fd, lockCall, 'wait'));
+      for (const child of up) grants.push(await this.#waitFor(child, gfid, fd, lockCall));
     }
     const granted = up.filter((_, i) => 'fence' in grants[i]!);
     if (!set.suffices(granted)) {
@@ -248,6 +254,17 @@ export class Leases {
     contexts.of(gfid).lease = lease;
     this.#live.add(lease);
     return lease;
+  }
+
+  /** Waits for the lock of one child; not of one that answers nothing at all. */
+  async #waitFor(child: number, gfid: Gfid, fd: Fd | undefined, call: Call): Promise<Grant | Failure> {
+    const lagging: Failure = fail(Errno.ETIMEDOUT);
+    const coming = this.#lockOne(child, gfid, fd, call, 'wait');
+    const grant = await this.#host.set.laggards.heed<Grant | Failure>(child, coming, lagging);
+    // When it comes in the end it is not wanted any more.
+    if (grant === lagging)
+      void coming.then((late) => (mayBeHeld(late) ? this.#unlockAll(gfid, call, [child]) : undefined));
+    return grant;
   }
 
   /** The lock and the changelog under it, in one round trip. */
@@ -312,7 +329,9 @@ export class Leases {
       // At once, not when all have answered: the child may be back before that.
       if (!reply.ok && isAbsence(reply.errno)) this.#orphan(child, gfid, call);
     };
-    await Promise.all(children.map(one));
+    // Who lags gets it behind what it has not answered yet; nobody waits for that.
+    for (const child of children) if (!set.isUp(child)) void one(child);
+    await Promise.all(children.filter((child) => set.isUp(child)).map(one));
   }
 
   #orphan(child: number, gfid: Gfid, call: Call): void {
@@ -345,7 +364,12 @@ export class Leases {
     if (mustSync) await this.#sync(lease, call);
     // Who left the lease may hold its lock still, and would keep everybody out with it.
     await Promise.all([
-      ...lease.participants.map((child) => this.#releaseOn(child, lease, call)),
+      this.#host.set.laggards.collect(
+        lease.participants,
+        (child) => this.#releaseOn(child, lease, call),
+        undefined,
+        () => true,
+      ),
       this.#unlockAll(lease.gfid, call, [...lease.locked]),
     ]);
   }

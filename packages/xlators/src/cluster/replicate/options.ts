@@ -41,6 +41,12 @@ export const options = {
     description: 'Keep the lease on a file or directory between operations until another client wants it.',
   }),
   'post-op-delay-secs': option.time('1', { description: 'How long an idle lease is kept.', min: 0, max: 2147483647 }),
+  'laggard-timeout': option.time('3', {
+    description:
+      'Seconds after which a child that does not answer while more than half do is left out, to be healed later; 0: never.',
+    min: 0,
+    max: 1013,
+  }),
   'ensure-durability': option.bool('on', {
     description: 'Sync data to the disks before the mark that says it may differ is taken off.',
   }),

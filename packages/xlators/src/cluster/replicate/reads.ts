@@ -89,7 +89,7 @@ async function attributes<N extends 'stat' | 'fstat'>(
   const metadata = replica.readers(gfid, 'metadata', context);
   const both = metadata.filter((child) => data.includes(child));
   for (const child of both) {
-    const reply = await replica.set.windOne(child, fop, call, args);
+    const reply = await replica.set.ask(child, fop, call, args);
     if (reply.ok || (reply.errno !== Errno.ENOTCONN && reply.errno !== Errno.ETIMEDOUT)) return reply;
   }
   const replies = await replica.set.wind(replica.set.up, fop, call, () => args);

@@ -2,15 +2,20 @@
 import {
   type Args,
   type Call,
+  type Clock,
   Errno,
   type Failure,
   type Fop,
   type FopName,
   fail,
+  locOf,
   type Reply,
+  rootCall,
+  rootGfid,
   type Subvolume,
   type Success,
 } from '@mortar/core';
+import { Laggards } from './laggards.ts';
 import { hasQuorum, type QuorumRule, type QuorumType, quorumRule } from './quorum.ts';
 
 /** Replies by child; undefined where the fop was not wound. */
@@ -21,6 +26,7 @@ export interface ReplicaSetOptions {
   readonly arbiterCount: number;
   readonly quorumType: QuorumType | undefined;
   readonly quorumCount: number;
+  readonly laggardTimeoutMs: number;
 }
 
 export class ReplicaSet {
@@ -29,16 +35,39 @@ export class ReplicaSet {
   readonly pendingKeys: readonly string[];
   readonly arbiter: number | undefined;
   quorum: QuorumRule;
-  readonly #up: boolean[];
+  readonly #connected: boolean[];
+  readonly laggards: Laggards;
+  laggardTimeoutMs: number;
   /** Rises with every change of who is up: knowledge from before may be out of date. */
   generation = 1;
 
-  constructor(children: readonly Subvolume[], options: ReplicaSetOptions) {
+  /** `changed`: a child was left out because it lags, or is back. */
+  constructor(
+    children: readonly Subvolume[],
+    options: ReplicaSetOptions,
+    clock: Clock,
+    changed: (child: number, lags: boolean) => void,
+  ) {
     this.children = children;
     this.pendingKeys = options.pendingKeys;
     this.arbiter = options.arbiterCount > 0 ? children.length - 1 : undefined;
     this.quorum = quorumRule(options.quorumType, options.quorumCount, children.length);
-    this.#up = children.map(() => false);
+    this.#connected = children.map(() => false);
+    this.laggardTimeoutMs = options.laggardTimeoutMs;
+    const self = this;
+    this.laggards = new Laggards({
+      clock,
+      get timeoutMs() {
+        return self.laggardTimeoutMs;
+      },
+      // More than half: two of them cannot leave out each other and go on.
+      maySpare: (answered) => 2 * answered.length > self.count && self.suffices(answered),
+      probe: () => this.wind(this.up, 'lookup', rootCall(clock), () => ({ loc: locOf(rootGfid) })),
+      changed: (child, lags) => {
+        self.generation++;
+        changed(child, lags);
+      },
+    });
   }
 
   get count(): number {
@@ -46,30 +75,31 @@ export class ReplicaSet {
   }
 
   isUp(child: number): boolean {
-    return this.#up[child] === true;
+    return this.#connected[child] === true && !this.laggards.has(child);
   }
 
-  get upState(): readonly boolean[] {
-    return this.#up;
+  isConnected(child: number): boolean {
+    return this.#connected[child] === true;
   }
 
-  /** Whether this changed anything. */
-  setUp(child: number, up: boolean): boolean {
-    if (this.#up[child] === up) return false;
-    this.#up[child] = up;
+  /** Whether this changed who is up. */
+  setConnected(child: number, connected: boolean): boolean {
+    if (this.#connected[child] === connected) return false;
+    this.#connected[child] = connected;
     this.generation++;
-    return true;
+    return !this.laggards.has(child);
   }
 
+  /** Connected and not left out. */
   get up(): number[] {
-    return this.#up.flatMap((up, i) => (up ? [i] : []));
+    return this.children.flatMap((_, i) => (this.isUp(i) ? [i] : []));
   }
 
   /** Whether these children are enough to change anything. */
   suffices(children: readonly number[]): boolean {
     return hasQuorum(
       this.quorum,
-      this.#up.map((_, i) => children.includes(i)),
+      this.children.map((_, i) => children.includes(i)),
     );
   }
 
@@ -77,19 +107,28 @@ export class ReplicaSet {
     return child !== this.arbiter;
   }
 
-  /** Winds `fop` to `children` in parallel; `argsOf(child)` are its arguments. */
+  /** Winds `fop` to `children` in parallel; `argsOf(child)` are its arguments. Who lags is ETIMEDOUT. */
   async wind<N extends FopName>(
     children: readonly number[],
     fop: N,
     call: Call,
     argsOf: (child: number) => Args<N>,
   ): Promise<Replies<N>> {
-    const replies: Replies<N> = this.children.map(() => undefined);
-    const one = async (child: number) => {
-      replies[child] = await this.windOne(child, fop, call, argsOf(child));
-    };
-    await Promise.all(children.map(one));
-    return replies;
+    const answers = await this.collect(children, (child) => this.windOne(child, fop, call, argsOf(child)));
+    return this.children.map((_, child) => answers.get(child));
+  }
+
+  /** Replies of `children`; who lags is ETIMEDOUT. */
+  collect<R extends { readonly ok: boolean }>(
+    children: readonly number[],
+    ask: (child: number) => Promise<R | Failure>,
+  ): Promise<Map<number, R | Failure>> {
+    return this.laggards.collect<R | Failure>(children, ask, fail(Errno.ETIMEDOUT), isThere);
+  }
+
+  /** From one child; ETIMEDOUT when it turns out to answer nothing at all. */
+  ask<N extends FopName>(child: number, fop: N, call: Call, args: Args<N>): Promise<Reply<N>> {
+    return this.laggards.heed<Reply<N>>(child, this.windOne(child, fop, call, args), fail(Errno.ETIMEDOUT));
   }
 
   windOne<N extends FopName>(child: number, fop: N, call: Call, args: Args<N>): Promise<Reply<N>> {
@@ -106,6 +145,10 @@ export function succeeded(replies: readonly ({ ok: boolean } | undefined)[]): nu
 export function successAt<N extends FopName>(replies: Replies<N>, child: number): Success<N> | undefined {
   const reply = replies[child];
   return reply?.ok ? (reply as Success<N>) : undefined;
+}
+
+function isThere(reply: { readonly ok: boolean }): boolean {
+  return reply.ok || !isAbsence((reply as Failure).errno);
 }
 
 /** Errors that say that a brick is not there, rather than what it thinks of the request. */

@@ -203,8 +203,9 @@ export class Replica {
     const readers = await this.cleanChildren(gfid, kind, call);
     if ('errno' in readers) return readers;
     let reply: Reply<N> = fail(Errno.ENOTCONN);
-    for (const child of readers) {
-      reply = await this.set.windOne(child, fop, call, args);
+    for (const [i, child] of readers.entries()) {
+      const isLast = i === readers.length - 1;
+      reply = await (isLast ? this.set.windOne(child, fop, call, args) : this.set.ask(child, fop, call, args));
       if (reply.ok || !isAbsence(reply.errno)) return reply;
     }
     return reply;

@@ -507,3 +507,29 @@ describe('healing', () => {
     expect(await contents(client.ops, client.call, gfid)).toBe('right');
   });
 });
+
+describe('a brick that answers nothing', () => {
+  it('holds neither writers nor readers, and is healed when it answers again', { timeout: 60_000 }, async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client({ 'laggard-timeout': '1' });
+    const { fd, gfid } = await create(client, 'f', 'before');
+    let thaw = () => {};
+    const frozen = new Promise<'pass'>((resolve) => {
+      thaw = () => resolve('pass');
+    });
+    client.gates[1]!.fault = () => frozen as never;
+    await write(client, fd, 'during', 0);
+    expect(client.xlator.replica.set.up).toEqual([0, 2]);
+    expect(await client.ops.readv(client.call, { fd, size: 10, offset: 0 })).toMatchObject({ ok: true });
+    await create(client, 'g', 'new');
+    expect(await marks(bricks[0]!, client.call, gfid)).toMatchObject({ 'vol-client-1': '000000010000000000000000' });
+    client.gates[1]!.fault = () => 'pass';
+    thaw();
+    await until(async () => client.xlator.replica.set.up.length === 3);
+    fd.release();
+    await client.xlator.drain();
+    const { daemon } = await rigs[0]!.healDaemon();
+    await until(async () => (await onBricks(bricks, client.call, gfid)).every((text) => text === 'during'));
+    await daemon.stop();
+  });
+});

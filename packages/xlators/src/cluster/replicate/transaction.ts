@@ -146,33 +146,29 @@ export class Transactions {
     participants: readonly number[],
     absent: readonly number[],
   ) {
-    const replies: Replies<N> = this.#set.children.map(() => undefined);
-    const extra: Outcome<N>['extra'][number][] = this.#set.children.map(() => undefined);
-    const plans = participants.map((child) => ({
-      child,
-      marks: this.#marks(change, leases, child, absent.length > 0),
-      fence: leases[0]!.fenceOf(child),
-    }));
+    const plans = new Map(
+      participants.map((child) => [
+        child,
+        { marks: this.#marks(change, leases, child, absent.length > 0), fence: leases[0]!.fenceOf(child) },
+      ]),
+    );
     for (const lease of leases) for (const child of absentees(lease, this.#set)) lease.blamed[change.kind].add(child);
-    const one = async ({ child, marks, fence }: (typeof plans)[number]) => {
+    const extra: Outcome<N>['extra'][number][] = this.#set.children.map(() => undefined);
+    const one = async (child: number): Promise<Reply<N>> => {
+      const { marks, fence } = plans.get(child)!;
       const given: Args<N> & { xdata?: Xdata } = change.args(child, absent);
       const args: Args<N> = { ...given, xdata: { ...given.xdata, fence } };
       const after = change.after?.(child) ?? [];
-      if (marks.length + after.length === 0) {
-        replies[child] = await this.#set.windOne(child, change.fop, change.call, args);
-        return;
-      }
+      if (marks.length + after.length === 0) return this.#set.windOne(child, change.fop, change.call, args);
       const steps = [...marks, compoundStep(change.fop, args), ...after];
       const reply = await this.#set.windOne(child, 'compound', change.call, { steps });
-      if (!reply.ok) {
-        replies[child] = reply;
-        return;
-      }
+      if (!reply.ok) return reply;
       const last = reply.replies.at(-1);
-      replies[child] = (reply.replies[marks.length] ?? last ?? fail(Errno.EIO)) as Reply<N>;
       extra[child] = reply.replies.slice(marks.length + 1);
+      return (reply.replies[marks.length] ?? last ?? fail(Errno.EIO)) as Reply<N>;
     };
-    await Promise.all(plans.map(one));
+    const answers = await this.#set.collect<Reply<N>>(participants, one);
+    const replies = this.#set.children.map((_, child) => answers.get(child)) as Replies<N>;
     return { replies, extra };
   }
 

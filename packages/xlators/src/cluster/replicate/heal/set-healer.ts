@@ -55,6 +55,7 @@ export class SetHealer {
   /** A crawl asked for while one runs. */
   #next: 'none' | 'index' | 'full' = 'none';
   #stopped = false;
+  #isHastened = false;
 
   constructor(replica: Replica, clock: Clock, settings: () => SetHealerOptions) {
     this.replica = replica;
@@ -80,7 +81,18 @@ export class SetHealer {
       return;
     }
     this.#timer?.cancel();
+    this.#isHastened = false;
     this.#crawling = this.#crawl(kind).finally(() => this.#after());
+  }
+
+  /** Something was missed. Where all children are up nobody else would say so: it is looked for soon. */
+  hasten(): void {
+    const { set } = this.replica;
+    if (this.#stopped || this.#isHastened || set.up.length < set.count) return;
+    this.#isHastened = true;
+    if (this.#crawling) return;
+    this.#timer?.cancel();
+    this.#timer = this.#clock.after(soonMs, () => this.trigger('index'));
   }
 
   async stop(): Promise<void> {
@@ -103,7 +115,8 @@ export class SetHealer {
       return;
     }
     const unfinished = [...this.#items.values()].some((item) => item.last?.state === 'again');
-    this.#timer = this.#clock.after(unfinished ? soonMs : this.#settings().timeoutMs, () => this.trigger('index'));
+    const soon = unfinished || this.#isHastened;
+    this.#timer = this.#clock.after(soon ? soonMs : this.#settings().timeoutMs, () => this.trigger('index'));
   }
 
   async #crawl(kind: 'index' | 'full'): Promise<void> {

@@ -1,0 +1,141 @@
+import type { Clock } from '@mortar/core';
+import { describe, expect, it } from 'vitest';
+import { Laggards } from './laggards.ts';
+
+/** Time that passes when told to. */
+function manualClock() {
+  let now = 0;
+  let timers: { at: number; callback: () => void }[] = [];
+  const clock = {
+    nowMs: () => now,
+    after: (ms: number, callback: () => void) => {
+      const timer = { at: now + ms, callback };
+      timers.push(timer);
+      return {
+        cancel: () => {
+          timers = timers.filter((one) => one !== timer);
+        },
+      };
+    },
+  } as Clock;
+  const pass = async (ms: number) => {
+    for (const end = now + ms; ; ) {
+      const next = timers.filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0];
+      if (!next) {
+        now = end;
+        return;
+      }
+      timers = timers.filter((one) => one !== next);
+      now = next.at;
+      next.callback();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
+  return { clock, pass };
+}
+
+function rig(timeoutMs = 3000) {
+  const { clock, pass } = manualClock();
+  const told: string[] = [];
+  const answer = new Map<number, (value: string) => void>();
+  const probe = { answers: async () => undefined as unknown };
+  const laggards = new Laggards({
+    clock,
+    timeoutMs,
+    maySpare: (children) => children.length >= 2,
+    probe: () => probe.answers(),
+    changed: (child, lags) => told.push(`${child} ${lags ? 'lags' : 'is back'}`),
+  });
+  const ask = (child: number) => new Promise<string>((resolve) => answer.set(child, resolve));
+  const collect = () => laggards.collect([0, 1, 2], ask, 'late', (text) => text !== 'absent');
+  const say = async (child: number, text: string) => {
+    answer.get(child)!(text);
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  return { laggards, told, collect, say, pass, probe };
+}
+
+function withResolvers() {
+  let resolve: (text: string) => void = () => {};
+  const promise = new Promise<string>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
+}
+
+describe('answers of several children', () => {
+  it('are all waited for as long as they come in time', async () => {
+    const { collect, say, pass, told } = rig();
+    const all = collect();
+    await say(0, 'a');
+    await say(2, 'c');
+    await pass(2900);
+    await say(1, 'b');
+    expect([...(await all)].sort()).toEqual([
+      [0, 'a'],
+      [1, 'b'],
+      [2, 'c'],
+    ]);
+    expect(told).toEqual([]);
+  });
+
+  it('are not waited for longer than the time after a quorum, and their child is left out until it has paid', async () => {
+    const { collect, say, pass, told, laggards } = rig();
+    const all = collect();
+    await say(0, 'a');
+    await pass(60_000);
+    expect(told).toEqual([]);
+    await say(2, 'c');
+    await pass(3600);
+    expect((await all).get(1)).toBe('late');
+    expect(laggards.has(1)).toBe(true);
+    await say(1, 'b');
+    expect(laggards.has(1)).toBe(false);
+    expect(told).toEqual(['1 lags', '1 is back']);
+  });
+
+  it('of absence are no quorum', async () => {
+    const { collect, say, pass, told } = rig();
+    const all = collect();
+    await say(0, 'a');
+    await say(2, 'absent');
+    await pass(60_000);
+    expect(told).toEqual([]);
+    await say(1, 'b');
+    expect((await all).size).toBe(3);
+  });
+
+  it('are waited for without end where the time is 0', async () => {
+    const { collect, say, pass } = rig(0);
+    const all = collect();
+    await say(0, 'a');
+    await say(2, 'c');
+    await pass(60_000);
+    await say(1, 'b');
+    expect((await all).get(1)).toBe('b');
+  });
+});
+
+describe('one long answer', () => {
+  it('is waited for while its child answers other questions', async () => {
+    const { laggards, pass } = rig();
+    const { promise, resolve } = withResolvers();
+    const long = laggards.heed(1, promise, 'late');
+    await pass(60_000);
+    resolve('at last');
+    expect(await long).toBe('at last');
+  });
+
+  it('is given up when its child turns out to lag', async () => {
+    const { laggards, collect, say, pass, probe } = rig();
+    probe.answers = async () => {
+      const all = collect();
+      await say(0, 'a');
+      await say(2, 'c');
+      return all;
+    };
+    const long = laggards.heed(1, new Promise<string>(() => {}), 'late');
+    await pass(10_000);
+    expect(await long).toBe('late');
+  });
+});
