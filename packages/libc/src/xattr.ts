@@ -52,11 +52,16 @@ export function getxattrInto(target: XattrTarget, name: ByteString, into: Uint8A
   return outcome(get(path1, path2, into, into.length));
 }
 
+const ERANGE = 34;
+/** The kernel clears as many bytes as it is offered: most values and lists fit into few. */
+const usualSize = 512;
 const value = new Uint8Array(XATTR_SIZE_MAX);
+const usualValue = value.subarray(0, usualSize);
 
 /** A fresh copy of the value, or the negative errno. */
 export function getxattr(target: XattrTarget, name: ByteString): Uint8Array | number {
-  const length = getxattrInto(target, name, value);
+  let length = getxattrInto(target, name, usualValue);
+  if (length === -ERANGE) length = getxattrInto(target, name, value);
   return length < 0 ? length : value.slice(0, length);
 }
 
@@ -82,18 +87,20 @@ export function removexattr(target: XattrTarget, name: ByteString): number {
 }
 
 const list = Buffer.alloc(XATTR_LIST_MAX);
+const usualList = list.subarray(0, usualSize);
 
 /** The names, or the negative errno. */
 export function listxattr(target: XattrTarget): ByteString[] | number {
-  const length = listInto(target);
+  let length = listInto(target, usualList);
+  if (length === -ERANGE) length = listInto(target, list);
   if (length <= 0) return length < 0 ? length : [];
   return list.toString('latin1', 0, length - 1).split('\0');
 }
 
-function listInto(target: XattrTarget): number {
-  if (typeof target === 'number') return outcome(native.flistxattr(target, list, list.length));
+function listInto(target: XattrTarget, into: Uint8Array): number {
+  if (typeof target === 'number') return outcome(native.flistxattr(target, into, into.length));
   const bad = putPath(target, path1);
   if (bad < 0) return bad;
   const listOf = isFdPath(target) ? native.listxattr : native.llistxattr;
-  return outcome(listOf(path1, list, list.length));
+  return outcome(listOf(path1, into, into.length));
 }

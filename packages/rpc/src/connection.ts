@@ -69,6 +69,8 @@ const defaultPingTimeoutMs = 42_000;
 /** Life signs are looked at so many times in a ping timeout. */
 const looksInTimeout = 4;
 const goodbyeLingerMs = 1000;
+/** How long a frame that nobody waits for may wait for company. */
+const laterMs = 5;
 
 export interface ConnectionStats {
   bytesReceived: number;
@@ -94,6 +96,7 @@ export class Connection {
   #phase: 'hello' | 'deciding' | 'open' | 'closed' = 'hello';
   #limits: FrameLimits = helloLimits;
   #flushScheduled = false;
+  #laterTimer: Timer | null = null;
   #pauses = 0;
   #isChoked = false;
   #heard = true;
@@ -164,6 +167,16 @@ export class Connection {
     this.#put(this.#limits, kind | this.#fopFlags | extraFlags, op, id, status, cookieLow, cookieHigh, encode);
   }
 
+  /** As `send`, for a notice that nobody waits for: it goes with the next frame, or by itself a little later. */
+  sendLater(kind: Kind, op: number, encode: (output: Output) => readonly Uint8Array[] | null): void {
+    this.#encodeFrame(this.#limits, kind | this.#fopFlags, op, 0, 0, 0, 0, encode);
+    if (this.#flushScheduled || this.#laterTimer || this.#phase === 'closed') return;
+    this.#laterTimer = this.#options.clock.after(laterMs, () => {
+      this.#laterTimer = null;
+      this.#flush();
+    });
+  }
+
   sendControl(kind: Kind, op: number, extraFlags: number, status: number, meta: Uint8Array | null): void {
     this.#put(helloLimits, flagsOf(kind, Channel.control) | extraFlags, op, 0, status, 0, 0, (output) => {
       if (meta) output.raw(meta);
@@ -172,6 +185,22 @@ export class Connection {
   }
 
   #put(
+    limits: FrameLimits,
+    flags: number,
+    op: number,
+    id: number,
+    status: number,
+    cookieLow: number,
+    cookieHigh: number,
+    encode: (output: Output) => readonly Uint8Array[] | null,
+  ): void {
+    this.#encodeFrame(limits, flags, op, id, status, cookieLow, cookieHigh, encode);
+    if (this.#flushScheduled || this.#phase === 'closed') return;
+    this.#flushScheduled = true;
+    process.nextTick(this.#flush);
+  }
+
+  #encodeFrame(
     limits: FrameLimits,
     flags: number,
     op: number,
@@ -192,9 +221,6 @@ export class Connection {
       throw error;
     }
     this.stats.framesSent++;
-    if (this.#flushScheduled) return;
-    this.#flushScheduled = true;
-    process.nextTick(this.#flush);
   }
 
   readonly #flush = (): void => {
@@ -319,6 +345,7 @@ export class Connection {
     this.#phase = 'closed';
     this.#reader.stop();
     this.#timer?.cancel();
+    this.#laterTimer?.cancel();
     this.#timer = null;
     if (isAbrupt || reason.code === 'ping-timeout') this.#stream.destroy();
     else this.#closeGently();

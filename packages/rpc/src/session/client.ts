@@ -40,7 +40,7 @@ import { writeCallHead } from './call-head.ts';
 import { type ClientSessionOptions, serverGoneCode } from './client-options.ts';
 import { type ClientSessionLimits, clientSessionLimits } from './limits.ts';
 import { readUpcall, SessionNotice } from './notices.ts';
-import { isLockRequest, payloadBytes } from './request-cost.ts';
+import { isLockRequest, mayWait, payloadBytes } from './request-cost.ts';
 
 interface PendingFop extends Pending {
   sequence: number;
@@ -172,7 +172,7 @@ export class ClientSession {
       expired: () => this.#expired(pending),
     };
     pending.sequence = this.#pending.add(pending);
-    if (call.signal && (isLock || fops[fop].class === 'control')) this.#listen(pending, call.signal);
+    if (mayWait(fop, args) && call.signal) this.#listen(pending, call.signal);
     if (mustWait) this.#queue.add(pending);
     else this.#send(pending);
   }
@@ -285,7 +285,7 @@ export class ClientSession {
   /** Tells the brick that an fd is closed. Nothing is sent while it is not connected: the session's end closes it. */
   release(id: number): void {
     if (!this.#connection?.isOpen) return;
-    this.#connection.send(Kind.notice, SessionNotice.release, 0, 0, 0, 0, 0, (output) => {
+    this.#connection.sendLater(Kind.notice, SessionNotice.release, (output) => {
       output.u32(id);
       return null;
     });

@@ -6,6 +6,14 @@ export function isLockRequest(fop: FopName, args: Args<FopName>): boolean {
   return (args as Args<'compound'>).steps.some((step) => fops[step.fop as FopName].class === 'lock');
 }
 
+/** Whether the brick may let it wait for others, so that giving up on it makes sense. Making a signal costs as much as a frame. */
+export function mayWait(fop: FopName, args: object): boolean {
+  if (fop === 'compound')
+    return (args as Args<'compound'>).steps.some((step) => mayWait(step.fop as FopName, step.args));
+  const { class: kind } = fops[fop];
+  return kind === 'control' || (kind === 'lock' && (args as { command?: string }).command === 'wait');
+}
+
 /** Of the request or, for reads, of the reply. */
 export function payloadBytes(fop: FopName, args: Args<FopName>): number {
   if (fop === 'writev' || fop === 'put') return (args as unknown as Args<'writev'>).data.length;

@@ -16,6 +16,7 @@ import { readCallHead } from './call-head.ts';
 import { FdTable } from './fd-table.ts';
 import { SessionNotice, type Upcall, writeUpcall } from './notices.ts';
 import { type Outcome, OutcomeMemory } from './outcomes.ts';
+import { mayWait } from './request-cost.ts';
 import type { Admission, SessionServer } from './server.ts';
 
 interface Running {
@@ -220,7 +221,7 @@ export class ServerSession {
   #run(fop: FopName, call: Call, args: Bag, sequence: number, bytes: number): void {
     const lock = isLock(fop, args);
     // Making an AbortController costs as much as the rest: only what can block gets one.
-    const abort = lock || fops[fop].class === 'control' ? new AbortController() : null;
+    const abort = mayWait(fop, args) ? new AbortController() : null;
     if (abort) call.signal = abort.signal;
     const running: Running = { sequence, fop, call, bytes, isLock: lock, abort, isAbandoned: false };
     this.#running.set(sequence, running);

@@ -164,6 +164,40 @@ describe('a session', () => {
   });
 });
 
+describe('a file that is closed', () => {
+  async function opened() {
+    const all = await world();
+    const there: Fd[] = [];
+    all.run.now = async (fop, _call, args) => {
+      if (fop === 'open') there.push((args as unknown as { fd: Fd }).fd);
+      return { ok: true, iatt: emptyIatt() } as never;
+    };
+    await all.client.fop('open', someCall, { loc: root, flags: 2, fd: new Fd(rootGfid, 2) });
+    return { ...all, file: there[0]! };
+  }
+
+  it('is told a little later by itself', async () => {
+    const { client, clock, file } = await opened();
+    client.release(1);
+    await settle();
+    expect(file.released).toBe(false);
+    await clock.advance(10);
+    expect(file.released).toBe(true);
+  });
+
+  it('is told with the next request, ahead of it', async () => {
+    const { client, file, run } = await opened();
+    let releasedBefore: boolean | undefined;
+    run.now = async () => {
+      releasedBefore = file.released;
+      return { ok: true, iatt: emptyIatt() } as never;
+    };
+    client.release(1);
+    await client.fop('stat', someCall, { loc: root });
+    expect(releasedBefore).toBe(true);
+  });
+});
+
 describe('after a reconnection', () => {
   it('a write whose answer was lost is answered, and done once', async () => {
     const { client, link, clock, cut, ran, events } = await world();
@@ -233,7 +267,7 @@ describe('after a reconnection', () => {
     await client.fop('fstat', someCall, { fd });
     expect(there[1]).toBe(there[0]);
     client.release(1);
-    await settle();
+    await clock.advance(10);
     expect(there[0]!.released).toBe(true);
     expect(server.sessions()[0]!.fds.size).toBe(0);
   });

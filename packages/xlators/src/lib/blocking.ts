@@ -7,18 +7,29 @@ import type { Clock } from '@mortar/core';
 
 /** Shorter calls are taken as they are: nobody calls them slow. */
 const doubtfulMs = 1;
+/** After a doubtful call waits are counted for so long; before one, counting would only cost. */
+const watchMs = 10_000;
+const notCounted = -1;
 
-export interface Begun {
-  readonly ms: number;
-  readonly waits: number;
-}
+export class BlockingMeter {
+  readonly #clock: Clock;
+  #watchUntilMs = Number.NEGATIVE_INFINITY;
 
-export function begin(clock: Clock): Begun {
-  return { ms: clock.nowMs(), waits: clock.waits?.() ?? 0 };
-}
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
 
-/** Milliseconds since `begun` in which the disk may have kept this thread; 0 if it did not. */
-export function blockedMs(clock: Clock, begun: Begun, nowMs: number): number {
-  const ms = nowMs - begun.ms;
-  return ms >= doubtfulMs && clock.waits !== undefined && clock.waits() === begun.waits ? 0 : ms;
+  /** To be taken before a call and given to `blockedMs`. */
+  waits(nowMs: number): number {
+    return nowMs < this.#watchUntilMs ? this.#clock.waits!() : notCounted;
+  }
+
+  /** Of the milliseconds from `fromMs` to `toMs` those in which the disk may have kept this thread: all, or none. */
+  blockedMs(fromMs: number, waitsBefore: number, toMs: number): number {
+    const ms = toMs - fromMs;
+    const { waits } = this.#clock;
+    if (ms < doubtfulMs || !waits) return ms;
+    this.#watchUntilMs = toMs + watchMs;
+    return waitsBefore === notCounted || waits() === waitsBefore ? 0 : ms;
+  }
 }

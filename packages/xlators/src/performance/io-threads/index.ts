@@ -17,7 +17,7 @@ import {
   type XlatorInit,
   type XlatorType,
 } from '@mortar/core';
-import { begin, blockedMs } from '../../lib/blocking.ts';
+import { BlockingMeter } from '../../lib/blocking.ts';
 import { options } from './options.ts';
 import { Order } from './order.ts';
 import { Placement } from './placement.ts';
@@ -34,11 +34,13 @@ export class IoThreads extends Xlator {
   readonly #placement = new Placement();
   readonly #order = new Order();
   readonly #places: Places;
+  readonly #meter: BlockingMeter;
   #offloaded = 0;
 
   constructor(init: XlatorInit) {
     super(init);
     this.#options = init.options as Values;
+    this.#meter = new BlockingMeter(init.services.clock);
     this.#places = new Places(limitsOf(this.#options));
   }
 
@@ -67,13 +69,14 @@ export class IoThreads extends Xlator {
     const where = this.#placement.decide(subjects.groups, start);
     if (where === 'offload') return this.#offload(name, call, args, below, subjects);
     const inline = (): Promise<Reply<FopName>> => {
-      const begun = begin(clock);
+      const before = clock.nowMs();
+      const waits = this.#meter.waits(before);
       try {
         return below(call, args);
       } finally {
         // What storage did before it first waited for anything: for so long nobody else was served.
         const after = clock.nowMs();
-        this.#placement.blocked(subjects.groups, blockedMs(clock, begun, after), after);
+        this.#placement.blocked(subjects.groups, this.#meter.blockedMs(before, waits, after), after);
       }
     };
     return this.#order.busy(subjects.ordered)

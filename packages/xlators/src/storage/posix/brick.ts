@@ -3,6 +3,7 @@ import type { Errno, Failure, Gfid, LogLevel } from '@mortar/core';
 import { asErrno } from '@mortar/core';
 import type * as libc from '@mortar/libc';
 import { DirectoryCache } from './directory-cache.ts';
+import { KnownTimes } from './known-times.ts';
 import { ListingCache } from './listing.ts';
 import { Lru } from './lru.ts';
 import { type OpenFile, OpenFiles } from './open-files.ts';
@@ -49,6 +50,7 @@ export class Brick {
   readonly anonymous: Lru<Gfid, OpenFile>;
   /** Objects whose handle has been checked since the start. */
   readonly verified = new Lru<Gfid, true>(verifiedMax);
+  readonly times = new KnownTimes();
   readonly listings: ListingCache;
   /** The disk is below its reserve; kept up to date by whoever has a clock. */
   full = false;

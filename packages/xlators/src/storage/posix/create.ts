@@ -133,12 +133,21 @@ export function makeAtHandle(brick: Brick, call: Call, recipe: Recipe, parent: P
     made = free < 0 ? free : make();
   }
   if (made < 0) return made;
+  brick.times.forget(recipe.gfid);
   const how = dressFor(brick, call, recipe, parent);
   const dressed = type === S_IFREG ? dress(brick, made, '', how) : dress(brick, hiddenFd, path, how);
-  if (dressed === 0) return made;
+  if (dressed === 0) {
+    knowTimes(brick, call, recipe);
+    return made;
+  }
   if (type === S_IFREG) sys.close(made);
   sys.unlinkat(hiddenFd, path);
   return dressed;
+}
+
+/** What the object was dressed with just now. */
+function knowTimes(brick: Brick, call: Call, { gfid, initial }: Recipe): void {
+  if (brick.settings.ctime && initial?.[mdataXattr] === undefined) brick.times.set(gfid, allTimes(call.time));
 }
 
 /** Gives what `makeAtHandle` made its name; if it cannot have it, removes it. */
@@ -157,12 +166,14 @@ export function makeDirectory(brick: Brick, call: Call, recipe: Recipe, parent: 
   const staging = `${landfillFolder}/.new-${gfid}`;
   let result = freeHandle(brick, gfid);
   if (result < 0) return result;
+  brick.times.forget(gfid);
   result = sys.mkdirat(hiddenFd, staging, 0o700);
   if (result === EEXIST) result = 0;
   if (result < 0) return result;
   result = finishDirectory(brick, call, recipe, parent, staging);
   if (result === 0) {
     brick.verified.set(gfid, true);
+    knowTimes(brick, call, recipe);
     return 0;
   }
   sys.unlinkat(hiddenFd, handlePath(gfid));

@@ -36,13 +36,14 @@ export class DirectoryCache {
     return this.#fds.size;
   }
 
-  /** The cached descriptor of a directory that still exists; undefined if there is none. */
-  peek(gfid: Gfid): number | undefined {
-    if (gfid === rootGfid) return this.#rootFd;
-    const fd = this.#fds.get(gfid);
+  /** The cached descriptor of a directory that still exists, which `stat` then describes; undefined if there is none. */
+  peek(gfid: Gfid, stat = this.#stat): number | undefined {
+    const isRoot = gfid === rootGfid;
+    const fd = isRoot ? this.#rootFd : this.#fds.get(gfid);
     if (fd === undefined) return undefined;
     // Someone may have removed it behind our back; the kernel then says so by its link count.
-    if (this.#sys.fstat(fd, this.#stat) === 0 && this.#stat.nlink > 0) return fd;
+    if (this.#sys.fstat(fd, stat) === 0 && stat.nlink > 0) return fd;
+    if (isRoot) return fd;
     this.#fds.delete(gfid);
     return undefined;
   }

@@ -3,28 +3,28 @@ import { type Args, type Call, Errno, emptyIatt, type Gfid, type Loc, type Reply
 import { type Brick, failed } from './brick.ts';
 import { hiddenName, isRoot } from './handle.ts';
 import { adopt, ensureHandle } from './heal-handle.ts';
-import { entryOf, iattOf, type Node, nodeOf, refreshed } from './node.ts';
+import { directoryOf, entryOf, iattOf, type Node, nodeOf, refreshed } from './node.ts';
 import { wantedXattrs } from './xattrs.ts';
 
 export function lookup(brick: Brick, _call: Call, { loc, want, gfid }: Args<'lookup'>): Reply<'lookup'> {
   const named = loc.parent !== null && loc.name !== null;
-  const found = named ? byName(brick, loc, gfid) : nodeOf(brick, loc.gfid ?? ('' as Gfid));
+  const parent = named ? directoryOf(brick, loc.parent!) : null;
+  const found = named ? byName(brick, loc, parent!, gfid) : nodeOf(brick, loc.gfid ?? ('' as Gfid));
   if (typeof found === 'number') return failed(found);
-  const parent = named ? nodeOf(brick, loc.parent!) : null;
   const postParent = parent === null || typeof parent === 'number' ? emptyIatt() : iattOf(brick, parent);
   return { ok: true, iatt: iattOf(brick, found), postParent, xattrs: wantedXattrs(brick, found, want ?? []) };
 }
 
-function byName(brick: Brick, loc: Loc, gfid: Gfid | undefined): Node | number {
+/** `directory`: the one that `loc` names, or why there is none. */
+function byName(brick: Brick, loc: Loc, directory: Node | number, gfid: Gfid | undefined): Node | number {
   const parent = loc.parent!;
   const name = loc.name!;
   if (name.length > 255) return -Errno.ENAMETOOLONG;
   if (name === '' || name.includes('/') || name.includes('\0')) return -Errno.EINVAL;
   if (isRoot(parent) && name === hiddenName) return -Errno.EPERM;
   if (name === '.' || (name === '..' && isRoot(parent))) return nodeOf(brick, parent);
-  const fd = brick.directories.get(parent);
-  if (fd < 0) return fd;
-  const entry = entryOf(brick, fd, name);
+  if (typeof directory === 'number') return directory;
+  const entry = entryOf(brick, directory.dirfd, name);
   if (typeof entry === 'number') return entry;
   if (name === '..') return entry.gfid === null ? -Errno.ESTALE : nodeOf(brick, entry.gfid);
   if (entry.gfid === null) {
@@ -41,5 +41,5 @@ function byName(brick: Brick, loc: Loc, gfid: Gfid | undefined): Node | number {
 export function find(brick: Brick, loc: Loc): Node | number {
   if (loc.gfid !== null) return nodeOf(brick, loc.gfid);
   if (loc.parent === null || loc.name === null) return -Errno.EINVAL;
-  return byName(brick, loc, undefined);
+  return byName(brick, loc, directoryOf(brick, loc.parent), undefined);
 }

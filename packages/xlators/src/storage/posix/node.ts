@@ -2,7 +2,7 @@
 import { type ByteString, FileType, type Gfid, type Iatt, nullGfid } from '@mortar/core';
 import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, Stat, type XattrTarget } from '@mortar/libc';
 import type { Brick } from './brick.ts';
-import { handlePath, isRoot, readGfid, unlinkedPath } from './handle.ts';
+import { handlePath, readGfid, unlinkedPath } from './handle.ts';
 import { decodeMdata, mdataSize, mdataXattr, type Times, timesOf } from './mdata.ts';
 import type { OpenFile } from './open-files.ts';
 
@@ -51,9 +51,29 @@ export function nodeOfFile(brick: Brick, file: OpenFile): Node | number {
 /** An object by gfid; ESTALE if the brick has none. */
 export function nodeOf(brick: Brick, gfid: Gfid): Node | number {
   if (gfid === nullGfid) return EINVAL;
-  const known = isRoot(gfid) ? brick.rootFd : (brick.directories.peek(gfid) ?? brick.open.fdOf(gfid)?.osFd);
-  if (known !== undefined) return byFd(brick, gfid, known);
-  return nodeOfHandle(brick, gfid);
+  const directory = cachedDirectory(brick, gfid);
+  if (directory) return directory;
+  const file = brick.open.fdOf(gfid) ?? brick.anonymous.get(gfid);
+  if (file === undefined) return nodeOfHandle(brick, gfid);
+  const node = nodeOfFile(brick, file);
+  // A cached descriptor of a file that somebody else has removed says nothing about its gfid.
+  const gone = typeof node === 'number' || (node.stat.nlink < 2 && !brick.open.of(gfid));
+  return gone ? nodeOfHandle(brick, gfid) : node;
+}
+
+/** A directory whose descriptor is at hand, by one call. */
+function cachedDirectory(brick: Brick, gfid: Gfid): Node | undefined {
+  const stat = new Stat();
+  const fd = brick.directories.peek(gfid, stat);
+  return fd === undefined ? undefined : nodeAt(gfid, stat, fd, '');
+}
+
+/** A directory by its descriptor, which `dirfd` is. ESTALE if there is none, ENOTDIR if the gfid is no directory's. */
+export function directoryOf(brick: Brick, gfid: Gfid): Node | number {
+  const cached = cachedDirectory(brick, gfid);
+  if (cached) return cached;
+  const fd = brick.directories.get(gfid);
+  return fd < 0 ? fd : byFd(brick, gfid, fd);
 }
 
 function nodeOfHandle(brick: Brick, gfid: Gfid): Node | number {
@@ -84,12 +104,18 @@ export function entryOf(brick: Brick, parentFd: number, name: ByteString): Entry
 
 const mdata = new Uint8Array(mdataSize);
 
-/** The times of mdata, from memory while the file is open; null if it has none. */
+function readTimes(brick: Brick, node: Node): Times | null {
+  const length = brick.sys.getxattrInto(node.target, mdataXattr, mdata);
+  const times = length === mdataSize ? decodeMdata(mdata) : null;
+  if (times && node.gfid !== nullGfid) brick.times.set(node.gfid, times, node.stat.ino);
+  return times;
+}
+
+/** The times of mdata, from memory where they are known; while the file is open; null if it has none. */
 export function storedTimes(brick: Brick, node: Node): Times | null {
   const state = brick.open.of(node.gfid);
   if (state?.times) return state.times;
-  const length = brick.sys.getxattrInto(node.target, mdataXattr, mdata);
-  const times = length === mdataSize ? decodeMdata(mdata) : null;
+  const times = brick.times.get(node.gfid, node.stat.ino) ?? readTimes(brick, node);
   if (state && times) state.times = times;
   return times;
 }

@@ -2,10 +2,8 @@
 import { type Call, Errno, type Iatt, isValidName, type Loc, nameMaxBytes } from '@mortar/core';
 import type { Brick } from './brick.ts';
 import { hiddenName, isRoot } from './handle.ts';
-import { iattOf, type Node, nodeOf, refreshed } from './node.ts';
+import { directoryOf, iattOf, type Node, refreshed } from './node.ts';
 import { touch } from './times.ts';
-
-const ENOTDIR = -20;
 
 export interface Parent {
   node: Node;
@@ -27,12 +25,9 @@ export function checkName(loc: Loc): number {
 export function parentOf(brick: Brick, loc: Loc): Parent | number {
   const bad = checkName(loc);
   if (bad < 0) return bad;
-  const fd = brick.directories.get(loc.parent!);
-  if (fd < 0) return fd;
-  const node = nodeOf(brick, loc.parent!);
+  const node = directoryOf(brick, loc.parent!);
   if (typeof node === 'number') return node;
-  if (node.path !== '') return ENOTDIR;
-  return { node, fd, name: loc.name!, pre: iattOf(brick, node) };
+  return { node, fd: node.dirfd, name: loc.name!, pre: iattOf(brick, node) };
 }
 
 /** After a change of its entries: its times moved, and as it is now. */

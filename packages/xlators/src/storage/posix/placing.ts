@@ -14,7 +14,7 @@ import {
   type Reply,
   type Xdata,
 } from '@mortar/core';
-import { begin, blockedMs } from '../../lib/blocking.ts';
+import { BlockingMeter } from '../../lib/blocking.ts';
 import { refused } from './brick.ts';
 import type { OpenFile } from './open-files.ts';
 import type { PosixStore } from './store.ts';
@@ -46,6 +46,7 @@ export function isPlaced(name: FopName): boolean {
 
 export class Placing {
   readonly #host: PlacingHost;
+  readonly #meter: BlockingMeter;
   readonly #threads: number;
   #warmer: { store: PosixStore; warmer: Warmer } | null = null;
   /** For the state dump. */
@@ -54,6 +55,7 @@ export class Placing {
 
   constructor(host: PlacingHost, threads: number) {
     this.#host = host;
+    this.#meter = new BlockingMeter(host.clock);
     this.#threads = threads;
   }
 
@@ -76,11 +78,12 @@ export class Placing {
 
   #measured(run: Fop<FopName>, call: Call, args: object): Promise<Reply<FopName>> {
     const { clock } = this.#host;
-    const begun = begin(clock);
+    const before = clock.nowMs();
+    const waits = this.#meter.waits(before);
     try {
       return run(call, args as never);
     } finally {
-      const ms = blockedMs(clock, begun, clock.nowMs());
+      const ms = this.#meter.blockedMs(before, waits, clock.nowMs());
       if (ms >= slowMs) this.#tell(args, ms);
     }
   }

@@ -28,6 +28,7 @@ export function nameLost(brick: Brick, call: Call, before: Node, parent: Gfid, n
     return;
   }
   brick.verified.delete(before.gfid);
+  brick.times.forget(before.gfid);
   brick.anonymous.delete(before.gfid);
   const state = brick.open.of(before.gfid);
   if (!state) {
@@ -54,6 +55,7 @@ export function directoryLost(brick: Brick, gfid: Gfid | null): void {
   if (gfid === null) return;
   brick.sys.unlinkat(brick.hiddenFd, handlePath(gfid));
   brick.verified.delete(gfid);
+  brick.times.forget(gfid);
   brick.directories.drop(gfid);
 }
 
@@ -74,7 +76,10 @@ export function rmdir(brick: Brick, parent: Parent, recursive: boolean): number 
   if ((result === ENOTEMPTY || result === EEXIST) && recursive) {
     result = bury(brick, parent, entry);
     // Descriptors of what is below it lead into the landfill now.
-    if (result === 0) brick.directories.clear();
+    if (result === 0) {
+      brick.directories.clear();
+      brick.times.clear();
+    }
   }
   // XFS says EEXIST where POSIX lets it choose; Linux programs know ENOTEMPTY.
   if (result < 0) return result === EEXIST ? ENOTEMPTY : result;

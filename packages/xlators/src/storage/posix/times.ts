@@ -1,5 +1,5 @@
 /** Keeps mdata as the operations ask (ondisk format, section 3.2). */
-import type { AttrChange, Timespec } from '@mortar/core';
+import { type AttrChange, nullGfid, type Timespec } from '@mortar/core';
 import type { Brick } from './brick.ts';
 import { encodeMdata, mdataXattr, raiseAtime, raiseTimes, type Times, timesOf } from './mdata.ts';
 import { type Node, storedTimes } from './node.ts';
@@ -14,6 +14,8 @@ export interface Touch {
 function store(brick: Brick, node: Node, times: Times): void {
   const result = brick.sys.setxattr(node.target, mdataXattr, encodeMdata(times));
   if (result < 0) brick.log('WARNING', `cannot store the times of ${node.gfid}: errno ${-result}`);
+  if (result < 0 || node.gfid === nullGfid) brick.times.forget(node.gfid);
+  else brick.times.set(node.gfid, times, node.stat.ino);
   const state = brick.open.of(node.gfid);
   if (!state) return;
   state.times = times;
@@ -73,5 +75,6 @@ export function flushTimes(brick: Brick, file: OpenFile): void {
   if (!state?.timesDirty || !state.times) return;
   const result = brick.sys.setxattr(file.osFd, mdataXattr, encodeMdata(state.times));
   if (result < 0) brick.log('WARNING', `cannot store the times of ${file.gfid}: errno ${-result}`);
+  else brick.times.set(file.gfid, state.times);
   state.timesDirty = false;
 }

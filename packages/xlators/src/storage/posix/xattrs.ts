@@ -10,15 +10,21 @@ import { isInternalXattr, isOwnXattr, wanted } from './xattr-filter.ts';
 
 const ENODATA = -61;
 
+/** Counters of heal and the like: on disk under their own name, or not at all. */
+function isListed(name: ByteString): boolean {
+  return name.startsWith('trusted.afr.') || name.startsWith('user.');
+}
+
 /** The xattrs of a lookup's `want`; absent ones are left out. */
 export function wantedXattrs(brick: Brick, node: Node, patterns: readonly ByteString[]): Xattrs {
   const { names, prefixes } = wanted(patterns);
   const found: Xattrs = {};
-  for (const name of names) put(brick, node, name, found);
-  if (prefixes.length === 0) return found;
-  const list = brick.sys.listxattr(node.target);
-  if (typeof list === 'number') return found;
-  for (const name of list) if (prefixes.some((prefix) => name.startsWith(prefix))) put(brick, node, name, found);
+  // Most of what is wanted is not there: asking for the names once is cheaper than asking for each value.
+  const list = names.length + prefixes.length > 1 || prefixes.length > 0 ? brick.sys.listxattr(node.target) : -1;
+  const there = typeof list === 'number' ? null : list;
+  for (const name of names) if (!there || there.includes(name) || !isListed(name)) put(brick, node, name, found);
+  if (!there || prefixes.length === 0) return found;
+  for (const name of there) if (prefixes.some((prefix) => name.startsWith(prefix))) put(brick, node, name, found);
   return found;
 }
 
@@ -91,6 +97,7 @@ export function setxattr(
 /** Mdata written from outside (heal, adoption) is read again. */
 function forgetTimes(brick: Brick, node: Node, name: ByteString): void {
   if (name !== mdataXattr) return;
+  brick.times.forget(node.gfid);
   const state = brick.open.of(node.gfid);
   if (!state) return;
   state.times = null;
