@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 const root = path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url))));
 const bin = (name) => path.join(root, 'bin', name);
 const files = Number(process.argv[2] ?? 100_000);
-const rounds = 3;
+const rounds = 5;
 const home = mkdtempSync(path.join(os.tmpdir(), 'mortar-listing-'));
 const at = (name) => path.join(home, name);
 const mountPoint = at('mnt');
