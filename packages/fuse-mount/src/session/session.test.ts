@@ -469,6 +469,53 @@ describe('bounds and bad input', () => {
   });
 });
 
+describe('for the device', () => {
+  it('says when the request that came last has been answered, and only then', async () => {
+    const { rig } = mounted();
+    let answered = 0;
+    rig.session.onAnswered = () => answered++;
+    const { node } = await rig.create('a');
+    answered = 0;
+    rig.send('getattr', node, u32(0, 0), u64(0));
+    expect(rig.session.settled).toBe(false);
+    rig.send('getattr', node, u32(0, 0), u64(0));
+    await settle();
+    expect(rig.session.settled).toBe(true);
+    expect(answered).toBe(1);
+  });
+
+  it('is settled after a request without an answer', async () => {
+    const { rig } = mounted();
+    const { node } = await rig.create('a');
+    rig.send('getattr', node, u32(0, 0), u64(0));
+    rig.send('forget', node, u64(1));
+    expect(rig.session.settled).toBe(true);
+    await settle();
+  });
+
+  it('shares a look at the clock within a turn, and looks again in the next', async () => {
+    const { rig, services } = mounted();
+    let looks = 0;
+    const clock = services.clock as { wall(): { sec: number; nsec: number } };
+    const wall = clock.wall.bind(clock);
+    clock.wall = () => {
+      looks++;
+      return wall();
+    };
+    rig.session.turn();
+    for (let i = 0; i < 16; i++) rig.send('getattr', 1, u32(0, 0), u64(0));
+    await settle();
+    expect(looks).toBe(1);
+    rig.send('getattr', 1, u32(0, 0), u64(0));
+    await settle();
+    expect(looks).toBe(2);
+    rig.session.turn();
+    rig.send('getattr', 1, u32(0, 0), u64(0));
+    await settle();
+    expect(looks).toBe(3);
+  });
+});
+
 describe('invalidation', () => {
   it('of a file that another client changed', async () => {
     const { rig } = mounted();
