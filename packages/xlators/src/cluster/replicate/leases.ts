@@ -8,35 +8,21 @@ import {
   FileType,
   fail,
   type Gfid,
-  type Loc,
   locOf,
   type RawStep,
-  replyOfStep,
   type Timer,
   type Xattrs,
 } from '@mortar/core';
-import {
-  type Changelog,
-  changelogOf,
-  dirtyKey,
-  encodeVector,
-  isZero,
-  type Kind,
-  kinds,
-  negated,
-  type Vector,
-} from './changelog.ts';
+import { BrickLocks, type Grant, type LockHost, mayBeHeld } from './brick-locks.ts';
+import { type Changelog, dirtyKey, encodeVector, isZero, type Kind, kinds, negated, type Vector } from './changelog.ts';
 import type { InodeContexts } from './inode-context.ts';
 import { holdOf, Lease } from './lease.ts';
 import { quorumCount } from './quorum.ts';
-import { isAbsence, type ReplicaSet, type Replies } from './replica-set.ts';
+import { isAbsence, type Replies } from './replica-set.ts';
 
 /** What a lease needs of its translator. */
-export interface LeaseHost {
-  readonly set: ReplicaSet;
+export interface LeaseHost extends LockHost {
   readonly contexts: InodeContexts;
-  /** Lock domain: the translator's name. */
-  readonly domain: string;
   /** Milliseconds that an idle lease is kept; 0: none. */
   readonly idleMs: number;
   readonly ensureDurability: boolean;
@@ -49,25 +35,16 @@ export interface LeaseHost {
 /** Whether to wait for a client that works on the file. */
 export type Patience = 'wait' | 'try';
 
-/** A lock on one child, and the changelog under it. */
-interface Grant {
-  readonly fence: number;
-  readonly contended: boolean;
-  readonly changelog: Changelog;
-}
-
-const wholeFile = { start: 0, length: 0, pid: 0 } as const;
-
 export class Leases {
   readonly #host: LeaseHost;
   /** One acquisition at a time for a file; later ones wait for it. */
   readonly #acquiring = new Map<Gfid, Promise<Lease | Failure>>();
   readonly #live = new Set<Lease>();
-  /** By child: locks to be given back while it was away; its session may live on, and the locks with it. */
-  readonly #orphans = new Map<number, { gfid: Gfid; call: Call }[]>();
+  readonly #locks: BrickLocks;
 
   constructor(host: LeaseHost) {
     this.#host = host;
+    this.#locks = new BrickLocks(host);
   }
 
   get count(): number {
@@ -122,7 +99,7 @@ export class Leases {
   async giveBack(gfid: Gfid, owner: string): Promise<void> {
     const call: Call = { ...this.#host.rootCall(), lockOwner: owner };
     const children = this.#host.set.children.map((_, child) => child);
-    await this.#unlockAll(gfid, call, children);
+    await this.#locks.unlock(gfid, call, children);
   }
 
   /** A user is finished; the last one starts the idle time or, if the lease is recalled, the release. */
@@ -157,14 +134,12 @@ export class Leases {
   locksLost(child: number): void {
     this.forget(child);
     for (const lease of this.#live) lease.locked.delete(child);
-    this.#orphans.delete(child);
+    this.#locks.lostOn(child);
   }
 
   /** A child is back: what it should not hold any more it gives up before anything else is asked of it. */
   returned(child: number): void {
-    const orphans = this.#orphans.get(child) ?? [];
-    this.#orphans.delete(child);
-    for (const { gfid, call } of orphans) void this.#unlockAll(gfid, call, [child]);
+    this.#locks.returned(child);
   }
 
   /** A name of the file was removed. */
@@ -200,34 +175,32 @@ export class Leases {
   async #lock(gfid: Gfid, call: Call, patience: Patience, fd: Fd | undefined): Promise<Lease | Failure> {
     const { set, contexts } = this.#host;
     const owner = this.#host.nextOwner();
-    const lockCall: Call = {
-      ...this.#host.rootCall(),
-      lockOwner: owner,
-      ...(call.signal ? { signal: call.signal } : {}),
-    };
+    const lockCall: Call = { ...this.#host.rootCall(), lockOwner: owner };
     const up = set.up;
     if (!set.suffices(up)) return fail(Errno.ENOTCONN);
     const tried = await set.laggards.collect<Grant | Failure>(
       up,
-      (child) => this.#lockOne(child, gfid, fd, lockCall, 'try'),
+      (child) => this.#locks.lock(child, gfid, fd, lockCall, 'try'),
       fail(Errno.ETIMEDOUT),
       (grant) => 'fence' in grant || !isAbsence(grant.errno),
     );
     let grants = up.map((child) => tried.get(child)!);
     if (grants.some((grant) => !('fence' in grant) && grant.errno === Errno.EAGAIN)) {
-      await this.#unlockAll(
+      await this.#locks.unlock(
         gfid,
         lockCall,
         up.filter((_, i) => mayBeHeld(grants[i]!)),
       );
       if (patience === 'try') return fail(Errno.EAGAIN);
       grants = [];
+      // Only what waits can be interrupted; a signal is made when it is asked for.
+      const waitCall = call.signal ? { ...lockCall, signal: call.signal } : lockCall;
       // In the order of the children, so that two clients cannot wait for each other.
-      for (const child of up) grants.push(await this.#waitFor(child, gfid, fd, lockCall));
+      for (const child of up) grants.push(await this.#locks.waitFor(child, gfid, fd, waitCall));
     }
     const granted = up.filter((_, i) => 'fence' in grants[i]!);
     if (!set.suffices(granted)) {
-      await this.#unlockAll(
+      await this.#locks.unlock(
         gfid,
         lockCall,
         up.filter((_, i) => mayBeHeld(grants[i]!)),
@@ -254,90 +227,6 @@ export class Leases {
     contexts.of(gfid).lease = lease;
     this.#live.add(lease);
     return lease;
-  }
-
-  /** Waits for the lock of one child; not of one that answers nothing at all. */
-  async #waitFor(child: number, gfid: Gfid, fd: Fd | undefined, call: Call): Promise<Grant | Failure> {
-    const lagging: Failure = fail(Errno.ETIMEDOUT);
-    const coming = this.#lockOne(child, gfid, fd, call, 'wait');
-    const grant = await this.#host.set.laggards.heed<Grant | Failure>(child, coming, lagging);
-    // When it comes in the end it is not wanted any more.
-    if (grant === lagging)
-      void coming.then((late) => (mayBeHeld(late) ? this.#unlockAll(gfid, call, [child]) : undefined));
-    return grant;
-  }
-
-  /** The lock and the changelog under it, in one round trip. */
-  async #lockOne(
-    child: number,
-    gfid: Gfid,
-    fd: Fd | undefined,
-    call: Call,
-    command: 'try' | 'wait',
-  ): Promise<Grant | Failure> {
-    const { set } = this.#host;
-    const loc = locOf(gfid);
-    const want = [dirtyKey, ...set.pendingKeys];
-    const steps = [this.#lockStep(loc, command, 'write'), compoundStep('lookup', { loc, want })];
-    const reply = await set.windOne(child, 'compound', call, { steps });
-    if (!reply.ok) return reply;
-    const lock = replyOfStep('inodelk', reply.replies, 0);
-    if (!lock?.ok) return fail(lock?.errno ?? Errno.EIO);
-    const found = replyOfStep('lookup', reply.replies, 1);
-    const xattrs = found?.ok ? found.xattrs : await this.#marksByFd(child, fd, call);
-    if (!xattrs) {
-      await this.#unlockAll(gfid, call, [child]);
-      return fail(found && !found.ok ? found.errno : Errno.EIO);
-    }
-    return {
-      fence: lock.fence ?? 0,
-      contended: lock.xdata?.contended === true,
-      changelog: changelogOf(xattrs, set.pendingKeys),
-    };
-  }
-
-  /** The changelog of a file that is open but has no name left: adding nothing to it gives what it is. */
-  async #marksByFd(child: number, fd: Fd | undefined, call: Call): Promise<Xattrs | undefined> {
-    if (!fd) return undefined;
-    const { set } = this.#host;
-    const nothing = encodeVector([0, 0, 0]);
-    const values = Object.fromEntries([dirtyKey, ...set.pendingKeys].map((key) => [key, nothing]));
-    const reply = await set.windOne(child, 'fxattrop', call, { fd, operation: 'add32', values });
-    return reply.ok ? reply.xattrs : undefined;
-  }
-
-  #lockStep(loc: Loc, command: 'try' | 'wait' | 'unlock', type: 'write' | 'unlock'): RawStep {
-    return compoundStep('inodelk', {
-      loc,
-      domain: this.#host.domain,
-      command,
-      flock: { ...wholeFile, type, owner: '' },
-    });
-  }
-
-  async #unlockAll(gfid: Gfid, call: Call, children: readonly number[]): Promise<void> {
-    const { set } = this.#host;
-    const { signal: _given, ...unlockCall } = call;
-    const args = {
-      loc: locOf(gfid),
-      domain: this.#host.domain,
-      command: 'unlock' as const,
-      flock: { ...wholeFile, type: 'unlock' as const, owner: '' },
-    };
-    const one = async (child: number) => {
-      const reply = await set.windOne(child, 'inodelk', unlockCall, args);
-      // At once, not when all have answered: the child may be back before that.
-      if (!reply.ok && isAbsence(reply.errno)) this.#orphan(child, gfid, call);
-    };
-    // Who lags gets it behind what it has not answered yet; nobody waits for that.
-    for (const child of children) if (!set.isUp(child)) void one(child);
-    await Promise.all(children.filter((child) => set.isUp(child)).map(one));
-  }
-
-  #orphan(child: number, gfid: Gfid, call: Call): void {
-    const orphans = this.#orphans.get(child);
-    if (orphans) orphans.push({ gfid, call });
-    else this.#orphans.set(child, [{ gfid, call }]);
   }
 
   #leave(lease: Lease): Promise<void> {
@@ -370,7 +259,7 @@ export class Leases {
         undefined,
         () => true,
       ),
-      this.#unlockAll(lease.gfid, call, [...lease.locked]),
+      this.#locks.unlock(lease.gfid, call, [...lease.locked]),
     ]);
   }
 
@@ -421,10 +310,10 @@ export class Leases {
     if (Object.keys(values).length > 0) {
       steps.push(compoundStep('xattrop', { loc, operation: 'add32', values, xdata: { fence } }));
     }
-    steps.push(this.#lockStep(loc, 'unlock', 'unlock'));
+    steps.push(this.#locks.step(loc, 'unlock'));
     const reply = await set.windOne(child, 'compound', call, { steps });
     if (reply.ok && reply.replies.at(-1)!.ok) return;
-    await this.#unlockAll(lease.gfid, call, [child]);
+    await this.#locks.unlock(lease.gfid, call, [child]);
     if (!reply.ok) return;
     const { errno } = reply.replies.at(-1) as Failure;
     if (errno === Errno.ENOENT || errno === Errno.ESTALE) await this.#purgeIndex(child, lease.gfid, call);
@@ -471,11 +360,6 @@ export class Leases {
     const reply = await this.#host.set.windOne(child, 'stat', call, { loc: locOf(lease.gfid) });
     return !reply.ok && (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE);
   }
-}
-
-/** A lock that was got, or whose answer was lost: the session that has it may live on. */
-function mayBeHeld(grant: Grant | Failure): boolean {
-  return 'fence' in grant || isAbsence(grant.errno);
 }
 
 /** Leases that may idle at once; beyond it they end with their last user. */
