@@ -67,6 +67,8 @@ export interface Flock {
   length: number;
   owner: string;
   pid: number;
+  /** Of flock(2): of the whole file, and no matter to fcntl's locks. Absent: of fcntl(2). */
+  family?: 'flock';
 }
 
 /**
@@ -108,6 +110,8 @@ export interface Xdata {
   touchAtime?: boolean;
   /** any fop; set by io-threads, read by posix: the disk was slow here, do not wait for it on the event loop. */
   offload?: boolean;
+  /** link; set by the mount for an O_TMPFILE: the open file has no name any more and gets one again. */
+  nameless?: boolean;
   /** open replies; set by meta, read by the mount: what is read must not come from a cache, nor end at the size seen. */
   uncached?: boolean;
 }

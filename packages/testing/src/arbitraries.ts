@@ -99,13 +99,17 @@ export const statfs: fc.Arbitrary<Statfs> = fc.record({
 
 const lockOwner = fc.uint8Array({ maxLength: 16 }).map((owner) => Buffer.from(owner).toString('hex'));
 
-export const flock = fc.record({
-  type: fc.constantFrom('read', 'write', 'unlock'),
-  start: u64,
-  length: u64,
-  owner: lockOwner,
-  pid: fc.integer(),
-});
+export const flock = fc.record(
+  {
+    type: fc.constantFrom('read', 'write', 'unlock'),
+    start: u64,
+    length: u64,
+    owner: lockOwner,
+    pid: fc.integer(),
+    family: fc.constant('flock'),
+  },
+  { requiredKeys: ['type', 'start', 'length', 'owner', 'pid'] },
+);
 
 export const dirents = fc.array(
   fc.record({

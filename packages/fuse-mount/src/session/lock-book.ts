@@ -7,6 +7,7 @@ export interface HeldLock {
   /** Exclusive; Infinity: to the end of the file. */
   end: number;
   pid: number;
+  family?: 'flock';
   /** The handle through which it was taken. */
   fh: number;
 }

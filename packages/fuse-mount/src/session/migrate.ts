@@ -64,9 +64,9 @@ async function reopen(session: Session, handle: Handle, target: MountedGraph): P
 
 async function relock(target: MountedGraph, call: ReturnType<typeof rootCall>, handle: Handle, fd: Fd) {
   let lost = 0;
-  for (const { owner, type, start, end, pid } of handle.node.locks.of(handle.fh)) {
+  for (const { owner, type, start, end, pid, family } of handle.node.locks.of(handle.fh)) {
     const length = end === Number.POSITIVE_INFINITY ? 0 : end - start;
-    const flock = { type, start, length, owner, pid };
+    const flock = { type, start, length, owner, pid, ...(family ? { family } : {}) };
     const reply = await target.top.lk({ ...call, lockOwner: owner, pid }, { fd, command: 'set', flock });
     if (!reply.ok) {
       handle.node.locks.clear(owner, start, end);

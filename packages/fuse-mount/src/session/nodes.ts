@@ -15,7 +15,7 @@ export class Node {
   lookups = 0;
   /** Permission bits when last seen; -1: not seen yet. */
   mode = -1;
-  /** Made without a name (O_TMPFILE); its first link is a `namelink`. */
+  /** Made without a name (O_TMPFILE): its first link says so. */
   unnamed = false;
   readonly #shortIno: boolean;
   #handles: Set<Handle> | null = null;

@@ -112,6 +112,8 @@ describe('names', () => {
     await rig.expect('link', 1, u64(node), text('named'));
     const found = await rig.expect('lookup', 1, text('named'));
     expect(Number(found.readBigUInt64LE(0))).toBe(node);
+    expect(body.readUInt32LE(40 + 64)).toBe(0);
+    expect(found.readUInt32LE(40 + 64)).toBe(1);
   });
 });
 
@@ -292,6 +294,7 @@ describe('locks', () => {
     const { rig } = mounted();
     const { node, fh } = await rig.create('a');
     await rig.expect('setlk', node, ...lockBody(fh, 1, 0, 0, 1, 1));
+    await rig.expect('setlk', node, ...lockBody(fh, 2, 0, 9, 1));
     expect((await rig.ask('setlk', node, ...lockBody(fh, 1, 0, 9, 1))).errno).toBe(Errno.EAGAIN);
     await rig.expect('flush', node, u64(fh, 0, 1));
     expect((await rig.ask('setlk', node, ...lockBody(fh, 2, 0, 0, 1, 1))).errno).toBe(Errno.EAGAIN);

@@ -184,8 +184,11 @@ export function readStatfs(input: ByteReader): Statfs {
 
 const lockTypes = ['read', 'write', 'unlock'] as const;
 
+/** In the byte of the type: a lock of flock(2). */
+const flockFamily = 0x80;
+
 export function writeFlock(out: ByteWriter, flock: Flock): void {
-  out.u8(lockTypes.indexOf(flock.type));
+  out.u8(lockTypes.indexOf(flock.type) | (flock.family === 'flock' ? flockFamily : 0));
   out.u64(flock.start);
   out.u64(flock.length);
   out.latin1(flock.owner);
@@ -193,9 +196,11 @@ export function writeFlock(out: ByteWriter, flock: Flock): void {
 }
 
 export function readFlock(input: ByteReader): Flock {
-  const type = lockTypes[input.u8()];
+  const byte = input.u8();
+  const type = lockTypes[byte & ~flockFamily];
   if (!type) throw new FrameError('decode', 'unknown type of lock');
-  return { type, start: input.u64(), length: input.u64(), owner: input.latin1(), pid: input.i32() };
+  const flock: Flock = { type, start: input.u64(), length: input.u64(), owner: input.latin1(), pid: input.i32() };
+  return byte & flockFamily ? { ...flock, family: 'flock' } : flock;
 }
 
 export function writeDirents(out: ByteWriter, entries: readonly Dirent[]): void {

@@ -38,6 +38,7 @@ const registered: Partial<Record<keyof Xdata, readonly [id: number, codec: Value
   heal: [6, flag],
   openFdCount: [7, number],
   keepTimes: [8, flag],
+  nameless: [9, flag],
 };
 const otherKeys = 0;
 const endOfKeys = 0xff;

@@ -1,5 +1,5 @@
 /** Hard links, rename in all combinations, files that are open when their name goes. */
-import type { Gfid } from '@mortar/core';
+import { type Gfid, locAt, locOf } from '@mortar/core';
 import { describe, expect, it } from 'vitest';
 import { Errno, ok, refuses, root, type Session } from './session.ts';
 
@@ -22,6 +22,23 @@ export function linkSuite(session: () => Session): void {
       ok(await s.unlink(d, 'g'));
       ok(await s.unlink(root, 'h'));
       expect((await s.lookup(root, 'h')).ok).toBe(false);
+    });
+
+    it('give an open file without a name one again, if that is asked for', async () => {
+      const s = session();
+      const f = await s.file(root, 'f', 'kept');
+      const fd = await s.open(f);
+      ok(await s.unlink(root, 'f'));
+      expect((await s.link(f, root, 'g')).ok).toBe(false);
+      const again = () => s.ops.link(s.call(), { from: locOf(f), to: locAt(root, 'g', f), xdata: { nameless: true } });
+      const reply = await again();
+      expect(ok(reply).iatt).toMatchObject({ gfid: f, nlink: 1 });
+      expect(await s.contents(root, 'g')).toBe('kept');
+      refuses(await again(), Errno.EEXIST);
+      fd.release();
+      expect(await s.contents(root, 'g')).toBe('kept');
+      ok(await s.unlink(root, 'g'));
+      expect((await s.lookup(root, 'g')).ok).toBe(false);
     });
 
     it('are not for directories', async () => {

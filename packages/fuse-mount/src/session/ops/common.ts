@@ -1,5 +1,15 @@
 /** What the handlers of several requests share. */
-import { type ByteString, Errno, type Fd, type Iatt, isValidName, type Loc, locOf, nameMaxBytes } from '@mortar/core';
+import {
+  type ByteString,
+  type Call,
+  Errno,
+  type Fd,
+  type Iatt,
+  isValidName,
+  type Loc,
+  locOf,
+  nameMaxBytes,
+} from '@mortar/core';
 import { invalidateInode } from '../../protocol/index.ts';
 import { type Ask, safeErrno } from '../ask.ts';
 import type { Handle } from '../handles.ts';
@@ -110,12 +120,16 @@ export async function killPrivileges(s: Session, ask: Ask, node: Node, seen: Iat
   const mode = withoutPrivileges(seen.mode);
   if (node.isDirectory || mode === seen.mode) return seen;
   const attr = { mode };
+  // Who may write need not be the owner; only the owner may change the mode.
+  const { clientId, pid, lockOwner, time } = ask.call;
+  const owner: Call = { uid: seen.uid, gid: seen.gid, groups: [], pid, lockOwner, clientId, time };
+  if (ask.call.internal) owner.internal = ask.call.internal;
   const reply = await onFile(
     s,
     ask,
     node,
-    (loc) => ask.top.setattr(ask.call, { loc, attr }),
-    (fd) => ask.top.fsetattr(ask.call, { fd, attr }),
+    (loc) => ask.top.setattr(owner, { loc, attr }),
+    (fd) => ask.top.fsetattr(owner, { fd, attr }),
   );
   if (!reply.ok) return seen;
   // The kernel leaves this to the file system, hence does not know that the mode it has cached is an old one.

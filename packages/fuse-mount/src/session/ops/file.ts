@@ -15,7 +15,7 @@ import type { Handle } from '../handles.ts';
 import type { Node } from '../nodes.ts';
 import type { Session } from '../session.ts';
 import { answerDone, checkOffset, failWith, killPrivileges, nodeOf, withHandle, withoutPrivileges } from './common.ts';
-import { flockOwner, unlockAll } from './locks.ts';
+import { unlockAll } from './locks.ts';
 
 const FallocateMode = { keepSize: 1, punchHole: 2, zeroRange: 0x10 } as const;
 const seekData = 3;
@@ -138,7 +138,7 @@ export function release(s: Session, ask: Ask, args: RequestOf<'release'>): void 
     closeHandle(s, handle);
     ask.ok();
   };
-  if (unlock && handle.node.lockCount > 0) ask.when(unlockAll(ask, handle, flockOwner(args.lockOwner)), close);
+  if (unlock && handle.node.lockCount > 0) ask.when(unlockAll(ask, handle, args.lockOwner, 'flock'), close);
   else close();
 }
 
@@ -167,10 +167,10 @@ export async function fallocate(s: Session, ask: Ask, args: RequestOf<'fallocate
   const range = { fd, offset: args.offset, size: args.length };
   const { keepSize, punchHole, zeroRange } = FallocateMode;
   let reply: Awaited<ReturnType<typeof top.fallocate>>;
-  if (args.mode === 0 || args.mode === keepSize) reply = await top.fallocate(call, { ...range, mode: args.mode });
-  else if (args.mode === (punchHole | keepSize)) reply = await top.discard(call, range);
+  if (args.mode === (punchHole | keepSize)) reply = await top.discard(call, range);
   else if (args.mode === zeroRange) reply = await top.zerofill(call, range);
-  else return ask.fail(Errno.EOPNOTSUPP);
+  // The kernel lets no other mode through; a brick refuses what its file system cannot do.
+  else reply = await top.fallocate(call, { ...range, mode: args.mode });
   if (!reply.ok) return failWith(ask, reply);
   if (call.uid !== 0) await killPrivileges(s, ask, node, reply.post);
   ask.ok();

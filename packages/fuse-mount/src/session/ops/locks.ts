@@ -1,6 +1,6 @@
 /**
- * fcntl and flock locks, both as range locks of the file system. The owners of flock locks are a space of their own
- * (one byte before the owner), so that they never meet the POSIX locks of the same descriptor's process as the same owner.
+ * fcntl and flock locks, both as range locks of the file system. Flock's are a family of their own on the bricks; their
+ * owners too are (one byte before the owner), so that giving back one's locks never takes the other's.
  */
 import { Errno, type Flock } from '@mortar/core';
 import { LockType, lockIsFlock, type RequestOf } from '../../protocol/index.ts';
@@ -11,7 +11,7 @@ import { failWith } from './common.ts';
 
 const typeNames: readonly Flock['type'][] = ['read', 'write', 'unlock'];
 
-export function flockOwner(owner: string): string {
+function flockOwner(owner: string): string {
   return `01${owner}`;
 }
 
@@ -20,7 +20,8 @@ function flockOf(args: RequestOf<'setlk'>): Flock | undefined {
   const type = typeNames[args.type];
   if (type === undefined) return undefined;
   const { pid } = args;
-  if (args.flags & lockIsFlock) return { type, start: 0, length: 0, owner: flockOwner(args.owner), pid };
+  if (args.flags & lockIsFlock)
+    return { type, start: 0, length: 0, owner: flockOwner(args.owner), pid, family: 'flock' };
   if (!Number.isSafeInteger(args.start) || args.end < args.start) return undefined;
   // Everything beyond 2^53 is as good as the end of the file.
   const length = Number.isSafeInteger(args.end + 1) ? args.end + 1 - args.start : 0;
@@ -90,15 +91,17 @@ async function waitForLock(s: Session, ask: Ask, args: RequestOf<'setlkw'>): Pro
 }
 
 function note({ node, fh }: Handle, flock: Flock): void {
-  const { type, owner, start, pid } = flock;
+  const { type, owner, start, pid, family } = flock;
   if (type === 'unlock') node.locks.clear(owner, start, endOf(flock));
-  else node.locks.set({ owner, type, start, end: endOf(flock), pid, fh });
+  else node.locks.set({ owner, type, start, end: endOf(flock), pid, fh, ...(family ? { family } : {}) });
 }
 
-/** Gives back what an owner holds on a file; nothing is asked when it holds nothing. */
-export async function unlockAll(ask: Ask, handle: Handle, owner: string): Promise<void> {
+/** Gives back what an owner holds on a file by fcntl or by flock; nothing is asked when it holds nothing. */
+export async function unlockAll(ask: Ask, handle: Handle, lockOwner: string, family?: 'flock'): Promise<void> {
+  const owner = family ? flockOwner(lockOwner) : lockOwner;
   if (handle.node.lockCount === 0 || !handle.node.locks.holds(owner)) return;
-  const flock: Flock = { type: 'unlock', start: 0, length: 0, owner, pid: ask.call.pid };
+  const whole: Flock = { type: 'unlock', start: 0, length: 0, owner, pid: ask.call.pid };
+  const flock: Flock = family ? { ...whole, family } : whole;
   ask.call.lockOwner = owner;
   const reply = await ask.top.lk(ask.call, { fd: handle.fd, command: 'set', flock });
   if (reply.ok) handle.node.locks.clear(owner);

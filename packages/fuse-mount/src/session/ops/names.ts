@@ -9,6 +9,10 @@ import { openReplyFlags } from './file.ts';
 
 const renameNoReplace = 1;
 const renameExchange = 2;
+/** O_TMPFILE, O_DIRECTORY included: to whoever opens the file anew it is an ordinary one. */
+const tmpfileFlags = 0o20200000;
+/** What a file without a name is called for a moment. */
+const tmpfilePrefix = '.glusterfs-tmpfile-';
 
 /** The permission bits of a new object. Without POSIX ACLs the kernel has applied the umask already. */
 async function newMode(s: Session, ask: Ask, parent: Node, mode: number, umask: number): Promise<number> {
@@ -138,19 +142,11 @@ export async function link(s: Session, ask: Ask, args: RequestOf<'link'>): Promi
   const node = parent && nodeOf(s, ask, args.target);
   if (!parent || !node || !checkName(ask, args.name)) return;
   const to = locAt(parent.gfid, args.name, node.gfid);
-  if (node.unnamed) return linkUnnamed(s, ask, node, parent, args.name);
-  const reply = await ask.top.link(ask.call, { from: locOf(node.gfid), to });
-  if (reply.ok) answerEntry(s, ask, reply.iatt, parent, args.name);
-  else failWith(ask, reply);
-}
-
-async function linkUnnamed(s: Session, ask: Ask, node: Node, parent: Node, name: string): Promise<void> {
-  const named = await ask.top.namelink(ask.call, { loc: locAt(parent.gfid, name, node.gfid) });
-  if (!named.ok) return failWith(ask, named);
+  const xdata = node.unnamed ? { nameless: true } : {};
+  const reply = await ask.top.link(ask.call, { from: locOf(node.gfid), to, ...(node.unnamed ? { xdata } : {}) });
+  if (!reply.ok) return failWith(ask, reply);
   node.unnamed = false;
-  const reply = await ask.top.stat(ask.call, { loc: locOf(node.gfid) });
-  if (reply.ok) answerEntry(s, ask, reply.iatt, parent, name);
-  else failWith(ask, reply);
+  answerEntry(s, ask, reply.iatt, parent, args.name);
 }
 
 export async function create(s: Session, ask: Ask, args: RequestOf<'create'>): Promise<void> {
@@ -186,7 +182,10 @@ export async function create(s: Session, ask: Ask, args: RequestOf<'create'>): P
   if (!ask.send()) s.undoOpen(handle, true);
 }
 
-/** A file without a name: made, then opened by its gfid. */
+/**
+ * A file without a name: made under one that nobody asks for, which goes at once; being open it stays. Every graph can do
+ * that, and its first link finds the file where it is (`xdata.nameless`).
+ */
 export async function tmpfile(s: Session, ask: Ask, args: RequestOf<'tmpfile'>): Promise<void> {
   const parent = nodeOf(s, ask);
   if (!parent) return;
@@ -194,19 +193,20 @@ export async function tmpfile(s: Session, ask: Ask, args: RequestOf<'tmpfile'>):
   const graph = ask.graph!;
   const gfid = newGfid(s.services.random);
   const mode = (await newMode(s, ask, parent, args.mode, args.umask)) & 0o7777;
-  const made = await top.icreate(call, { gfid, mode: (FileType.regular << 12) | mode });
-  if (!made.ok) return failWith(ask, made);
-  const flags = s.openFlags(args.flags) & ~(OpenFlag.create | OpenFlag.exclusive | OpenFlag.truncate);
-  const fd = new Fd(gfid, flags);
-  const opened = await top.open(call, { loc: locOf(gfid), flags, fd });
-  if (!opened.ok) {
+  const flags = s.openFlags(args.flags & ~tmpfileFlags);
+  const fd = new Fd(gfid, flags & ~(OpenFlag.create | OpenFlag.exclusive | OpenFlag.truncate));
+  const loc = locAt(parent.gfid, `${tmpfilePrefix}${gfid}`, gfid);
+  const created = OpenFlag.create | OpenFlag.exclusive;
+  const reply = await top.create(call, { loc, flags: flags | created, mode, gfid, fd });
+  const removed = reply.ok ? await top.unlink(call, { loc }) : reply;
+  if (!reply.ok || !removed.ok) {
     fd.release();
-    return failWith(ask, opened);
+    return failWith(ask, removed.ok ? { errno: Errno.EIO } : removed);
   }
-  const node = s.nodes.lookedUp(made.iatt, null, null);
+  const iatt = { ...reply.iatt, nlink: 0 };
+  const node = s.nodes.lookedUp(iatt, null, null);
   node.unnamed = true;
-  const handle = s.handles.add(node, flags, false, fd, graph);
-  const entry = s.entryOut(node, made.iatt);
-  s.reply.created(ask.uniqueLow, ask.uniqueHigh, entry, handle.fh, openReplyFlags(s, flags));
+  const handle = s.handles.add(node, fd.flags, false, fd, graph);
+  s.reply.created(ask.uniqueLow, ask.uniqueHigh, s.entryOut(node, iatt), handle.fh, openReplyFlags(s, flags));
   if (!ask.send()) s.undoOpen(handle, true);
 }

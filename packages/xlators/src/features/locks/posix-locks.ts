@@ -11,6 +11,8 @@ export interface Holder {
 export interface PosixLock extends Range, Holder {
   readonly type: 'read' | 'write';
   readonly pid: number;
+  /** Locks of flock(2) and of fcntl(2) do not meet. */
+  readonly family: 'flock' | 'fcntl';
   /** The open file it was last asked through; the lock goes when that is closed. */
   readonly fd: Fd | null;
 }
@@ -30,7 +32,10 @@ export class PosixLocks {
   conflicts(wanted: PosixLock): PosixLock[] {
     return this.held.filter(
       (lock) =>
-        overlap(lock, wanted) && (lock.type === 'write' || wanted.type === 'write') && !sameHolder(lock, wanted),
+        lock.family === wanted.family &&
+        overlap(lock, wanted) &&
+        (lock.type === 'write' || wanted.type === 'write') &&
+        !sameHolder(lock, wanted),
     );
   }
 

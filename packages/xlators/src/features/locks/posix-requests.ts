@@ -47,7 +47,14 @@ export class PosixRequests {
     const holder: Holder = { clientId: call.clientId, owner: flock.owner };
     if (flock.type === 'unlock')
       return command === 'get' ? fail(Errno.EINVAL) : this.#unlock(fd.gfid, holder, range, flock);
-    const wanted: PosixLock = { ...range, ...holder, type: flock.type, pid: flock.pid, fd };
+    const wanted: PosixLock = {
+      ...range,
+      ...holder,
+      type: flock.type,
+      pid: flock.pid,
+      family: flock.family ?? 'fcntl',
+      fd,
+    };
     if (command === 'get') return this.#get(fd.gfid, wanted, flock);
     const locks = this.#table.enter(fd.gfid, call.clientId);
     const answer = this.#take(call, locks, wanted, flock, command === 'wait');
@@ -58,8 +65,9 @@ export class PosixRequests {
   #get(gfid: Gfid, wanted: PosixLock, flock: Flock): Reply<'lk'> {
     const other = this.#table.find(gfid)?.posix.locks.conflicts(wanted)[0];
     if (!other) return { ok: true, flock: { ...flock, type: 'unlock' } };
-    const { type, start, owner, pid } = other;
-    return { ok: true, flock: { type, start, length: lengthOf(other), owner, pid } };
+    const { type, start, owner, pid, family } = other;
+    const found: Flock = { type, start, length: lengthOf(other), owner, pid };
+    return { ok: true, flock: family === 'flock' ? { ...found, family } : found };
   }
 
   #unlock(gfid: Gfid, holder: Holder, range: Range, flock: Flock): Reply<'lk'> {
@@ -87,7 +95,8 @@ export class PosixRequests {
     }
     if (!wait) return fail(Errno.EAGAIN);
     if (call.signal?.aborted) return fail(Errno.EINTR);
-    if (this.#graph.wouldDeadlock(wanted, posix)) return fail(Errno.EDEADLK);
+    // flock(2) knows no EDEADLK: who waits in a circle waits.
+    if (wanted.family === 'fcntl' && this.#graph.wouldDeadlock(wanted, posix)) return fail(Errno.EDEADLK);
     const leave = () => {
       this.#graph.remove(waiter);
       posix.waiting = posix.waiting.filter((other) => other !== waiter);

@@ -20,6 +20,23 @@ describe('POSIX locks', () => {
     expect(errnoOfReply(await lk(r, 'b', 'set', flock('write', 0, 10, '01')))).toBe(Errno.EAGAIN);
   });
 
+  it('of flock(2) do not meet those of fcntl(2), and know no circles', async () => {
+    const r = await make();
+    const whole = (owner: string) => ({ ...flock('write', 0, 0, owner), family: 'flock' as const });
+    await lk(r, 'a', 'set', flock('write'));
+    expect(errnoOfReply(await lk(r, 'b', 'set', whole('02')))).toBe(0);
+    expect(errnoOfReply(await lk(r, 'a', 'set', whole('03')))).toBe(Errno.EAGAIN);
+    expect(await lk(r, 'a', 'get', whole('03'))).toMatchObject({ flock: { owner: '02', family: 'flock' } });
+    await lk(r, 'a', 'set', whole('03'), new Fd(other));
+    const waiting = lk(r, 'b', 'wait', whole('02'), new Fd(other));
+    const circle = lk(r, 'a', 'wait', whole('03'));
+    expect((await outcome(circle)).done).toBe(false);
+    await lk(r, 'b', 'set', { ...whole('02'), type: 'unlock' });
+    expect((await circle).ok).toBe(true);
+    await lk(r, 'a', 'set', { ...whole('03'), type: 'unlock' }, new Fd(other));
+    expect((await waiting).ok).toBe(true);
+  });
+
   it('lets readers in when a writer becomes a reader', async () => {
     const r = await make();
     await lk(r, 'a', 'set', flock('write'));

@@ -182,6 +182,7 @@ export function dataFops(volume: Volume): DataFops {
       return changing(volume, writable(volume, fd), call.time, xdata, (file) => {
         if (mode === 0 || mode === keepSize) return allocate(file, offset, size, mode === keepSize);
         if (mode === (punchHole | keepSize)) return punch(file, offset, size);
+        if (mode === (zeroRange | keepSize)) return punch(file, offset, size);
         return mode === zeroRange ? zero(file, offset, size) : Errno.EOPNOTSUPP;
       });
     },

@@ -52,21 +52,29 @@ export function lockFops(volume: Volume): LockFops {
       const found = volume.opened(fd);
       if (!found.ok) return found;
       const lock = lockOf(call, flock);
-      const locks = volume.locks(found.value, 'posix');
+      const family = flock.family ?? 'fcntl';
+      const locks = volume.locks(found.value, family);
       if (command === 'get') {
         const other = locks.conflict(lock);
         if (!other) return { ok: true, flock: { ...flock, type: 'unlock' } };
         const length = other.end === Number.POSITIVE_INFINITY ? 0 : other.end - other.start;
         return {
           ok: true,
-          flock: { type: other.type, start: other.start, length, owner: other.owner, pid: other.pid },
+          flock: {
+            type: other.type,
+            start: other.start,
+            length,
+            owner: other.owner,
+            pid: other.pid,
+            ...(flock.family ? { family: flock.family } : {}),
+          },
         };
       }
       if (flock.type === 'unlock') {
         locks.unlock(lock.holder, lock.start, lock.end);
         return { ok: true, flock };
       }
-      const errno = await take(volume, found.value, call, 'posix', lock, command === 'wait');
+      const errno = await take(volume, found.value, call, family, lock, command === 'wait');
       return errno === 0 ? { ok: true, flock } : fail(errno as Errno);
     },
 

@@ -67,8 +67,9 @@ describe('identity', () => {
     const fd = await create(ops, 'a');
     await ok(ops.unlink(call, { loc: locAt(rootGfid, 'a') }));
     expect(await errnoOf(ops.lookup(call, { loc: locAt(rootGfid, 'a') }))).toBe(Errno.ENOENT);
-    expect(await errnoOf(ops.lookup(call, { loc: locOf(fd.gfid) }))).toBe(Errno.ESTALE);
     expect((await ok(ops.fstat(call, { fd }))).iatt.nlink).toBe(0);
+    fd.release();
+    expect(await errnoOf(ops.lookup(call, { loc: locOf(fd.gfid) }))).toBe(Errno.ESTALE);
   });
 
   it('trusted.gfid can be read and not changed', async () => {

@@ -169,13 +169,13 @@ export function nameFops(volume: Volume): NameFops {
       return { ok: true, preParent, postParent: parent.iatt() };
     },
 
-    async link(call, { from, to }) {
-      const file = volume.file(from);
-      if (!file.ok) return file;
+    async link(call, { from, to, xdata }) {
       const place = volume.place({ ...to, gfid: null });
       if (!place.ok) return place;
       const { parent, name, entry } = place.value;
       if (entry) return fail(Errno.EEXIST);
+      const file = volume.linkable(from, xdata?.nameless === true);
+      if (!file.ok) return file;
       if (file.value.isDirectory) return fail(Errno.EPERM);
       const preParent = parent.iatt();
       volume.link(parent, name, file.value, call.time);

@@ -36,6 +36,8 @@ export interface NewFile {
 
 export class Volume {
   readonly #files = new Map<Gfid, MemoryFile>();
+  /** Open files that have lost their last name. */
+  readonly #nameless = new Map<Gfid, MemoryFile>();
   readonly #waits = new WaitGraph();
   readonly slot: number;
   readonly capacity: number;
@@ -60,7 +62,7 @@ export class Volume {
   }
 
   byGfid(gfid: Gfid): Found<MemoryFile> {
-    const file = this.#files.get(gfid);
+    const file = this.#files.get(gfid) ?? this.#nameless.get(gfid);
     return file ? found(file) : fail(Errno.ESTALE);
   }
 
@@ -145,7 +147,18 @@ export class Volume {
     if (file.isDirectory) file.nlink = 0;
     if (file.nlink > 0) return;
     this.#files.delete(file.gfid);
+    if (file.opens > 0) this.#nameless.set(file.gfid, file);
     this.#reap(file);
+  }
+
+  /** A file that may get one more name; one without any only if that is asked for. */
+  linkable(loc: Loc, nameless: boolean): Found<MemoryFile> {
+    const file = this.file(loc);
+    if (!file.ok || this.#files.has(file.value.gfid)) return file;
+    if (!nameless) return fail(Errno.ENOENT);
+    this.#nameless.delete(file.value.gfid);
+    this.#files.set(file.value.gfid, file.value);
+    return file;
   }
 
   /** Whether `bytes` more fit. */
@@ -171,6 +184,7 @@ export class Volume {
 
   #reap(file: MemoryFile): void {
     if (file.opens > 0 || this.#files.get(file.gfid) === file) return;
+    this.#nameless.delete(file.gfid);
     this.change(file, () => file.content.resize(0));
   }
 }

@@ -5,10 +5,11 @@
 import { type Call, Errno, FileType, nullGfid } from '@mortar/core';
 import { RENAME_EXCHANGE, RENAME_NOREPLACE } from '@mortar/libc';
 import type { Brick } from './brick.ts';
-import { directoryTarget, handlePath } from './handle.ts';
+import { atHandle, directoryTarget, handlePath, unlinkedPath } from './handle.ts';
 import { putDirectoryHandle } from './heal-handle.ts';
 import { addName, removeName } from './links.ts';
 import { entryOf, isDirectory, type Node, refreshed } from './node.ts';
+import type { OpenState } from './open-files.ts';
 import type { Parent } from './parents.ts';
 import { directoryLost, nameLost } from './remove.ts';
 import { touch } from './times.ts';
@@ -78,9 +79,14 @@ function settle(brick: Brick, call: Call, node: Node, from: Parent, to: Parent):
   touch(brick, node, call.time, { data: false });
 }
 
-/** One more name for an object: recorded first, then linked. The object as it is now, or the negative errno. */
-export function link(brick: Brick, call: Call, node: Node, to: Parent): Node | number {
+/**
+ * One more name for an object: recorded first, then linked. The object as it is now, or the negative errno.
+ * `nameless`: an open file that has lost its last name may get one.
+ */
+export function link(brick: Brick, call: Call, node: Node, to: Parent, nameless = false): Node | number {
   if (node.stat.type === FileType.directory) return -Errno.EPERM;
+  const state = brick.open.of(node.gfid);
+  if (state?.unlinked) return nameless ? revive(brick, call, node, state, to) : ENOENT;
   const { maxHardlinks } = brick.settings;
   // The handle is a link, too.
   if (maxHardlinks > 0 && node.stat.nlink - 1 >= maxHardlinks) return -Errno.EMLINK;
@@ -95,4 +101,20 @@ export function link(brick: Brick, call: Call, node: Node, to: Parent): Node | n
   const now = refreshed(brick, node);
   touch(brick, now, call.time, { data: false });
   return now;
+}
+
+/** From `unlink/` back to its handle, and then as any other. A handle alone, which a crash may leave, is no object. */
+function revive(brick: Brick, call: Call, node: Node, state: OpenState, to: Parent): Node | number {
+  const { sys, hiddenFd } = brick;
+  const handle = handlePath(node.gfid);
+  const waiting = unlinkedPath(node.gfid);
+  const moved = atHandle(sys, hiddenFd, node.gfid, () =>
+    sys.renameat2(hiddenFd, waiting, hiddenFd, handle, RENAME_NOREPLACE),
+  );
+  if (moved < 0) return moved;
+  state.unlinked = false;
+  const linked = link(brick, call, node, to);
+  if (typeof linked === 'number' && sys.renameat2(hiddenFd, handle, hiddenFd, waiting, RENAME_NOREPLACE) === 0)
+    state.unlinked = true;
+  return linked;
 }

@@ -212,12 +212,12 @@ export class PosixStore {
     };
   }
 
-  link(call: Call, { from, to }: Args<'link'>): Reply<'link'> {
+  link(call: Call, { from, to, xdata }: Args<'link'>): Reply<'link'> {
     const node = this.node(from);
     if (typeof node === 'number') return failed(node);
     const parent = parentOf(this.brick, to);
     if (typeof parent === 'number') return failed(parent);
-    const linked = link(this.brick, call, node, parent);
+    const linked = link(this.brick, call, node, parent, xdata?.nameless === true);
     if (typeof linked === 'number') return failed(linked);
     const iatt = iattOf(this.brick, linked);
     return { ok: true, iatt, preParent: parent.pre, postParent: parentAfter(this.brick, call, parent) };
