@@ -7,6 +7,7 @@ export * from './constants.ts';
 export * from './dir.ts';
 export * from './file.ts';
 export * from './lock.ts';
+export * from './map.ts';
 export * from './socket.ts';
 export * from './stat.ts';
 export * from './system.ts';

@@ -15,7 +15,7 @@ import type { Handle } from '../handles.ts';
 import type { Node } from '../nodes.ts';
 import type { Session } from '../session.ts';
 import { answerDone, checkOffset, failWith, killPrivileges, nodeOf, withHandle, withoutPrivileges } from './common.ts';
-import { unlockAll } from './locks.ts';
+import { unlockAll, unlockHandle } from './locks.ts';
 
 const FallocateMode = { keepSize: 1, punchHole: 2, zeroRange: 0x10 } as const;
 const seekData = 3;
@@ -133,13 +133,18 @@ export function release(s: Session, ask: Ask, args: RequestOf<'release'>): void 
     ask.fail(Errno.EBADF);
     return;
   }
-  const unlock = args.releaseFlags & releaseFlockUnlock && ask.graph && handle.graph === ask.graph;
   const close = () => {
     closeHandle(s, handle);
     ask.ok();
   };
-  if (unlock && handle.node.lockCount > 0) ask.when(unlockAll(ask, handle, args.lockOwner, 'flock'), close);
+  const isHere = ask.graph && handle.graph === ask.graph;
+  if (isHere && handle.node.lockCount > 0) ask.when(unlockRest(ask, handle, args), close);
   else close();
+}
+
+async function unlockRest(ask: Ask, handle: Handle, args: RequestOf<'release'>): Promise<void> {
+  if (args.releaseFlags & releaseFlockUnlock) await unlockAll(ask, handle, args.lockOwner, 'flock');
+  await unlockHandle(ask, handle);
 }
 
 export function closeHandle(s: Session, handle: Handle): void {

@@ -106,3 +106,15 @@ export async function unlockAll(ask: Ask, handle: Handle, lockOwner: string, fam
   const reply = await ask.top.lk(ask.call, { fd: handle.fd, command: 'set', flock });
   if (reply.ok) handle.node.locks.clear(owner);
 }
+
+/** Gives back what is still held through a handle that is closed: of open file descriptions the kernel does not say. */
+export async function unlockHandle(ask: Ask, { node, fd, fh }: Handle): Promise<void> {
+  if (node.lockCount === 0) return;
+  for (const { owner, start, end, pid, family } of node.locks.of(fh)) {
+    const length = end === Number.POSITIVE_INFINITY ? 0 : end - start;
+    const range: Flock = { type: 'unlock', start, length, owner, pid };
+    ask.call.lockOwner = owner;
+    const reply = await ask.top.lk(ask.call, { fd, command: 'set', flock: family ? { ...range, family } : range });
+    if (reply.ok) node.locks.clear(owner, start, end);
+  }
+}

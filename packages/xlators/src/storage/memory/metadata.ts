@@ -74,11 +74,15 @@ function xattrOf(file: MemoryFile, name: ByteString): Uint8Array | undefined {
   return file.xattrs.get(name);
 }
 
+/** Attributes are of one of these, as on any disk. */
+const nameSpaces = /^(user|trusted|security|system)\../;
+
 function set(found: Found<MemoryFile>, call: Call, xattrs: Xattrs, flags: number): Reply<'setxattr'> {
   if (!found.ok) return found;
   const file = found.value;
   for (const name of Object.keys(xattrs)) {
     if (immutable.has(name)) return fail(Errno.EPERM);
+    if (!nameSpaces.test(name)) return fail(Errno.EOPNOTSUPP);
     if (flags === xattrCreate && file.xattrs.has(name)) return fail(Errno.EEXIST);
     if (flags === xattrReplace && !file.xattrs.has(name)) return fail(Errno.ENODATA);
   }

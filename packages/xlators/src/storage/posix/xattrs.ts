@@ -90,7 +90,8 @@ export function setxattr(
     if (result < 0) return failed(result);
     forgetTimes(brick, node, name);
   }
-  if (byFd) touch(brick, node, call.time, { data: false });
+  // What the file system sets by path is no change of the user's; heal copies the times afterwards.
+  if (byFd || !call.internal) touch(brick, node, call.time, { data: false });
   return { ok: true };
 }
 

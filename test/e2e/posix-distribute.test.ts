@@ -1,0 +1,3 @@
+import { posixSuiteOnVolume } from '../support/posix.ts';
+
+posixSuiteOnVolume([], 3);

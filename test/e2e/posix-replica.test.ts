@@ -1,0 +1,3 @@
+import { posixSuiteOnVolume } from '../support/posix.ts';
+
+posixSuiteOnVolume(['replica', '3'], 3);
