@@ -13,6 +13,7 @@ import {
 } from '@mortar/host';
 import { umount2 } from '@mortar/libc';
 import { MetaOverlay, MetaVolume, metaPortName } from '@mortar/xlators/meta/index.ts';
+import { withGfidDirectory } from './gfid-directory.ts';
 import { type FuseMount, mountFuse } from './index.ts';
 import { mountSections } from './mount-dump.ts';
 import { GraphHistory, mountFacts } from './mount-meta.ts';
@@ -41,9 +42,11 @@ export async function mountRole(host: Host): Promise<void> {
   services.addPort(metaPortName, facts);
   const metaVolume = new MetaVolume(facts, services);
   const meta = new MetaOverlay(metaVolume);
+  const byGfid = args.given.has('aux-gfid-mount');
   const viewOf = ({ ops }: RunningGraph): SubdirectoryView => {
     const below = root === rootGfid ? { ops, upcall: unchanged } : subdirectoryView(ops, root);
-    return { ops: meta.over(below.ops), upcall: (event) => below.upcall(event) };
+    const found = byGfid ? withGfidDirectory(below.ops) : below.ops;
+    return { ops: meta.over(found), upcall: (event) => below.upcall(event) };
   };
   let view: SubdirectoryView | undefined;
   const admission = new Admission();

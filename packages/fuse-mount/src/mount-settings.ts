@@ -42,7 +42,6 @@ export function mountSettings({ given }: ProcessArguments): MountOptions {
 
 /** Options of GlusterFS that are taken and do nothing here; the log says so. */
 const withoutEffect: readonly ProcessOptionName[] = [
-  'aux-gfid-mount',
   'mac-compat',
   'thin-client',
   'dump-fuse',

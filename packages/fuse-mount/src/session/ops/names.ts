@@ -1,5 +1,6 @@
 /** Requests that find, make, move and remove names. */
 import { Errno, Fd, FileType, locAt, locOf, newGfid, pathMaxBytes, typeOfMode } from '@mortar/core';
+import { gfidDirectory } from '../../gfid-directory.ts';
 import { decodeDevice, OpenFlag, type RequestOf } from '../../protocol/index.ts';
 import type { Ask } from '../ask.ts';
 import type { Node } from '../nodes.ts';
@@ -31,8 +32,10 @@ export function lookup(s: Session, ask: Ask, { name }: RequestOf<'lookup'>): voi
   }
   if (!checkName(ask, name)) return;
   const gfid = newGfid(s.services.random);
+  // Below `.gfid` an object is met, but it does not lie there.
+  const place = parent.gfid === gfidDirectory ? null : parent;
   ask.when(ask.top.lookup(ask.call, { loc: locAt(parent.gfid, name), gfid }), (reply) => {
-    if (reply.ok) answerEntry(s, ask, reply.iatt, parent, name);
+    if (reply.ok) answerEntry(s, ask, reply.iatt, place, name);
     else if (reply.errno === Errno.ENOENT && s.options.negativeTimeout > 0) {
       s.reply.noEntry(ask.uniqueLow, ask.uniqueHigh, s.negativeValid);
       ask.send();
