@@ -1,12 +1,14 @@
 /** Mounts by hand from volfiles, as a user starts them: `glusterfs -f`, `mount.glusterfs`, mount(8)'s other forms. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { hasProgram } from '../support/cluster.ts';
 import { canMount, commandLine, ensureBuilt, isAlive, isMounted, root, Sandbox, until } from '../support/sandbox.ts';
 
 beforeAll(ensureBuilt, 120_000);
 
+const nobody = 65_534;
 const memory = 'volume m\n type storage/memory\n option unused 1\nend-volume\n';
 let box: Sandbox;
 let volfile: string;
@@ -102,6 +104,31 @@ describe.skipIf(!canMount)('glusterfs -f VOLFILE MOUNTPOINT', () => {
     expect(mounted()).toMatch(/ ro,/);
     expect(() => writeFileSync(join(mnt, 'a'), '')).toThrow('EROFS');
   });
+
+  it.runIf(['fusermount3', 'setpriv', 'unshare'].every(hasProgram))(
+    'is for ordinary users, through fusermount3',
+    () => {
+      for (const path of [box.path, box.logs, box.run, mnt]) {
+        chmodSync(path, 0o755);
+        if (path !== box.path) chownSync(path, nobody, nobody);
+      }
+      // In a mount table of its own, where everybody may open /dev/fuse, as on most systems.
+      const asNobody = `setpriv --reuid ${nobody} --regid ${nobody} --clear-groups`;
+      const fuse = join(box.path, 'fuse');
+      const script = `mknod -m 666 ${fuse} c 10 229 && mount --bind ${fuse} /dev/fuse
+      ${asNobody} ${join(root, 'bin/glusterfs')} -f ${volfile} ${mnt} && grep ' ${mnt} ' /proc/self/mounts
+      ls ${mnt} 2>/dev/null && echo root was let in
+      ${asNobody} stat -c %U ${mnt}
+      ${asNobody} fusermount3 -u ${mnt} && ! grep ' ${mnt} ' /proc/self/mounts`;
+      const { stdout, stderr, status } = spawnSync('unshare', ['-m', 'bash', '-c', script], {
+        env: { ...box.env, HOME: box.path },
+        encoding: 'utf8',
+      });
+      expect([status, stderr]).toEqual([0, '']);
+      expect(stdout).toMatch(/ fuse\.glusterfs rw,nosuid,nodev,\S*user_id=65534/);
+      expect(stdout.trim().split('\n')).toHaveLength(2);
+    },
+  );
 
   it('shows a directory of the volume as its root', () => {
     const brick = box.folder('brick');
