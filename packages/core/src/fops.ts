@@ -63,7 +63,8 @@ export const fops = {
   ),
   link: fop(9, 'entry', { from: f.loc, to: f.loc }, { iatt: f.iatt, ...oneParent }),
   truncate: fop(10, 'data', { loc: f.loc, size: f.u64 }, { pre, post }),
-  open: fop(11, 'open', { loc: f.loc, flags: f.u32, fd: f.fd }, {}),
+  /** `iatt`: as it is at the open, where that is known; what was cached before is checked against it. */
+  open: fop(11, 'open', { loc: f.loc, flags: f.u32, fd: f.fd }, { iatt: optional(f.iatt) }),
   readv: fop(12, 'read', { fd: f.fd, size: f.u32, offset: f.u64 }, { data: f.payload, iatt: f.iatt }),
   /** `append`: at the end of the file as the brick finds it; `offset` is then ignored. `sync`: O_SYNC or O_DSYNC. */
   writev: fop(

@@ -15,6 +15,8 @@ export class Node {
   lookups = 0;
   /** Permission bits when last seen; -1: not seen yet. */
   mode = -1;
+  /** Of the data when last seen: changes with every change of it. */
+  stamp = -1;
   /** Made without a name (O_TMPFILE): its first link says so. */
   unnamed = false;
   readonly #shortIno: boolean;
@@ -65,7 +67,18 @@ export class Node {
 
   see(iatt: Iatt): void {
     this.mode = iatt.mode;
+    this.stamp = stampOf(iatt);
   }
+
+  /** Whether the data is, for all that can be told, what it was when it was last seen. */
+  isAsSeen(iatt: Iatt | undefined): boolean {
+    return iatt !== undefined && this.stamp === stampOf(iatt);
+  }
+}
+
+/** Size and time of modification in one number. */
+function stampOf({ size, mtime, mtimeNsec }: Iatt): number {
+  return ((mtime & 0xfffff) * 1e9 + mtimeNsec + size) % 2 ** 53;
 }
 
 function nodeOf(inode: Inode | undefined): Node | undefined {

@@ -1,4 +1,14 @@
-import { type Call, Errno, fail, parseOptions, type Reply, type Subvolume, type XlatorInit } from '@mortar/core';
+import {
+  type Call,
+  Errno,
+  fail,
+  locOf,
+  parseOptions,
+  type Reply,
+  rootCall,
+  type Subvolume,
+  type XlatorInit,
+} from '@mortar/core';
 import { rigServices, settle } from '@mortar/xlators/lib/translator-rig.ts';
 import { type Memory, xlator } from '@mortar/xlators/storage/memory/index.ts';
 import fc from 'fast-check';
@@ -128,6 +138,25 @@ describe('files', () => {
     expect([attr.readBigUInt64LE(24), attr.readUInt32LE(80)]).toEqual([5n, 0]);
     await rig.expect('setxattr', node, u32(1, 0, 0, 0), text('user.a'), Buffer.from('x'));
     expect((await rig.expect('getxattr', node, u32(10, 0), text('user.a'))).toString()).toBe('x');
+  });
+
+  it('that changed elsewhere are known anew when they are opened, attributes and pages', async () => {
+    const { rig, top } = mounted({ keepCache: true });
+    const { node, fh } = await rig.create('a');
+    await rig.write(fh, node, 'mine');
+    const open = async () => {
+      rig.channel.answers.length = 0;
+      const body = await rig.expect('open', node, u32(2, 0));
+      const told = rig.channel.answers.filter(({ unique }) => unique === 0).length;
+      return { told, keepsPages: (body.readUInt32LE(8) & 2) !== 0 };
+    };
+    expect(await open()).toEqual({ told: 0, keepsPages: true });
+    const { gfid } = rig.session.nodes.byId(node)!;
+    const call = { ...rootCall(rig.session.services.clock), clientId: 'other' };
+    await top.truncate(call, { loc: locOf(gfid), size: 1 });
+    expect(await open()).toEqual({ told: 1, keepsPages: false });
+    await rig.expect('getattr', node, u32(0, 0), u64(0));
+    expect(await open()).toEqual({ told: 0, keepsPages: true });
   });
 
   it('append where the file ends, whatever offset the kernel believed', async () => {

@@ -2,6 +2,7 @@
 import { type Args, Errno, Fd, locOf, type Reply } from '@mortar/core';
 import {
   fsyncDataOnly,
+  invalidateInode,
   OpenFlag,
   OpenReply,
   openKillSuidgid,
@@ -48,9 +49,21 @@ export function open(s: Session, ask: Ask, args: RequestOf<'open'>): void {
     }
     const handle = s.handles.add(node, flags, false, fd, graph);
     const uncached = reply.xdata?.uncached ? OpenReply.directIo : 0;
-    s.reply.opened(ask.uniqueLow, ask.uniqueHigh, handle.fh, openReplyFlags(s, flags) | uncached);
+    const stale = wanted & OpenFlag.truncate || node.isAsSeen(reply.iatt) ? 0 : forgetAttributes(s, node);
+    s.reply.opened(ask.uniqueLow, ask.uniqueHigh, handle.fh, (openReplyFlags(s, flags) | uncached) & ~stale);
     if (!ask.send()) s.undoOpen(handle, false);
   });
+}
+
+/**
+ * Close-to-open: another client may have written and closed since the kernel was told the attributes, which it would
+ * believe a while. Written at once, before the answer: attributes alone make the kernel wait for nobody. What must not
+ * be in the answer's flags.
+ */
+function forgetAttributes(s: Session, node: Node): number {
+  const message = invalidateInode(node.id, -1, 0);
+  s.channel.write(message, message.length);
+  return OpenReply.keepCache;
 }
 
 /** The rest of an open that truncates. */

@@ -52,7 +52,7 @@ async function open(replica: Replica, call: Call, args: Args<'open'>): Promise<R
   const flags = args.flags & ~openFlag.O_TRUNC;
   const replies = await replica.set.wind(replica.set.up, 'open', call, () => ({ ...args, flags }));
   if (succeeded(replies).length === 0) return failureOf(replies);
-  if (!truncates) return { ok: true };
+  if (!truncates) return opened(replies);
   const cut = await replica.transactions.run({
     fop: 'ftruncate',
     call,
@@ -63,6 +63,16 @@ async function open(replica: Replica, call: Call, args: Args<'open'>): Promise<R
     args: () => ({ fd: args.fd, size: 0 }),
   });
   return 'errno' in cut ? cut : { ok: true };
+}
+
+/** With the file's attributes where all that have opened it agree on its contents. */
+function opened(replies: readonly (Reply<'open'> | undefined)[]): Reply<'open'> {
+  const iatts = replies.flatMap((reply) => (reply?.ok && reply.iatt ? [reply.iatt] : []));
+  const [first, ...rest] = iatts;
+  const same = rest.every(
+    ({ size, mtime, mtimeNsec }) => size === first?.size && mtime === first.mtime && mtimeNsec === first.mtimeNsec,
+  );
+  return first && same && iatts.length === succeeded(replies).length ? { ok: true, iatt: first } : { ok: true };
 }
 
 async function posixLock(replica: Replica, call: Call, args: Args<'lk'>): Promise<Reply<'lk'>> {

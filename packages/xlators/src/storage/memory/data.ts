@@ -110,7 +110,7 @@ export function dataFops(volume: Volume): DataFops {
       if (file.isDirectory && (flags & OpenFlag.accessMode) !== 0) return fail(Errno.EISDIR);
       if (flags & OpenFlag.truncate && file.type === FileType.regular) truncateTo(volume, file, 0, call.time, xdata);
       attachOpen(volume, fd, file, flags);
-      return { ok: true };
+      return { ok: true, iatt: file.iatt() };
     },
 
     async opendir(_call, { loc, fd }) {

@@ -229,7 +229,11 @@ export class PosixXlator extends Xlator {
   }
 
   async open(call: Call, { loc, flags, fd }: Args<'open'>): Promise<Reply<'open'>> {
-    return this.#keep(fd, this.store.open(call, loc, flags));
+    const opened = this.store.open(call, loc, flags);
+    const reply = this.#keep(fd, opened);
+    if (!reply.ok || !opened.ok) return reply;
+    const node = nodeOfFile(this.store.brick, opened.file);
+    return typeof node === 'number' ? reply : { ...reply, iatt: iattOf(this.store.brick, node) };
   }
 
   async opendir(_call: Call, { loc, fd }: Args<'opendir'>): Promise<Reply<'opendir'>> {
