@@ -27,6 +27,7 @@ export function mountSettings({ given }: ProcessArguments): MountOptions {
   set('maxBackground', whole(given, 'background-qlen'));
   set('congestionThreshold', whole(given, 'congestion-threshold'));
   set('timeGranularityNs', whole(given, 'attr-times-granularity'));
+  set('lruLimit', whole(given, 'lru-limit'));
   const gidTimeout = seconds(given, 'gid-timeout');
   const words = (given.get('fuse-mountopts') ?? '').split(',').filter((word) => word !== '');
   const isValue = (word: string) => word.includes('=');

@@ -18,6 +18,7 @@ const ranges: Readonly<Partial<Record<keyof SessionOptions, readonly [number, nu
   entryTimeout: [0, 2 ** 31],
   attributeTimeout: [0, 2 ** 31],
   negativeTimeout: [0, 2 ** 31],
+  lruLimit: [0, 2 ** 32],
   maxInFlight: [1, 65535],
   maxLockWaits: [1, 65535],
   graphWaitMs: [0, 2 ** 31 - 1],

@@ -14,6 +14,8 @@ export interface SessionOptions {
   writebackCache: boolean;
   readdirplus: boolean;
   autoInvalidation: boolean;
+  /** Nodes beyond which the kernel is asked to forget; 0: it knows best. */
+  lruLimit: number;
   /** Requests in flight, lock waits aside; beyond it the device is not read. */
   maxInFlight: number;
   maxLockWaits: number;
@@ -41,6 +43,7 @@ export const defaultSessionOptions: SessionOptions = {
   writebackCache: false,
   readdirplus: true,
   autoInvalidation: true,
+  lruLimit: 0,
   maxInFlight: 4096,
   maxLockWaits: 4096,
   graphWaitMs: 60_000,

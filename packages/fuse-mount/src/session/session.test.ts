@@ -548,6 +548,24 @@ describe('for the device', () => {
   });
 });
 
+describe('the number of nodes', () => {
+  it('beyond the limit makes the kernel forget, oldest first, but not what is open', async () => {
+    const { rig } = mounted({ lruLimit: 20 });
+    const opened = await rig.create('open');
+    const nodes: number[] = [];
+    for (let i = 0; i < 60; i++) {
+      const { node, fh } = await rig.create(`f${i}`);
+      await rig.expect('release', node, u64(fh), u32(0, 0), u64(0));
+      nodes.push(node);
+    }
+    for (let i = 0; i < 1024; i++) await rig.expect('getattr', opened.node, u32(0, 0), u64(0));
+    const names = rig.channel.notices.map((notice) => notice.toString('latin1', 32, notice.length - 1));
+    expect(names).toEqual(Array.from({ length: 42 }, (_, i) => `f${i}`));
+    for (const node of nodes.slice(0, 42)) rig.send('forget', node, u64(1));
+    expect(rig.session.stats.nodes).toBe(20);
+  });
+});
+
 describe('invalidation', () => {
   it('of a file that another client changed', async () => {
     const { rig } = mounted();

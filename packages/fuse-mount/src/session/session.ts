@@ -26,6 +26,7 @@ import { AskList } from './ask-list.ts';
 import { FuseCall, type GroupSource } from './call.ts';
 import { Graphs, type MountedGraph } from './graphs.ts';
 import { type Handle, HandleTable } from './handles.ts';
+import { NodeLimit } from './lru.ts';
 import { migrateHandle, migrateHandles } from './migrate.ts';
 import { type Node, NodeTable } from './nodes.ts';
 import { type Handler, handlers } from './ops/table.ts';
@@ -72,6 +73,9 @@ const keepPayloadBytes = 256 * 1024;
 /** Within a turn. */
 const requestsOfOneTime = 16;
 
+/** Requests between two looks at the number of nodes; a power of 2. */
+const limitEvery = 1024;
+
 const withoutGraph: ReadonlySet<OpName> = new Set(['destroy', 'ioctl', 'poll', 'bmap', 'release', 'releasedir']);
 
 export class Session {
@@ -108,6 +112,8 @@ export class Session {
   #malformed = 0;
   #exceptions = 0;
   #undelivered = 0;
+  #received = 0;
+  readonly #limit: NodeLimit;
 
   constructor(channel: Channel, services: Services, options: SessionOptions, clientId: string, groups: GroupSource) {
     this.channel = channel;
@@ -121,6 +127,7 @@ export class Session {
     this.attrValid = validity(options.attributeTimeout);
     this.negativeValid = validity(options.negativeTimeout);
     this.generation = services.clock.wall().sec;
+    this.#limit = new NodeLimit(this, options.lruLimit);
   }
 
   get saturated(): boolean {
@@ -165,6 +172,7 @@ export class Session {
   receive(bytes: Buffer, length: number): boolean {
     const view = this.#view;
     this.#latest = null;
+    if ((++this.#received & (limitEvery - 1)) === 0) this.#limit.check();
     view.attach(bytes);
     if (!view.parse(length)) {
       this.#malformed++;
