@@ -550,7 +550,7 @@ describe('for the device', () => {
 
 describe('the number of nodes', () => {
   it('beyond the limit makes the kernel forget, oldest first, but not what is open', async () => {
-    const { rig } = mounted({ lruLimit: 20 });
+    const { rig, services } = mounted({ lruLimit: 20 });
     const opened = await rig.create('open');
     const nodes: number[] = [];
     for (let i = 0; i < 60; i++) {
@@ -558,11 +558,23 @@ describe('the number of nodes', () => {
       await rig.expect('release', node, u64(fh), u32(0, 0), u64(0));
       nodes.push(node);
     }
-    for (let i = 0; i < 1024; i++) await rig.expect('getattr', opened.node, u32(0, 0), u64(0));
-    const names = rig.channel.notices.map((notice) => notice.toString('latin1', 32, notice.length - 1));
-    expect(names).toEqual(Array.from({ length: 42 }, (_, i) => `f${i}`));
-    for (const node of nodes.slice(0, 42)) rig.send('forget', node, u64(1));
+    const asked = () => rig.channel.notices.map((notice) => notice.toString('latin1', 32, notice.length - 1));
+    const first = asked();
+    expect(first.length).toBeGreaterThan(0);
+    for (const [i, name] of first.entries()) {
+      expect(name).toBe(`f${i}`);
+      rig.send('forget', nodes[i]!, u64(1));
+    }
+    await services.clock.advance(100);
+    for (let i = 0; i < 64; i++) await rig.expect('getattr', opened.node, u32(0, 0), u64(0));
+    for (const name of asked().slice(first.length)) rig.send('forget', nodes[Number(name.slice(1))]!, u64(1));
+    for (let i = 0; i < 10; i++) {
+      rig.channel.notices.length = 0;
+      await services.clock.advance(100);
+      for (const name of asked()) rig.send('forget', nodes[Number(name.slice(1))]!, u64(1));
+    }
     expect(rig.session.stats.nodes).toBe(20);
+    expect(services.clock.pending).toBe(0);
   });
 });
 

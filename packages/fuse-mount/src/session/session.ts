@@ -74,7 +74,7 @@ const keepPayloadBytes = 256 * 1024;
 const requestsOfOneTime = 16;
 
 /** Requests between two looks at the number of nodes; a power of 2. */
-const limitEvery = 1024;
+const limitEvery = 64;
 
 const withoutGraph: ReadonlySet<OpName> = new Set(['destroy', 'ioctl', 'poll', 'bmap', 'release', 'releasedir']);
 
@@ -207,6 +207,7 @@ export class Session {
   /** The kernel has gone: everything is given back. */
   end(): void {
     this.graphs.end();
+    this.#limit.end();
     for (const ask of this.#asks.list()) ask.call.interrupt();
     for (const handle of [...this.handles.all()]) {
       this.handles.remove(handle.fh);
