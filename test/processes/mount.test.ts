@@ -1,12 +1,35 @@
 /** Mounts by hand from volfiles, as a user starts them: `glusterfs -f`, `mount.glusterfs`, mount(8)'s other forms. */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { hasProgram } from '../support/cluster.ts';
 import { canMount, commandLine, ensureBuilt, isAlive, isMounted, root, Sandbox, until } from '../support/sandbox.ts';
 
 beforeAll(ensureBuilt, 120_000);
+
+/** Whether the optional package is installed and what it needs besides. */
+function hasFuseNative(): boolean {
+  const libraries = spawnSync('ldconfig', ['-p'], { encoding: 'utf8' }).stdout ?? '';
+  return (
+    libraries.includes('libfuse.so.2 ') &&
+    existsSync(join(root, 'node_modules/fuse-native')) &&
+    hasProgram('fusermount')
+  );
+}
 
 const nobody = 65_534;
 const memory = 'volume m\n type storage/memory\n option unused 1\nend-volume\n';
@@ -129,6 +152,29 @@ describe.skipIf(!canMount)('glusterfs -f VOLFILE MOUNTPOINT', () => {
       expect(stdout.trim().split('\n')).toHaveLength(2);
     },
   );
+
+  it.runIf(hasFuseNative())('can be by fuse-native, which refuses what it would spoil', async () => {
+    const pid = start('--fuse-backend=fuse-native');
+    expect(mounted()).toMatch(/ fuse\.glusterfs rw,/);
+    mkdirSync(join(mnt, 'd'));
+    writeFileSync(join(mnt, 'd/a'), 'x'.repeat(100_000));
+    appendFileSync(join(mnt, 'd/a'), 'end');
+    renameSync(join(mnt, 'd/a'), join(mnt, 'b'));
+    linkSync(join(mnt, 'b'), join(mnt, 'c'));
+    chmodSync(join(mnt, 'c'), 0o604);
+    expect(readFileSync(join(mnt, 'c'), 'utf8')).toBe(`${'x'.repeat(100_000)}end`);
+    const { nlink, mode, size } = statSync(join(mnt, 'b'));
+    expect([nlink, mode & 0o777, size, readdirSync(mnt)]).toEqual([2, 0o604, 100_003, ['b', 'c', 'd']]);
+    expect(() => utimesSync(join(mnt, 'b'), 1, 2)).toThrow(/EOPNOTSUPP|ENOTSUP/);
+    expect(() => writeFileSync(Buffer.concat([Buffer.from(`${mnt}/`), Buffer.from([0xff])]), 'x')).toThrow(/EILSEQ/);
+    expect(spawnSync('umount', [mnt]).status).toBe(0);
+    expect(await gone([pid])).toBe(true);
+  });
+
+  it('refuses a backend that it does not have', () => {
+    const { status, stderr } = box.command('glusterfs', '-f', volfile, '--fuse-backend=other', mnt);
+    expect([status, stderr]).toEqual([1, expect.stringContaining("fuse-backend 'other'")]);
+  });
 
   it('shows a directory of the volume as its root', () => {
     const brick = box.folder('brick');

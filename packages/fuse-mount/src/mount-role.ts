@@ -71,7 +71,8 @@ export async function mountRole(host: Host): Promise<void> {
   // Before the mount, so that a mount never outlives a start that failed.
   if (args.socketFile !== undefined) await listenForControl(host, controlServer(host, keeper), args.socketFile);
   if (args.metricsPort !== undefined) await serveMetrics(host, args.metricsPort);
-  mount = await mountFuse({
+  const attach = await backendOf(args);
+  mount = await attach({
     mountPoint,
     source: displayName(args),
     options: settings,
@@ -90,6 +91,13 @@ export async function mountRole(host: Host): Promise<void> {
         host.exit(`server authentication failed, shutting down: ${reason}`, 1);
     }),
   );
+}
+
+async function backendOf({ given }: ProcessArguments): Promise<typeof mountFuse> {
+  const name = given.get('fuse-backend') ?? 'kernel';
+  if (name === 'kernel') return mountFuse;
+  if (name === 'fuse-native') return (await import('./native/index.ts')).mountNative;
+  throw new StartError(`fuse-backend '${name}': kernel or fuse-native is expected`);
 }
 
 /** Whether the servers let this client in. */

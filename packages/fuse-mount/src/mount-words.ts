@@ -46,6 +46,7 @@ const sameName = [
   'io-engine',
   'client-pid',
   'metrics-port',
+  'fuse-backend',
 ] as const;
 
 /** Words without a value that glusterfs has as a flag. */

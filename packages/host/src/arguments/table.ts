@@ -66,6 +66,7 @@ export const processOptions = {
   'mem-accounting': none,
   'no-mem-accounting': none,
   'fuse-mountopts': required,
+  'fuse-backend': required,
   'use-readdirp': optional,
   'secure-mgmt': optional,
   'localtime-logging': none,
