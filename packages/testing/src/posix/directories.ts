@@ -76,7 +76,7 @@ export const directories: Area = {
       equal(rest(must(w.open('d'))).sort(), ['.', '..']);
     }),
     holds('hundreds of names are listed, each once', (w) => {
-      const names = many(w, 400);
+      const names = many(w, 200);
       equal(w.names(), names);
     }),
     holds('a listing tells the type of each', (w) => {
@@ -104,14 +104,14 @@ export const directories: Area = {
       equal(rest(fd).sort(), ['.', '..', 'a', 'b']);
     }),
     holds('a place in a listing is found again, whatever came and went', (w) => {
-      many(w, 450);
+      many(w, 320);
       const fd = must(w.open('.'));
       const first = batch(fd);
       const after = rest(fd);
       equal(after.length > 0, true, 'one call listed all');
       // Places that a number cannot hold are for others to test.
       if (!Number.isSafeInteger(first.at)) return;
-      for (const name of first.names.slice(0, 100)) if (!name.startsWith('.')) must(w.unlink(name));
+      for (const name of first.names.slice(0, 50)) if (!name.startsWith('.')) must(w.unlink(name));
       for (let i = 0; i < 20; i++) w.file(`later ${i}`);
       libc.lseek(fd, first.at, libc.SEEK_SET);
       const again = rest(fd);
@@ -122,14 +122,14 @@ export const directories: Area = {
       );
     }),
     holds('what is removed while it is listed is removed whole', (w) => {
-      many(w, 350);
+      many(w, 310);
       const fd = must(w.open('.'));
       for (let got = batch(fd).names; got.length > 0; got = batch(fd).names)
         for (const name of got) if (!name.startsWith('.')) must(w.unlink(name));
       equal(w.names(), []);
     }),
     holds('what stays is listed once while others come and go', (w) => {
-      const names = many(w, 400);
+      const names = many(w, 310);
       const fd = must(w.open('.'));
       const seen: string[] = [];
       let round = 0;
@@ -153,7 +153,7 @@ export const directories: Area = {
       }
     }),
     holds('a name comes back at once after it was removed', (w) => {
-      for (let i = 0; i < 30; i++) {
+      for (let i = 0; i < 10; i++) {
         w.file('n', String(i));
         equal(w.contents('n'), String(i));
         must(w.unlink('n'));

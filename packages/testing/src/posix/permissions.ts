@@ -60,7 +60,8 @@ const directoryRights: readonly [string, number, (w: World) => number][] = [
 
 function directoryRight([what, needed, run]: (typeof directoryRights)[number]): Case {
   return holds(`${what} needs ${needed.toString(8)} on the directory, and no more`, (w) => {
-    for (let bits = 0; bits < 8; bits++) {
+    const lacking = [1, 2, 4].filter((bit) => needed & bit).map((bit) => 7 & ~bit);
+    for (const bits of [0, needed, ...lacking]) {
       w.directory('d', 0o700);
       w.file('d/f', '', 0o666);
       w.directory('d/e', 0o777);
