@@ -62,7 +62,7 @@ export class Volume {
   }
 
   byGfid(gfid: Gfid): Found<MemoryFile> {
-    const file = this.#files.get(gfid) ?? this.#nameless.get(gfid);
+    const file = this.#files.get(gfid);
     return file ? found(file) : fail(Errno.ESTALE);
   }
 
@@ -151,9 +151,15 @@ export class Volume {
     this.#reap(file);
   }
 
+  /** As `file`, and by gfid also a file that is open but has no name. */
+  orNameless(loc: Loc): Found<MemoryFile> {
+    const nameless = loc.gfid === null ? undefined : this.#nameless.get(loc.gfid);
+    return nameless ? found(nameless) : this.file(loc);
+  }
+
   /** A file that may get one more name; one without any only if that is asked for. */
   linkable(loc: Loc, nameless: boolean): Found<MemoryFile> {
-    const file = this.file(loc);
+    const file = this.orNameless(loc);
     if (!file.ok || this.#files.has(file.value.gfid)) return file;
     if (!nameless) return fail(Errno.ENOENT);
     this.#nameless.delete(file.value.gfid);
