@@ -266,6 +266,18 @@ describe('moving files', () => {
     await rig.close();
   });
 
+  it('takes all back when a file of the mode of a linkto cannot be made more than one', async () => {
+    const { rig, gfid, file, call } = await one();
+    await rig.ops.setattr(rig.call, { loc: locOf(gfid), attr: { mode: 0o1000 } });
+    rig.doors[file.to]!.refuse = (fop) => (fop === 'removexattr' ? Errno.EIO : undefined);
+    expect(await migrateFile(rig.d, call, file)).toMatchObject({ outcome: 'failed' });
+    rig.doors[file.to]!.refuse = () => undefined;
+    expect(await read(rig, gfid)).toBe('old text');
+    expect(await migrateFile(rig.d, call, file)).toMatchObject({ outcome: 'moved' });
+    expect(await read(rig, gfid)).toBe('old text');
+    await rig.close();
+  });
+
   it('leaves files with several names where they are', async () => {
     const { rig, gfid, file, call } = await one();
     await rig.bricks[file.from]!.link(rig.call, { from: locOf(gfid), to: locAt(rootGfid, 'g') });
