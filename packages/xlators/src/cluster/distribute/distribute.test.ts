@@ -222,6 +222,21 @@ describe('without use-readdirp', () => {
 });
 
 describe('with a subvolume just added', () => {
+  it('shows all that a volume over a single one had', async () => {
+    const small = await distributeRig({ children: 1 });
+    await small.walk('/');
+    expect(await small.xattr(0, '/', layoutName)).toMatch(/00000000ffffffff$/);
+    const names = Array.from({ length: 8 }, (_, i) => `d${i}`);
+    for (const name of names) await mkdir(small, `/${name}`);
+    const more = await distributeRig({ children: 1, name: 'new' });
+    const rig = await distributeRig({ children: 2, over: { ...small, bricks: [...small.bricks, ...more.bricks] } });
+    await rig.walk('/');
+    const page = await rig.ops.readdirp(rig.call, { fd: new Fd(rootGfid), size: 65536, offset: 0 });
+    const shown = page.ok ? page.entries.map((entry) => entry.name) : [];
+    expect(shown.filter((name) => name.startsWith('d')).sort()).toEqual(names);
+    for (const each of [rig, small, more]) await each.close();
+  });
+
   it('keeps owner and mode of the root, and gives them to the new one', async () => {
     const small = await distributeRig({ children: 2 });
     await small.walk('/');
@@ -588,7 +603,8 @@ describe('over a single subvolume', () => {
   it('passes straight through, and lays directories out', async () => {
     const rig = await distributeRig({ children: 1, name: 'dl1' });
     await rig.walk('/');
-    expect(await rig.xattr(0, '/', layoutName)).toBeUndefined();
+    // GlusterFS leaves the root without, and lays it out as soon as there is a second subvolume.
+    expect(await rig.xattr(0, '/', layoutName)).toBe('000000000000000000000000ffffffff');
     expect(rig.d.ops.readv).toBe(rig.doors[0]!.ops.readv);
     await mkdir(rig, '/dir0');
     expect(await rig.xattr(0, '/dir0', layoutName)).toBe('000000000000000000000000ffffffff');

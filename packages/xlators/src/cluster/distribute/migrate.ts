@@ -5,7 +5,7 @@
 import { type Args, type Call, Errno, FileType, type Gfid, type Iatt, locAt, locOf, type Xattrs } from '@mortar/core';
 import { copyData, copyXattrs } from './copy-file.ts';
 import { type Distribute, isFailure } from './distribute.ts';
-import { encodeLinkto, isMigrating, migratingBits, withoutMigratingBits } from './linkto.ts';
+import { encodeLinkto, isMigrating, linktoMode, migratingBits, withoutMigratingBits } from './linkto.ts';
 import { makeLinkto } from './linkto-files.ts';
 import { withNames } from './locks.ts';
 import { askArgs, type Found, isAbsent, isData, isLinkto } from './lookup.ts';
@@ -13,7 +13,7 @@ import { askArgs, type Found, isAbsent, isData, isLinkto } from './lookup.ts';
 /** As features/locks knows it. */
 const migrationDomain = 'dht.file.migrate';
 /** What was written to while it was copied is copied once more while it is held, if it is no larger. */
-const recopyMaxBytes = 64 * 1024 * 1024;
+const recopyMaxBytes = 16 * 1024 * 1024;
 
 export interface FileToMove {
   readonly parent: Gfid;
@@ -138,13 +138,16 @@ async function changePlaces(d: Distribute, own: Call, file: FileToMove, source: 
     mtime: { sec: iatt.mtime, nsec: iatt.mtimeNsec },
     ctime: { sec: iatt.ctime, nsec: iatt.ctimeNsec },
   };
-  const shown = await to.setattr(own, { loc, attr });
-  if (!shown.ok) {
+  const takeBack = async (what: string, errno: Errno): Promise<Moved> => {
     await from.setattr(own, { loc, attr: { mode: attr.mode, ctime: attr.ctime } });
     await from.removexattr(own, { loc, name: d.names.linkto });
-    return failed(`its copy cannot be made the file: errno ${shown.errno}`);
-  }
+    return failed(`${what}: errno ${errno}`);
+  };
+  const shown = await to.setattr(own, { loc, attr });
+  if (!shown.ok) return takeBack('its copy cannot be made the file', shown.errno);
   const cleared = await to.removexattr(own, { loc, name: d.names.linkto });
+  // A file of just this mode is a linkto as long as it has the attribute.
+  if (!cleared.ok && attr.mode === linktoMode) return takeBack('its copy stays a linkto', cleared.errno);
   if (!cleared.ok) d.warn(`${file.gfid}: a linkto's attribute stays on the moved file: errno ${cleared.errno}`);
   return finish(d, own, file, iatt.size);
 }

@@ -98,7 +98,6 @@ it('reaches every directory, whatever child its name hashes to afterwards', asyn
     await rig.ops.mkdir(rig.call, { loc: locAt(rootGfid, name), mode: directory | 0o755, gfid: rig.gfid() });
   // As they were before the third brick came.
   for (const name of paths) await rig.bricks[2]!.rmdir(rig.call, { loc: locAt(rootGfid, name), recursive: true });
-  for (const name of paths) rig.d.forgetState(await rig.at(`/${name}`));
   await rebalance(rig, 'force');
   for (const name of paths) expect(await rig.onBrick(2, `/${name}`), name).not.toBeNull();
   await close();
@@ -264,6 +263,18 @@ describe('moving files', () => {
     expect(await ask()).toEqual({ ok: true });
     expect((await kinds(rig, '/f')).indexOf('data')).toBe(file.to);
     expect(await ask()).toEqual({ ok: false, errno: Errno.EEXIST });
+    await rig.close();
+  });
+
+  it('takes all back when a file of the mode of a linkto cannot be made more than one', async () => {
+    const { rig, gfid, file, call } = await one();
+    await rig.ops.setattr(rig.call, { loc: locOf(gfid), attr: { mode: 0o1000 } });
+    rig.doors[file.to]!.refuse = (fop) => (fop === 'removexattr' ? Errno.EIO : undefined);
+    expect(await migrateFile(rig.d, call, file)).toMatchObject({ outcome: 'failed' });
+    rig.doors[file.to]!.refuse = () => undefined;
+    expect(await read(rig, gfid)).toBe('old text');
+    expect(await migrateFile(rig.d, call, file)).toMatchObject({ outcome: 'moved' });
+    expect(await read(rig, gfid)).toBe('old text');
     await rig.close();
   });
 

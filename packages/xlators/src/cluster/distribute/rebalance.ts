@@ -126,18 +126,21 @@ export class Rebalance {
     this.#d.warn(`rebalance: ${what} failed`);
   }
 
-  /** Directories in a directory, seen through the volume. */
+  /** Directories in a directory that any child has; a listing of the volume shows what is where its name hashes to. */
   async #directoriesIn(gfid: Gfid): Promise<Directory[] | undefined> {
-    const found: Directory[] = [];
-    const complete = await this.#eachPage(
-      (fd, offset) => this.#d.ops.readdirp(this.#call(), { fd, size: pageBytes, offset }),
-      gfid,
-      async (entries) => {
-        for (const { name, iatt } of entries)
-          if (iatt?.type === FileType.directory) found.push({ gfid: iatt.gfid, parent: gfid, name });
-      },
-    );
-    return complete ? found : undefined;
+    const found = new Map<string, Directory>();
+    for (const child of this.#d.children) {
+      const complete = await this.#eachPage(
+        (fd, offset) => child.readdirp(this.#call(), { fd, size: pageBytes, offset }),
+        gfid,
+        async (entries) => {
+          for (const { name, iatt } of entries)
+            if (iatt?.type === FileType.directory) found.set(name, { gfid: iatt.gfid, parent: gfid, name });
+        },
+      );
+      if (!complete) return undefined;
+    }
+    return [...found.values()];
   }
 
   async #moveFilesOf(directory: Gfid): Promise<void> {

@@ -55,7 +55,22 @@ describe('a file that is being moved', () => {
     expect(await outcome(change('a'))).toMatchObject({ done: true });
   });
 
-  it('is free when the session of its mover ends, or after a minute', async () => {
+  it('is taken from a mover who holds it too long, and nothing of his is let through any more', async () => {
+    const r = await set();
+    const change = (client: string) => r.xlator.ops.setattr(rigCall(client), { loc: locOf(gfid), attr: { mode: 0 } });
+    await hold(r, 'mover', 'try');
+    const waiting = change('a');
+    await r.services.clock.advance(11_000);
+    expect(await waiting).toMatchObject({ ok: true });
+    // What he compared before may not be so any more.
+    expect(await change('mover')).toEqual({ ok: false, errno: Errno.ESTALE });
+    expect(await hold(r, 'mover', 'try')).toEqual({ ok: false, errno: Errno.EAGAIN });
+    expect(await hold(r, 'mover', 'unlock')).toEqual({ ok: true });
+    expect(await change('mover')).toMatchObject({ ok: true });
+    expect(await hold(r, 'mover', 'try')).toEqual({ ok: true });
+  });
+
+  it('is free when the session of its mover ends, before that or after', async () => {
     const r = await set();
     const change = () => r.xlator.ops.setattr(rigCall('a'), { loc: locOf(gfid), attr: { mode: 0 } });
     await hold(r, 'mover', 'try');
@@ -64,8 +79,10 @@ describe('a file that is being moved', () => {
     expect(await first).toMatchObject({ ok: true });
     await hold(r, 'mover', 'try');
     const second = change();
-    await r.services.clock.advance(61_000);
+    await r.services.clock.advance(11_000);
     expect(await second).toMatchObject({ ok: true });
+    r.xlator.notify({ type: 'session-ended', clientId: 'mover' }, null);
+    expect(await hold(r, 'other', 'try')).toEqual({ ok: true });
   });
 
   it('lets those who wait give up', async () => {

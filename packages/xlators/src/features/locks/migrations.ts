@@ -10,8 +10,11 @@ export const migrationDomain = 'dht.file.migrate';
 
 /** Requests that wait for one file; more are told to try again. */
 const maxWaiting = 1024;
-/** Whoever moves a file holds it for moments; should it hang, its victims get on. */
-const longestMs = 60_000;
+/**
+ * Whoever moves a file holds it for moments. It may have to wait for somebody who waits here for it (a lease of a replica
+ * set); then the others get on, and the mover is refused.
+ */
+const longestMs = 10_000;
 
 interface Migration {
   readonly clientId: string;
@@ -22,6 +25,8 @@ interface Migration {
 export class Migrations {
   readonly #clock: Clock;
   readonly #held = new Map<Gfid, Migration>();
+  /** Those that were taken from their movers, who may not know yet: nothing of theirs is let through. */
+  readonly #lost = new Map<Gfid, string>();
   /** How often each file is open, by session. */
   readonly #open = new Map<Gfid, Map<string, number>>();
 
@@ -30,7 +35,7 @@ export class Migrations {
   }
 
   get size(): number {
-    return this.#held.size;
+    return this.#held.size + this.#lost.size;
   }
 
   /** An fd was opened; it counts until it is released. */
@@ -51,6 +56,7 @@ export class Migrations {
   request(call: Call, gfid: Gfid, command: 'try' | 'wait' | 'unlock'): Reply<'inodelk'> {
     const held = this.#held.get(gfid);
     if (command === 'unlock') {
+      if (this.#lost.get(gfid) === call.clientId) return this.#forget(gfid);
       if (held?.clientId !== call.clientId) return fail(Errno.EINVAL);
       this.#end(gfid, held);
       return { ok: true };
@@ -58,29 +64,42 @@ export class Migrations {
     // Waiting until others close the file could take days.
     if (command === 'wait') return fail(Errno.EINVAL);
     const others = [...(this.#open.get(gfid)?.keys() ?? [])].some((clientId) => clientId !== call.clientId);
-    if (held || others) return fail(Errno.EAGAIN);
+    if (held || others || this.#lost.has(gfid)) return fail(Errno.EAGAIN);
     this.#held.set(gfid, { clientId: call.clientId, sinceMs: this.#clock.nowMs(), waiting: new Set() });
     return { ok: true };
   }
 
   /** Undefined: nothing stands in the way of this caller. Else resolves when it may go on. */
   gate(call: Call, gfid: Gfid): Promise<Failure | null> | undefined {
+    if (this.#lost.get(gfid) === call.clientId) return Promise.resolve(fail(Errno.ESTALE));
     const held = this.#held.get(gfid);
     if (!held || held.clientId === call.clientId) return undefined;
     const leftMs = held.sinceMs + longestMs - this.#clock.nowMs();
     if (leftMs <= 0) {
-      this.#end(gfid, held);
+      this.#take(gfid, held);
       return undefined;
     }
     if (held.waiting.size >= maxWaiting) return Promise.resolve(fail(Errno.EAGAIN));
     const pending: Pending<null> = new Pending<null>(call, this.#clock, () => held.waiting.delete(pending));
     held.waiting.add(pending);
-    if (held.waiting.size === 1) this.#clock.after(leftMs, () => this.#end(gfid, held));
+    if (held.waiting.size === 1) this.#clock.after(leftMs, () => this.#take(gfid, held));
     return pending.answer;
   }
 
   endSession(clientId: string): void {
+    for (const [gfid, mover] of [...this.#lost]) if (mover === clientId) this.#lost.delete(gfid);
     for (const [gfid, held] of [...this.#held]) if (held.clientId === clientId) this.#end(gfid, held);
+  }
+
+  #forget(gfid: Gfid): Reply<'inodelk'> {
+    this.#lost.delete(gfid);
+    return { ok: true };
+  }
+
+  #take(gfid: Gfid, held: Migration): void {
+    if (this.#held.get(gfid) !== held) return;
+    this.#lost.set(gfid, held.clientId);
+    this.#end(gfid, held);
   }
 
   #end(gfid: Gfid, held: Migration): void {
