@@ -12,8 +12,10 @@ import {
   type XlatorInit,
   type XlatorType,
 } from '@mortar/core';
+import { type Kind, kinds } from './changelog.ts';
 import { entryFops } from './entry-changes.ts';
 import { fileFops } from './file-changes.ts';
+import { AccessHealer, type AccessSettings } from './heal/on-access.ts';
 import type { SetHealerOptions } from './heal/set-healer.ts';
 import type { InodeContext } from './inode-context.ts';
 import { lockFops } from './locks.ts';
@@ -73,7 +75,8 @@ export class ReplicateXlator extends Xlator {
       ),
     );
     const replica = this.#replica;
-    const find: Fops['lookup'] = (call, args) => lookup(replica, call, args);
+    const healer = new AccessHealer(replica, () => this.#accessSettings);
+    const find: Fops['lookup'] = (call, args) => lookup(replica, call, args, healer);
     Object.assign(this, { lookup: find }, readFops(replica), fileFops(replica), entryFops(replica), lockFops(replica));
     super.bind(children, record);
   }
@@ -212,6 +215,19 @@ export class ReplicateXlator extends Xlator {
       windowBytes: values['data-self-heal-window-size'] * 128 * 1024,
       algorithm: algorithm === 'full' || algorithm === 'diff' ? algorithm : 'auto',
     };
+  }
+
+  get #accessSettings(): AccessSettings {
+    const values = this.#options;
+    const { windowBytes, algorithm } = this.healSettings;
+    const asked: Record<Kind, boolean> = {
+      data: parseBool(values['data-self-heal']) ?? values['data-self-heal'] === 'open',
+      metadata: values['metadata-self-heal'],
+      entry: values['entry-self-heal'],
+    };
+    // The heal daemon looks up what it heals itself.
+    const wanted = values['iam-self-heal-daemon'] ? [] : kinds.filter((kind) => asked[kind]);
+    return { windowBytes, algorithm, kinds: wanted, parallel: values['background-self-heal-count'] };
   }
 
   /** Called whenever a child comes up. */

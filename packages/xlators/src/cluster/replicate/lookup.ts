@@ -12,11 +12,17 @@ import {
   type Reply,
 } from '@mortar/core';
 import { healNameNow } from './heal/name.ts';
+import type { AccessHealer } from './heal/on-access.ts';
 import { quorumCount } from './quorum.ts';
 import { answering, lookupFailure, type Replica, withoutOwn } from './replica.ts';
 import { type Replies, succeeded, successAt } from './replica-set.ts';
 
-export async function lookup(replica: Replica, call: Call, args: Args<'lookup'>): Promise<Reply<'lookup'>> {
+export async function lookup(
+  replica: Replica,
+  call: Call,
+  args: Args<'lookup'>,
+  healer?: AccessHealer,
+): Promise<Reply<'lookup'>> {
   const { set } = replica;
   if (set.up.length === 0) return fail(Errno.ENOTCONN);
   if (replica.live.quorumReads && !set.suffices(set.up)) return fail(Errno.ENOTCONN);
@@ -30,7 +36,9 @@ export async function lookup(replica: Replica, call: Call, args: Args<'lookup'>)
     replies = settled;
   }
   if (replica.live.quorumReads && !set.suffices(answering(replies))) return fail(Errno.ENOTCONN);
-  return mergeByGfid(replica, replies, generation);
+  const reply = mergeByGfid(replica, replies, generation);
+  if (healer && reply.ok && !call.internal) await healer.saw(reply.iatt.gfid, replies);
+  return reply;
 }
 
 /** Whether all that answered mean the same file. An absent brick has no opinion. */

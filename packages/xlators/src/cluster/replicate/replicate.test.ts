@@ -533,3 +533,31 @@ describe('a brick that answers nothing', () => {
     await daemon.stop();
   });
 });
+
+describe('heal on access', () => {
+  const chmod = (client: RigClient, gfid: Gfid) =>
+    client.ops.setattr(client.call, { loc: locOf(gfid), attr: { mode: 0o755 } });
+  const modes = async (bricks: readonly RigBrick[], client: RigClient, gfid: Gfid) =>
+    Promise.all(
+      bricks.map(async (brick) => {
+        const reply = await brick.ops.lookup(client.call, { loc: locOf(gfid) });
+        return reply.ok ? reply.iatt.mode & 0o777 : reply.errno;
+      }),
+    );
+
+  it.each([
+    ['on', [0o755, 0o755, 0o755]],
+    ['off', [0o755, 0o644, 0o755]],
+  ])('of metadata comes before the answer when metadata-self-heal is %s', async (wanted, expected) => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client({ 'metadata-self-heal': wanted });
+    const { fd, gfid } = await create(client, 'f', 'text');
+    fd.release();
+    rigs[0]!.cut(1);
+    expect(await chmod(client, gfid)).toMatchObject({ ok: true });
+    await client.xlator.drain();
+    rigs[0]!.join(1);
+    expect(await client.ops.lookup(client.call, { loc: locAt(rootGfid, 'f') })).toMatchObject({ ok: true });
+    expect(await modes(bricks, client, gfid)).toEqual(expected);
+  });
+});
