@@ -100,7 +100,7 @@ export class BrickLocks {
     return reply.ok ? reply.xattrs : undefined;
   }
 
-  /** Of a compound. */
+  /** A request about the lock as one step of a compound. */
   step(loc: Loc, command: 'try' | 'wait' | 'unlock'): RawStep {
     const type = command === 'unlock' ? 'unlock' : 'write';
     return compoundStep('inodelk', {

@@ -116,6 +116,16 @@ describe('answers of several children', () => {
   });
 });
 
+it('a question that breaks leaves nobody out', async () => {
+  const { laggards, pass, told } = rig();
+  const ask = (child: number) =>
+    child === 1 ? new Promise<string>(() => {}) : child === 2 ? Promise.reject(new Error('bug')) : Promise.resolve('a');
+  const all = laggards.collect([0, 3, 1, 2], ask, 'late', () => true);
+  await expect(all).rejects.toThrow('bug');
+  await pass(10_000);
+  expect(told).toEqual([]);
+});
+
 describe('one long answer', () => {
   it('is waited for while its child answers other questions', async () => {
     const { laggards, pass } = rig();

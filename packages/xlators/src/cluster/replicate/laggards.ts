@@ -99,7 +99,12 @@ export class Laggards {
         if (counts(answer)) watch.answered.push(child);
         if (watch.sinceMs === undefined && this.#host.maySpare(watch.answered)) this.#watch(watch);
       };
-      for (const child of children) ask(child).then((answer) => heard(child, answer), reject);
+      // Asking does not fail but by a bug; then nobody is to lag for it.
+      const broke = (error: unknown) => {
+        this.#watches.delete(watch);
+        reject(error);
+      };
+      for (const child of children) ask(child).then((answer) => heard(child, answer), broke);
     });
   }
 

@@ -106,6 +106,11 @@ describe('a healthy replica set', () => {
     const entry = requests();
     for (let i = 0; i < 10; i++) await create(client, `h${i}`);
     expect(requests().map((n, i) => n - entry[i]!)).toEqual([10, 10, 10]);
+    const refused = requests();
+    const again = { loc: locAt(rootGfid, 'h1'), mode: 0o755, gfid: rigs.at(-1)!.newGfid() };
+    expect(await client.ops.mkdir(client.call, again)).toEqual({ ok: false, errno: Errno.EEXIST });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(requests().map((n, i) => n - refused[i]!)).toEqual([1, 1, 1]);
   });
 
   it('hands the lease over to another client and back', async () => {
