@@ -78,7 +78,7 @@ function newReplicaCount(volume: VolumeInfo, { replica, arbiter, bricks }: AddRe
   return replica;
 }
 
-/** Numbers of bricks that were removed are not given again: changelogs may still name them. */
+/** Above all numbers in use, as GlusterFS counts: they stand in the changelogs. */
 function nextBrickNumber(volume: VolumeInfo): number {
   const numbers = volume.bricks.map((brick) => Number(/-client-(\d+)$/.exec(brick.brickId)?.[1] ?? -1));
   return Math.max(...numbers, volume.bricks.length - 1) + 1;

@@ -1,0 +1,219 @@
+import { Errno, Fd, type Gfid, locAt, locOf, rootGfid, type Success } from '@mortar/core';
+import type { RigBrick, RigClient } from '@mortar/testing/replica-rig.ts';
+import { describe, expect, it } from 'vitest';
+import { contents, create, marks, mkdir, onBricks, rig, rigs, until, write } from './test-rig.ts';
+
+describe('healing', () => {
+  it('brings back data, names, attributes and removals', async () => {
+    const { bricks } = await rig();
+    const { daemon } = await rigs[0]!.healDaemon();
+    const client = await rigs[0]!.client();
+    const kept = await create(client, 'kept', 'old');
+    await create(client, 'gone', 'x');
+    await create(client, 'moved', 'moved');
+    const directory = await mkdir(client, 'd');
+    await client.xlator.drain();
+    rigs[0]!.cut(2);
+    await write(client, kept.fd, 'new data');
+    await client.ops.setattr(client.call, { loc: locOf(kept.gfid), attr: { mode: 0o600, uid: 5 } });
+    await client.ops.setxattr(client.call, { loc: locOf(directory), xattrs: { 'user.x': Buffer.from('y') }, flags: 0 });
+    await client.ops.unlink(client.call, { loc: locAt(rootGfid, 'gone') });
+    await client.ops.rename(client.call, { from: locAt(rootGfid, 'moved'), to: locAt(directory, 'here'), flags: 0 });
+    const inside = await create(client, 'inside', 'deep', await mkdir(client, 'sub', directory));
+    const symlink = rigs[0]!.newGfid();
+    await client.ops.symlink(client.call, { loc: locAt(directory, 'link'), target: 'inside', gfid: symlink });
+    await client.xlator.drain();
+    rigs[0]!.join(2);
+    await until(async () => (await daemon.info('all')).every((brick) => brick.connected && brick.entries.length === 0));
+    const [, , healed] = bricks;
+    expect(await contents(healed!.ops, client.call, kept.gfid)).toBe('new data');
+    expect(await contents(healed!.ops, client.call, inside.gfid)).toBe('deep');
+    const stat = await healed!.ops.stat(client.call, { loc: locOf(kept.gfid) });
+    expect(stat).toMatchObject({ iatt: { mode: 0o600, uid: 5 } });
+    expect(await healed!.ops.lookup(client.call, { loc: locAt(rootGfid, 'gone') })).toMatchObject({
+      errno: Errno.ENOENT,
+    });
+    expect(await healed!.ops.lookup(client.call, { loc: locAt(directory, 'here') })).toMatchObject({ ok: true });
+    expect(await healed!.ops.readlink(client.call, { loc: locOf(symlink) })).toMatchObject({ target: 'inside' });
+    const xattr = await healed!.ops.getxattr(client.call, { loc: locOf(directory), name: 'user.x' });
+    expect(xattr.ok && Buffer.from(xattr.xattrs['user.x']!).toString()).toBe('y');
+    for (const brick of bricks)
+      for (const gfid of [rootGfid, kept.gfid, directory, inside.gfid])
+        expect(await marks(brick, client.call, gfid)).toEqual({});
+  });
+
+  it.each([{}, { 'use-anonymous-inode': 'yes', 'volume-id': 'ed5290f4-0000-4000-8000-00000000abcd' }])(
+    'moves a directory that was renamed with all that is in it, parking %o',
+    async (options: Record<string, string>) => {
+      const { bricks } = await rig();
+      const { daemon } = await rigs[0]!.healDaemon(options);
+      const client = await rigs[0]!.client();
+      const [from, to] = [await mkdir(client, 'from'), await mkdir(client, 'to')];
+      const moved = await mkdir(client, 'moved', from);
+      const file = await create(client, 'file', 'kept', moved);
+      await create(client, 'elsewhere', 'e', from);
+      await client.xlator.drain();
+      rigs[0]!.cut(2);
+      await client.ops.rename(client.call, { from: locAt(from, 'moved'), to: locAt(to, 'there'), flags: 0 });
+      await client.ops.rename(client.call, { from: locAt(from, 'elsewhere'), to: locAt(to, 'too'), flags: 0 });
+      await client.xlator.drain();
+      rigs[0]!.join(2);
+      await until(async () =>
+        (await daemon.info('all')).every((brick) => brick.connected && brick.entries.length === 0),
+      );
+      expect(await bricks[2]!.ops.lookup(client.call, { loc: locAt(to, 'there') })).toMatchObject({
+        iatt: { gfid: moved },
+      });
+      expect(await bricks[2]!.ops.lookup(client.call, { loc: locAt(from, 'moved') })).toMatchObject({ ok: false });
+      expect(await contents(bricks[2]!.ops, client.call, file.gfid)).toBe('kept');
+      await until(async () => {
+        const parked = await bricks[2]!.ops.lookup(client.call, {
+          loc: locAt(rootGfid, `.glusterfs-anonymous-inode-${options['volume-id']}`),
+        });
+        if (!parked.ok) return true;
+        const fd = new Fd(parked.iatt.gfid);
+        const page = await bricks[2]!.ops.readdir(client.call, { fd, size: 4096, offset: 0 });
+        return page.ok && page.entries.every((entry) => entry.name === '.' || entry.name === '..');
+      });
+    },
+  );
+
+  it('heals a large sparse file while a client goes on writing to it', async () => {
+    const { bricks } = await rig();
+    const { daemon } = await rigs[0]!.healDaemon({ 'data-self-heal-window-size': '1' });
+    const client = await rigs[0]!.client();
+    const { fd, gfid } = await create(client, 'big', 'start');
+    await client.xlator.drain();
+    rigs[0]!.cut(1);
+    for (let i = 0; i < 6; i++) await write(client, fd, `block ${i}`, i * 300_000);
+    rigs[0]!.join(1);
+    for (let i = 0; i < 20; i++) {
+      await write(client, fd, `later ${i}`, (i % 6) * 300_000 + 50);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    await client.xlator.drain();
+    await until(async () => (await daemon.info('all')).every((brick) => brick.entries.length === 0));
+    const sums = await Promise.all(
+      bricks.map(
+        async (brick) =>
+          (
+            (await brick.ops.rchecksum(client.call, {
+              fd: new Fd(gfid, 0),
+              offset: 0,
+              size: 2_000_000,
+            })) as Success<'rchecksum'>
+          ).strong,
+      ),
+    );
+    expect(sums.map((sum) => Buffer.from(sum).toString('hex'))).toEqual(
+      Array(3).fill(Buffer.from(sums[0]!).toString('hex')),
+    );
+  });
+
+  /** Two replicas with different data of one file, each accusing the other. */
+  async function splitBrain(options: Record<string, string> = {}) {
+    const { bricks } = await rig(2);
+    const { daemon } = await rigs[0]!.healDaemon(options);
+    const client = await rigs[0]!.client(options);
+    const { fd, gfid } = await create(client, 'f', 'same');
+    await client.xlator.drain();
+    rigs[0]!.cut(1);
+    await write(client, fd, 'left');
+    await client.xlator.drain();
+    rigs[0]!.cut(0);
+    rigs[0]!.join(1);
+    const later = { ...client.call, time: { sec: client.call.time.sec + 1, nsec: 0 } };
+    await client.ops.writev(later, { fd, offset: 0, data: Buffer.from('right') });
+    await client.xlator.drain();
+    rigs[0]!.join(0);
+    return { bricks, daemon, client, fd, gfid };
+  }
+
+  it('changes nothing in a split-brain, and says so', async () => {
+    const { bricks, daemon, client, fd, gfid } = await splitBrain();
+    expect(await contents(client.ops, client.call, gfid)).toBe(Errno.EIO);
+    expect(await write(client, fd, 'more')).toEqual({ ok: false, errno: Errno.EIO });
+    await until(async () => (await daemon.info('split-brain')).every((brick) => brick.entries.length === 1));
+    expect(await onBricks(bricks, client.call, gfid)).toEqual(['left', 'right']);
+    await until(async () => rigs[0]!.lines.some((line) => line.includes('split-brain')));
+  });
+
+  it.each([
+    ['bigger-file', undefined, 'right'],
+    ['latest-mtime', undefined, 'right'],
+    ['source-brick', 'vol-client-0', 'left'],
+  ] as const)('lets the operator decide by %s', async (policy, brick, winner) => {
+    const { bricks, daemon, client, gfid } = await splitBrain();
+    expect(await daemon.resolve(policy, '/nosuch', brick)).toMatchObject({
+      failed: true,
+      exit: 22,
+      lines: ['Lookup failed on /nosuch:No such file or directory.'],
+    });
+    expect(await daemon.resolve(policy, '/f', brick)).toEqual({ failed: false, exit: 0, lines: ['Healed /f.'] });
+    expect(await onBricks(bricks, client.call, gfid)).toEqual([winner, winner]);
+    for (const one of bricks) expect(await marks(one, client.call, gfid)).toEqual({});
+    expect(await daemon.resolve(policy, '/f', brick)).toMatchObject({
+      failed: true,
+      lines: ['Healing /f failed: File not in split-brain.'],
+    });
+  });
+
+  it('decides by the policy of the volume when the file is read', async () => {
+    const { client, gfid } = await splitBrain({ 'favorite-child-policy': 'size', 'self-heal-daemon': 'off' });
+    expect(await contents(client.ops, client.call, gfid)).toBe('right');
+  });
+});
+
+describe('a brick that answers nothing', () => {
+  it('holds neither writers nor readers, and is healed when it answers again', { timeout: 60_000 }, async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client({ 'laggard-timeout': '1' });
+    const { fd, gfid } = await create(client, 'f', 'before');
+    let thaw = () => {};
+    const frozen = new Promise<'pass'>((resolve) => {
+      thaw = () => resolve('pass');
+    });
+    client.gates[1]!.fault = () => frozen as never;
+    await write(client, fd, 'during', 0);
+    expect(client.xlator.replica.set.up).toEqual([0, 2]);
+    expect(await client.ops.readv(client.call, { fd, size: 10, offset: 0 })).toMatchObject({ ok: true });
+    await create(client, 'g', 'new');
+    expect(await marks(bricks[0]!, client.call, gfid)).toMatchObject({ 'vol-client-1': '000000010000000000000000' });
+    client.gates[1]!.fault = () => 'pass';
+    thaw();
+    await until(async () => client.xlator.replica.set.up.length === 3);
+    fd.release();
+    await client.xlator.drain();
+    const { daemon } = await rigs[0]!.healDaemon();
+    await until(async () => (await onBricks(bricks, client.call, gfid)).every((text) => text === 'during'));
+    await daemon.stop();
+  });
+});
+
+describe('heal on access', () => {
+  const chmod = (client: RigClient, gfid: Gfid) =>
+    client.ops.setattr(client.call, { loc: locOf(gfid), attr: { mode: 0o755 } });
+  const modes = async (bricks: readonly RigBrick[], client: RigClient, gfid: Gfid) =>
+    Promise.all(
+      bricks.map(async (brick) => {
+        const reply = await brick.ops.lookup(client.call, { loc: locOf(gfid) });
+        return reply.ok ? reply.iatt.mode & 0o777 : reply.errno;
+      }),
+    );
+
+  it.each([
+    ['on', [0o755, 0o755, 0o755]],
+    ['off', [0o755, 0o644, 0o755]],
+  ])('of metadata comes before the answer when metadata-self-heal is %s', async (wanted, expected) => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client({ 'metadata-self-heal': wanted });
+    const { fd, gfid } = await create(client, 'f', 'text');
+    fd.release();
+    rigs[0]!.cut(1);
+    expect(await chmod(client, gfid)).toMatchObject({ ok: true });
+    await client.xlator.drain();
+    rigs[0]!.join(1);
+    expect(await client.ops.lookup(client.call, { loc: locAt(rootGfid, 'f') })).toMatchObject({ ok: true });
+    expect(await modes(bricks, client, gfid)).toEqual(expected);
+  });
+});
