@@ -68,11 +68,11 @@ async function make<N extends Making>(
   // The lock on the new file comes with its creation: nobody else can know it yet.
   const owner = replica.nextOwner();
   const lockable = type === FileType.regular || type === FileType.directory;
-  let isLost = false;
+  let wasReached = false;
   const change: Change<N> = {
     fop,
-    lost: () => {
-      isLost = true;
+    reached: () => {
+      wasReached = true;
     },
     call: { ...call, lockOwner: lockable ? owner : call.lockOwner },
     kind: 'entry',
@@ -90,7 +90,7 @@ async function make<N extends Making>(
   const outcome = await replica.transactions.run(change);
   if ('errno' in outcome) {
     // Some may have made it all the same, and hold the lock that came with it.
-    if (isLost && lockable && replica.live.eagerLock) void replica.leases.giveBack(given.gfid, owner);
+    if (wasReached && lockable && replica.live.eagerLock) void replica.leases.giveBack(given.gfid, owner);
     return outcome;
   }
   await blameNew(replica, given.gfid, type, outcome);

@@ -44,8 +44,8 @@ export interface Change<N extends FopName> {
   readonly names?: readonly (readonly ByteString[])[];
   /** Takes the change back on children that did it when a quorum did not. Whether that came off: only then it may be tried again. */
   readonly undo?: (children: readonly number[], call: Call, replies: Replies<N>, lease: Lease) => Promise<boolean>;
-  /** An answer was lost: that brick may have done it all the same, with all its steps. */
-  readonly lost?: () => void;
+  /** Some brick did it, or may have done it because its answer was lost: `after` may hold there whatever the outcome. */
+  readonly reached?: () => void;
   /** More steps on the same brick after the operation, e.g. the lock on the new file. */
   readonly after?: (child: number) => readonly ReturnType<typeof compoundStep>[];
 }
@@ -200,10 +200,9 @@ export class Transactions {
     const done = succeeded(replies);
     for (const lease of leases) for (const child of done) lease.did(child, change.kind);
     const failed = participants.filter((child) => !done.includes(child));
-    if (failed.some((child) => isLost(replies[child]))) {
-      for (const lease of leases) lease.recalled = true;
-      change.lost?.();
-    }
+    const hasLost = failed.some((child) => isLost(replies[child]));
+    if (hasLost) for (const lease of leases) lease.recalled = true;
+    if (hasLost || done.length > 0) change.reached?.();
     if (done.length === 0) {
       if (this.#disagree(failed, replies)) this.#markSuspect(leases, participants);
       return failureOf(replies);
