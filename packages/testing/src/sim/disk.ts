@@ -113,10 +113,12 @@ export class SimDisk {
     this.#image = this.#newImage();
     this.#journal = kept;
     this.#redoing = true;
+    this.#image.volume.keepNameless(true);
     for (const entry of kept) {
       entry.redo(this.#image);
       entry.synced = true;
     }
+    this.#image.volume.keepNameless(false);
     this.#redoing = false;
     const data = lost.filter((entry) => entry.dataOf !== null).length;
     return { metadata: lost.length - data, data };

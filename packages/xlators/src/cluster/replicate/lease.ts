@@ -30,6 +30,8 @@ export class Lease {
   readonly left = new Map<number, Hold>();
   /** Of these: who may hold the lock still, and is unlocked at the end. */
   readonly locked = new Set<number>();
+  /** Children that were there and did not grant it. */
+  shutOut: readonly number[] = [];
   /** The changelog as the participants had it when the lease was got. */
   readonly matrix: Matrix;
   /** By kind: absent children whose blame is written on the participants. */

@@ -222,6 +222,9 @@ export class Leases {
       lease.holds.set(child, holdOf(grant.fence));
       lease.contended ||= grant.contended;
     }
+    // Who is there but has no part in it will miss what is done under it.
+    lease.shutOut = up.filter((child) => !lease.holds.has(child));
+    for (const kind of kinds) contexts.exclude(gfid, kind, lease.shutOut);
     // A child that came or went meanwhile is not rightly in or out.
     if (lease.participants.some((child) => !set.isUp(child))) lease.recalled = true;
     contexts.of(gfid).lease = lease;
@@ -245,12 +248,13 @@ export class Leases {
   /** Sync if needed, dirty marks off, unlock: one round trip to each participant. */
   async #release(lease: Lease): Promise<void> {
     const { ensureDurability } = this.#host;
-    const changed = kinds.filter((kind) => [...lease.left.values()].some(({ did }) => did.has(kind)));
-    if (changed.some((kind) => !this.#mayBlame(lease, kind)))
-      for (const child of lease.participants) lease.suspect.add(child);
     const call: Call = { ...this.#host.rootCall(), lockOwner: lease.owner };
     const mustSync = lease.unsynced && ensureDurability && !(lease.lostName && (await this.#isGone(lease, call)));
     if (mustSync) await this.#sync(lease, call);
+    // Children may leave until here.
+    const changed = kinds.filter((kind) => [...lease.left.values()].some(({ did }) => did.has(kind)));
+    if (changed.some((kind) => !this.#mayBlame(lease, kind)))
+      for (const child of lease.participants) lease.suspect.add(child);
     // Who left the lease may hold its lock still, and would keep everybody out with it.
     await Promise.all([
       this.#host.set.laggards.collect(
@@ -271,7 +275,7 @@ export class Leases {
     this.#live.delete(lease);
     contexts.release(lease.inode);
     // A lost child's blame is on disk now, but lookups from before do not know of it.
-    if (lease.left.size > 0 && context) context.generation = 0;
+    if (lease.left.size + lease.shutOut.length > 0 && context) context.generation = 0;
     lease.end();
   }
 

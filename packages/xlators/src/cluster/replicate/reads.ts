@@ -2,7 +2,7 @@
 import { type Args, type Call, Errno, type Fops, fail, type Gfid, type Iatt, type Reply } from '@mortar/core';
 import { listMerged } from './listing.ts';
 import { isOwnXattr, type Replica, withoutOwn } from './replica.ts';
-import { succeeded, successAt } from './replica-set.ts';
+import { isFault, succeeded, successAt } from './replica-set.ts';
 import { virtualXattr } from './virtual-xattrs.ts';
 
 export type ReadFops = Pick<
@@ -90,7 +90,7 @@ async function attributes<N extends 'stat' | 'fstat'>(
   const both = metadata.filter((child) => data.includes(child));
   for (const child of both) {
     const reply = await replica.set.ask(child, fop, call, args);
-    if (reply.ok || (reply.errno !== Errno.ENOTCONN && reply.errno !== Errno.ETIMEDOUT)) return reply;
+    if (reply.ok || !isFault(reply.errno)) return reply;
   }
   const replies = await replica.set.wind(replica.set.up, fop, call, () => args);
   const iattOf = (child: number): Iatt | undefined => {

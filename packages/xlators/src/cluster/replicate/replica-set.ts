@@ -156,6 +156,11 @@ export function isAbsence(errno: Errno): boolean {
   return errno === Errno.ENOTCONN || errno === Errno.ETIMEDOUT || errno === Errno.EBADFD;
 }
 
+/** Errors of one replica, after which another is worth asking: it is not there, its disk fails, or it lacks the file. */
+export function isFault(errno: Errno): boolean {
+  return isAbsence(errno) || errno === Errno.EIO || errno === Errno.ESTALE;
+}
+
 /** How telling an errno is when replicas disagree: a later one in the list wins. */
 const telling: readonly Errno[] = [
   Errno.ENOTCONN,

@@ -20,7 +20,7 @@ import {
 import { changelogOf, dirtyKey, isZero, type Kind, kinds, type Matrix, readable } from './changelog.ts';
 import { type InodeContext, InodeContexts } from './inode-context.ts';
 import { Leases } from './leases.ts';
-import { isAbsence, type ReplicaSet, type Replies, successAt } from './replica-set.ts';
+import { isAbsence, isFault, type ReplicaSet, type Replies, successAt } from './replica-set.ts';
 import { type Policy, settleByPolicy } from './split-brain.ts';
 import { Transactions } from './transaction.ts';
 
@@ -197,7 +197,7 @@ export class Replica {
     return lines.length > 0 ? lines.join(', ') : 'nobody accuses anybody';
   }
 
-  /** Reads from one clean child; from the next when it is not there. */
+  /** Reads from one clean child; from the next where that cannot serve. */
   async read<N extends FopName>(gfid: Gfid, kind: Kind, fop: N, call: Call, args: Args<N>): Promise<Reply<N>> {
     if (this.live.quorumReads && !this.set.suffices(this.set.up)) return fail(Errno.ENOTCONN);
     const readers = await this.cleanChildren(gfid, kind, call);
@@ -206,7 +206,7 @@ export class Replica {
     for (const [i, child] of readers.entries()) {
       const isLast = i === readers.length - 1;
       reply = await (isLast ? this.set.windOne(child, fop, call, args) : this.set.ask(child, fop, call, args));
-      if (reply.ok || !isAbsence(reply.errno)) return reply;
+      if (reply.ok || !isFault(reply.errno)) return reply;
     }
     return reply;
   }

@@ -1,4 +1,4 @@
-import { Errno, Fd, type Gfid, locAt, locOf, rootGfid, type Success } from '@mortar/core';
+import { type Args, Errno, Fd, type Gfid, locAt, locOf, rootGfid, type Success } from '@mortar/core';
 import type { RigBrick, RigClient } from '@mortar/testing/replica-rig.ts';
 import { describe, expect, it } from 'vitest';
 import { contents, create, marks, mkdir, onBricks, rig, rigs, until, write } from './test-rig.ts';
@@ -77,6 +77,61 @@ describe('healing', () => {
       });
     },
   );
+
+  it('removes no name when the only replica that knew leaves in the middle', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    for (const name of ['a', 'b', 'c']) await create(client, name);
+    await client.xlator.drain();
+    // Only the first has all that was done; the others missed something.
+    const { daemon, client: healer } = await rigs[0]!.healDaemon({ 'granular-entry-heal': 'off' });
+    const one = Buffer.from('000000000000000000000001', 'hex');
+    const accusation = { 'trusted.afr.vol-client-1': one, 'trusted.afr.vol-client-2': one };
+    await bricks[0]!.ops.setxattr(client.call, { loc: locOf(rootGfid), xattrs: accusation, flags: 0 });
+    const left = new Promise<void>((resolve) => {
+      healer.gates[0]!.fault = (fop, args) => {
+        if (fop !== 'lookup' || (args as Args<'lookup'>).loc.name === null) return 'pass';
+        healer.gates[0]!.shutDoor();
+        resolve();
+        return 'drop-request';
+      };
+    });
+    daemon.launch(false);
+    await left;
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    for (const brick of bricks)
+      for (const name of ['a', 'b', 'c'])
+        expect(await brick.ops.lookup(client.call, { loc: locAt(rootGfid, name) })).toMatchObject({ ok: true });
+  });
+
+  it('gives a file that a client has open its name back, not another file beside it', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    const { fd, gfid } = await create(client, 'f', 'old');
+    await client.xlator.drain();
+    // Something went wrong with it on one brick, where the client goes on having it open.
+    expect(await bricks[2]!.ops.unlink(client.call, { loc: locAt(rootGfid, 'f') })).toMatchObject({ ok: true });
+    const one = Buffer.from('000000000000000000000001', 'hex');
+    const stale = Buffer.from('000000010000000000000000', 'hex');
+    await bricks[2]!.ops.setxattr(client.call, {
+      loc: locOf(gfid),
+      xattrs: { 'trusted.afr.vol-client-0': stale },
+      flags: 0,
+    });
+    for (const brick of bricks.slice(0, 2))
+      await brick.ops.setxattr(client.call, {
+        loc: locOf(rootGfid),
+        xattrs: { 'trusted.afr.vol-client-2': one },
+        flags: 0,
+      });
+    const { daemon } = await rigs[0]!.healDaemon({ 'granular-entry-heal': 'off' });
+    await until(async () => (await daemon.info('all')).every((brick) => brick.connected && brick.entries.length === 0));
+    expect(await bricks[2]!.ops.lookup(client.call, { loc: locAt(rootGfid, 'f') })).toMatchObject({ iatt: { gfid } });
+    expect(await write(client, fd, 'new')).toMatchObject({ ok: true });
+    await client.xlator.drain();
+    expect(await onBricks(bricks, client.call, gfid)).toEqual(['new', 'new', 'new']);
+    for (const brick of bricks) expect(await marks(brick, client.call, gfid)).toEqual({});
+  });
 
   it('heals a large sparse file while a client goes on writing to it', async () => {
     const { bricks } = await rig();

@@ -262,6 +262,35 @@ describe('with a replica away', () => {
     });
   });
 
+  it('reads from another one where the disk of the first fails', async () => {
+    await rig();
+    const client = await rigs[0]!.client();
+    const { gfid } = await create(client, 'f', 'data');
+    await client.xlator.drain();
+    for (const good of [0, 1, 2]) {
+      for (const [i, gate] of client.gates.entries())
+        gate.fault = (fop) => (i !== good && (fop === 'readv' || fop === 'stat') ? Errno.EIO : 'pass');
+      expect(await contents(client.ops, client.call, gfid)).toBe('data');
+      expect(await client.ops.stat(client.call, { loc: locOf(gfid) })).toMatchObject({ ok: true });
+    }
+    for (const gate of client.gates) gate.fault = (fop) => (fop === 'readv' ? Errno.EIO : 'pass');
+    expect(await contents(client.ops, client.call, gfid)).toBe(Errno.EIO);
+  });
+
+  it('does not read from one that would not give its lock', async () => {
+    await rig();
+    const client = await rigs[0]!.client({ 'post-op-delay-secs': '60', 'read-hash-mode': '0' });
+    const { fd, gfid } = await create(client, 'f', 'old');
+    await client.xlator.drain();
+    expect(await contents(client.ops, client.call, gfid)).toBe('old');
+    client.gates[0]!.fault = (fop) => (fop === 'compound' || fop === 'inodelk' ? Errno.EIO : 'pass');
+    expect(await write(client, fd, 'new')).toMatchObject({ ok: true });
+    for (const gate of client.gates) gate.fault = () => 'pass';
+    expect(await contents(client.ops, client.call, gfid)).toBe('new');
+    await client.xlator.drain();
+    expect(await contents(client.ops, client.call, gfid)).toBe('new');
+  });
+
   it('refuses a write of a client whose lock a brick has dropped', async () => {
     const { bricks } = await rig();
     const a = await rigs[0]!.client();

@@ -5,6 +5,7 @@ import {
   type Call,
   Errno,
   type Failure,
+  FileType,
   fail,
   type Gfid,
   type Inode,
@@ -188,6 +189,24 @@ export class IndexXlator extends Xlator {
     return this.#make(args, () => this.child.icreate(call, args));
   }
 
+  /** What had no name is listed only now, with the counters that it has. */
+  async link(call: Call, args: Args<'link'>): Promise<Reply<'link'>> {
+    const { gfid } = args.from;
+    if (!gfid || args.xdata?.nameless !== true) return this.child.link(call, args);
+    const own = rootCall(this.services.clock, 'self-heal');
+    return this.#alone(gfid, async (state) => {
+      for (const kind of watchedKinds) {
+        const found = await this.child.lookup(own, { loc: locOf(gfid), want: wanted(this.#lists, kind) });
+        const isMarked = found.ok && kindsIn(this.#lists, found.xattrs).get(kind) === true;
+        if (!isMarked || state[kind]) continue;
+        const failed = this.store.add(kind, gfid);
+        if (failed < 0) return fail(asErrno(-failed));
+        state[kind] = true;
+      }
+      return this.child.link(call, args);
+    });
+  }
+
   /** New objects may be born with counters. */
   async #make<R extends { ok: boolean }>(
     { gfid, initial = {} }: { gfid: Gfid; initial?: Xattrs },
@@ -243,6 +262,8 @@ export class IndexXlator extends Xlator {
     const call = rootCall(this.services.clock, 'self-heal');
     const found = await this.child.lookup(call, { loc: locOf(gfid), want: wanted(this.#lists, kind) });
     if (!found.ok) return found.errno === Errno.ENOENT || found.errno === Errno.ESTALE;
+    // Open and without a name, nobody will heal it. `link` lists it again.
+    if (found.iatt.nlink === 0 && found.iatt.type !== FileType.directory) return true;
     return Object.entries(found.xattrs).every(([name, value]) => kindOf(this.#lists, name) !== kind || isZero(value));
   }
 

@@ -169,7 +169,7 @@ function mayAccess(file: MemoryFile, call: Call, mask: number): boolean {
 export function metadataFops(volume: Volume): MetadataFops {
   return {
     async stat(_call, { loc }) {
-      const found = volume.orNameless(loc);
+      const found = volume.file(loc);
       return found.ok ? { ok: true, iatt: found.value.iatt() } : found;
     },
     async fstat(_call, { fd }) {

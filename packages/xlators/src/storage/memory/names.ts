@@ -73,7 +73,7 @@ export function nameFops(volume: Volume): NameFops {
       const named = loc.parent !== null && loc.name !== null;
       if (!named) {
         if (loc.gfid === null) return fail(Errno.EINVAL);
-        const file = volume.byGfid(loc.gfid);
+        const file = volume.file(loc);
         if (!file.ok) return file;
         const iatt = file.value.iatt();
         return { ok: true, iatt, postParent: iatt, xattrs: wantedXattrs(file.value, want) };

@@ -38,6 +38,7 @@ export class Volume {
   readonly #files = new Map<Gfid, MemoryFile>();
   /** Open files that have lost their last name. */
   readonly #nameless = new Map<Gfid, MemoryFile>();
+  #keepsNameless = false;
   readonly #waits = new WaitGraph();
   readonly slot: number;
   readonly capacity: number;
@@ -84,7 +85,7 @@ export class Volume {
 
   /** The object of a loc: by gfid if it has one, else by name. */
   file(loc: Loc): Found<MemoryFile> {
-    if (loc.gfid !== null) return this.byGfid(loc.gfid);
+    if (loc.gfid !== null) return this.#evenNameless(loc.gfid);
     const place = this.place(loc);
     if (!place.ok) return place;
     return place.value.entry ? found(place.value.entry.file) : fail(Errno.ENOENT);
@@ -108,7 +109,8 @@ export class Volume {
 
   /** Makes an object without a name; EEXIST when its gfid is taken, which holds for the whole volume. */
   make(call: Call, { gfid, type, mode, initial }: NewFile, parent: MemoryFile | null): Found<MemoryFile> {
-    if (this.#files.has(gfid)) return fail(Errno.EEXIST);
+    if (this.#keepsNameless) this.#nameless.delete(gfid);
+    if (this.#files.has(gfid) || this.#nameless.has(gfid)) return fail(Errno.EEXIST);
     const inherits = parent !== null && (parent.mode & setgid) !== 0;
     const gid = inherits ? parent.gid : call.gid;
     const bits = (mode & 0o7777) | (inherits && type === FileType.directory ? setgid : 0);
@@ -147,24 +149,30 @@ export class Volume {
     if (file.isDirectory) file.nlink = 0;
     if (file.nlink > 0) return;
     this.#files.delete(file.gfid);
-    if (file.opens > 0) this.#nameless.set(file.gfid, file);
+    if ((file.opens > 0 || this.#keepsNameless) && !file.isDirectory) this.#nameless.set(file.gfid, file);
     this.#reap(file);
   }
 
-  /** As `file`, and by gfid also a file that is open but has no name. */
-  orNameless(loc: Loc): Found<MemoryFile> {
-    const nameless = loc.gfid === null ? undefined : this.#nameless.get(loc.gfid);
-    return nameless ? found(nameless) : this.file(loc);
+  /** By gfid, also a file that is open but has no name. */
+  #evenNameless(gfid: Gfid): Found<MemoryFile> {
+    const file = this.#files.get(gfid) ?? this.#nameless.get(gfid);
+    return file ? found(file) : fail(Errno.ESTALE);
   }
 
   /** A file that may get one more name; one without any only if that is asked for. */
   linkable(loc: Loc, nameless: boolean): Found<MemoryFile> {
-    const file = this.orNameless(loc);
+    const file = this.file(loc);
     if (!file.ok || this.#files.has(file.value.gfid)) return file;
     if (!nameless) return fail(Errno.ENOENT);
     this.#nameless.delete(file.value.gfid);
     this.#files.set(file.value.gfid, file.value);
     return file;
+  }
+
+  /** Done again from a journal, nothing is open: until the end of that, what has no name may get one again. */
+  keepNameless(keep: boolean): void {
+    this.#keepsNameless = keep;
+    if (!keep) for (const file of [...this.#nameless.values()]) this.#reap(file);
   }
 
   /** Whether `bytes` more fit. */
@@ -189,7 +197,7 @@ export class Volume {
   }
 
   #reap(file: MemoryFile): void {
-    if (file.opens > 0 || this.#files.get(file.gfid) === file) return;
+    if (file.opens > 0 || this.#keepsNameless || this.#files.get(file.gfid) === file) return;
     this.#nameless.delete(file.gfid);
     this.change(file, () => file.content.resize(0));
   }

@@ -122,6 +122,8 @@ export function makeAtHandle(brick: Brick, call: Call, recipe: Recipe, parent: P
   const { sys, hiddenFd } = brick;
   const path = handlePath(recipe.gfid);
   const type = recipe.mode & S_IFMT;
+  // The file is there, open and without a name: it may be linked, but there are no two of one gfid.
+  if (brick.open.of(recipe.gfid)?.unlinked) return EEXIST;
   const make = () => {
     if (type === S_IFREG) return sys.openat(hiddenFd, path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_NOATIME, 0o600);
     if (type === S_IFLNK) return sys.symlinkat(recipe.linkTarget ?? '', hiddenFd, path);

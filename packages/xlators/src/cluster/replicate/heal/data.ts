@@ -73,12 +73,14 @@ async function makePlan(context: HealContext, lease: Lease, gfid: Gfid, call: Ca
   }
   const source = newest(holders, replies);
   const size = successAt(replies, source)!.iatt.size;
+  // What a dirty one was told, a settled one may have been told as well, and have lost the mark with its machine but not the data.
+  const inDoubt = lease.participants.some((child) => lease.matrix[child]!.dirty[0] !== 0);
   const sinks = lease.participants.filter(
     (child) =>
       child !== source &&
       set.holdsData(child) &&
       successAt(replies, child) &&
-      (context.full || verdict.inDoubt || !holders.includes(child)),
+      (context.full || inDoubt || !holders.includes(child)),
   );
   const hadData = sinks.some((child) => successAt(replies, child)!.iatt.size > 0);
   const diff = context.algorithm === 'diff' || (context.algorithm === 'auto' && hadData);

@@ -74,8 +74,9 @@ async function recordedNames(
 ): Promise<ByteString[] | undefined> {
   const names = new Set<ByteString>();
   const isBlamed = (child: number) => truth.sources.some((source) => lease.matrix[source]!.blames[child]![2] !== 0);
-  // What one that is only dirty did beyond the others is recorded nowhere.
-  if (lease.participants.some((child) => !truth.sources.includes(child) && !isBlamed(child))) return undefined;
+  // What one that is dirty did beyond the others is recorded nowhere.
+  const mayHaveMore = (child: number) => !isBlamed(child) || lease.matrix[child]!.dirty[2] !== 0;
+  if (lease.participants.some((child) => !truth.sources.includes(child) && mayHaveMore(child))) return undefined;
   for (const source of truth.sources) {
     const log = lease.matrix[source]!;
     // A brand-new directory is marked in its data counter: everything in it is missing.

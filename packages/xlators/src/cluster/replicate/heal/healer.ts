@@ -15,7 +15,7 @@ export async function heal(context: HealContext, gfid: Gfid): Promise<HealResult
   const { set } = replica;
   const call = { ...replica.rootCall(), internal: 'self-heal' as const };
   const replies = await replica.lookupAll(locOf(gfid), call, []);
-  const present = succeeded(replies);
+  const present = succeeded(replies).filter((child) => !isMissing(replies[child]));
   if (present.length === 0) return gone(context, gfid, replies);
   const absent = replies.flatMap((reply, child) => (isMissing(reply) ? [child] : []));
   for (const child of absent) await context.index.purge(child, gfid);
@@ -59,6 +59,8 @@ async function gone(context: HealContext, gfid: Gfid, replies: Replies<'lookup'>
   return { state: 'gone' };
 }
 
+/** Also what is open and has lost its name: it has no contents that anybody else may see. */
 function isMissing(reply: Replies<'lookup'>[number]): boolean {
-  return reply !== undefined && !reply.ok && (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE);
+  if (reply?.ok) return reply.iatt.nlink === 0 && reply.iatt.type !== FileType.directory;
+  return reply !== undefined && (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE);
 }

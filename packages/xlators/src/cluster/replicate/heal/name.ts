@@ -13,7 +13,7 @@ import {
   rootGfid,
   statMode,
 } from '@mortar/core';
-import { judge } from '../changelog.ts';
+import { dirtyKey, judge } from '../changelog.ts';
 import { newObjectBlame } from '../entry-changes.ts';
 import type { Lease } from '../lease.ts';
 import type { Replica } from '../replica.ts';
@@ -22,9 +22,11 @@ import { type Candidate, choose } from '../split-brain.ts';
 import { Parking } from './parking.ts';
 
 export interface Truth {
-  /** Children whose names are right; all participants when a union is made. */
+  /** Whom this was found out about: without an answer of one of them nothing is known, least of all that a name is to go. */
+  readonly participants: readonly number[];
+  /** Children whose names are right; all participants where nobody is. */
   readonly sources: readonly number[];
-  /** Nobody is right alone: add what any has, remove nothing (conservative merge). */
+  /** The sources may differ: what any of them has, all are given (conservative merge). */
   readonly merge: boolean;
   /** Who has all that was acknowledged, and perhaps more: right where names are of different files. */
   readonly believed: readonly number[];
@@ -36,7 +38,8 @@ export type NameResult = 'same' | 'healed' | { mismatch: 'gfid' | 'type'; name: 
 export function truthOf(lease: Lease, verdict: ReturnType<typeof judge>): Truth {
   const sources = verdict.sources.filter((child) => lease.holds.has(child));
   const merge = sources.length === 0 || verdict.inDoubt || verdict.sinks.length === 0;
-  return { sources: merge ? lease.participants : sources, merge, believed: sources };
+  const { participants } = lease;
+  return { participants, sources: sources.length === 0 ? participants : sources, merge, believed: sources };
 }
 
 /** For a lookup that met replicas which differ: heals the name at once. A text: what could not be healed. */
@@ -84,8 +87,9 @@ export class NameHeal {
 
   async heal(name: ByteString): Promise<NameResult> {
     const { set } = this.#replica;
-    const { participants } = this.#lease;
-    const replies = await set.wind(participants, 'lookup', this.#call, () => ({ loc: locAt(this.#parent, name) }));
+    const { participants } = this.#truth;
+    const asked = participants.filter((child) => this.#lease.holds.has(child));
+    const replies = await set.wind(asked, 'lookup', this.#call, () => ({ loc: locAt(this.#parent, name) }));
     const unsure = participants.find((child) => !replies[child]?.ok && !isMissing(replies, child));
     if (unsure !== undefined) return { failed: `${name} cannot be looked up on child ${unsure}` };
     const present = succeeded(replies);
@@ -94,9 +98,9 @@ export class NameHeal {
     const differ = new Set(having.map((child) => iattOf(child).gfid)).size > 1;
     const right = differ ? this.#choose(having.map((child) => ({ child, iatt: iattOf(child) }))) : having[0];
     if (differ && right === undefined) return { mismatch: 'gfid', name };
-    if (right === undefined) return this.#truth.merge ? 'same' : this.#removeFrom(present, name, iattOf);
+    if (right === undefined) return this.#removeFrom(present, name, iattOf);
     const truly = iattOf(right);
-    if (!differ && this.#truth.merge && present.some((child) => iattOf(child).type !== truly.type))
+    if (!differ && this.#truth.merge && having.some((child) => iattOf(child).type !== truly.type))
       return { mismatch: 'type', name };
     const owners = having.filter((child) => iattOf(child).gfid === truly.gfid);
     let result: NameResult = 'same';
@@ -154,23 +158,36 @@ export class NameHeal {
     const loc = locAt(this.#parent, name);
     const xdata = { fence: this.#lease.fenceOf(child) };
     const existing = await set.windOne(child, 'lookup', this.#call, { loc: locOf(iatt.gfid) });
+    const isNameless = existing.ok && existing.iatt.nlink === 0;
     if (existing.ok && (await this.#parking?.fetch(child, iatt.gfid, loc))) return undefined;
-    if (existing.ok && iatt.type !== FileType.directory) {
+    if (existing.ok && !isNameless && iatt.type !== FileType.directory) {
       const linked = await set.windOne(child, 'link', this.#call, { from: locOf(iatt.gfid), to: loc, xdata });
       if (linked.ok || linked.errno === Errno.EEXIST) return undefined;
       return { failed: `${name} cannot be linked on child ${child}: errno ${linked.errno}` };
     }
-    if (existing.ok) return this.#moveDirectory(child, name, iatt, having);
+    if (existing.ok && !isNameless) return this.#moveDirectory(child, name, iatt, having);
     const values = newObjectBlame(this.#replica, iatt.type, [child]);
     if (Object.keys(values).length > 0) {
       const mark = { loc: locOf(iatt.gfid), operation: 'add32' as const, values };
       const marked = await set.wind(having, 'xattrop', this.#call, () => mark);
       if (succeeded(marked).length === 0) return { failed: `${name} cannot be marked for healing` };
     }
-    const reply = await this.#makeObject(child, loc, iatt, having[0]!, xdata);
+    const reply = isNameless
+      ? await this.#revive(child, iatt.gfid, loc, xdata)
+      : await this.#makeObject(child, loc, iatt, having[0]!, xdata);
     if (!reply.ok) return { failed: `${name} cannot be made on child ${child}: errno ${reply.errno}` };
     this.#found(iatt.gfid);
     return undefined;
+  }
+
+  /** A client has it open still: its descriptor shall be of the file, not of one beside it. What it says of others is void. */
+  async #revive(child: number, gfid: Gfid, loc: Loc, xdata: { fence: number }): Promise<Reply<'flush'>> {
+    const { set } = this.#replica;
+    for (const name of [...set.pendingKeys, dirtyKey]) {
+      const cleared = await set.windOne(child, 'removexattr', this.#call, { loc: locOf(gfid), name });
+      if (!cleared.ok && cleared.errno !== Errno.ENODATA) return cleared;
+    }
+    return set.windOne(child, 'link', this.#call, { from: locOf(gfid), to: loc, xdata: { ...xdata, nameless: true } });
   }
 
   /** A directory that was renamed while the child was away has its old name there still. */
@@ -248,5 +265,5 @@ async function locate(replica: Replica, child: number, gfid: Gfid, call: Call): 
 
 function isMissing(replies: Replies<'lookup'>, child: number): boolean {
   const reply = replies[child];
-  return reply !== undefined && !reply.ok && (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE);
+  return reply !== undefined && !reply.ok && reply.errno === Errno.ENOENT;
 }
