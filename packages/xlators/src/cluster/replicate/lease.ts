@@ -3,8 +3,9 @@
  * given up when another client wants it or it idles. Everything that changes a file runs under its lease, so replicas
  * apply the same changes in the same order (docs/replicate.md).
  */
-import type { Gfid, Inode, Timer, Xattrs } from '@mortar/core';
-import { dirtyKey, encodeVector, judge, type Kind, kinds, type Matrix, vectorOf } from './changelog.ts';
+import type { Gfid, Inode, Xattrs } from '@mortar/core';
+import { dirtyKey, encodeVector, isZero, judge, type Kind, kinds, type Matrix, vectorOf } from './changelog.ts';
+import { KnownNames } from './known-names.ts';
 import { Ordering } from './ordering.ts';
 import type { ReplicaSet } from './replica-set.ts';
 
@@ -39,6 +40,10 @@ export class Lease {
   /** Children whose dirty mark must outlive the lease: they did what the quorum did not. */
   readonly suspect = new Set<number>();
   readonly ordering = new Ordering();
+  /** Of a directory. */
+  readonly names: KnownNames;
+  /** When all participants last did what was asked of them, by the monotonic clock. */
+  heardMs: number;
   /** Operations in flight. */
   users = 0;
   /** Another client waits, or a child came back: no new users. */
@@ -54,13 +59,15 @@ export class Lease {
   readonly ended: Promise<void>;
   leaving = false;
   #end: () => void = () => {};
-  #idle: Timer | undefined;
 
-  constructor(gfid: Gfid, owner: string, matrix: Matrix, inode: Inode) {
+  /** `isNew`: got together with the creation of what it is on. */
+  constructor(gfid: Gfid, owner: string, matrix: Matrix, inode: Inode, nowMs: number, isNew = false) {
     this.gfid = gfid;
     this.owner = owner;
     this.matrix = matrix;
     this.inode = inode;
+    this.heardMs = nowMs;
+    this.names = new KnownNames(isNew);
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });
@@ -85,6 +92,11 @@ export class Lease {
     this.#end();
   }
 
+  /** Nobody was accused and nothing open when it was granted. */
+  get isUnmarked(): boolean {
+    return this.matrix.every((log) => log !== undefined && isZero(log.dirty) && log.blames.every(isZero));
+  }
+
   get participants(): number[] {
     return [...this.holds.keys()].sort((a, b) => a - b);
   }
@@ -97,15 +109,6 @@ export class Lease {
   /** Participants that hold the truth of a kind; empty: split-brain. */
   sources(kind: Kind, quorumCount: number): readonly number[] {
     return judge(this.matrix, kind, quorumCount).sources;
-  }
-
-  startIdle(timer: Timer): void {
-    this.#idle = timer;
-  }
-
-  stopIdle(): void {
-    this.#idle?.cancel();
-    this.#idle = undefined;
   }
 }
 

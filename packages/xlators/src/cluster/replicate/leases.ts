@@ -1,6 +1,7 @@
 /** Gets, shares, keeps and gives up the leases of one replica set. */
 import {
   type Call,
+  type Clock,
   compoundStep,
   Errno,
   type Failure,
@@ -10,11 +11,11 @@ import {
   type Gfid,
   locOf,
   type RawStep,
-  type Timer,
   type Xattrs,
 } from '@mortar/core';
 import { BrickLocks, type Grant, type LockHost, mayBeHeld } from './brick-locks.ts';
 import { type Changelog, dirtyKey, encodeVector, isZero, type Kind, kinds, negated, type Vector } from './changelog.ts';
+import { IdleWheel } from './idle-wheel.ts';
 import type { InodeContexts } from './inode-context.ts';
 import { holdOf, Lease } from './lease.ts';
 import { quorumCount } from './quorum.ts';
@@ -27,7 +28,7 @@ export interface LeaseHost extends LockHost {
   readonly idleMs: number;
   readonly ensureDurability: boolean;
   rootCall(): Call;
-  after(ms: number, callback: () => void): Timer;
+  readonly clock: Pick<Clock, 'nowMs' | 'after'>;
   nextOwner(): string;
   warn(text: string): void;
 }
@@ -41,9 +42,11 @@ export class Leases {
   readonly #acquiring = new Map<Gfid, Promise<Lease | Failure>>();
   readonly #live = new Set<Lease>();
   readonly #locks: BrickLocks;
+  readonly #idle: IdleWheel<Lease>;
 
   constructor(host: LeaseHost) {
     this.#host = host;
+    this.#idle = new IdleWheel(host.clock, (lease) => void this.#leave(lease));
     this.#locks = new BrickLocks(host);
   }
 
@@ -65,7 +68,7 @@ export class Leases {
     for (;;) {
       const held = this.#host.contexts.find(gfid)?.lease;
       if (held && !held.recalled) {
-        held.stopIdle();
+        this.#idle.stop(held);
         held.users++;
         return held;
       }
@@ -84,10 +87,10 @@ export class Leases {
 
   /** Takes over locks that were got together with the creation of the file. */
   adopt(gfid: Gfid, owner: string, holds: ReadonlyMap<number, number>): void {
-    const { contexts, set } = this.#host;
+    const { contexts, set, clock } = this.#host;
     const blank: Changelog = { blames: set.pendingKeys.map(() => [0, 0, 0] as Vector), dirty: [0, 0, 0] };
     const matrix = set.children.map((_, i) => (holds.has(i) ? blank : undefined));
-    const lease = new Lease(gfid, owner, matrix, contexts.hold(gfid));
+    const lease = new Lease(gfid, owner, matrix, contexts.hold(gfid), clock.nowMs(), true);
     for (const [child, fence] of holds) lease.holds.set(child, holdOf(fence));
     contexts.of(gfid).lease = lease;
     this.#live.add(lease);
@@ -110,7 +113,7 @@ export class Leases {
       void this.#leave(lease);
       return;
     }
-    lease.startIdle(this.#host.after(idleMs, () => void this.#leave(lease)));
+    this.#idle.start(lease, idleMs);
   }
 
   /** Somebody else wants it, or it does not cover what it should: ends as soon as its users are done. */
@@ -173,7 +176,7 @@ export class Leases {
   }
 
   async #lock(gfid: Gfid, call: Call, patience: Patience, fd: Fd | undefined): Promise<Lease | Failure> {
-    const { set, contexts } = this.#host;
+    const { set, contexts, clock } = this.#host;
     const owner = this.#host.nextOwner();
     const lockCall: Call = { ...this.#host.rootCall(), lockOwner: owner };
     const up = set.up;
@@ -212,7 +215,7 @@ export class Leases {
       const grant = grants[up.indexOf(child)];
       return grant && 'fence' in grant ? grant.changelog : undefined;
     });
-    const lease = new Lease(gfid, owner, matrix, contexts.hold(gfid));
+    const lease = new Lease(gfid, owner, matrix, contexts.hold(gfid), clock.nowMs());
     for (const [i, child] of up.entries()) {
       const grant = grants[i]!;
       if (!('fence' in grant)) {
@@ -234,7 +237,7 @@ export class Leases {
 
   #leave(lease: Lease): Promise<void> {
     lease.recalled = true;
-    lease.stopIdle();
+    this.#idle.stop(lease);
     // With users left, the last one's `done` comes back here.
     if (lease.users === 0 && !lease.leaving) {
       lease.leaving = true;

@@ -13,6 +13,7 @@ import {
 } from '@mortar/core';
 import { healNameNow } from './heal/name.ts';
 import type { AccessHealer } from './heal/on-access.ts';
+import { isKnownMissing, learnFromMiss } from './known-names.ts';
 import { quorumCount } from './quorum.ts';
 import { answering, lookupFailure, type Replica, withoutOwn } from './replica.ts';
 import { type Replies, succeeded, successAt } from './replica-set.ts';
@@ -26,6 +27,9 @@ export async function lookup(
   const { set } = replica;
   if (set.up.length === 0) return fail(Errno.ENOTCONN);
   if (replica.live.quorumReads && !set.suffices(set.up)) return fail(Errno.ENOTCONN);
+  const { parent, name } = args.loc;
+  const named = parent !== null && name !== null;
+  if (named && isKnownMissing(replica, parent, name)) return fail(Errno.ENOENT);
   const { generation } = set;
   let replies = await replica.lookupAll(args.loc, call, args.want ?? []);
   if (agree(replies) === 'without gfid') replies = await adopt(replica, call, args, replies);
@@ -37,6 +41,7 @@ export async function lookup(
   }
   if (replica.live.quorumReads && !set.suffices(answering(replies))) return fail(Errno.ENOTCONN);
   const reply = mergeByGfid(replica, replies, generation);
+  if (named && !reply.ok && reply.errno === Errno.ENOENT) learnFromMiss(replica, parent);
   if (healer && reply.ok && !call.internal) await healer.saw(reply.iatt.gfid, replies);
   return reply;
 }

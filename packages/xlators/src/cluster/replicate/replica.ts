@@ -69,17 +69,20 @@ export class Replica {
         return self.live.ensureDurability;
       },
       rootCall: () => this.rootCall(),
-      after: (ms, callback) => services.clock.after(ms, callback),
+      clock: services.clock,
       nextOwner: () => this.nextOwner(),
       warn: (text) => this.warn(text),
     });
-    this.transactions = new Transactions(
+    this.transactions = new Transactions({
       set,
-      this.leases,
-      this.contexts,
-      () => this.live.granular,
-      (text) => this.warn(text),
-    );
+      leases: this.leases,
+      contexts: this.contexts,
+      clock: services.clock,
+      get granular() {
+        return self.live.granular;
+      },
+      warn: (text) => this.warn(text),
+    });
   }
 
   /** A lock owner that no other lease, client or heal has. */

@@ -6,6 +6,7 @@ import {
   type Args,
   type ByteString,
   type Call,
+  type Clock,
   compoundStep,
   Errno,
   type Failure,
@@ -62,25 +63,23 @@ export interface Outcome<N extends FopName> {
 
 const maxAttempts = 3;
 
-export class Transactions {
-  readonly #set: ReplicaSet;
-  readonly #leases: Leases;
-  readonly #contexts: InodeContexts;
-  readonly #granular: () => boolean;
-  readonly #warn: (text: string) => void;
+export interface TransactionHost {
+  readonly set: ReplicaSet;
+  readonly leases: Leases;
+  readonly contexts: InodeContexts;
+  readonly clock: Pick<Clock, 'nowMs'>;
+  /** Whether names are recorded for heal. */
+  readonly granular: boolean;
+  warn(text: string): void;
+}
 
-  constructor(
-    set: ReplicaSet,
-    leases: Leases,
-    contexts: InodeContexts,
-    granular: () => boolean,
-    warn: (text: string) => void,
-  ) {
-    this.#set = set;
-    this.#leases = leases;
-    this.#contexts = contexts;
-    this.#granular = granular;
-    this.#warn = warn;
+export class Transactions {
+  readonly #host: TransactionHost;
+  readonly #set: ReplicaSet;
+
+  constructor(host: TransactionHost) {
+    this.#host = host;
+    this.#set = host.set;
   }
 
   async run<N extends FopName>(change: Change<N>): Promise<Outcome<N> | Failure> {
@@ -97,7 +96,7 @@ export class Transactions {
     try {
       // By gfid, so that two clients (or two operations) never hold one each and wait for the other.
       for (const gfid of [...new Set(change.under)].sort()) {
-        const lease = await this.#leases.acquire(gfid, change.call, 'wait', change.fd);
+        const lease = await this.#host.leases.acquire(gfid, change.call, 'wait', change.fd);
         if ('errno' in lease) return lease;
         leases.push(lease);
       }
@@ -108,7 +107,7 @@ export class Transactions {
       return await this.#apply(prepared ? { ...change, args: () => prepared } : change, leases);
     } finally {
       for (const leave of leaves) leave();
-      for (const lease of leases) this.#leases.done(lease);
+      for (const lease of leases) this.#host.leases.done(lease);
     }
   }
 
@@ -124,6 +123,8 @@ export class Transactions {
     const refusal = this.#refusal(change.kind, leases, participants);
     if (refusal) return refusal;
     const absent = this.#set.children.flatMap((_, child) => (participants.includes(child) ? [] : [child]));
+    for (const lease of leases)
+      for (const name of change.names?.[change.under.indexOf(lease.gfid)] ?? []) lease.names.touch(name);
     const { replies, extra } = await this.#wind(change, leases, participants, absent);
     return this.#conclude(change, leases, participants, absent, replies, extra);
   }
@@ -178,7 +179,7 @@ export class Transactions {
   #marks<N extends FopName>(change: Change<N>, leases: readonly Lease[], child: number, degraded: boolean) {
     return leases.flatMap((lease) => {
       const values = preOp(lease, child, change.kind, this.#set);
-      const names = degraded && this.#granular() ? change.names?.[change.under.indexOf(lease.gfid)] : undefined;
+      const names = degraded && this.#host.granular ? change.names?.[change.under.indexOf(lease.gfid)] : undefined;
       if (Object.keys(values).length === 0 && !names) return [];
       const xdata = { fence: lease.fenceOf(child), ...(names ? { pendingNames: [...names] } : {}) };
       const { fd } = change;
@@ -203,6 +204,7 @@ export class Transactions {
     const hasLost = failed.some((child) => isLost(replies[child]));
     if (hasLost) for (const lease of leases) lease.recalled = true;
     if (hasLost || done.length > 0) change.reached?.();
+    if (failed.length === 0) for (const lease of leases) lease.heardMs = this.#host.clock.nowMs();
     if (done.length === 0) {
       if (this.#disagree(failed, replies)) this.#markSuspect(leases, participants);
       return failureOf(replies);
@@ -256,7 +258,7 @@ export class Transactions {
   ): Promise<readonly number[]> {
     for (const child of failed) {
       const { errno } = replies[child] as Failure;
-      this.#warn(
+      this.#host.warn(
         `${change.fop} on ${change.under.join(', ')}: child ${child} failed with errno ${errno} where others succeeded; it is marked for healing`,
       );
     }
@@ -282,11 +284,11 @@ export class Transactions {
     for (const lease of leases) {
       const unnamed = missing.filter((child) => !lease.blamed[change.kind].has(child));
       for (const child of missing) lease.leaveOut(child);
-      this.#contexts.exclude(lease.gfid, change.kind, missing);
+      this.#host.contexts.exclude(lease.gfid, change.kind, missing);
       lease.recalled = true;
       const one = encodeVector(vectorOf({ [change.kind]: 1 }));
       const values: Xattrs = Object.fromEntries(unnamed.map((child) => [this.#set.pendingKeys[child]!, one]));
-      const names = this.#granular() ? change.names?.[change.under.indexOf(lease.gfid)] : undefined;
+      const names = this.#host.granular ? change.names?.[change.under.indexOf(lease.gfid)] : undefined;
       for (const child of unnamed) lease.blamed[change.kind].add(child);
       const xdata = (child: number) => ({
         fence: lease.fenceOf(child),

@@ -39,6 +39,8 @@ export function truthOf(lease: Lease, verdict: ReturnType<typeof judge>): Truth 
   const sources = verdict.sources.filter((child) => lease.holds.has(child));
   const merge = sources.length === 0 || verdict.inDoubt || verdict.sinks.length === 0;
   const { participants } = lease;
+  // What is healed is done past the transactions that keep account of names.
+  lease.names.forget();
   return { participants, sources: sources.length === 0 ? participants : sources, merge, believed: sources };
 }
 
