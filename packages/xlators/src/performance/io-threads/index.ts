@@ -17,7 +17,7 @@ import {
   type XlatorInit,
   type XlatorType,
 } from '@mortar/core';
-import { BlockingMeter } from '../../lib/blocking.ts';
+import { BlockingMeter, tellsOfCold } from '../../lib/blocking.ts';
 import { options } from './options.ts';
 import { Order } from './order.ts';
 import { Placement } from './placement.ts';
@@ -69,6 +69,7 @@ export class IoThreads extends Xlator {
     const where = this.#placement.decide(subjects.groups, start);
     if (where === 'offload') return this.#offload(name, call, args, below, subjects);
     const inline = (): Promise<Reply<FopName>> => {
+      if (where === 'inline' && !tellsOfCold(name)) return below(call, args);
       const before = clock.nowMs();
       const waits = this.#meter.waits(before);
       try {

@@ -84,6 +84,26 @@ describe('performance/io-threads', () => {
     expect(r.events).toEqual([]);
   });
 
+  it('takes a slow change for the journal, a slow look for the disk', async () => {
+    const r = await make();
+    const { clock } = r.services;
+    const burning = async () => {
+      clock.burn(delayMs);
+      return { ok: true } as never;
+    };
+    Object.assign(r.child.answers, { setattr: burning, mkdir: burning });
+    for (let i = 0; i < 20; i++) await r.xlator.ops.lookup(rigCall('x'), { loc: locOf(hot) });
+    const looks = async () => {
+      await r.xlator.ops.stat(rigCall('c'), { loc: locOf(cold) });
+      return (r.child.calls.at(-1)!.args as { xdata?: object }).xdata;
+    };
+    await r.xlator.ops.setattr(rigCall('c'), { loc: locOf(cold), attr: { mode: 0o600 } });
+    await r.xlator.ops.mkdir(rigCall('c'), { loc: locAt(cold, 'd'), mode: 0o700, gfid: hot });
+    expect(await looks()).toBeUndefined();
+    await r.xlator.ops.lookup(rigCall('c'), { loc: locAt(cold, 'd') });
+    expect(await looks()).toEqual({ offload: true });
+  });
+
   it('leaves locks and requests alone, and places each step of a compound', async () => {
     const r = await make();
     await slow(r);

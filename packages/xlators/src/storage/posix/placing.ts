@@ -14,7 +14,7 @@ import {
   type Reply,
   type Xdata,
 } from '@mortar/core';
-import { BlockingMeter } from '../../lib/blocking.ts';
+import { BlockingMeter, tellsOfCold } from '../../lib/blocking.ts';
 import { refused } from './brick.ts';
 import type { OpenFile } from './open-files.ts';
 import type { PosixStore } from './store.ts';
@@ -62,12 +62,14 @@ export class Placing {
   around(name: FopName, run: Fop<FopName>): Fop<FopName> {
     return async (call, args) => {
       const { xdata } = args as { xdata?: Xdata };
-      const reply = await (xdata?.offload ? this.#offloaded(name, run, call, args) : this.#measured(run, call, args));
+      const reply = await (xdata?.offload
+        ? this.#offloaded(name, run, call, args)
+        : this.#measured(name, run, call, args));
       const out = !reply.ok && (reply.errno === Errno.EMFILE || reply.errno === Errno.ENFILE);
       if (!out || !this.#host.store()?.brick.giveUpDescriptors()) return reply;
       // Descriptors that were given up are closed in a microtask before this one. A call that failed changed nothing.
       await null;
-      return this.#measured(run, call, args);
+      return this.#measured(name, run, call, args);
     };
   }
 
@@ -76,7 +78,8 @@ export class Placing {
     return this.#warmer.warmer;
   }
 
-  #measured(run: Fop<FopName>, call: Call, args: object): Promise<Reply<FopName>> {
+  #measured(name: FopName, run: Fop<FopName>, call: Call, args: object): Promise<Reply<FopName>> {
+    if (!tellsOfCold(name)) return run(call, args as never);
     const { clock } = this.#host;
     const before = clock.nowMs();
     const waits = this.#meter.waits(before);
@@ -112,7 +115,7 @@ export class Placing {
       await warmer.warm(name, args as Named, opened);
       if (this.#host.store() === store) await warmData(store, warmer, name, args);
       if (this.#host.store() !== store) return refused(Errno.ENOTCONN);
-      return await this.#measured(run, call, args);
+      return await this.#measured(name, run, call, args);
     } finally {
       for (const file of files) open.unpin(file);
     }
