@@ -31,8 +31,6 @@ export function linkSuite(session: () => Session): void {
       ok(await s.unlink(root, 'f'));
       expect((await s.link(f, root, 'g')).ok).toBe(false);
       expect(ok(await s.ops.lookup(s.call(), { loc: locOf(f) })).iatt).toMatchObject({ gfid: f, nlink: 0 });
-      const twin = { loc: locAt(root, 'twin'), mode: 0o100600, rdevMajor: 0, rdevMinor: 0, gfid: f };
-      expect((await s.ops.mknod(s.call(), twin)).ok).toBe(false);
       const again = () => s.ops.link(s.call(), { from: locOf(f), to: locAt(root, 'g', f), xdata: { nameless: true } });
       const reply = await again();
       expect(ok(reply).iatt).toMatchObject({ gfid: f, nlink: 1 });

@@ -16,6 +16,7 @@ import {
   type Xattrs,
 } from '@mortar/core';
 import { encodeVector, vectorOf } from './changelog.ts';
+import type { Lease } from './lease.ts';
 import type { Replica } from './replica.ts';
 import type { Change, Outcome } from './transaction.ts';
 
@@ -81,10 +82,10 @@ async function make<N extends Making>(
     names: [[where.name]],
     args: (_child, absent) => ({ ...args, initial: { ...given.initial, ...newObjectBlame(replica, type, absent) } }),
     after: () => (lockable && replica.live.eagerLock ? [lockStep(replica, given.gfid)] : []),
-    undo: async (children, undoCall) => {
+    undo: async (children, undoCall, _replies, lease) => {
       // Tried again, it gets a lock again.
       if (lockable && replica.live.eagerLock) await replica.leases.giveBack(given.gfid, owner);
-      return unmake(replica, children, undoCall, given.loc, type);
+      return unmake(replica, children, undoCall, given.loc, type, lease);
     },
   };
   const outcome = await replica.transactions.run(change);
@@ -148,9 +149,14 @@ async function unmake(
   call: Call,
   loc: Loc,
   type: FileType,
+  lease: Lease,
 ): Promise<boolean> {
-  if (type === FileType.directory) await replica.set.wind(children, 'rmdir', call, () => ({ loc, recursive: false }));
-  else await replica.set.wind(children, 'unlink', call, () => ({ loc }));
+  const { set } = replica;
+  // Whoever has the lease by now has come to terms with what we did.
+  const xdata = (child: number) => ({ fence: lease.fenceOf(child) });
+  if (type === FileType.directory)
+    await set.wind(children, 'rmdir', call, (child) => ({ loc, recursive: false, xdata: xdata(child) }));
+  else await set.wind(children, 'unlink', call, (child) => ({ loc, xdata: xdata(child) }));
   // Where it stays it is found again: a name that exists is no harm to one who makes it.
   return true;
 }
@@ -213,7 +219,8 @@ async function link(replica: Replica, call: Call, args: Args<'link'>): Promise<R
     claims: [[{ name: to.name }]],
     names: [[to.name]],
     args: () => args,
-    undo: (children, undoCall) => unmake(replica, children, undoCall, args.to, FileType.regular),
+    undo: (children, undoCall, _replies, lease) =>
+      unmake(replica, children, undoCall, args.to, FileType.regular, lease),
   });
   return 'errno' in outcome ? outcome : outcome.reply;
 }

@@ -54,6 +54,16 @@ const errnoOf = async <N extends FopName>(reply: Promise<Reply<N>>) => errnoOfRe
 const rename = (ops: Ops, from: string, to: string, flags = 0) =>
   ops.rename(call, { from: locAt(rootGfid, from), to: locAt(rootGfid, to), flags });
 
+it('makes no second file of a gfid whose file is open without a name', async () => {
+  const ops = volume();
+  const fd = await create(ops, 'f');
+  await ok(ops.unlink(call, { loc: locAt(rootGfid, 'f') }));
+  const twin = { loc: locAt(rootGfid, 'twin'), mode: 0o100600, rdevMajor: 0, rdevMinor: 0, gfid: fd.gfid };
+  expect(errnoOfReply(await ops.mknod(call, twin))).toBe(Errno.EEXIST);
+  fd.release();
+  await ok(ops.mknod(call, twin));
+});
+
 describe('identity', () => {
   it('a gfid is taken once in the volume', async () => {
     const ops = volume();

@@ -71,7 +71,9 @@ async function makePlan(context: HealContext, lease: Lease, gfid: Gfid, call: Ca
       reason: `${gfid}: every replica is accused by another about its data`,
     };
   }
-  const source = newest(holders, replies);
+  // The heal of metadata has made their times alike meanwhile.
+  const { before } = context;
+  const source = newest(holders, before && holders.every((child) => successAt(before, child)) ? before : replies);
   const size = successAt(replies, source)!.iatt.size;
   // What a dirty one was told, a settled one may have been told as well, and have lost the mark with its machine but not the data.
   const inDoubt = lease.participants.some((child) => lease.matrix[child]!.dirty[0] !== 0);

@@ -31,11 +31,12 @@ export async function heal(context: HealContext, gfid: Gfid): Promise<HealResult
   const steps: ((context: HealContext, gfid: Gfid) => Promise<HealResult>)[] = [healMetadata];
   if (type === FileType.regular) steps.push(healData);
   if (type === FileType.directory) steps.push(healEntries);
-  const result = await inTurn(context, gfid, steps);
+  const informed = { ...context, before: replies };
+  const result = await inTurn(informed, gfid, steps);
   // A brick that crashed or met an error in the middle may list what has no marks any more; it looks at them once more.
   if (result.state === 'clean' && !context.full) for (const child of set.up) await context.index.purge(child, gfid);
   if (result.state !== 'split-brain' || !(await settleByPolicy(replica, gfid))) return result;
-  return inTurn(context, gfid, steps);
+  return inTurn(informed, gfid, steps);
 }
 
 /** All steps run; the worst result is the result. */

@@ -21,6 +21,8 @@ export interface HealContext {
   readonly full: boolean;
   /** Whether a file that a client is working on is waited for. */
   readonly patience: Patience;
+  /** What the replicas said before this heal changed any of them. */
+  readonly before?: Replies<'lookup'>;
   /** New objects made by entry heal, to be healed next. */
   readonly found: (gfid: Gfid) => void;
 }
