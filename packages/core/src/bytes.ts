@@ -49,6 +49,18 @@ export function freshBytes(size: number): Buffer {
   return slab.subarray(start, start + size);
 }
 
+/**
+ * Zeroed memory of its own that begins on a page: the kernel copies it page by page. A resizable buffer, for V8 maps those;
+ * pages take memory when they are first touched.
+ */
+export function pageAlignedBytes(size: number): Buffer {
+  const options = { maxByteLength: size };
+  return Buffer.from(new (ArrayBuffer as unknown as ResizableConstructor)(size, options), 0, size);
+}
+
+/** Known to Node 20, not to the library that TypeScript is told of. */
+type ResizableConstructor = new (size: number, options: { maxByteLength: number }) => ArrayBuffer;
+
 /** Whether a directory entry may have this name: 1 to 255 bytes, no '/', no NUL, not '.' nor '..'. */
 export function isValidName(name: ByteString): boolean {
   return (

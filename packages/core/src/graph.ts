@@ -109,6 +109,7 @@ export function buildGraph(volfile: Volfile, registry: Registry, services: Servi
       children.map((child) => child.ops),
       type.fops,
     );
+    xlator.keepsPayloads = type.payloads !== 'until-reply' || children.some((child) => child.keepsPayloads);
     for (const child of children) child.parents = [...child.parents, xlator];
     xlators.set(node.name, xlator);
     return xlator;

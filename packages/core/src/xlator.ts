@@ -51,6 +51,11 @@ export interface XlatorType<T extends OptionTable = OptionTable> {
   readonly subvolumes: { readonly min: number; readonly max: number };
   /** Required of every type with more than one subvolume, and of those that must not let an unknown fop slip by. */
   readonly fops?: FopRecord;
+  /**
+   * `'until-reply'`: keeps no file data (docs/payloads.md). When it has answered a write with `ok`, neither it nor what it
+   * made of the data is going to be looked at; data that it has handed up as a reply it does not use again. Absent: it may.
+   */
+  readonly payloads?: 'until-reply';
   create(init: XlatorInit<T>): Xlator;
 }
 
@@ -67,6 +72,8 @@ export abstract class Xlator {
   texts: ReadonlyMap<string, string>;
   children: readonly Subvolume[] = [];
   parents: readonly Xlator[] = [];
+  /** Whether file data may be kept beyond a reply, here or below. */
+  keepsPayloads = true;
   /** This translator's state on an inode is `inode.slots[slot]`, on an fd `fd.slots[slot]`. */
   readonly slot: number;
   #bound: Subvolume | undefined;

@@ -19,7 +19,6 @@ import {
   RequestView,
   setxattrShort,
   shortInodeNumber,
-  splitOffset,
   validity,
 } from './index.ts';
 
@@ -260,10 +259,9 @@ describe('replies', () => {
   it('directory records of aligned length that stop where the room ends', () => {
     const reply = new ReplyBuffer(4096);
     const writer = new DirentWriter(reply, 72, false);
-    const next = splitOffset(2 ** 52 + 1);
     for (const name of ['a', 'bcdefghij', 'c']) {
       if (!writer.fits(name)) break;
-      writer.add({ name, ino: { high: 1, low: 2 }, type: 8, next }, null);
+      writer.add(name, { high: 1, low: 2 }, 8, 2 ** 52 + 1, null);
     }
     writer.finish(1, 0);
     expect(reply.length).toBe(16 + 32 + 40);
@@ -281,7 +279,7 @@ describe('replies', () => {
         for (const length of lengths) {
           const name = 'n'.repeat(length + 1);
           if (!writer.fits(name)) break;
-          writer.add({ name, ino: { high: 0, low: 1 }, type: 8, next: splitOffset(1) }, null);
+          writer.add(name, { high: 0, low: 1 }, 8, 1, null);
         }
         writer.finish(1, 0);
         expect(reply.length).toBeLessThanOrEqual(Math.min(4096, 16 + size));

@@ -15,6 +15,8 @@ export class Ask {
   /** Where it is served; null only for requests that need no graph. */
   graph: MountedGraph | null = null;
   answered = false;
+  /** The receive buffer that its payload lies in. */
+  received: Buffer | null = null;
   /** Its neighbours among the requests under way. */
   before: Ask | null = null;
   after: Ask | null = null;

@@ -3,6 +3,8 @@ import type { Clock, Fd, Subvolume } from '@mortar/core';
 /** A graph in use: it may be ended when no request is under way in it and nothing is open on it. */
 export class MountedGraph {
   readonly top: Subvolume;
+  /** Whether file data belongs to nobody else any more when a request has been answered (docs/payloads.md). */
+  readonly returnsPayloads: boolean;
   #inFlight = 0;
   #idle: (() => void) | null = null;
   /** Fds that moved to a newer graph; requests under way may still use them. */
@@ -12,6 +14,7 @@ export class MountedGraph {
 
   constructor(top: Subvolume) {
     this.top = top;
+    this.returnsPayloads = !(top.xlator?.keepsPayloads ?? true);
   }
 
   begin(): void {

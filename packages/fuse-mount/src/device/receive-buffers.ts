@@ -1,0 +1,52 @@
+/** The buffers that requests are received into. Those that a payload was left in come back when its request is answered. */
+import { strict as assert } from 'node:assert';
+import { addressOf } from '@mortar/libc';
+
+/** The kernel refuses to read into less than max_write and a header; a page more than that. */
+const headRoomBytes = 4096;
+const pageBytes = 4096;
+/** Where the data of a write begins: behind fuse_in_header and fuse_write_in. */
+const payloadAt = 80;
+/** So many may be out for payloads that are small beside the buffer. */
+const spareMax = 8;
+/** So many wait to be used again. */
+const freeMax = 16;
+
+export class ReceiveBuffers {
+  readonly bytesEach: number;
+  /** The one that came back last is used first: it is in the processor's caches. */
+  readonly #free: Buffer[] = [];
+  #out = 0;
+  /** For tests: what comes back is overwritten, so that who still looks into it is found out. */
+  poison = false;
+
+  constructor(maxWrite: number) {
+    this.bytesEach = maxWrite + headRoomBytes;
+  }
+
+  /** Whether one more may be kept for a payload of any size. */
+  get spare(): boolean {
+    return this.#out < spareMax;
+  }
+
+  take(): Buffer {
+    this.#out++;
+    return this.#free.pop() ?? this.#make();
+  }
+
+  giveBack(bytes: Buffer, reusable: boolean): void {
+    assert(this.#out > 0, 'more buffers came back than were taken');
+    this.#out--;
+    if (!reusable) return;
+    if (this.poison) bytes.fill(0xdb);
+    if (this.#free.length < freeMax) this.#free.push(bytes);
+  }
+
+  /** The data of a write begins on a page: the kernel then copies whole pages, not two halves of each. */
+  #make(): Buffer {
+    const room = Buffer.allocUnsafeSlow(this.bytesEach + pageBytes);
+    const misplaced = (Number(addressOf(room) % BigInt(pageBytes)) + payloadAt) % pageBytes;
+    const start = misplaced === 0 ? 0 : pageBytes - misplaced;
+    return room.subarray(start, start + this.bytesEach);
+  }
+}
