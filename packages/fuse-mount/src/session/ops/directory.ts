@@ -119,6 +119,7 @@ async function listNames(
     if (ahead.first < list.count || end) break;
   }
   handle.ahead = ahead;
+  if (from !== 0 && pieces.length === 1) return ask.data(pieces[0]!);
   // Synchronous from here to the reply: its buffer is shared.
   addDots(s, handle, writer, offset);
   for (const piece of pieces) writer.append(piece);
