@@ -1,23 +1,101 @@
 /**
- * Whose file data is. The data of a write is the caller's and of use to the callee until its reply; the data that a read
- * gives is the caller's for good. Copies and fresh memory cost more than anything else in a large request, hence both
- * may be lent (docs/payloads.md): a caller that promises to give back (`returnBytes`) may get bytes that the callee goes
- * on using, and the data of a write lies in memory that is used again after an `ok` reply.
+ * File data on its way (docs/payloads.md). Memory that is touched for the first time costs several times what reading into
+ * it does, and array buffers make the garbage collector run; so what has served comes back and serves again.
  */
 
-type Lent = Uint8Array & { [onReturn]?: (() => void) | undefined };
-const onReturn = Symbol('onReturn');
+/** Bytes that somebody wants to hear of when they are no longer needed. */
+type Lent = Uint8Array & { [returned]?: ((bytes: Uint8Array) => void) | undefined };
+const returned = Symbol('returned');
 
-/** Marks `bytes` as lent: who is given them calls `returnBytes` when he has done with them, or has them for good. */
-export function lendBytes<T extends Uint8Array>(bytes: T, returned: () => void): T {
-  (bytes as Lent)[onReturn] = returned;
+/**
+ * Marks `bytes` as lent: `back` is called when who got them has done with them, with `returnBytes`. He need not: then they
+ * are his.
+ */
+export function lendBytes<T extends Uint8Array>(bytes: T, back: (bytes: Uint8Array) => void): T {
+  (bytes as Lent)[returned] = back;
   return bytes;
 }
 
-/** The caller of a read has done with its data, and knows that nobody else has it. Bytes that were not lent are nobody's. */
+/**
+ * Gives bytes back. For who got them as the data of a reply, has done with them, and knows that nobody else has them: no
+ * translator of his graph keeps file data (`Xlator.keepsPayloads`). Of bytes that were not lent nothing is known, nor done.
+ */
 export function returnBytes(bytes: Uint8Array): void {
-  const returned = (bytes as Lent)[onReturn];
-  if (!returned) return;
-  (bytes as Lent)[onReturn] = undefined;
-  returned();
+  const back = (bytes as Lent)[returned];
+  if (!back) return;
+  (bytes as Lent)[returned] = undefined;
+  back(bytes);
+}
+
+/** Only pieces of these sizes, powers of 2, serve again: nearly all payloads are. */
+const smallestShift = 9;
+const largestShift = 20;
+/** What is kept of each size: eight of the largest, and at most so many of the others. */
+const keptBytes = 8 << largestShift;
+const keptMax = 256;
+
+/** Free pieces by size; the one that came back last is used first, for it is in the processor's caches. */
+const free: Buffer[][] = Array.from({ length: largestShift + 1 }, () => []);
+
+/** Returned pieces are overwritten, so that who still looks into them is found out. For tests. */
+let poisoned = false;
+
+export function poisonReturnedBytes(on: boolean): void {
+  poisoned = on;
+}
+
+const slabBytes = 256 * 1024;
+const pieceMaxBytes = 16 * 1024;
+let slab = Buffer.allocUnsafeSlow(slabBytes);
+let slabUsed = 0;
+
+function fromSlab(size: number): Buffer {
+  if (size > slabBytes - slabUsed) {
+    slab = Buffer.allocUnsafeSlow(slabBytes);
+    slabUsed = 0;
+  }
+  const start = slabUsed;
+  slabUsed = (start + size + 7) & ~7;
+  return slab.subarray(start, start + size);
+}
+
+/**
+ * Uninitialised bytes for a payload that soon goes on. Small ones are pieces of a common slab (a buffer of its own costs
+ * ten times as much), which lives until its last piece is let go: who keeps bytes for long keeps a copy. They are lent:
+ * `returnBytes` makes them serve again.
+ */
+export function freshBytes(size: number): Buffer {
+  const shift = 31 - Math.clz32(size);
+  if (size !== 1 << shift || shift < smallestShift || shift > largestShift) return newBytes(size);
+  return lendBytes(free[shift]!.pop() ?? newBytes(size), takeBack);
+}
+
+function newBytes(size: number): Buffer {
+  return size > pieceMaxBytes ? Buffer.allocUnsafeSlow(size) : fromSlab(size);
+}
+
+function takeBack(bytes: Uint8Array): void {
+  if (poisoned) bytes.fill(0xdb);
+  const shift = 31 - Math.clz32(bytes.length);
+  const kept = free[shift]!;
+  if (kept.length < keptMax && kept.length << shift < keptBytes) kept.push(bytes as Buffer);
+}
+
+const pageBytes = 4096;
+let addressOf: ((bytes: Uint8Array) => number) | null = null;
+
+/** Where array buffers lie in memory is known to who can call C. */
+export function learnAddresses(of: (bytes: Uint8Array) => number): void {
+  addressOf = of;
+}
+
+/**
+ * Zeroed memory of its own; byte `at` of it begins a page, if addresses are known. The kernel copies page by page: from
+ * whole ones it is quicker than from two halves of each.
+ */
+export function pageAlignedBytes(size: number, at = 0): Buffer {
+  const room = Buffer.from(new ArrayBuffer(size + (addressOf ? pageBytes : 0)));
+  if (!addressOf) return room;
+  const start = (pageBytes - ((addressOf(room) + at) % pageBytes)) % pageBytes;
+  return room.subarray(start, start + size);
 }

@@ -8,7 +8,6 @@ export * from './dir.ts';
 export * from './file.ts';
 export * from './lock.ts';
 export * from './map.ts';
-export { addressOf } from './native.ts';
 export * from './socket.ts';
 export * from './stat.ts';
 export * from './system.ts';

@@ -1,6 +1,6 @@
 /** The seam to koffi: binds functions of the C library and carries paths, addresses and errno across. */
 import { strict as assert } from 'node:assert';
-import type { ByteString } from '@mortar/core';
+import { type ByteString, learnAddresses } from '@mortar/core';
 import koffi from 'koffi';
 
 const library = koffi.load(null);
@@ -35,6 +35,8 @@ export function outcome(result: number): number {
 export function addressOf(bytes: Uint8Array): bigint {
   return koffi.address(bytes);
 }
+
+learnAddresses((bytes) => Number(koffi.address(bytes)));
 
 /** Room for a path and its NUL; longer ones are ENAMETOOLONG, as in the kernel. */
 const pathRoom = 4096;

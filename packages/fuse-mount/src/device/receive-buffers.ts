@@ -1,10 +1,9 @@
 /** The buffers that requests are received into. Those that a payload was left in come back when its request is answered. */
 import { strict as assert } from 'node:assert';
-import { addressOf } from '@mortar/libc';
+import { pageAlignedBytes } from '@mortar/core';
 
 /** The kernel refuses to read into less than max_write and a header; a page more than that. */
 const headRoomBytes = 4096;
-const pageBytes = 4096;
 /** Where the data of a write begins: behind fuse_in_header and fuse_write_in. */
 const payloadAt = 80;
 /** So many may be out for payloads that are small beside the buffer. */
@@ -42,11 +41,8 @@ export class ReceiveBuffers {
     if (this.#free.length < freeMax) this.#free.push(bytes);
   }
 
-  /** The data of a write begins on a page: the kernel then copies whole pages, not two halves of each. */
+  /** The data of a write begins on a page. */
   #make(): Buffer {
-    const room = Buffer.allocUnsafeSlow(this.bytesEach + pageBytes);
-    const misplaced = (Number(addressOf(room) % BigInt(pageBytes)) + payloadAt) % pageBytes;
-    const start = misplaced === 0 ? 0 : pageBytes - misplaced;
-    return room.subarray(start, start + this.bytesEach);
+    return pageAlignedBytes(this.bytesEach, payloadAt);
   }
 }

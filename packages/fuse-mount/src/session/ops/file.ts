@@ -105,6 +105,7 @@ export function write(s: Session, ask: Ask, args: RequestOf<'write'>): void {
     ask.when(ask.top.writev(ask.call, writeArgs(handle, args)), (reply) => {
       if (!reply.ok) return failWith(ask, reply);
       node.see(reply.post);
+      if (ask.graph!.returnsPayloads) returnBytes(args.data);
       ask.size32(reply.written);
     });
   });

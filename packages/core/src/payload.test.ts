@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { freshBytes } from './bytes.ts';
+import { freshBytes } from './payload.ts';
 
 describe('fresh bytes', () => {
   it('have their size, begin on a multiple of 8 and never overlap', () => {
