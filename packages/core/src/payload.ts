@@ -18,7 +18,7 @@ export function lendBytes<T extends Uint8Array>(bytes: T, back: (bytes: Uint8Arr
 
 /**
  * Gives bytes back. For who got them as the data of a reply, has done with them, and knows that nobody else has them: no
- * translator of his graph keeps file data (`Xlator.keepsPayloads`). Of bytes that were not lent nothing is known, nor done.
+ * translator of his graph keeps file data (`Xlator.keeps`). Of bytes that were not lent nothing is known, nor done.
  */
 export function returnBytes(bytes: Uint8Array): void {
   const back = (bytes as Lent)[returned];
@@ -32,16 +32,22 @@ const smallestShift = 9;
 const largestShift = 20;
 /** What is kept of each size: eight of the largest, and at most so many of the others. */
 const keptBytes = 8 << largestShift;
-const keptMax = 256;
+const keptMax = 64;
 
 /** Free pieces by size; the one that came back last is used first, for it is in the processor's caches. */
 const free: Buffer[][] = Array.from({ length: largestShift + 1 }, () => []);
 
 /** Returned pieces are overwritten, so that who still looks into them is found out. For tests. */
 let poisoned = false;
+const poison = 0xdb;
 
 export function poisonReturnedBytes(on: boolean): void {
   poisoned = on;
+}
+
+/** For who keeps memory of his own that serves again. */
+export function poisonIfAsked(bytes: Uint8Array): void {
+  if (poisoned) bytes.fill(poison);
 }
 
 const slabBytes = 256 * 1024;
@@ -75,7 +81,7 @@ function newBytes(size: number): Buffer {
 }
 
 function takeBack(bytes: Uint8Array): void {
-  if (poisoned) bytes.fill(0xdb);
+  poisonIfAsked(bytes);
   const shift = 31 - Math.clz32(bytes.length);
   const kept = free[shift]!;
   if (kept.length < keptMax && kept.length << shift < keptBytes) kept.push(bytes as Buffer);

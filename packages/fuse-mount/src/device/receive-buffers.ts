@@ -1,6 +1,6 @@
 /** The buffers that requests are received into. Those that a payload was left in come back when its request is answered. */
 import { strict as assert } from 'node:assert';
-import { pageAlignedBytes } from '@mortar/core';
+import { pageAlignedBytes, poisonIfAsked } from '@mortar/core';
 
 /** The kernel refuses to read into less than max_write and a header; a page more than that. */
 const headRoomBytes = 4096;
@@ -16,8 +16,6 @@ export class ReceiveBuffers {
   /** The one that came back last is used first: it is in the processor's caches. */
   readonly #free: Buffer[] = [];
   #out = 0;
-  /** For tests: what comes back is overwritten, so that who still looks into it is found out. */
-  poison = false;
 
   constructor(maxWrite: number) {
     this.bytesEach = maxWrite + headRoomBytes;
@@ -37,7 +35,7 @@ export class ReceiveBuffers {
     assert(this.#out > 0, 'more buffers came back than were taken');
     this.#out--;
     if (!reusable) return;
-    if (this.poison) bytes.fill(0xdb);
+    poisonIfAsked(bytes);
     if (this.#free.length < freeMax) this.#free.push(bytes);
   }
 

@@ -282,7 +282,7 @@ export class Session {
       : channel.write(reply.bytes, reply.length);
     // After an error the payload may still be on its way to a brick that is slow to take it.
     const succeeded = reply.words[1] === 0;
-    if (ask.received) channel.done(ask.received, succeeded && (ask.graph?.returnsPayloads ?? false));
+    if (ask.received) channel.done(ask.received, succeeded && (ask.graph?.returnsWrites ?? false));
     this.#finish(ask);
     if (ask === this.#latest) this.onAnswered?.();
     if (result >= 0) return true;
@@ -349,7 +349,7 @@ export class Session {
   /** Whether the payload stays where it was received. It then is copied nowhere on its way to the file system. */
   #keepPayload(args: RequestOf<'write'>): boolean {
     if (args.data.length >= keepPayloadBytes) return true;
-    if (this.graphs.current?.returnsPayloads && this.channel.spare()) return true;
+    if (this.graphs.current?.returnsWrites && this.channel.spare()) return true;
     const copy = freshBytes(args.data.length);
     copy.set(args.data);
     args.data = copy;

@@ -89,7 +89,7 @@ export function read(s: Session, ask: Ask, args: RequestOf<'read'>): void {
     ask.when(ask.top.readv(ask.call, { fd: handle.fd, size, offset: args.offset }), (reply) => {
       if (!reply.ok) return failWith(ask, reply);
       const { data } = reply;
-      const returns = ask.graph!.returnsPayloads;
+      const returns = ask.graph!.returnsReads;
       ask.data(data.length > size ? data.subarray(0, size) : data);
       if (returns) returnBytes(data);
     });
@@ -105,7 +105,7 @@ export function write(s: Session, ask: Ask, args: RequestOf<'write'>): void {
     ask.when(ask.top.writev(ask.call, writeArgs(handle, args)), (reply) => {
       if (!reply.ok) return failWith(ask, reply);
       node.see(reply.post);
-      if (ask.graph!.returnsPayloads) returnBytes(args.data);
+      if (ask.graph!.returnsWrites) returnBytes(args.data);
       ask.size32(reply.written);
     });
   });
