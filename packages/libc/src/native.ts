@@ -59,14 +59,13 @@ export function putPath(path: ByteString, into: Uint8Array): number {
 
 /** File offsets and sizes travel as numbers: what is beyond 2^53 is a bug of the caller. */
 export function assertOffset(value: number, what: string): void {
-  assert(Number.isSafeInteger(value), `${what} ${value} is not an integer below 2^53`);
+  // The message costs more than the call that is checked: it is made when it is needed.
+  if (!Number.isSafeInteger(value)) assert.fail(`${what} ${value} is not an integer below 2^53`);
 }
 
 export function assertRange(bytes: Uint8Array, start: number, length: number): void {
-  assert(
-    start >= 0 && length >= 0 && start + length <= bytes.length,
-    `bytes ${start}+${length} are outside a buffer of ${bytes.length}`,
-  );
+  if (!(start >= 0 && length >= 0 && start + length <= bytes.length))
+    assert.fail(`bytes ${start}+${length} are outside a buffer of ${bytes.length}`);
 }
 
 /** The part of a buffer that a call works on; the buffer itself where that will do. */

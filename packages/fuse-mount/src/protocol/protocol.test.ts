@@ -7,6 +7,8 @@ import {
   decoders,
   deletedEntry,
   encodeDevice,
+  forgotten,
+  forgottenCount,
   InitFlag,
   inodeNumber,
   invalidateEntry,
@@ -96,16 +98,7 @@ describe('bodies of requests', () => {
     ['getxattr', [u32(64, 0), text('user.a')], { size: 64, name: 'user.a' }],
     ['listxattr', [u32(64, 0)], { size: 64 }],
     ['interrupt', [u64(0x100000002n)], { uniqueLow: 2, uniqueHigh: 1 }],
-    [
-      'batchForget',
-      [u32(2, 0), u64(5n, 1n, 6n, 2n)],
-      {
-        forgets: [
-          { nodeId: 5, count: 1 },
-          { nodeId: 6, count: 2 },
-        ],
-      },
-    ],
+    ['batchForget', [u32(2, 0), u64(5n, 1n, 6n, 2n)], { forgets: 2 }],
     ['fallocate', [u64(4n, 10n, 20n), u32(3, 0)], { fh: 4, offset: 10, length: 20, mode: 3 }],
     ['lseek', [u64(4n, 10n), u32(3, 0)], { fh: 4, offset: 10, whence: 3 }],
     ['access', [u32(4, 0)], { mask: 4 }],
@@ -153,6 +146,14 @@ describe('bodies of requests', () => {
     expect(args).toMatchObject({ fh: 4, offset: 8192, size: 3, writeFlags: 4, flags: 0o2001 });
     bytes[80] = 0x7a;
     expect(args.data.toString()).toBe('zbc');
+  });
+
+  it('a batch of forgets, one by one', () => {
+    const { view } = request(opcodes.batchForget, Buffer.concat([u32(2, 0), u64(5n, 1n, 6n, 2n)]));
+    expect([0, 1].map((i) => [forgotten(view, i), forgottenCount(view, i)])).toEqual([
+      [5, 1],
+      [6, 2],
+    ]);
   });
 
   it('setxattr, in both forms', () => {

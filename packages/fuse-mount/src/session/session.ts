@@ -16,6 +16,8 @@ import {
   type DirentList,
   decoders,
   type EntryOut,
+  forgotten,
+  forgottenCount,
   type Negotiated,
   negotiate,
   OpenFlag,
@@ -315,7 +317,8 @@ export class Session {
         this.nodes.forget(view.nodeId, (args as RequestOf<'forget'>).count);
         return false;
       case 'batchForget':
-        for (const { nodeId, count } of (args as RequestOf<'batchForget'>).forgets) this.nodes.forget(nodeId, count);
+        for (let i = 0; i < (args as RequestOf<'batchForget'>).forgets; i++)
+          this.nodes.forget(forgotten(view, i), forgottenCount(view, i));
         return false;
       case 'interrupt': {
         const { uniqueLow, uniqueHigh } = args as RequestOf<'interrupt'>;
