@@ -88,20 +88,34 @@ function takeBack(bytes: Uint8Array): void {
 }
 
 const pageBytes = 4096;
-let addressOf: ((bytes: Uint8Array) => number) | null = null;
+const hugePageBytes = 2 * 1024 * 1024;
 
-/** Where array buffers lie in memory is known to who can call C. */
-export function learnAddresses(of: (bytes: Uint8Array) => number): void {
-  addressOf = of;
+/** What is known of memory to who can call C. */
+export interface MemoryKnowledge {
+  /** Where an array buffer lies. */
+  addressOf(bytes: Uint8Array): number;
+  /** Asks for huge pages. */
+  wantHugePages(bytes: Uint8Array): void;
+}
+
+let memory: MemoryKnowledge | null = null;
+
+export function learnMemory(knowledge: MemoryKnowledge): void {
+  memory = knowledge;
 }
 
 /**
- * Zeroed memory of its own; byte `at` of it begins a page, if addresses are known. The kernel copies page by page: from
- * whole ones it is quicker than from two halves of each.
+ * Zeroed memory of its own; byte `at` of it begins a page. The kernel copies page by page: from whole ones it is quicker
+ * than from two halves of each. `huge`: for large transfers, which then look up a page of 2 MiB once instead of 512 small
+ * ones; the memory is taken by so much when it is first touched.
  */
-export function pageAlignedBytes(size: number, at = 0): Buffer {
-  const room = Buffer.from(new ArrayBuffer(size + (addressOf ? pageBytes : 0)));
-  if (!addressOf) return room;
-  const start = (pageBytes - ((addressOf(room) + at) % pageBytes)) % pageBytes;
-  return room.subarray(start, start + size);
+export function pageAlignedBytes(size: number, at = 0, huge = false): Buffer {
+  if (!memory) return Buffer.from(new ArrayBuffer(size));
+  const unit = huge ? hugePageBytes : pageBytes;
+  const lead = (pageBytes - (at % pageBytes)) % pageBytes;
+  const spanBytes = Math.ceil((lead + size) / unit) * unit;
+  const room = Buffer.from(new ArrayBuffer(spanBytes + unit));
+  const span = unit - (memory.addressOf(room) % unit);
+  if (huge) memory.wantHugePages(room.subarray(span, span + spanBytes));
+  return room.subarray(span + lead, span + lead + size);
 }

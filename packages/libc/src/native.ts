@@ -1,6 +1,6 @@
 /** The seam to koffi: binds functions of the C library and carries paths, addresses and errno across. */
 import { strict as assert } from 'node:assert';
-import { type ByteString, learnAddresses } from '@mortar/core';
+import { type ByteString, learnMemory } from '@mortar/core';
 import koffi from 'koffi';
 
 const library = koffi.load(null);
@@ -36,7 +36,14 @@ export function addressOf(bytes: Uint8Array): bigint {
   return koffi.address(bytes);
 }
 
-learnAddresses((bytes) => Number(koffi.address(bytes)));
+const madvise = bind('madvise', 'int', ['void *', 'size_t', 'int']);
+const MADV_HUGEPAGE = 14;
+
+learnMemory({
+  addressOf: (bytes) => Number(addressOf(bytes)),
+  // A kernel without them refuses, which does no harm.
+  wantHugePages: (bytes) => void madvise(bytes, bytes.length, MADV_HUGEPAGE),
+});
 
 /** Room for a path and its NUL; longer ones are ENAMETOOLONG, as in the kernel. */
 const pathRoom = 4096;

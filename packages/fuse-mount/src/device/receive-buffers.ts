@@ -9,7 +9,7 @@ const payloadAt = 80;
 /** So many may be out for payloads that are small beside the buffer. */
 const spareMax = 8;
 /** So many wait to be used again. */
-const freeMax = 16;
+const freeMax = 8;
 
 export class ReceiveBuffers {
   readonly bytesEach: number;
@@ -39,8 +39,8 @@ export class ReceiveBuffers {
     if (this.#free.length < freeMax) this.#free.push(bytes);
   }
 
-  /** The data of a write begins on a page. */
+  /** The data of a write begins on a page, and the whole buffer is in one of 2 MiB if the kernel has one. */
   #make(): Buffer {
-    return pageAlignedBytes(this.bytesEach, payloadAt);
+    return pageAlignedBytes(this.bytesEach, payloadAt, true);
   }
 }

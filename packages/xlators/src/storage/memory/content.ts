@@ -1,6 +1,6 @@
 /**
  * The bytes of a file: chunks of 64 KiB by number, each with a bit for every 4 KiB page that is not a hole. Chunks that are
- * written one behind the other lie so in memory, up to 1 MiB: a read within it is lent, not copied.
+ * written one behind the other lie so in memory, some MiB of them: a read within it is lent, not copied.
  */
 import { freshBytes, lendBytes, pageAlignedBytes } from '@mortar/core';
 
@@ -8,8 +8,9 @@ const pageBytes = 4096;
 const pagesInChunk = 16;
 const chunkBytes = pageBytes * pagesInChunk;
 const smallestBytes = 512;
-/** Chunks from a multiple of it on share one piece of memory when they are written in order. */
-const chunksInExtent = 16;
+/** Chunks that are written in order share pieces of memory: of 2 MiB at first, then of half of what is there, up to 8 MiB. */
+const extentChunksMin = 32;
+const extentChunksMax = 128;
 /** Smaller reads cost less when they are copied. */
 const lendFromBytes = 32 * 1024;
 /** Who does not give back is soon lent nothing more. */
@@ -36,6 +37,13 @@ function countBits(bits: number): number {
   return count;
 }
 
+/** How many chunks the extent has that begins at a chunk; it begins at a multiple of that. */
+function extentChunks(first: number): number {
+  let chunks = extentChunksMin;
+  while (chunks < extentChunksMax && chunks * 2 <= first) chunks *= 2;
+  return chunks;
+}
+
 const noChunks: Map<number, Chunk> = new Map();
 const noBytes = Buffer.alloc(0);
 
@@ -43,8 +51,9 @@ export class Content {
   #chunks: Map<number, Chunk> = noChunks;
   size = 0;
   #pages = 0;
-  /** Memory of `chunksInExtent` chunks; the next to be used for is `#extentNext`. A piece of it is used once. */
+  /** Memory of the chunks from `#extentFirst` on; the next to be used for is `#extentNext`. A piece of it is used once. */
   #extent: Buffer | null = null;
+  #extentFirst = 0;
   #extentNext = 0;
   #loans = 0;
   /** Loans begin a new age when all have been given back. */
@@ -182,7 +191,7 @@ export class Content {
   #ofExtent(number: number): Buffer | undefined {
     const before = this.#chunks.get(number - 1);
     if (!before) return undefined;
-    if (number % chunksInExtent === 0) this.#newExtent(number);
+    if (number % extentChunks(number) === 0) this.#newExtent(number);
     else if (number === 1 && before.bytes.length === chunkBytes) {
       this.#newExtent(0);
       this.#move(before, this.#piece());
@@ -191,13 +200,14 @@ export class Content {
   }
 
   #newExtent(first: number): void {
-    this.#extent = pageAlignedBytes(chunksInExtent * chunkBytes);
+    this.#extent = pageAlignedBytes(extentChunks(first) * chunkBytes, 0, first > 0);
+    this.#extentFirst = first;
     this.#extentNext = first;
   }
 
   /** Of the extent, the next. */
   #piece(): Buffer {
-    const at = (this.#extentNext++ % chunksInExtent) * chunkBytes;
+    const at = (this.#extentNext++ - this.#extentFirst) * chunkBytes;
     return this.#extent!.subarray(at, at + chunkBytes);
   }
 
