@@ -6,6 +6,8 @@ import { pageAlignedBytes, poisonIfAsked } from '@mortar/core';
 const headRoomBytes = 4096;
 /** Where the data of a write begins: behind fuse_in_header and fuse_write_in. */
 const payloadAt = 80;
+/** Smaller ones would waste most of a page of 2 MiB. */
+const hugeFromBytes = 512 * 1024;
 /** So many may be out for payloads that are small beside the buffer. */
 const spareMax = 8;
 /** So many wait to be used again. */
@@ -41,6 +43,6 @@ export class ReceiveBuffers {
 
   /** The data of a write begins on a page, and the whole buffer is in one of 2 MiB if the kernel has one. */
   #make(): Buffer {
-    return pageAlignedBytes(this.bytesEach, payloadAt, true);
+    return pageAlignedBytes(this.bytesEach, payloadAt, this.bytesEach >= hugeFromBytes);
   }
 }
