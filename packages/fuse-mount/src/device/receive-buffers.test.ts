@@ -27,6 +27,13 @@ describe('receive buffers', () => {
     expect(buffers.take()).not.toBe(b);
   });
 
+  it('are plain memory while they do not come back', () => {
+    const buffers = new ReceiveBuffers(1 << 20);
+    expect(buffers.take().buffer.byteLength).toBeGreaterThan(2 << 20);
+    buffers.giveBack(buffers.take(), false);
+    expect(buffers.take().buffer.byteLength).toBe((1 << 20) + 4096);
+  });
+
   it('are spare until a few are out', () => {
     const buffers = new ReceiveBuffers(4096);
     const out: Buffer[] = [];

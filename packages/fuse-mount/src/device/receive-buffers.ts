@@ -18,6 +18,8 @@ export class ReceiveBuffers {
   /** The one that came back last is used first: it is in the processor's caches. */
   readonly #free: Buffer[] = [];
   #out = 0;
+  /** The last one did not come back: nor may the next, which then had better be cheap. */
+  #losing = false;
 
   constructor(maxWrite: number) {
     this.bytesEach = maxWrite + headRoomBytes;
@@ -36,6 +38,7 @@ export class ReceiveBuffers {
   giveBack(bytes: Buffer, reusable: boolean): void {
     assert(this.#out > 0, 'more buffers came back than were taken');
     this.#out--;
+    this.#losing = !reusable;
     if (!reusable) return;
     poisonIfAsked(bytes);
     if (this.#free.length < freeMax) this.#free.push(bytes);
@@ -43,6 +46,7 @@ export class ReceiveBuffers {
 
   /** The data of a write begins on a page, and the whole buffer is in one of 2 MiB if the kernel has one. */
   #make(): Buffer {
+    if (this.#losing) return Buffer.allocUnsafeSlow(this.bytesEach);
     return pageAlignedBytes(this.bytesEach, payloadAt, this.bytesEach >= hugeFromBytes);
   }
 }
