@@ -2,6 +2,7 @@ import { emptyIatt, FileType, type Gfid } from '@mortar/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  DirentList,
   DirentWriter,
   decodeDevice,
   decoders,
@@ -270,6 +271,34 @@ describe('replies', () => {
     expect(reply.bytes.readBigUInt64LE(24)).toBe(2n ** 52n + 1n);
     expect([reply.bytes.readUInt32LE(32), reply.bytes.readUInt32LE(36)]).toEqual([1, 8]);
     expect(reply.bytes.toString('latin1', 72, 81)).toBe('bcdefghij');
+  });
+
+  it('a list of records is the same, cut anywhere', () => {
+    const name = fc.stringMatching(/^[a-z]{1,120}$/);
+    const entry = fc.record({ name, offset: fc.maxSafeNat(), type: fc.constantFrom(4, 8, 10) });
+    fc.assert(
+      fc.property(fc.array(entry, { maxLength: 60 }), fc.integer({ min: 150, max: 4000 }), (given, room) => {
+        const all = [{ name: '.', offset: 1, type: 4 }, { name: '..', offset: 2, type: 4 }, ...given];
+        const entries = all.map((one) => ({ ...one, gfid, iatt: null, xattrs: null }));
+        const list = new DirentList(entries, ({ gfid: of }) => inodeNumber(of!));
+        expect(list.count).toBe(given.length);
+        for (let at = 0; at < list.count; ) {
+          const count = list.fitting(at, room);
+          expect(count).toBeGreaterThan(0);
+          const reply = new ReplyBuffer(8192);
+          const writer = new DirentWriter(reply, room, false);
+          for (const one of given.slice(at, at + count)) {
+            expect(writer.fits(one.name)).toBe(true);
+            writer.add(one.name, inodeNumber(gfid), one.type, one.offset, null);
+          }
+          if (at + count < list.count) expect(writer.fits(given[at + count]!.name)).toBe(false);
+          expect(list.slice(at, count).equals(reply.bytes.subarray(16, 16 + writer.used))).toBe(true);
+          expect(list.next(at + count - 1)).toBe(given[at + count - 1]!.offset);
+          at += count;
+        }
+        expect(list.fitting(list.count, room)).toBe(0);
+      }),
+    );
   });
 
   it('never write more directory records than the reply buffer holds', () => {
