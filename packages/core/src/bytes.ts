@@ -29,26 +29,6 @@ export function printable(bytes: ByteString): string {
   return text.replace(/[\x00-\x1f\x7f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }
 
-const slabBytes = 256 * 1024;
-const pieceMaxBytes = 16 * 1024;
-let slab = Buffer.allocUnsafeSlow(slabBytes);
-let slabUsed = 0;
-
-/**
- * Uninitialised bytes for a payload that soon goes on. Small ones are pieces of a common slab (a buffer of its own costs
- * ten times as much), which lives until its last piece is let go: who keeps bytes for long keeps a copy.
- */
-export function freshBytes(size: number): Buffer {
-  if (size > pieceMaxBytes) return Buffer.allocUnsafeSlow(size);
-  if (size > slabBytes - slabUsed) {
-    slab = Buffer.allocUnsafeSlow(slabBytes);
-    slabUsed = 0;
-  }
-  const start = slabUsed;
-  slabUsed = (start + size + 7) & ~7;
-  return slab.subarray(start, start + size);
-}
-
 /** Whether a directory entry may have this name: 1 to 255 bytes, no '/', no NUL, not '.' nor '..'. */
 export function isValidName(name: ByteString): boolean {
   return (

@@ -2,7 +2,7 @@
 import { nearest } from './nearest.ts';
 import { OptionError, type OptionTable, optionNamed, parseOptions } from './options.ts';
 import type { Volfile, VolumeNode } from './volfile/types.ts';
-import type { Services, Xlator, XlatorInit, XlatorType } from './xlator.ts';
+import { keptTogether, type Services, type Xlator, type XlatorInit, type XlatorType } from './xlator.ts';
 
 export type Registry = ReadonlyMap<string, XlatorType>;
 
@@ -109,6 +109,7 @@ export function buildGraph(volfile: Volfile, registry: Registry, services: Servi
       children.map((child) => child.ops),
       type.fops,
     );
+    xlator.keeps = keptTogether([type.keeps ?? 'all', ...children.map((child) => child.keeps)]);
     for (const child of children) child.parents = [...child.parents, xlator];
     xlators.set(node.name, xlator);
     return xlator;

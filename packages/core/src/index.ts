@@ -11,6 +11,7 @@ export * from './iatt.ts';
 export * from './inode-table.ts';
 export * from './nearest.ts';
 export * from './options.ts';
+export * from './payload.ts';
 export * from './ports.ts';
 export * from './volfile/error.ts';
 export { maxVolfileLength, type ParseOptions, parseVolfile } from './volfile/parse.ts';

@@ -96,4 +96,16 @@ describe('inode table', () => {
     const table = new InodeTable();
     expect(() => table.release(table.get(gfid(1)))).toThrow(/released more often/);
   });
+
+  it('gives an inode held, whether it was known, idle or new', () => {
+    const table = new InodeTable(2);
+    const fresh = table.getHeld(gfid(1));
+    expect([fresh.holds, table.get(gfid(1))]).toEqual([1, fresh]);
+    expect(table.getHeld(gfid(1)).holds).toBe(2);
+    table.release(fresh);
+    table.release(fresh);
+    expect(table.stats().lru).toBe(1);
+    expect(table.getHeld(gfid(1))).toBe(fresh);
+    expect(table.stats()).toMatchObject({ active: 2, lru: 0 });
+  });
 });

@@ -81,6 +81,19 @@ export class InodeTable {
     return inode;
   }
 
+  /** As `get`, held once more: cheaper than one after the other. */
+  getHeld(gfid: Gfid): Inode {
+    const known = this.#inodes.get(gfid);
+    if (known) {
+      if (known.holds++ === 0) this.#removeIdle(known);
+      return known;
+    }
+    const inode = new Inode(gfid);
+    inode.holds = 1;
+    this.#inodes.set(gfid, inode);
+    return inode;
+  }
+
   find(gfid: Gfid): Inode | undefined {
     return this.#inodes.get(gfid);
   }
@@ -94,7 +107,7 @@ export class InodeTable {
   }
 
   release(inode: Inode): void {
-    assert(inode.holds > 0, `inode ${inode.gfid} released more often than held`);
+    if (inode.holds <= 0) assert.fail(`inode ${inode.gfid} released more often than held`);
     if (--inode.holds > 0) return;
     this.#addIdle(inode);
     this.#prune();

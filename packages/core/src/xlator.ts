@@ -41,6 +41,20 @@ export interface XlatorInit<T extends OptionTable = OptionTable> {
   readonly services: Services;
 }
 
+/**
+ * What a translator goes on using of file data, after it has answered a write with `ok` or has handed up the data of a read:
+ * nothing, the data of writes, or both. Copies that it makes before are its own affair.
+ */
+export type Keeps = 'nothing' | 'writes' | 'all';
+
+const keptMost: readonly Keeps[] = ['all', 'writes', 'nothing'];
+
+/** What somebody keeps who stands over others. */
+export function keptTogether(keeps: Iterable<Keeps>): Keeps {
+  const all = new Set(keeps);
+  return keptMost.find((one) => all.has(one)) ?? 'nothing';
+}
+
 /** How a type of translator is registered: everything the graph builder and the tools need to know of it. */
 export interface XlatorType<T extends OptionTable = OptionTable> {
   /** As in a volfile: `cluster/replicate`. */
@@ -51,6 +65,8 @@ export interface XlatorType<T extends OptionTable = OptionTable> {
   readonly subvolumes: { readonly min: number; readonly max: number };
   /** Required of every type with more than one subvolume, and of those that must not let an unknown fop slip by. */
   readonly fops?: FopRecord;
+  /** Which file data it goes on using after a reply (docs/payloads.md). Absent: all. */
+  readonly keeps?: Keeps;
   create(init: XlatorInit<T>): Xlator;
 }
 
@@ -67,6 +83,8 @@ export abstract class Xlator {
   texts: ReadonlyMap<string, string>;
   children: readonly Subvolume[] = [];
   parents: readonly Xlator[] = [];
+  /** What is kept here or below. */
+  keeps: Keeps = 'all';
   /** This translator's state on an inode is `inode.slots[slot]`, on an fd `fd.slots[slot]`. */
   readonly slot: number;
   #bound: Subvolume | undefined;

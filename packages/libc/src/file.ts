@@ -80,6 +80,23 @@ function putVectors(buffers: readonly Uint8Array[]): number {
   return count;
 }
 
+let header: Uint8Array | null = null;
+let headerAddress = 0n;
+
+/** The first `length` bytes of `first`, then `second`, in one call. Fast when `first` is the same as the last time. */
+export function writeTwo(fd: number, first: Uint8Array, length: number, second: Uint8Array): number {
+  assertRange(first, 0, length);
+  if (first !== header) {
+    header = first;
+    headerAddress = addressOf(first);
+  }
+  vectors.setPointer(0, headerAddress);
+  vectors.setI64(8, length);
+  vectors.setPointer(16, addressOf(second));
+  vectors.setI64(24, second.length);
+  return outcome(native.writev(fd, vectors.bytes, 2));
+}
+
 function putVector(bytes: Uint8Array, start: number, length: number): void {
   vectors.setPointer(0, addressOf(bytes) + BigInt(start));
   vectors.setI64(8, length);

@@ -1,6 +1,6 @@
 /** The seam to koffi: binds functions of the C library and carries paths, addresses and errno across. */
 import { strict as assert } from 'node:assert';
-import type { ByteString } from '@mortar/core';
+import { type ByteString, learnMemory } from '@mortar/core';
 import koffi from 'koffi';
 
 const library = koffi.load(null);
@@ -36,6 +36,15 @@ export function addressOf(bytes: Uint8Array): bigint {
   return koffi.address(bytes);
 }
 
+const madvise = bind('madvise', 'int', ['void *', 'size_t', 'int']);
+const MADV_HUGEPAGE = 14;
+
+learnMemory({
+  addressOf: (bytes) => Number(addressOf(bytes)),
+  // A kernel without them refuses, which does no harm.
+  wantHugePages: (bytes) => void madvise(bytes, bytes.length, MADV_HUGEPAGE),
+});
+
 /** Room for a path and its NUL; longer ones are ENAMETOOLONG, as in the kernel. */
 const pathRoom = 4096;
 /** The first and the second path argument of a call. Calls are synchronous, so one pair serves all of them. */
@@ -57,14 +66,13 @@ export function putPath(path: ByteString, into: Uint8Array): number {
 
 /** File offsets and sizes travel as numbers: what is beyond 2^53 is a bug of the caller. */
 export function assertOffset(value: number, what: string): void {
-  assert(Number.isSafeInteger(value), `${what} ${value} is not an integer below 2^53`);
+  // The message costs more than the call that is checked: it is made when it is needed.
+  if (!Number.isSafeInteger(value)) assert.fail(`${what} ${value} is not an integer below 2^53`);
 }
 
 export function assertRange(bytes: Uint8Array, start: number, length: number): void {
-  assert(
-    start >= 0 && length >= 0 && start + length <= bytes.length,
-    `bytes ${start}+${length} are outside a buffer of ${bytes.length}`,
-  );
+  if (!(start >= 0 && length >= 0 && start + length <= bytes.length))
+    assert.fail(`bytes ${start}+${length} are outside a buffer of ${bytes.length}`);
 }
 
 /** The part of a buffer that a call works on; the buffer itself where that will do. */

@@ -1,3 +1,4 @@
+import { freshBytes } from '@mortar/core/payload.ts';
 import { ByteReader } from './byte-reader.ts';
 import { type FrameLimits, Header, headerBytes } from './frame.ts';
 
@@ -82,8 +83,8 @@ export class FrameReader {
       const prefix = headerBytes + header.metaBytes;
       if (available >= header.length) {
         const at = this.#start + prefix;
-        const payload =
-          header.payloadBytes === 0 ? none : Buffer.from(this.#slab.subarray(at, this.#start + header.length));
+        const payload = header.payloadBytes === 0 ? none : freshBytes(header.payloadBytes);
+        this.#slab.copy(payload, 0, at, this.#start + header.length);
         this.#emit(payload, header.length);
       } else if (header.length <= slabBytes) {
         this.#reserve(header.length);
@@ -100,7 +101,7 @@ export class FrameReader {
 
   /** The rest of the payload goes straight into its own buffer. */
   #receiveInPlace(prefix: number): void {
-    this.#payload = Buffer.allocUnsafeSlow(this.#header.payloadBytes);
+    this.#payload = freshBytes(this.#header.payloadBytes);
     const from = this.#start + prefix;
     this.#filled = this.#end - from;
     this.#slab.copy(this.#payload, 0, from, this.#end);

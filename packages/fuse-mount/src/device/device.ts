@@ -1,13 +1,12 @@
 /** One /dev/fuse descriptor: requests from the kernel as they come, replies as they are ready. */
 import { write as writeInPool } from 'node:fs';
 import { Errno } from '@mortar/core';
-import { keepFreedMemory, read, write, writev } from '@mortar/libc';
+import { keepFreedMemory, read, write, writeTwo } from '@mortar/libc';
 import type { Channel } from '../session/session.ts';
 import { Expectation } from './expectation.ts';
 import { openPipe, type Pipe } from './pipe.ts';
+import { ReceiveBuffers } from './receive-buffers.ts';
 
-/** The kernel refuses to read into less than max_write and a header; a page more than that. */
-const headRoomBytes = 4096;
 /** Requests taken in one turn before timers and other sockets get theirs. */
 const drainMax = 64;
 /** Notifications that wait for their turn; beyond it they are dropped, and timeouts do their work. */
@@ -31,12 +30,12 @@ export interface DeviceEvents {
 
 export class FuseDevice implements Channel {
   readonly #fd: number;
-  readonly #bufferBytes: number;
   #events: DeviceEvents | null = null;
-  /** Where libuv reads; it asks for the next one as soon as `#received` returns, hence it has its own. */
-  #loopBuffer: Buffer;
+  readonly #buffers: ReceiveBuffers;
+  /** Where libuv reads; it asks for the next one as soon as `#received` returns, hence it has its own. Null: kept. */
+  #loopBuffer: Buffer | null = null;
   /** Where `#drain` reads. */
-  #drainBuffer: Buffer;
+  #drainBuffer: Buffer | null = null;
   #pipe: Pipe | null = null;
   #open = true;
   #budget = 0;
@@ -52,16 +51,17 @@ export class FuseDevice implements Channel {
   /** Takes over the descriptor. */
   constructor(fd: number, maxWrite: number) {
     this.#fd = fd;
-    this.#bufferBytes = maxWrite + headRoomBytes;
-    this.#loopBuffer = this.#newBuffer();
-    this.#drainBuffer = this.#newBuffer();
+    this.#buffers = new ReceiveBuffers(maxWrite);
   }
 
   async start(events: DeviceEvents): Promise<void> {
     this.#events = events;
-    keepFreedMemory(freedBytesKept, 4 * this.#bufferBytes);
+    keepFreedMemory(freedBytesKept, 4 * this.#buffers.bytesEach);
     this.#pipe = await openPipe(this.#fd, {
-      buffer: () => this.#loopBuffer,
+      buffer: () => {
+        this.#loopBuffer ??= this.#buffers.take();
+        return this.#loopBuffer;
+      },
       received: (length) => this.#received(length),
       ended: (error) => this.#ended(error),
     });
@@ -71,8 +71,16 @@ export class FuseDevice implements Channel {
     return this.#open ? write(this.#fd, bytes, 0, length) : -Errno.ENODEV;
   }
 
-  writev(parts: readonly Uint8Array[]): number {
-    return this.#open ? writev(this.#fd, parts) : -Errno.ENODEV;
+  writeTwo(bytes: Uint8Array, length: number, payload: Uint8Array): number {
+    return this.#open ? writeTwo(this.#fd, bytes, length, payload) : -Errno.ENODEV;
+  }
+
+  spare(): boolean {
+    return this.#buffers.spare;
+  }
+
+  done(bytes: Buffer, reusable: boolean): void {
+    this.#buffers.giveBack(bytes, reusable);
   }
 
   /**
@@ -126,7 +134,7 @@ export class FuseDevice implements Channel {
     this.#budget = drainMax;
     const events = this.#events!;
     events.turn();
-    if (events.request(this.#loopBuffer, length)) this.#loopBuffer = this.#newBuffer();
+    if (events.request(this.#loopBuffer!, length)) this.#loopBuffer = null;
     if (!events.settled() && this.#hopes.likely()) this.#awaiting = true;
     else this.#drain();
   }
@@ -147,22 +155,19 @@ export class FuseDevice implements Channel {
         return;
       }
       if (--this.#budget <= 0 || !this.#more.likely()) return;
+      this.#drainBuffer ??= this.#buffers.take();
       const length = read(this.#fd, this.#drainBuffer);
       this.#more.met(length > 0);
       if (length <= 0) {
         this.#drained(length);
         return;
       }
-      if (events.request(this.#drainBuffer, length)) this.#drainBuffer = this.#newBuffer();
+      if (events.request(this.#drainBuffer, length)) this.#drainBuffer = null;
       if (!events.settled() && this.#hopes.likely()) {
         this.#awaiting = true;
         return;
       }
     }
-  }
-
-  #newBuffer(): Buffer {
-    return Buffer.allocUnsafeSlow(this.#bufferBytes);
   }
 
   #drained(result: number): void {

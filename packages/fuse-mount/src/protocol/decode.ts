@@ -150,14 +150,22 @@ function setxattrOf(structBytes: 8 | 16): Decoder<{ name: ByteString; value: Uin
   };
 }
 
-const batchForget: Decoder<{ forgets: { nodeId: number; count: number }[] }> = (r) => {
+/** How many there are; they come by the ten thousand, hence are read one by one. */
+const batchForget: Decoder<{ forgets: number }> = (r) => {
   if (!r.has(8)) return undefined;
-  const count = r.u32(0);
-  if (!r.has(8 + count * 16)) return undefined;
-  const forgets = [];
-  for (let i = 0; i < count; i++) forgets.push({ nodeId: r.u64(8 + i * 16), count: r.u64(16 + i * 16) });
-  return { forgets };
+  const forgets = r.u32(0);
+  return r.has(8 + forgets * 16) ? { forgets } : undefined;
 };
+
+/** The node that entry `i` of a batch is about. */
+export function forgotten(r: RequestView, i: number): number {
+  return r.u64(8 + i * 16);
+}
+
+/** How many lookups of it the kernel forgets. */
+export function forgottenCount(r: RequestView, i: number): number {
+  return r.u64(16 + i * 16);
+}
 
 export const decoders = {
   lookup: oneName,

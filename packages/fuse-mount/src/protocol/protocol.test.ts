@@ -2,11 +2,14 @@ import { emptyIatt, FileType, type Gfid } from '@mortar/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  DirentList,
   DirentWriter,
   decodeDevice,
   decoders,
   deletedEntry,
   encodeDevice,
+  forgotten,
+  forgottenCount,
   InitFlag,
   inodeNumber,
   invalidateEntry,
@@ -19,7 +22,6 @@ import {
   RequestView,
   setxattrShort,
   shortInodeNumber,
-  splitOffset,
   validity,
 } from './index.ts';
 
@@ -97,16 +99,7 @@ describe('bodies of requests', () => {
     ['getxattr', [u32(64, 0), text('user.a')], { size: 64, name: 'user.a' }],
     ['listxattr', [u32(64, 0)], { size: 64 }],
     ['interrupt', [u64(0x100000002n)], { uniqueLow: 2, uniqueHigh: 1 }],
-    [
-      'batchForget',
-      [u32(2, 0), u64(5n, 1n, 6n, 2n)],
-      {
-        forgets: [
-          { nodeId: 5, count: 1 },
-          { nodeId: 6, count: 2 },
-        ],
-      },
-    ],
+    ['batchForget', [u32(2, 0), u64(5n, 1n, 6n, 2n)], { forgets: 2 }],
     ['fallocate', [u64(4n, 10n, 20n), u32(3, 0)], { fh: 4, offset: 10, length: 20, mode: 3 }],
     ['lseek', [u64(4n, 10n), u32(3, 0)], { fh: 4, offset: 10, whence: 3 }],
     ['access', [u32(4, 0)], { mask: 4 }],
@@ -154,6 +147,14 @@ describe('bodies of requests', () => {
     expect(args).toMatchObject({ fh: 4, offset: 8192, size: 3, writeFlags: 4, flags: 0o2001 });
     bytes[80] = 0x7a;
     expect(args.data.toString()).toBe('zbc');
+  });
+
+  it('a batch of forgets, one by one', () => {
+    const { view } = request(opcodes.batchForget, Buffer.concat([u32(2, 0), u64(5n, 1n, 6n, 2n)]));
+    expect([0, 1].map((i) => [forgotten(view, i), forgottenCount(view, i)])).toEqual([
+      [5, 1],
+      [6, 2],
+    ]);
   });
 
   it('setxattr, in both forms', () => {
@@ -260,10 +261,9 @@ describe('replies', () => {
   it('directory records of aligned length that stop where the room ends', () => {
     const reply = new ReplyBuffer(4096);
     const writer = new DirentWriter(reply, 72, false);
-    const next = splitOffset(2 ** 52 + 1);
     for (const name of ['a', 'bcdefghij', 'c']) {
       if (!writer.fits(name)) break;
-      writer.add({ name, ino: { high: 1, low: 2 }, type: 8, next }, null);
+      writer.add(name, { high: 1, low: 2 }, 8, 2 ** 52 + 1, null);
     }
     writer.finish(1, 0);
     expect(reply.length).toBe(16 + 32 + 40);
@@ -271,6 +271,34 @@ describe('replies', () => {
     expect(reply.bytes.readBigUInt64LE(24)).toBe(2n ** 52n + 1n);
     expect([reply.bytes.readUInt32LE(32), reply.bytes.readUInt32LE(36)]).toEqual([1, 8]);
     expect(reply.bytes.toString('latin1', 72, 81)).toBe('bcdefghij');
+  });
+
+  it('a list of records is the same, cut anywhere', () => {
+    const name = fc.stringMatching(/^[a-z]{1,120}$/);
+    const entry = fc.record({ name, offset: fc.maxSafeNat(), type: fc.constantFrom(4, 8, 10) });
+    fc.assert(
+      fc.property(fc.array(entry, { maxLength: 60 }), fc.integer({ min: 150, max: 4000 }), (given, room) => {
+        const all = [{ name: '.', offset: 1, type: 4 }, { name: '..', offset: 2, type: 4 }, ...given];
+        const entries = all.map((one) => ({ ...one, gfid, iatt: null, xattrs: null }));
+        const list = new DirentList(entries, ({ gfid: of }) => inodeNumber(of!));
+        expect(list.count).toBe(given.length);
+        for (let at = 0; at < list.count; ) {
+          const count = list.fitting(at, room);
+          expect(count).toBeGreaterThan(0);
+          const reply = new ReplyBuffer(8192);
+          const writer = new DirentWriter(reply, room, false);
+          for (const one of given.slice(at, at + count)) {
+            expect(writer.fits(one.name)).toBe(true);
+            writer.add(one.name, inodeNumber(gfid), one.type, one.offset, null);
+          }
+          if (at + count < list.count) expect(writer.fits(given[at + count]!.name)).toBe(false);
+          expect(list.slice(at, count).equals(reply.bytes.subarray(16, 16 + writer.used))).toBe(true);
+          expect(list.next(at + count - 1)).toBe(given[at + count - 1]!.offset);
+          at += count;
+        }
+        expect(list.fitting(list.count, room)).toBe(0);
+      }),
+    );
   });
 
   it('never write more directory records than the reply buffer holds', () => {
@@ -281,7 +309,7 @@ describe('replies', () => {
         for (const length of lengths) {
           const name = 'n'.repeat(length + 1);
           if (!writer.fits(name)) break;
-          writer.add({ name, ino: { high: 0, low: 1 }, type: 8, next: splitOffset(1) }, null);
+          writer.add(name, { high: 0, low: 1 }, 8, 1, null);
         }
         writer.finish(1, 0);
         expect(reply.length).toBeLessThanOrEqual(Math.min(4096, 16 + size));

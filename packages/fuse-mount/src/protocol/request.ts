@@ -11,6 +11,9 @@ const two32 = 2 ** 32;
 export class RequestView {
   bytes: Buffer = Buffer.alloc(0);
   #words: Uint32Array = new Uint32Array(0);
+  #hexLow = 0;
+  #hexHigh = 0;
+  #hex = '0000000000000000';
   /** Where the body ends: before the extensions. */
   end = 0;
 
@@ -75,7 +78,15 @@ export class RequestView {
   /** A 64-bit number as 16 hex digits, exact. */
   hex64(at: number): string {
     const word = (inHeaderBytes + at) >>> 2;
-    return hexOf(this.#words[word + 1]!) + hexOf(this.#words[word]!);
+    const low = this.#words[word]!;
+    const high = this.#words[word + 1]!;
+    // Lock owners: mostly the same as the last time, or none.
+    if (low !== this.#hexLow || high !== this.#hexHigh) {
+      this.#hexLow = low;
+      this.#hexHigh = high;
+      this.#hex = hexOf(high) + hexOf(low);
+    }
+    return this.#hex;
   }
 
   /** The text up to a NUL; undefined when none follows. */

@@ -15,6 +15,8 @@ export class Ask {
   /** Where it is served; null only for requests that need no graph. */
   graph: MountedGraph | null = null;
   answered = false;
+  /** The receive buffer that its payload lies in. */
+  received: Buffer | null = null;
   /** Its neighbours among the requests under way. */
   before: Ask | null = null;
   after: Ask | null = null;
@@ -94,7 +96,7 @@ export class Ask {
 }
 
 /** Up to here copying into the reply buffer is cheaper than a second vector. */
-const copyLimit = 32 * 1024;
+const copyLimit = 8 * 1024;
 
 /** An errno that the kernel gives a meaning of its own in replies (never ask again) must not come from a brick. */
 export function safeErrno(errno: number): number {

@@ -3,6 +3,9 @@ import type { Clock, Fd, Subvolume } from '@mortar/core';
 /** A graph in use: it may be ended when no request is under way in it and nothing is open on it. */
 export class MountedGraph {
   readonly top: Subvolume;
+  /** Whether nobody in it goes on using the data of a read, or of a write, that was answered (docs/payloads.md). */
+  readonly returnsReads: boolean;
+  readonly returnsWrites: boolean;
   #inFlight = 0;
   #idle: (() => void) | null = null;
   /** Fds that moved to a newer graph; requests under way may still use them. */
@@ -12,6 +15,9 @@ export class MountedGraph {
 
   constructor(top: Subvolume) {
     this.top = top;
+    const keeps = top.xlator?.keeps ?? 'all';
+    this.returnsReads = keeps !== 'all';
+    this.returnsWrites = keeps === 'nothing';
   }
 
   begin(): void {

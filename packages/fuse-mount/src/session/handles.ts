@@ -1,4 +1,5 @@
-import type { Dirent, Fd } from '@mortar/core';
+import type { Fd } from '@mortar/core';
+import type { DirentList } from '../protocol/index.ts';
 import type { MountedGraph } from './graphs.ts';
 import type { Node } from './nodes.ts';
 
@@ -13,8 +14,8 @@ export class Handle {
   graph: MountedGraph;
   /** The migration under way, so that concurrent users share it. */
   migrating: Promise<number> | null = null;
-  /** Directory entries read ahead, and the offset they continue. */
-  ahead: { from: number; entries: readonly Dirent[]; end: boolean; plus: boolean } | null = null;
+  /** Names read ahead: those from `first` on are behind the offset `from`. `end`: the directory ends with them. */
+  ahead: { from: number; list: DirentList; first: number; end: boolean } | null = null;
 
   constructor(fh: number, node: Node, flags: number, directory: boolean, fd: Fd, graph: MountedGraph) {
     this.fh = fh;

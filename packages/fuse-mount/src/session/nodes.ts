@@ -81,6 +81,65 @@ function stampOf({ size, mtime, mtimeNsec }: Iatt): number {
   return ((mtime & 0xfffff) * 1e9 + mtimeNsec + size) % 2 ** 53;
 }
 
+/** Of a node's number, the bits that say where it is; the others say how often the place has been used before. */
+const placeBits = 26;
+const places = 2 ** placeBits;
+/** Numbers stay below 2^53. */
+const usesMax = 2 ** (53 - placeBits) - 1;
+
+/** Nodes by number. No number is given twice, yet none is searched for. */
+class NodePlaces {
+  #nodes: (Node | undefined)[] = [undefined, undefined];
+  /** The number that each place gives next. */
+  #numbers: number[] = [0, rootNodeId];
+  #free: number[] = [];
+  size = 0;
+
+  find(id: number): Node | undefined {
+    const node = this.#nodes[id & (places - 1)];
+    return node?.id === id ? node : undefined;
+  }
+
+  /** The number of a node to be put. */
+  nextId(): number {
+    const place = this.#free.pop();
+    if (place !== undefined) return this.#numbers[place]!;
+    assert(this.#nodes.length < places, 'more nodes than a number has room for');
+    this.#nodes.push(undefined);
+    this.#numbers.push(this.#numbers.length);
+    return this.#numbers.at(-1)!;
+  }
+
+  put(node: Node): void {
+    this.#nodes[node.id & (places - 1)] = node;
+    this.size++;
+  }
+
+  /** False if it is not here. */
+  remove(node: Node): boolean {
+    const place = node.id & (places - 1);
+    if (this.#nodes[place] !== node) return false;
+    this.#nodes[place] = undefined;
+    this.size--;
+    this.#numbers[place] = node.id + places;
+    if (node.id < usesMax * places) this.#free.push(place);
+    return true;
+  }
+
+  clear(): void {
+    this.#nodes.fill(undefined);
+    this.size = 0;
+  }
+
+  /** By place; those that come or go meanwhile may be among them. */
+  *all(): IterableIterator<Node> {
+    for (let place = 0; place < this.#nodes.length; place++) {
+      const node = this.#nodes[place];
+      if (node) yield node;
+    }
+  }
+}
+
 function nodeOf(inode: Inode | undefined): Node | undefined {
   return inode?.attached instanceof Node ? inode.attached : undefined;
 }
@@ -88,8 +147,7 @@ function nodeOf(inode: Inode | undefined): Node | undefined {
 export class NodeTable {
   readonly #inodes: InodeTable;
   readonly #shortIno: boolean;
-  readonly #byId = new Map<number, Node>();
-  #nextId = rootNodeId + 1;
+  readonly #places = new NodePlaces();
   readonly root: Node;
 
   constructor(inodes: InodeTable, shortIno = false) {
@@ -99,16 +157,16 @@ export class NodeTable {
     inode.type = FileType.directory;
     this.root = new Node(rootNodeId, inode, shortIno);
     this.root.lookups = 1;
-    this.#byId.set(rootNodeId, this.root);
+    this.#places.put(this.root);
     inode.attached = this.root;
   }
 
   get size(): number {
-    return this.#byId.size;
+    return this.#places.size;
   }
 
   byId(id: number): Node | undefined {
-    return this.#byId.get(id);
+    return this.#places.find(id);
   }
 
   byGfid(gfid: Gfid): Node | undefined {
@@ -116,19 +174,19 @@ export class NodeTable {
   }
 
   all(): IterableIterator<Node> {
-    return this.#byId.values();
+    return this.#places.all();
   }
 
   /** The node of a file that is about to be shown to the kernel: counts as one lookup. */
   lookedUp(iatt: Iatt, parent: Node | null, name: ByteString | null): Node {
-    const inode = this.#inodes.get(iatt.gfid);
+    const inode = this.#inodes.getHeld(iatt.gfid);
     let node = nodeOf(inode);
-    if (!node) {
-      this.#inodes.hold(inode);
+    if (node) this.#inodes.release(inode);
+    else {
       inode.type = iatt.type;
-      node = new Node(this.#nextId++, inode, this.#shortIno);
+      node = new Node(this.#places.nextId(), inode, this.#shortIno);
       inode.attached = node;
-      this.#byId.set(node.id, node);
+      this.#places.put(node);
     }
     node.lookups++;
     node.see(iatt);
@@ -138,7 +196,7 @@ export class NodeTable {
 
   /** The kernel drops `count` lookups. Numbers that make no sense are limited: they come from outside. */
   forget(id: number, count: number): void {
-    const node = this.#byId.get(id);
+    const node = this.#places.find(id);
     if (!node || node === this.root) return;
     node.lookups = Math.max(0, node.lookups - count);
     this.#retire(node);
@@ -151,16 +209,16 @@ export class NodeTable {
 
   /** Gives everything back: the kernel has gone. */
   clear(): void {
-    for (const { inode } of this.#byId.values()) {
+    for (const { inode } of this.#places.all()) {
       inode.attached = null;
       this.#inodes.release(inode);
     }
-    this.#byId.clear();
+    this.#places.clear();
   }
 
   #retire(node: Node): void {
     if (node.lookups > 0 || node.handles.size > 0) return;
-    if (!this.#byId.delete(node.id)) return;
+    if (!this.#places.remove(node)) return;
     assert(node.inode.attached === node);
     node.inode.attached = null;
     this.#inodes.release(node.inode);

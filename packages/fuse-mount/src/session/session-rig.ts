@@ -20,6 +20,8 @@ export class RecordingChannel implements Channel {
   readonly notices: Buffer[] = [];
   /** What the next write says; 0: taken. */
   refuseWith = 0;
+  spareBuffers = true;
+  readonly buffersDone: { bytes: Buffer; reusable: boolean }[] = [];
 
   write(bytes: Uint8Array, length: number): number {
     if (this.refuseWith !== 0) return -this.refuseWith;
@@ -28,9 +30,17 @@ export class RecordingChannel implements Channel {
     return length;
   }
 
-  writev(parts: readonly Uint8Array[]): number {
-    const whole = Buffer.concat(parts);
+  writeTwo(bytes: Uint8Array, length: number, payload: Uint8Array): number {
+    const whole = Buffer.concat([bytes.subarray(0, length), payload]);
     return this.write(whole, whole.length);
+  }
+
+  spare(): boolean {
+    return this.spareBuffers;
+  }
+
+  done(bytes: Buffer, reusable: boolean): void {
+    this.buffersDone.push({ bytes, reusable });
   }
 
   notify(message: Buffer): void {

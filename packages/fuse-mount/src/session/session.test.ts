@@ -260,6 +260,28 @@ describe('directories', () => {
     expect(listed.slice(2).sort()).toEqual(names.sort());
   });
 
+  it('never show attributes that are older than the question', async () => {
+    const { rig } = mounted();
+    const names = Array.from({ length: 40 }, (_, i) => `f${i}`);
+    const files = new Map<string, { node: number; fh: number }>();
+    for (const name of names) files.set(name, await rig.create(name));
+    const fh = Number((await rig.expect('opendir', 1, u32(0, 0))).readBigUInt64LE(0));
+    let offset = Buffer.alloc(8);
+    for (let pages = 0; ; pages++) {
+      const body = await rig.expect('readdirplus', 1, u64(fh), offset, u32(1000, 0), u64(0), u32(0, 0));
+      if (body.length === 0) break;
+      for (let at = 0; at < body.length; ) {
+        const length = body.readUInt32LE(at + 128 + 16);
+        const name = body.toString('latin1', at + 152, at + 152 + length);
+        if (files.has(name)) expect([name, Number(body.readBigUInt64LE(at + 48))]).toEqual([name, pages]);
+        offset = Buffer.from(body.subarray(at + 136, at + 144));
+        at += 128 + ((24 + length + 7) & ~7);
+      }
+      // Every file grows by a byte between two pages.
+      for (const { node, fh: file } of files.values()) await rig.write(file, node, 'x', { offset: pages });
+    }
+  });
+
   it('go on behind an entry that was removed meanwhile', async () => {
     const { rig } = mounted();
     const names = Array.from({ length: 50 }, (_, i) => `f${i}`);

@@ -2,10 +2,22 @@
  * A mount's conversation with the kernel: requests in, fops of the graph's top, replies out. Knows nodes and handles;
  * bytes are the protocol's business, the device is the channel's.
  */
-import { Errno, errnoName, freshBytes, type Iatt, type Services, type Subvolume, type Timespec } from '@mortar/core';
 import {
+  type Dirent,
+  Errno,
+  errnoName,
+  freshBytes,
+  type Iatt,
+  type Services,
+  type Subvolume,
+  type Timespec,
+} from '@mortar/core';
+import {
+  type DirentList,
   decoders,
   type EntryOut,
+  forgotten,
+  forgottenCount,
   type Negotiated,
   negotiate,
   OpenFlag,
@@ -32,10 +44,15 @@ import { type Node, NodeTable } from './nodes.ts';
 import { type Handler, handlers } from './ops/table.ts';
 import type { SessionOptions } from './options.ts';
 
-/** Where replies go. Both give the number of bytes taken or the negative errno. */
+/** Where replies go, and whose the receive buffers are. Writes give the number of bytes taken or the negative errno. */
 export interface Channel {
   write(bytes: Uint8Array, length: number): number;
-  writev(parts: readonly Uint8Array[]): number;
+  /** The first `length` bytes of `bytes`, and the payload behind them. */
+  writeTwo(bytes: Uint8Array, length: number, payload: Uint8Array): number;
+  /** Whether a receive buffer may be kept for a payload that is small beside it. */
+  spare(): boolean;
+  /** A receive buffer that `receive` kept is no longer needed. `reusable`: nor is anybody else still looking into it. */
+  done(bytes: Buffer, reusable: boolean): void;
   /** Sends a message that answers nothing, some time soon. */
   notify(message: Buffer): void;
 }
@@ -67,7 +84,7 @@ export interface PendingRequest {
 const opNames: (OpName | undefined)[] = [];
 for (const [name, code] of Object.entries(opcodes)) opNames[code] = name as OpName;
 
-/** Payloads from here on stay in the receive buffer, which then is replaced; smaller ones are copied out. */
+/** Payloads from here on stay in the receive buffer, which then is replaced; smaller ones only if it soon comes back. */
 const keepPayloadBytes = 256 * 1024;
 
 /** Within a turn. */
@@ -87,6 +104,8 @@ export class Session {
   readonly handles = new HandleTable();
   readonly graphs: Graphs;
   readonly reply = new ReplyBuffer();
+  /** Listings that have been answered with, by the entries they were made of. */
+  readonly listings = new WeakMap<readonly Dirent[], DirentList>();
   readonly entryValid: Validity;
   readonly attrValid: Validity;
   readonly negativeValid: Validity;
@@ -261,8 +280,11 @@ export class Session {
   deliver(ask: Ask, payload: Uint8Array | undefined): boolean {
     const { reply, channel } = this;
     const result = payload
-      ? channel.writev([reply.bytes.subarray(0, reply.length), payload])
+      ? channel.writeTwo(reply.bytes, reply.length, payload)
       : channel.write(reply.bytes, reply.length);
+    // After an error the payload may still be on its way to a brick that is slow to take it.
+    const succeeded = reply.words[1] === 0;
+    if (ask.received) channel.done(ask.received, succeeded && (ask.graph?.returnsWrites ?? false));
     this.#finish(ask);
     if (ask === this.#latest) this.onAnswered?.();
     if (result >= 0) return true;
@@ -295,7 +317,8 @@ export class Session {
         this.nodes.forget(view.nodeId, (args as RequestOf<'forget'>).count);
         return false;
       case 'batchForget':
-        for (const { nodeId, count } of (args as RequestOf<'batchForget'>).forgets) this.nodes.forget(nodeId, count);
+        for (let i = 0; i < (args as RequestOf<'batchForget'>).forgets; i++)
+          this.nodes.forget(forgotten(view, i), forgottenCount(view, i));
         return false;
       case 'interrupt': {
         const { uniqueLow, uniqueHigh } = args as RequestOf<'interrupt'>;
@@ -309,7 +332,7 @@ export class Session {
         return false;
     }
     const kept = op === 'write' && this.#keepPayload(args as RequestOf<'write'>);
-    this.#begin(op, args);
+    this.#begin(op, args, kept ? view.bytes : null);
     return kept;
   }
 
@@ -326,22 +349,24 @@ export class Session {
     this.#timeUses = 0;
   }
 
-  /** Whether the payload stays where it was received. */
+  /** Whether the payload stays where it was received. It then is copied nowhere on its way to the file system. */
   #keepPayload(args: RequestOf<'write'>): boolean {
     if (args.data.length >= keepPayloadBytes) return true;
+    if (this.graphs.current?.returnsWrites && this.channel.spare()) return true;
     const copy = freshBytes(args.data.length);
     copy.set(args.data);
     args.data = copy;
     return false;
   }
 
-  #begin(op: OpName, args: object): void {
+  #begin(op: OpName, args: object, received: Buffer | null): void {
     const view = this.#view;
     const { uid, gid, pid } = view;
     const groups = uid === 0 ? noGroupsOfRoot : this.#groups.groupsOf(pid, uid);
     const call = new FuseCall(uid, gid, groups, pid, this.clientId, this.#now());
     if (uid === 0 && this.options.noRootSquash) call.internal = 'mount-helper';
     const ask = new Ask(this, op, view.uniqueLow, view.uniqueHigh, view.nodeId, call);
+    ask.received = received;
     this.#latest = ask;
     ask.counted = op !== 'setlkw';
     if (ask.counted) this.#inFlight++;

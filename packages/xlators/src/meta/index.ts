@@ -28,5 +28,6 @@ export const xlator: XlatorType<typeof options> = {
   description: 'Shows the process, its graphs and their translators as files below .meta.',
   options,
   subvolumes: { min: 1, max: 1 },
+  keeps: 'nothing',
   create: (init) => new Meta(init),
 };

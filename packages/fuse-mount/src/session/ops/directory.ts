@@ -1,6 +1,6 @@
 /** Listing of directories. */
 import { type Dirent, Errno, Fd, FileType, type Gfid, locOf } from '@mortar/core';
-import { DirentWriter, inodeNumber, type RequestOf, shortInodeNumber, splitOffset } from '../../protocol/index.ts';
+import { DirentList, DirentWriter, inodeNumber, type RequestOf, shortInodeNumber } from '../../protocol/index.ts';
 import type { Ask } from '../ask.ts';
 import type { Handle } from '../handles.ts';
 import type { Node } from '../nodes.ts';
@@ -15,6 +15,10 @@ const behindDotDot = 2 ** 55;
 const unknownIno = { high: 0, low: 0xffffffff };
 /** Most bytes of one answer. */
 const answerBytes = 64 * 1024;
+/** What is fetched of names at a time. */
+const batchBytes = 64 * 1024;
+/** Records of `.` and `..`. */
+const dotsBytes = 64;
 
 export async function opendir(s: Session, ask: Ask): Promise<void> {
   const node = nodeOf(s, ask);
@@ -53,75 +57,131 @@ async function list(s: Session, ask: Ask, args: RequestOf<'readdir'>, plus: bool
   const { offset } = args;
   const atDots = offset === 0 || offset === behindDot || offset === behindDotDot;
   if (!atDots && !Number.isSafeInteger(offset)) return ask.fail(Errno.EINVAL);
-  if (offset === 0) handle.ahead = null;
   const from = atDots ? 0 : offset;
   const size = Math.min(args.size, answerBytes);
-  const batch = await fetch(ask, handle, from, size, plus);
-  if (typeof batch === 'number') return ask.fail(batch);
-  fill(s, ask, handle, new DirentWriter(s.reply, size, plus), offset, batch);
+  await (plus ? listPlus : listNames)(s, ask, handle, offset, from, size);
 }
 
-interface Batch {
-  from: number;
-  entries: readonly Dirent[];
-  end: boolean;
-  plus: boolean;
-}
-
-/** Entries behind `from`: those read ahead, or at least one more unless the directory ends; or an errno. */
-async function fetch(ask: Ask, handle: Handle, from: number, size: number, plus: boolean): Promise<Batch | number> {
-  const { ahead } = handle;
-  if (ahead && ahead.from === from && ahead.plus === plus && (ahead.entries.length > 0 || ahead.end)) return ahead;
-  const { fd } = handle;
+/** Entries behind `from`, at least one unless the directory ends; or an errno. */
+async function fetch(ask: Ask, { fd }: Handle, from: number, size: number, plus: boolean): Promise<Batch | number> {
   for (let at = from; ; ) {
     const args = { fd, size, offset: at };
     const reply = plus ? await ask.top.readdirp(ask.call, args) : await ask.top.readdir(ask.call, args);
     if (!reply.ok) return reply.errno;
-    const entries = reply.entries.filter(({ name }) => name !== '.' && name !== '..');
-    if (entries.length > 0 || reply.end) return { from, entries, end: reply.end, plus };
-    const last = reply.entries.at(-1);
+    const { entries, end } = reply;
+    if (end || entries.some(({ name }) => name !== '.' && name !== '..')) return { entries, end };
+    const last = entries.at(-1);
     // An answer with neither entries nor an end would make this loop for ever.
-    if (!last || last.offset === at) return { from, entries, end: true, plus };
+    if (!last || last.offset === at) return { entries: [], end: true };
     at = last.offset;
   }
 }
 
-/** Writes what fits and remembers the rest. Synchronous from here to the reply: the buffer is shared. */
-function fill(s: Session, ask: Ask, handle: Handle, writer: DirentWriter, offset: number, batch: Batch): void {
-  const shown: Node[] = [];
-  if (offset === 0 && writer.fits('.')) addDot(writer, '.', handle.node.ino, behindDot);
-  const dotDotIsDue = offset === behindDot || (offset === 0 && writer.used > 0);
-  if (dotDotIsDue && writer.fits('..'))
-    addDot(writer, '..', inoOf(s, handle.node.inode.parent ?? handle.node.gfid), behindDotDot);
-  let count = 0;
-  let last = batch.from;
-  for (const entry of batch.entries) {
-    if (!writer.fits(entry.name)) break;
-    addEntry(s, handle.node, writer, entry, shown);
-    last = entry.offset;
-    count++;
+interface Batch {
+  entries: readonly Dirent[];
+  end: boolean;
+}
+
+/**
+ * Names without attributes. They are fetched by larger pieces than the kernel asks for, and kept as the records that go
+ * out: names that are gone meanwhile may be listed (POSIX).
+ */
+async function listNames(
+  s: Session,
+  ask: Ask,
+  handle: Handle,
+  offset: number,
+  from: number,
+  size: number,
+): Promise<void> {
+  let ahead = offset !== 0 && handle.ahead?.from === from ? handle.ahead : null;
+  const pieces: Buffer[] = [];
+  const writer = new DirentWriter(s.reply, size, false);
+  let room = writer.room - (from === 0 ? dotsBytes : 0);
+  for (let at = from; ; ) {
+    if (!ahead || (ahead.first === ahead.list.count && !ahead.end)) {
+      const batch = await fetch(ask, handle, at, batchBytes, false);
+      if (typeof batch === 'number') {
+        if (pieces.length > 0) break;
+        return ask.fail(batch);
+      }
+      ahead = { from: at, list: recordsOf(s, batch.entries), first: 0, end: batch.end };
+    }
+    const { list, first, end } = ahead;
+    const count = list.fitting(first, room);
+    if (count > 0) {
+      const piece = list.slice(first, count);
+      pieces.push(piece);
+      room -= piece.length;
+      at = list.next(first + count - 1);
+      ahead = { from: at, list, first: first + count, end };
+    }
+    if (ahead.first < list.count || end) break;
   }
-  handle.ahead = { from: last, entries: batch.entries.slice(count), end: batch.end, plus: batch.plus };
+  handle.ahead = ahead;
+  if (from !== 0 && pieces.length === 1) return ask.data(pieces[0]!);
+  // Synchronous from here to the reply: its buffer is shared.
+  addDots(s, handle, writer, offset);
+  for (const piece of pieces) writer.append(piece);
+  writer.finish(ask.uniqueLow, ask.uniqueHigh);
+  ask.send();
+}
+
+/** A file system that answers with the same entries has listed the same: a reply is not changed once it is made. */
+function recordsOf(s: Session, entries: readonly Dirent[]): DirentList {
+  let list = s.listings.get(entries);
+  if (!list) {
+    list = new DirentList(entries, ({ gfid }) => (gfid ? inoOf(s, gfid) : unknownIno));
+    s.listings.set(entries, list);
+  }
+  return list;
+}
+
+/**
+ * Names with attributes, as many as go into one answer: what is left over is forgotten, for its attributes may be old ones
+ * by the time of the next request, and the kernel would believe them.
+ */
+async function listPlus(
+  s: Session,
+  ask: Ask,
+  handle: Handle,
+  offset: number,
+  from: number,
+  size: number,
+): Promise<void> {
+  const batch = await fetch(ask, handle, from, size, true);
+  if (typeof batch === 'number') return ask.fail(batch);
+  const writer = new DirentWriter(s.reply, size, true);
+  const shown: Node[] = [];
+  addDots(s, handle, writer, offset);
+  for (const entry of batch.entries) {
+    if (entry.name === '.' || entry.name === '..') continue;
+    if (!writer.fits(entry.name)) break;
+    addPlus(s, handle.node, writer, entry, shown);
+  }
   writer.finish(ask.uniqueLow, ask.uniqueHigh);
   if (!ask.send()) for (const node of shown) s.nodes.forget(node.id, 1);
 }
 
-function addDot(writer: DirentWriter, name: string, ino: { high: number; low: number }, next: number): void {
-  // Without an entry the kernel counts no lookup, as it must be for these two.
-  writer.add({ name, ino, type: FileType.directory, next: splitOffset(next) }, null);
+/** `.` and `..`, if they are due. Without an entry the kernel counts no lookup, as it must be for these two. */
+function addDots(s: Session, handle: Handle, writer: DirentWriter, offset: number): void {
+  if (offset === 0 && writer.fits('.')) writer.add('.', handle.node.ino, FileType.directory, behindDot, null);
+  const dotDotIsDue = offset === behindDot || (offset === 0 && writer.used > 0);
+  if (!dotDotIsDue) return;
+  const ino = inoOf(s, handle.node.inode.parent ?? handle.node.gfid);
+  if (writer.fits('..')) writer.add('..', ino, FileType.directory, behindDotDot, null);
 }
 
-function addEntry(s: Session, parent: Node, writer: DirentWriter, entry: Dirent, shown: Node[]): void {
+function addPlus(s: Session, parent: Node, writer: DirentWriter, entry: Dirent, shown: Node[]): void {
   const { name, gfid, iatt } = entry;
-  const next = splitOffset(entry.offset);
-  if (!writer.plus || !iatt) {
-    const ino = gfid ? inoOf(s, gfid) : unknownIno;
-    writer.add({ name, ino, type: entry.type, next }, null);
+  if (!iatt) {
+    writer.add(name, gfid ? inoOf(s, gfid) : unknownIno, entry.type, entry.offset, null);
     return;
   }
   const node = s.nodes.lookedUp(iatt, parent, name);
   shown.push(node);
-  writer.add({ name, ino: node.ino, type: iatt.type, next }, s.entryOut(node, iatt));
+  const out = s.entryOut(node, iatt);
+  writer.add(name, out.ino, iatt.type, entry.offset, out);
 }
 
 function inoOf(s: Session, gfid: Gfid): { high: number; low: number } {

@@ -1,5 +1,5 @@
 /** Requests on files: open, read, write and what else works on an fd. */
-import { type Args, Errno, Fd, locOf, type Reply } from '@mortar/core';
+import { type Args, Errno, Fd, locOf, type Reply, returnBytes } from '@mortar/core';
 import {
   fsyncDataOnly,
   invalidateInode,
@@ -88,7 +88,10 @@ export function read(s: Session, ask: Ask, args: RequestOf<'read'>): void {
     const size = Math.min(args.size, s.options.maxWrite);
     ask.when(ask.top.readv(ask.call, { fd: handle.fd, size, offset: args.offset }), (reply) => {
       if (!reply.ok) return failWith(ask, reply);
-      ask.data(reply.data.length > size ? reply.data.subarray(0, size) : reply.data);
+      const { data } = reply;
+      const returns = ask.graph!.returnsReads;
+      ask.data(data.length > size ? data.subarray(0, size) : data);
+      if (returns) returnBytes(data);
     });
   });
 }
@@ -102,6 +105,7 @@ export function write(s: Session, ask: Ask, args: RequestOf<'write'>): void {
     ask.when(ask.top.writev(ask.call, writeArgs(handle, args)), (reply) => {
       if (!reply.ok) return failWith(ask, reply);
       node.see(reply.post);
+      if (ask.graph!.returnsWrites) returnBytes(args.data);
       ask.size32(reply.written);
     });
   });

@@ -9,6 +9,7 @@ export const xlator: XlatorType<typeof options> = {
   description: 'Spreads the files of a volume over its subvolumes by the hash of their names.',
   options,
   subvolumes: { min: 1, max: 8192 },
+  keeps: 'nothing',
   fops: fopRecord,
   create: (init) => new Distribute(init),
 };

@@ -73,5 +73,6 @@ export const xlator: XlatorType<typeof options> = {
   description: 'Delays a share of the operations.',
   options,
   subvolumes: { min: 1, max: 1 },
+  keeps: 'nothing',
   create: (init) => new DelayGen(init),
 };

@@ -122,5 +122,6 @@ export const xlator: XlatorType<typeof options> = {
   description: 'Lets a share of the operations fail.',
   options,
   subvolumes: { min: 1, max: 1 },
+  keeps: 'nothing',
   create: (init) => new ErrorGen(init),
 };

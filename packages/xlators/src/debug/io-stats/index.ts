@@ -268,5 +268,6 @@ export const xlator: XlatorType<typeof options> = {
   options,
   // The heal daemon's graph has it over all replica sets, which are worked on directly.
   subvolumes: { min: 1, max: Number.POSITIVE_INFINITY },
+  keeps: 'nothing',
   create: (init) => new IoStats(init),
 };

@@ -95,5 +95,6 @@ export const xlator: XlatorType<typeof options> = {
   description: 'Writes each operation and its reply to the log.',
   options,
   subvolumes: { min: 1, max: 1 },
+  keeps: 'nothing',
   create: (init) => new Trace(init),
 };

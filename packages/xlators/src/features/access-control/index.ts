@@ -323,6 +323,7 @@ export const xlator: XlatorType<typeof options> = {
   description: 'Checks permissions and POSIX ACLs.',
   options,
   subvolumes: { min: 1, max: 1 },
+  keeps: 'nothing',
   fops,
   create: (init) => new AccessControl(init as XlatorInit),
 };

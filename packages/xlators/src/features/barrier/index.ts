@@ -134,5 +134,6 @@ export const xlator: XlatorType<typeof options> = {
   description: 'Holds back replies while a snapshot is taken.',
   options,
   subvolumes: { min: 1, max: 1 },
+  keeps: 'nothing',
   create: (init) => new Barrier(init as XlatorInit),
 };

@@ -329,5 +329,6 @@ export const xlator: XlatorType<typeof options> = {
   description: 'Keeps the list of files and names that need heal.',
   options,
   subvolumes: { min: 1, max: 1 },
+  keeps: 'nothing',
   create: (init) => new IndexXlator(init as XlatorInit),
 };

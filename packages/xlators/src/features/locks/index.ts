@@ -364,5 +364,6 @@ export const xlator: XlatorType<typeof options> = {
   description: 'Locks of a brick: POSIX byte ranges, internal domains, fences, notices of contention.',
   options,
   subvolumes: { min: 1, max: 1 },
+  keeps: 'nothing',
   create: (init) => new Locks(init as XlatorInit),
 };

@@ -70,5 +70,6 @@ export const xlator: XlatorType<typeof options> = {
   description: 'Makes a volume read-only for its users.',
   options,
   subvolumes: { min: 1, max: 1 },
+  keeps: 'nothing',
   create: (init) => new ReadOnly(init as XlatorInit),
 };

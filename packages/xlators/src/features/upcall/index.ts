@@ -127,5 +127,6 @@ export const xlator: XlatorType<typeof options> = {
   description: 'Tells clients that a file they know was changed by another.',
   options,
   subvolumes: { min: 1, max: 1 },
+  keeps: 'nothing',
   create: (init) => new Upcall(init as XlatorInit),
 };

@@ -57,5 +57,6 @@ export const xlator: XlatorType<typeof options> = {
   description: 'Gives each change one time for all replicas.',
   options,
   subvolumes: { min: 1, max: 1 },
+  keeps: 'nothing',
   create: (init) => new Utime(init as XlatorInit),
 };

@@ -381,5 +381,6 @@ export const xlator: XlatorType<typeof options> = {
   description: 'Keeps what was read, within a bound of bytes.',
   options,
   subvolumes: { min: 1, max: 1 },
+  keeps: 'nothing',
   create: (init) => new IoCache(init),
 };

@@ -156,5 +156,6 @@ export const xlator: XlatorType<typeof options> = {
   description: 'Keeps calls that the disk is slow for off the event loop.',
   options,
   subvolumes: { min: 1, max: 1 },
+  keeps: 'nothing',
   create: (init) => new IoThreads(init as XlatorInit),
 };

@@ -293,5 +293,6 @@ export const xlator: XlatorType<typeof options> = {
   description: 'Keeps attributes and xattrs for a short while.',
   options,
   subvolumes: { min: 1, max: 1 },
+  keeps: 'nothing',
   create: (init) => new MdCache(init),
 };

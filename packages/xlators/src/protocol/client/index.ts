@@ -207,5 +207,6 @@ export const xlator: XlatorType<typeof options> = {
   description: 'A subvolume that is served by another process.',
   options,
   subvolumes: { min: 0, max: 0 },
+  keeps: 'nothing',
   create: (init) => new ProtocolClient(init),
 };

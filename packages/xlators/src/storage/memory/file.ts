@@ -1,5 +1,5 @@
 /** One object: its attributes, its xattrs, and what it holds by its type. */
-import { type ByteString, FileType, type Gfid, type Iatt, type Timespec } from '@mortar/core';
+import { type ByteString, type Dirent, FileType, type Gfid, type Iatt, type Timespec } from '@mortar/core';
 import { nameOffset } from '../../lib/name-offset.ts';
 import { Content } from './content.ts';
 import type { RangeLocks } from './range-locks.ts';
@@ -9,9 +9,13 @@ export interface NamedFile {
   file: MemoryFile;
 }
 
-export interface Entry extends NamedFile {
-  /** Where a listing goes on behind it. */
-  offset: number;
+/** What a directory holds, in the order of the offsets: parallel arrays. */
+export interface Ordered {
+  /** Without attributes: they stay as they are for as long as the names do. */
+  entries: readonly Dirent[];
+  files: readonly MemoryFile[];
+  /** Listings that have been given, by the index they begin at: who asks again gets the same. */
+  pages: Map<number, { size: number; entries: readonly Dirent[]; end: boolean }>;
 }
 
 const noXattrs: ReadonlyMap<ByteString, Uint8Array> = new Map();
@@ -36,7 +40,7 @@ export class MemoryFile {
   #locks: Map<string, RangeLocks> | null = null;
   readonly content = new Content();
   target: ByteString = '';
-  #ordered: Entry[] | null = null;
+  #ordered: Ordered | null = null;
   #parent: MemoryFile | null = null;
   /** Fds open on it: without a name it lives as long as these. */
   opens = 0;
@@ -96,12 +100,12 @@ export class MemoryFile {
   }
 
   /** `.`, `..` and the entries in the order of their offsets (docs/directory-listing.md). */
-  get ordered(): readonly Entry[] {
+  get ordered(): Ordered {
     this.#ordered ??= this.#order();
     return this.#ordered;
   }
 
-  #order(): Entry[] {
+  #order(): Ordered {
     const names = [...this.entries.values()].map(({ name, file }) => ({ name, file, offset: nameOffset(name) }));
     names.sort((a, b) => a.offset - b.offset || (a.name < b.name ? -1 : 1));
     // Names of one hash follow each other, each with the next number.
@@ -110,7 +114,14 @@ export class MemoryFile {
       entry.offset = Math.max(entry.offset, last + 1);
       last = entry.offset;
     }
-    return [{ name: '.', offset: 1, file: this }, { name: '..', offset: 2, file: this.parent ?? this }, ...names];
+    names.unshift({ name: '.', offset: 1, file: this }, { name: '..', offset: 2, file: this.parent ?? this });
+    return {
+      entries: names.map(({ name, offset, file: { gfid, type } }) => {
+        return { name, gfid, type, offset, iatt: null, xattrs: null };
+      }),
+      files: names.map(({ file }) => file),
+      pages: new Map(),
+    };
   }
 
   addEntry(entry: NamedFile): void {

@@ -31,5 +31,6 @@ export const xlator: XlatorType<typeof options> = {
   description: 'keeps files in the memory of the process',
   options,
   subvolumes: { min: 0, max: 0 },
+  keeps: 'nothing',
   create: (init) => new Memory(init as XlatorInit<typeof options>),
 };

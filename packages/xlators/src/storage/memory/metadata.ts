@@ -39,6 +39,11 @@ type MetadataFops = Pick<
 const xattrCreate = 1;
 const xattrReplace = 2;
 const blockBytes = 4096;
+/** Of a record in a listing, as the kernel will have it: fuse_dirent without the name, fuse_entry_out. */
+const direntBytes = 24;
+const plusBytes = 128;
+/** Pages of a listing that are kept beyond what covers it once. */
+const spareMax = 16;
 /** Names that are the object's identity. */
 const immutable = new Set(['trusted.gfid', 'trusted.glusterfs.volume-id']);
 
@@ -137,25 +142,40 @@ function list(
 ): Reply<'readdirp'> {
   if (!found.ok) return found;
   if (!found.value.isDirectory) return fail(Errno.ENOTDIR);
-  const { ordered } = found.value;
+  const { entries: all, files, pages } = found.value.ordered;
+  const first = indexBehind(all, offset);
+  const page = plus ? undefined : pages.get(first);
+  if (page?.size === size) return { ok: true, entries: page.entries as Dirent[], end: page.end };
+  let last = first;
+  for (let used = 0; last < all.length; last++) {
+    used += (plus ? plusBytes : 0) + ((direntBytes + all[last]!.name.length + 7) & ~7);
+    if (used > size && last > first) break;
+  }
+  const end = last >= all.length;
+  const entries = all.slice(first, last);
+  if (!plus) {
+    // Pages that begin anywhere would keep the names many times over.
+    if (pages.size > all.length / entries.length + spareMax) pages.clear();
+    pages.set(first, { size, entries, end });
+  } else {
+    for (let i = first; i < last; i++) {
+      const { name, gfid, type, offset: next } = all[i]!;
+      const file = files[i]!;
+      entries[i - first] = { name, gfid, type, offset: next, iatt: file.iatt(), xattrs: wantedXattrs(file, want) };
+    }
+  }
+  return { ok: true, entries, end };
+}
+
+/** The first of the entries whose offset is beyond `offset`. */
+function indexBehind(entries: readonly Dirent[], offset: number): number {
   let low = 0;
-  for (let high = ordered.length; low < high; ) {
+  for (let high = entries.length; low < high; ) {
     const middle = (low + high) >>> 1;
-    if (ordered[middle]!.offset <= offset) low = middle + 1;
+    if (entries[middle]!.offset <= offset) low = middle + 1;
     else high = middle;
   }
-  const entries: Dirent[] = [];
-  let used = 0;
-  let at = low;
-  for (; at < ordered.length; at++) {
-    const { name, file, offset: next } = ordered[at]!;
-    used += 24 + name.length;
-    if (used > size && entries.length > 0) break;
-    const iatt = plus ? file.iatt() : null;
-    const xattrs = plus ? wantedXattrs(file, want) : null;
-    entries.push({ name, gfid: file.gfid, type: file.type, offset: next, iatt, xattrs });
-  }
-  return { ok: true, entries, end: at >= ordered.length };
+  return low;
 }
 
 /** The usual check of permission bits: the owner's, else the group's, else the rest. */

@@ -7,6 +7,7 @@ export const xlator: XlatorType<typeof options> = {
   description: 'Keeps a brick in a directory of a local file system, in the on-disk format of GlusterFS.',
   options,
   subvolumes: { min: 0, max: 0 },
+  keeps: 'nothing',
   // What it lacks (locks, leases, ipc) it refuses: there is nothing below it.
   fops: stances('refuses', {}),
   create: (init) => new PosixXlator(init),

@@ -1,7 +1,7 @@
 /** File data: what the page cache has at once, the rest by node's thread pool. */
 import { createHash } from 'node:crypto';
 import { read } from 'node:fs';
-import { type Call, Errno, FileType, type Gfid, type Reply } from '@mortar/core';
+import { type Call, Errno, FileType, freshBytes, type Gfid, type Reply } from '@mortar/core';
 import {
   FALLOC_FL_KEEP_SIZE,
   FALLOC_FL_PUNCH_HOLE,
@@ -85,7 +85,7 @@ export function readCached(
   const node = nodeOfFile(brick, file);
   if (typeof node === 'number') return node;
   const length = Math.max(0, Math.min(size, readMax, node.stat.size - offset));
-  const data = Buffer.allocUnsafeSlow(length);
+  const data = freshBytes(length);
   if (length === 0) return { data, done: 0, node };
   const got = brick.sys.preadv2(file.osFd, data, 0, length, offset, RWF_NOWAIT);
   if (got >= 0) return { data, done: got, node };

@@ -259,7 +259,8 @@ export class PosixXlator extends Xlator {
     if (done === data.length) return { ok: true, data, iatt: iattOf(brick, node) };
     const rest = await io.readRest(brick, file, data, done, offset);
     if (rest < 0) return failed(rest);
-    return { ok: true, data: data.subarray(0, done + rest), iatt: iattOf(brick, node) };
+    const read = done + rest < data.length ? data.subarray(0, done + rest) : data;
+    return { ok: true, data: read, iatt: iattOf(brick, node) };
   }
 
   async writev(call: Call, args: Args<'writev'>): Promise<Reply<'writev'>> {
