@@ -96,7 +96,10 @@ export interface Xdata {
   fence?: number;
   /** inodelk, entrylk replies and upcalls; set by locks: someone else waits for this lock. */
   contended?: boolean;
-  /** create, mkdir...; set by distribute: the layout the client believes in (commit hash of the parent). */
+  /**
+   * create, mknod, symlink, put, mkdir, link, rename; set by distribute, read by storage: the layout that the client
+   * believes the (new) name's directory has (xlators/lib/layout-claim). If it is another one now: EREMCHG.
+   */
   layout?: string;
   /** unlink; set by heal: the object may be renamed elsewhere, keep its handle. */
   keepHandle?: boolean;

@@ -1,9 +1,21 @@
 /** Making and removing linkto files on a child. */
-import { type Call, Errno, type Failure, FileType, fail, type Iatt, type Loc, locAt, locOf } from '@mortar/core';
+import {
+  type Args,
+  type Call,
+  Errno,
+  type Failure,
+  FileType,
+  fail,
+  type Iatt,
+  type Loc,
+  locAt,
+  locOf,
+} from '@mortar/core';
 import type { Distribute } from './distribute.ts';
 import { encodeLinkto, linktoMode, linktoTarget } from './linkto.ts';
 import { withNames } from './locks.ts';
 import { askArgs, isData, isLinkto } from './lookup.ts';
+import { type Believe, believesNothing } from './under-layout.ts';
 
 export type Done = { ok: true } | Failure;
 
@@ -15,17 +27,13 @@ export async function makeLinkto(
   loc: Loc,
   file: Pick<Iatt, 'gfid' | 'uid' | 'gid'>,
   target: number,
+  believe: Believe = believesNothing,
 ): Promise<Done> {
   const at = locAt(loc.parent!, loc.name!);
   const value = { [d.names.linkto]: encodeLinkto(d.childName(target)) };
-  const made = await d.children[child]!.mknod(d.callAs(call, file), {
-    loc: at,
-    mode: (FileType.regular << 12) | linktoMode,
-    rdevMajor: 0,
-    rdevMinor: 0,
-    gfid: file.gfid,
-    initial: value,
-  });
+  const mode = (FileType.regular << 12) | linktoMode;
+  const node: Args<'mknod'> = { loc: at, mode, rdevMajor: 0, rdevMinor: 0, gfid: file.gfid, initial: value };
+  const made = await d.children[child]!.mknod(d.callAs(call, file), believe(node));
   if (made.ok || made.errno !== Errno.EEXIST) return made.ok ? { ok: true } : made;
   return adoptLinkto(d, call, child, at, file, value);
 }

@@ -12,11 +12,11 @@ import { type RenamePlan, withDirectoryParents } from './rename.ts';
 type RenameReply = Reply<'rename'>;
 
 export async function renameFile(d: Distribute, call: Call, plan: RenamePlan, source: number): Promise<RenameReply> {
-  const { args, fromHashed, toHashed, target } = plan;
+  const { args, fromHashed, toHashed, target, believe } = plan;
   if (target?.directory) return fail(Errno.EISDIR);
   if (!d.isUp(source) || (target?.child !== undefined && !d.isUp(target.child))) return fail(Errno.ENOTCONN);
   const together = [fromHashed, toHashed, target?.child ?? source].every((child) => child === source);
-  if (together) return finish(d, plan, source, await d.children[source]!.rename(call, args));
+  if (together) return finish(d, plan, source, await d.children[source]!.rename(call, believe(args)));
   const names = [
     { child: fromHashed, parent: args.from.parent!, name: args.from.name! },
     { child: toHashed, parent: args.to.parent!, name: args.to.name! },
@@ -36,7 +36,7 @@ async function renameDirectly(d: Distribute, call: Call, plan: RenamePlan, sourc
     const prepared = await prepareLinkto(d, call, plan, source);
     if (!prepared.ok) return prepared;
   }
-  const reply = await d.children[source]!.rename(call, args);
+  const reply = await d.children[source]!.rename(call, needsLinkto ? args : plan.believe(args));
   if (!reply.ok) {
     if (needsLinkto && toHashed !== fromHashed) await removeLinkto(d, call, toHashed, args.from);
     return reply;
@@ -61,7 +61,7 @@ async function renameByLink(d: Distribute, call: Call, plan: RenamePlan, source:
     return linked;
   }
   // As the caller: whether the target may be replaced is decided here, before anything is removed.
-  const shown = await d.children[toHashed]!.rename(call, { ...args, from: withoutIdentity(args.from) });
+  const shown = await d.children[toHashed]!.rename(call, plan.believe({ ...args, from: withoutIdentity(args.from) }));
   if (!shown.ok) {
     await d.children[source]!.unlink(d.ownCall(call), { loc: locAt(args.to.parent!, args.to.name!) });
     await undo();

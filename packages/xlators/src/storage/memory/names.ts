@@ -1,5 +1,5 @@
 /** Fops on names. */
-import { type Call, Errno, FileType, type Fops, fail, type Iatt, type Loc, typeOfMode } from '@mortar/core';
+import { type Call, Errno, FileType, type Fops, fail, type Iatt, type Loc, typeOfMode, type Xdata } from '@mortar/core';
 import { attachOpen, OpenFlag, truncateTo } from './data.ts';
 import type { MemoryFile } from './file.ts';
 import { type NewFile, touch, type Volume, wantedXattrs } from './volume.ts';
@@ -23,11 +23,12 @@ type NameFops = Pick<
   | 'namelink'
 >;
 
+type Where = { loc: Loc; xdata: Xdata | undefined };
 type Made = { ok: true; file: MemoryFile; preParent: Iatt; postParent: Iatt };
 
 /** Makes an object under a name. */
-function makeAt(volume: Volume, call: Call, loc: Loc, what: NewFile, fill?: (file: MemoryFile) => void) {
-  const place = volume.place(loc);
+function makeAt(volume: Volume, call: Call, { loc, xdata }: Where, what: NewFile, fill?: (file: MemoryFile) => void) {
+  const place = volume.place(loc, xdata);
   if (!place.ok) return place;
   const { parent, name, entry } = place.value;
   if (entry) return fail(Errno.EEXIST);
@@ -92,32 +93,32 @@ export function nameFops(volume: Volume): NameFops {
       return { ok: true, iatt: file.iatt(), postParent: parent.iatt(), xattrs: wantedXattrs(file, want) };
     },
 
-    async mknod(call, { loc, mode, rdevMajor, rdevMinor, gfid, initial }) {
+    async mknod(call, { loc, mode, rdevMajor, rdevMinor, gfid, initial, xdata }) {
       const type = typeOfMode(mode) || FileType.regular;
       if (type === FileType.directory || type === FileType.symlink) return fail(Errno.EINVAL);
       return entryReply(
-        makeAt(volume, call, loc, { gfid, type, mode, initial }, (file) => {
+        makeAt(volume, call, { loc, xdata }, { gfid, type, mode, initial }, (file) => {
           file.rdevMajor = rdevMajor;
           file.rdevMinor = rdevMinor;
         }),
       );
     },
 
-    async mkdir(call, { loc, mode, gfid, initial }) {
-      return entryReply(makeAt(volume, call, loc, { gfid, type: FileType.directory, mode, initial }));
+    async mkdir(call, { loc, mode, gfid, initial, xdata }) {
+      return entryReply(makeAt(volume, call, { loc, xdata }, { gfid, type: FileType.directory, mode, initial }));
     },
 
-    async symlink(call, { loc, target, gfid, initial }) {
+    async symlink(call, { loc, target, gfid, initial, xdata }) {
       if (target.length === 0) return fail(Errno.ENOENT);
       return entryReply(
-        makeAt(volume, call, loc, { gfid, type: FileType.symlink, mode: 0o777, initial }, (file) => {
+        makeAt(volume, call, { loc, xdata }, { gfid, type: FileType.symlink, mode: 0o777, initial }, (file) => {
           file.target = target;
         }),
       );
     },
 
     async create(call, { loc, flags, mode, gfid, fd, initial, xdata }) {
-      const place = volume.place(loc);
+      const place = volume.place(loc, xdata);
       if (!place.ok) return place;
       const { parent, entry } = place.value;
       if (entry) {
@@ -129,15 +130,15 @@ export function nameFops(volume: Volume): NameFops {
         attachOpen(volume, fd, file, flags);
         return { ok: true, iatt: file.iatt(), preParent: parent.iatt(), postParent: parent.iatt() };
       }
-      const made = makeAt(volume, call, loc, { gfid, type: FileType.regular, mode, initial });
+      const made = makeAt(volume, call, { loc, xdata }, { gfid, type: FileType.regular, mode, initial });
       if (made.ok) attachOpen(volume, fd, made.file, flags);
       return entryReply(made);
     },
 
-    async put(call, { loc, mode, gfid, data, initial }) {
+    async put(call, { loc, mode, gfid, data, initial, xdata }) {
       if (!volume.fits(data.length)) return fail(Errno.ENOSPC);
       return entryReply(
-        makeAt(volume, call, loc, { gfid, type: FileType.regular, mode, initial }, (file) =>
+        makeAt(volume, call, { loc, xdata }, { gfid, type: FileType.regular, mode, initial }, (file) =>
           volume.change(file, () => file.content.write(0, data)),
         ),
       );
@@ -170,7 +171,7 @@ export function nameFops(volume: Volume): NameFops {
     },
 
     async link(call, { from, to, xdata }) {
-      const place = volume.place({ ...to, gfid: null });
+      const place = volume.place({ ...to, gfid: null }, xdata);
       if (!place.ok) return place;
       const { parent, name, entry } = place.value;
       if (entry) return fail(Errno.EEXIST);
@@ -182,9 +183,9 @@ export function nameFops(volume: Volume): NameFops {
       return { ok: true, iatt: file.value.iatt(), preParent, postParent: parent.iatt() };
     },
 
-    async rename(call, { from, to, flags }) {
+    async rename(call, { from, to, flags, xdata }) {
       const source = volume.place(from);
-      const target = volume.place(to);
+      const target = volume.place(to, xdata);
       if (!source.ok) return source;
       if (!target.ok) return target;
       if (flags & ~(noReplace | exchange) || flags === (noReplace | exchange)) return fail(Errno.EINVAL);
