@@ -5,7 +5,7 @@
 import type { ByteString } from './bytes.ts';
 import type { Fd, Loc } from './fd.ts';
 import type { Gfid } from './gfid.ts';
-import type { AttrChange, Iatt, Statfs, Timespec } from './iatt.ts';
+import type { AttrChange, FileType, Iatt, Statfs, Timespec } from './iatt.ts';
 
 declare const valueType: unique symbol;
 
@@ -115,6 +115,8 @@ export interface Xdata {
   offload?: boolean;
   /** link; set by the mount for an O_TMPFILE: the open file has no name any more and gets one again. */
   nameless?: boolean;
+  /** lookup failures with ENODATA; set by posix, read by replicate: the type of the object, which has no gfid yet. */
+  typeWithoutGfid?: FileType;
   /** open replies; set by meta, read by the mount: what is read must not come from a cache, nor end at the size seen. */
   uncached?: boolean;
 }
