@@ -75,6 +75,19 @@ describe.each(['memory', 'posix'] as const)('a layout that another client has ch
   });
 });
 
+describe('a layout that was changed by hand, with its commit hash left', () => {
+  it('does not hide from a client that knew the old one what is not where it belongs now', async () => {
+    const rig = await start({ options: { 'lookup-optimize': 'on' } });
+    const names = ['a', 'b', 'c', 'd'];
+    const d = await relaidOut(rig, names);
+    for (let again = 0; again < 2; again++) {
+      await rig.ops.lookup(rig.call, { loc: locOf(d) });
+      for (const name of names)
+        expect(await rig.ops.lookup(rig.call, { loc: locAt(d, name) }), name).toMatchObject({ ok: true });
+    }
+  });
+});
+
 describe('a layout that is as the client knows it', () => {
   it('costs no request', async () => {
     const rig = await start();
