@@ -13,13 +13,16 @@ export function withClaim<A extends { xdata?: Xdata }>(args: A, xattr: ByteStrin
   return { ...args, xdata: { ...args.xdata, layout: before === undefined ? line : `${before}\n${line}` } };
 }
 
-/** Whether a directory is as an operation believes; `xattrOf` reads its xattrs. What cannot be read is believed by nobody. */
+/**
+ * Whether a directory is as an operation believes; `xattrOf` reads its xattrs. One without such an xattr contradicts
+ * nobody: it may have been made just now by heal, which brings its xattrs next.
+ */
 export function claimHolds(claim: string, xattrOf: (name: ByteString) => Uint8Array | undefined): boolean {
   if (claim.length > claimMaxLength) return false;
   return claim.split('\n').every((line) => {
     const split = line.lastIndexOf('=');
     if (split <= 0) return false;
     const value = xattrOf(line.slice(0, split));
-    return value !== undefined && Buffer.from(value).toString('hex') === line.slice(split + 1);
+    return value === undefined || Buffer.from(value).toString('hex') === line.slice(split + 1);
   });
 }

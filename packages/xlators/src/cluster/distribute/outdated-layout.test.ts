@@ -120,7 +120,8 @@ describe('two distributes, one over the other', () => {
   it('send both their layouts', async () => {
     const inner = await start({ options: { 'xattr-name': 'trusted.inner' } });
     const gfid = inner.gfid();
-    await inner.ops.mkdir(inner.call, { loc: locAt(rootGfid, 'd'), mode: 0o755, gfid });
+    const initial = { [layoutName]: Buffer.from([1]) };
+    await inner.ops.mkdir(inner.call, { loc: locAt(rootGfid, 'd'), mode: 0o755, gfid, initial });
     const xdata = { layout: `${layoutName}=00` };
     const args = { loc: locAt(gfid, 'one'), gfid: inner.gfid(), target: 't', xdata };
     expect(await inner.ops.symlink(inner.call, args)).toEqual({ ok: false, errno: Errno.EREMCHG });
