@@ -101,6 +101,11 @@ export interface Xdata {
    * believes the (new) name's directory has (xlators/lib/layout-claim). If it is another one now: EREMCHG.
    */
   layout?: string;
+  /**
+   * unlink, rename, link; set by distribute, read by storage: what loses or gets a name must be a file with its data. If
+   * it is a linkto (mode 01000, with the xattr that is named here) the file is not here: ENOENT.
+   */
+  notLinkto?: ByteString;
   /** unlink; set by heal: the object may be renamed elsewhere, keep its handle. */
   keepHandle?: boolean;
   /** lookup; set by heal: look below the anonymous-inode directory and the index too. */

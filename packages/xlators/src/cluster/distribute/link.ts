@@ -1,15 +1,18 @@
 /** link: the new name is on the child that has the file; a linkto where it hashes to, if that is another one. */
 import { type Args, type Call, Errno, fail, type Reply } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
+import { meaningData } from './linkto.ts';
 import { makeLinkto, removeLinkto } from './linkto-files.ts';
 import { withoutIdentity } from './loc.ts';
 import { withNames } from './locks.ts';
 import { lookupAfresh } from './lookup.ts';
 import { directoryIatt } from './merge.ts';
+import { orElsewhere } from './on-file.ts';
 import { hashedPlace, underLayout } from './under-layout.ts';
 
 export async function link(d: Distribute, call: Call, args: Args<'link'>): Promise<Reply<'link'>> {
-  return underLayout(d, call, args.to.parent, (says) => linkUnder(d, call, args, says));
+  const run = () => underLayout(d, call, args.to.parent, (says) => linkUnder(d, call, args, says));
+  return orElsewhere(d, call, args.from.gfid, run);
 }
 
 async function linkUnder(d: Distribute, call: Call, args: Args<'link'>, says: boolean): Promise<Reply<'link'>> {
@@ -23,7 +26,7 @@ async function linkUnder(d: Distribute, call: Call, args: Args<'link'>, says: bo
   const { child, gfid } = state;
   if (!d.isUp(child)) return fail(Errno.ENOTCONN);
   const run = async (): Promise<Reply<'link'>> => {
-    const given = { ...args, from: { ...from, gfid } };
+    const given = meaningData({ ...args, from: { ...from, gfid } }, d.names.linkto);
     const reply = await d.children[child]!.link(call, child === hashed ? believe(given) : given);
     if (!reply.ok) return reply;
     return { ...reply, preParent: directoryIatt(reply.preParent), postParent: directoryIatt(reply.postParent) };

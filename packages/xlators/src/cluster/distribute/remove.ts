@@ -15,7 +15,7 @@ import {
 } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
 import { healDirectory } from './heal.ts';
-import { linktoTarget } from './linkto.ts';
+import { linktoTarget, meaningData } from './linkto.ts';
 import { type Done, removeLinkto } from './linkto-files.ts';
 import { withNames } from './locks.ts';
 import { askArgs, isDirectory, lookupAfresh } from './lookup.ts';
@@ -43,7 +43,8 @@ async function unlinkOnce(d: Distribute, call: Call, args: Args<'unlink'>, hashe
   if (state.kind === 'directory') return fail(Errno.EISDIR);
   const { child } = state;
   if (!d.isUp(child)) return fail(Errno.ENOTCONN);
-  const reply = await d.children[child]!.unlink(call, { ...args, loc: { ...loc, gfid: state.gfid } });
+  const given = meaningData({ ...args, loc: { ...loc, gfid: state.gfid } }, d.names.linkto);
+  const reply = await d.children[child]!.unlink(call, given);
   if (!reply.ok) return reply;
   // After the file: the caller's permission was checked there, and a linkto that is left over leads nowhere and is
   // removed by the next lookup, whereas a file without its linkto would be lost from sight.

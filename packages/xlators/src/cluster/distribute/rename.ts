@@ -4,6 +4,7 @@ import { type Distribute, isFailure } from './distribute.ts';
 import { withoutIdentity } from './loc.ts';
 import { lookupAfresh } from './lookup.ts';
 import { directoryIatt } from './merge.ts';
+import { orElsewhere } from './on-file.ts';
 import { renameDirectory } from './rename-directory.ts';
 import { exchange } from './rename-exchange.ts';
 import { renameFile } from './rename-file.ts';
@@ -24,7 +25,8 @@ export interface RenamePlan {
 }
 
 export async function rename(d: Distribute, call: Call, args: Args<'rename'>): Promise<Reply<'rename'>> {
-  return underLayout(d, call, args.to.parent, (says) => renameUnder(d, call, args, says));
+  const run = () => underLayout(d, call, args.to.parent, (says) => renameUnder(d, call, args, says));
+  return orElsewhere(d, call, args.from.gfid, run);
 }
 
 async function renameUnder(d: Distribute, call: Call, args: Args<'rename'>, says: boolean): Promise<Reply<'rename'>> {

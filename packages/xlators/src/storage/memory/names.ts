@@ -6,6 +6,7 @@ import { type NewFile, touch, type Volume, wantedXattrs } from './volume.ts';
 
 const noReplace = 1;
 const exchange = 2;
+const linktoMode = 0o1000;
 
 type NameFops = Pick<
   Fops,
@@ -51,6 +52,13 @@ function entryReply(made: ReturnType<typeof makeAt>) {
 function isBelow(dir: MemoryFile, file: MemoryFile): boolean {
   for (let at: MemoryFile | null = dir; at; at = at.parent) if (at === file) return true;
   return false;
+}
+
+/** Whether an object is a linkto of distribute's, whose xattr of that name says where the file is. */
+function isLinkto(file: MemoryFile, xdata: Xdata | undefined): boolean {
+  const xattr = xdata?.notLinkto;
+  if (xattr === undefined || file.type !== FileType.regular || file.mode !== linktoMode) return false;
+  return file.xattrs.has(xattr);
 }
 
 /** 0, or why `target` may not be replaced by `source`. */
@@ -144,12 +152,13 @@ export function nameFops(volume: Volume): NameFops {
       );
     },
 
-    async unlink(call, { loc }) {
+    async unlink(call, { loc, xdata }) {
       const place = volume.place(loc);
       if (!place.ok) return place;
       const { parent, name, entry } = place.value;
       if (!entry) return fail(Errno.ENOENT);
       if (entry.file.isDirectory) return fail(Errno.EISDIR);
+      if (isLinkto(entry.file, xdata)) return fail(Errno.ENOENT);
       const preParent = parent.iatt();
       volume.unlink(parent, name, call.time);
       volume.drop(entry.file);
@@ -178,6 +187,7 @@ export function nameFops(volume: Volume): NameFops {
       const file = volume.linkable(from, xdata?.nameless === true);
       if (!file.ok) return file;
       if (file.value.isDirectory) return fail(Errno.EPERM);
+      if (isLinkto(file.value, xdata)) return fail(Errno.ENOENT);
       const preParent = parent.iatt();
       volume.link(parent, name, file.value, call.time);
       return { ok: true, iatt: file.value.iatt(), preParent, postParent: parent.iatt() };
@@ -191,7 +201,7 @@ export function nameFops(volume: Volume): NameFops {
       if (flags & ~(noReplace | exchange) || flags === (noReplace | exchange)) return fail(Errno.EINVAL);
       const { parent: oldParent, name: oldName, entry } = source.value;
       const { parent: newParent, name: newName, entry: existing } = target.value;
-      if (!entry) return fail(Errno.ENOENT);
+      if (!entry || isLinkto(entry.file, xdata)) return fail(Errno.ENOENT);
       const preFromParent = oldParent.iatt();
       const preToParent = newParent.iatt();
       const done = () => ({

@@ -14,7 +14,7 @@ import { find, lookup } from './lookup.ts';
 import { entryOf, iattOf, isDirectory, type Node, nodeOf, nodeOfFile, refreshed } from './node.ts';
 import type { OpenFile } from './open-files.ts';
 import { type Parent, parentAfter, parentOf } from './parents.ts';
-import { rmdir, unlink } from './remove.ts';
+import { isLinkto, rmdir, unlink } from './remove.ts';
 import { link, rename } from './rename.ts';
 import { flushTimes, touch } from './times.ts';
 
@@ -181,7 +181,7 @@ export class PosixStore {
   }
 
   unlink(call: Call, { loc, xdata }: Args<'unlink'>): Reply<'unlink'> {
-    return this.#removed(call, loc, (parent) => unlink(this.brick, call, parent, xdata?.keepHandle === true));
+    return this.#removed(call, loc, (parent) => unlink(this.brick, call, parent, xdata));
   }
 
   rmdir(call: Call, { loc, recursive }: Args<'rmdir'>): Reply<'rmdir'> {
@@ -201,7 +201,7 @@ export class PosixStore {
     const target = parentOf(this.brick, to, xdata?.layout);
     if (typeof source === 'number') return failed(source);
     if (typeof target === 'number') return failed(target);
-    const moved = rename(this.brick, call, source, target, flags);
+    const moved = rename(this.brick, call, source, target, flags, xdata?.notLinkto);
     if (typeof moved === 'number') return failed(moved);
     return {
       ok: true,
@@ -216,6 +216,7 @@ export class PosixStore {
   link(call: Call, { from, to, xdata }: Args<'link'>): Reply<'link'> {
     const node = this.node(from);
     if (typeof node === 'number') return failed(node);
+    if (isLinkto(this.brick, node, xdata?.notLinkto)) return refused(Errno.ENOENT);
     const parent = parentOf(this.brick, to, xdata?.layout);
     if (typeof parent === 'number') return failed(parent);
     const linked = link(this.brick, call, node, parent, xdata?.nameless === true);
