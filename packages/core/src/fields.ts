@@ -97,8 +97,9 @@ export interface Xdata {
   /** inodelk, entrylk replies and upcalls; set by locks: someone else waits for this lock. */
   contended?: boolean;
   /**
-   * create, mknod, symlink, put, mkdir, link, rename; set by distribute, read by storage: the layout that the client
-   * believes the (new) name's directory has (xlators/lib/layout-claim). If it is another one now: EREMCHG.
+   * create, mknod, symlink, put, mkdir, link, rename, lookup; set by distribute, read by storage: the layout that the client
+   * believes the (new) name's directory has (xlators/lib/layout-claim). If it is another one now: EREMCHG. Of a lookup:
+   * only in place of ENOENT.
    */
   layout?: string;
   /**

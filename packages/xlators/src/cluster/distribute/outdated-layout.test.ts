@@ -88,6 +88,36 @@ describe('a layout that was changed by hand, with its commit hash left', () => {
   });
 });
 
+describe.each(['memory', 'posix'] as const)('a lookup under an old layout, bricks in %s', (storage) => {
+  it('finds what a rebalance has moved, also where a commit hash makes one answer final', async () => {
+    const rig = await start({ storage, options: { 'lookup-optimize': 'on' } });
+    const d = await relaidOut(rig, ['old']);
+    const from = (await rig.onBrick(0, '/d/old')) ? 0 : 1;
+    const { gfid } = (await rig.onBrick(from, '/d/old'))!.iatt;
+    const call = { ...rig.call, internal: 'rebalance' as const };
+    const node = { loc: locAt(d, 'old'), gfid, mode: (FileType.regular << 12) | 0o644, rdevMajor: 0, rdevMinor: 0 };
+    expect((await rig.bricks[1 - from]!.mknod(call, node)).ok).toBe(true);
+    expect((await rig.bricks[from]!.unlink(call, { loc: node.loc })).ok).toBe(true);
+    expect(await rig.ops.lookup(rig.call, { loc: locAt(d, 'old') })).toMatchObject({ ok: true, iatt: { gfid } });
+    expect(await rig.ops.unlink(rig.call, { loc: { ...locAt(d, 'old'), gfid } })).toMatchObject({ ok: true });
+    expect([await rig.onBrick(0, '/d/old'), await rig.onBrick(1, '/d/old')]).toEqual([null, null]);
+    expect(await rig.ops.lookup(rig.call, { loc: locAt(d, 'old') })).toEqual({ ok: false, errno: Errno.ENOENT });
+  });
+
+  it('removes what a rebalance has moved since the client saw it', async () => {
+    const rig = await start({ storage, options: { 'lookup-optimize': 'on' } });
+    const d = await relaidOut(rig, ['old']);
+    const from = (await rig.onBrick(0, '/d/old')) ? 0 : 1;
+    const { gfid } = (await rig.onBrick(from, '/d/old'))!.iatt;
+    const call = { ...rig.call, internal: 'rebalance' as const };
+    const node = { loc: locAt(d, 'old'), gfid, mode: (FileType.regular << 12) | 0o644, rdevMajor: 0, rdevMinor: 0 };
+    await rig.bricks[1 - from]!.mknod(call, node);
+    await rig.bricks[from]!.unlink(call, { loc: node.loc });
+    expect(await rig.ops.unlink(rig.call, { loc: { ...locAt(d, 'old'), gfid } })).toMatchObject({ ok: true });
+    expect([await rig.onBrick(0, '/d/old'), await rig.onBrick(1, '/d/old')]).toEqual([null, null]);
+  });
+});
+
 describe('a layout that is as the client knows it', () => {
   it('costs no request', async () => {
     const rig = await start();

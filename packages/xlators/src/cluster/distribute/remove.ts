@@ -21,6 +21,7 @@ import { withNames } from './locks.ts';
 import { askArgs, isDirectory, lookupAfresh } from './lookup.ts';
 import { copiesOf } from './lookup-directory.ts';
 import { directoryIatt, mergeDirectoryIatts } from './merge.ts';
+import { orElsewhere } from './on-file.ts';
 
 const pageBytes = 65536;
 
@@ -28,9 +29,9 @@ export async function unlink(d: Distribute, call: Call, args: Args<'unlink'>): P
   const { loc } = args;
   const hashed = await d.hashedOf(call, loc.parent, loc.name);
   if (isFailure(hashed)) return hashed;
-  const reply = await unlinkOnce(d, call, args, hashed);
+  const reply = await orElsewhere(d, call, loc.gfid, () => unlinkOnce(d, call, args, hashed));
   if (reply.ok || (reply.errno !== Errno.ENOENT && reply.errno !== Errno.ESTALE)) return reply;
-  // The file may have moved to another child since it was looked up.
+  // Another file may have the name by now.
   const found = await lookupAfresh(d, call, { loc: { ...loc, gfid: null } });
   if (!found.ok) return reply;
   return unlinkOnce(d, call, { ...args, loc: { ...loc, gfid: found.iatt.gfid } }, hashed);

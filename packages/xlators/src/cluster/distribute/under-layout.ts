@@ -34,7 +34,8 @@ export async function hashedPlace(
   return { child, believe };
 }
 
-function believing(d: Distribute, layout: Layout, child: number): Believe {
+/** Says that the child has the range of the directory that the layout gives it. */
+export function believing(d: Distribute, layout: Layout, child: number): Believe {
   const part = layout.parts[child]!;
   if (part.state !== 'range') return believesNothing;
   return (args) => withClaim(args, d.names.layout, encodeRange(part.range));

@@ -78,7 +78,7 @@ function removeTree(volume: Volume, dir: MemoryFile, call: Call): void {
 
 export function nameFops(volume: Volume): NameFops {
   return {
-    async lookup(_call, { loc, want }) {
+    async lookup(_call, { loc, want, xdata }) {
       const named = loc.parent !== null && loc.name !== null;
       if (!named) {
         if (loc.gfid === null) return fail(Errno.EINVAL);
@@ -96,7 +96,8 @@ export function nameFops(volume: Volume): NameFops {
       const place = volume.place(loc);
       if (!place.ok) return place;
       const { parent, entry } = place.value;
-      if (!entry) return fail(Errno.ENOENT);
+      // A claim about the layout matters only where the answer would be that there is no such name.
+      if (!entry) return volume.place(loc, xdata).ok ? fail(Errno.ENOENT) : fail(Errno.EREMCHG);
       const { file } = entry;
       return { ok: true, iatt: file.iatt(), postParent: parent.iatt(), xattrs: wantedXattrs(file, want) };
     },

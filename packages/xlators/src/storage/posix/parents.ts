@@ -31,8 +31,13 @@ export function parentOf(brick: Brick, loc: Loc, claim?: string): Parent | numbe
   if (bad < 0) return bad;
   const node = directoryOf(brick, loc.parent!);
   if (typeof node === 'number') return node;
-  if (claim !== undefined && !claimHolds(claim, (xattr) => xattrOf(brick, node, xattr))) return -Errno.EREMCHG;
+  if (!isLaidOut(brick, node, claim)) return -Errno.EREMCHG;
   return { node, fd: node.dirfd, name: loc.name!, pre: iattOf(brick, node) };
+}
+
+/** Whether a directory is laid out as an operation believes (xdata `layout`), if it believes anything. */
+export function isLaidOut(brick: Brick, directory: Node, claim: string | undefined): boolean {
+  return claim === undefined || claimHolds(claim, (xattr) => xattrOf(brick, directory, xattr));
 }
 
 function xattrOf(brick: Brick, directory: Node, name: ByteString): Uint8Array | undefined {
