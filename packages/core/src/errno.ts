@@ -42,6 +42,8 @@ export const Errno = {
   EPROTO: 71,
   EOVERFLOW: 75,
   EBADFD: 77,
+  /** An entry operation under a layout of its directory that is not the brick's any more. */
+  EREMCHG: 78,
   EUSERS: 87,
   ENOTSOCK: 88,
   EMSGSIZE: 90,

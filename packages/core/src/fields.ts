@@ -5,7 +5,7 @@
 import type { ByteString } from './bytes.ts';
 import type { Fd, Loc } from './fd.ts';
 import type { Gfid } from './gfid.ts';
-import type { AttrChange, Iatt, Statfs, Timespec } from './iatt.ts';
+import type { AttrChange, FileType, Iatt, Statfs, Timespec } from './iatt.ts';
 
 declare const valueType: unique symbol;
 
@@ -96,8 +96,17 @@ export interface Xdata {
   fence?: number;
   /** inodelk, entrylk replies and upcalls; set by locks: someone else waits for this lock. */
   contended?: boolean;
-  /** create, mkdir...; set by distribute: the layout the client believes in (commit hash of the parent). */
+  /**
+   * create, mknod, symlink, put, mkdir, link, rename, lookup; set by distribute, read by storage: the layout that the client
+   * believes the (new) name's directory has (xlators/lib/layout-claim). If it is another one now: EREMCHG. Of a lookup:
+   * only in place of ENOENT.
+   */
   layout?: string;
+  /**
+   * unlink, rename, link; set by distribute, read by storage: what loses or gets a name must be a file with its data. If
+   * it is a linkto (mode 01000, with the xattr that is named here) the file is not here: ENOENT.
+   */
+  notLinkto?: ByteString;
   /** unlink; set by heal: the object may be renamed elsewhere, keep its handle. */
   keepHandle?: boolean;
   /** lookup; set by heal: look below the anonymous-inode directory and the index too. */
@@ -112,6 +121,8 @@ export interface Xdata {
   offload?: boolean;
   /** link; set by the mount for an O_TMPFILE: the open file has no name any more and gets one again. */
   nameless?: boolean;
+  /** lookup failures with ENODATA; set by posix, read by replicate: the type of the object, which has no gfid yet. */
+  typeWithoutGfid?: FileType;
   /** open replies; set by meta, read by the mount: what is read must not come from a cache, nor end at the size seen. */
   uncached?: boolean;
 }

@@ -34,12 +34,16 @@ export const logLevels: readonly LogLevel[] = ['NONE', 'CRITICAL', 'ERROR', 'WAR
 
 export interface Log {
   readonly level: LogLevel;
-  setLevel(level: LogLevel): void;
+  /** `origin`: of that translator's or module's lines only, from then on whatever the others' is. */
+  setLevel(level: LogLevel, origin?: string): void;
+  /** Whether such a line would be written: asked before lines that cost something to make. */
+  wants?(level: LogLevel, origin: string): boolean;
   /**
    * One line. `origin` is the translator's or module's name (`vol-replicate-0`), `text` says what happened, to what
-   * and what to do; `messageId` is for texts which programs look for.
+   * and what to do; `messageId` is for texts which programs look for, and `source` for lines that they find by the
+   * part of GlusterFS which writes them.
    */
-  write(level: LogLevel, origin: string, text: string, messageId?: number): void;
+  write(level: LogLevel, origin: string, text: string, messageId?: number, source?: string): void;
 }
 
 export interface Counter {

@@ -27,6 +27,7 @@ import { type ReplicateXlator, xlator as replicate } from '@mortar/xlators/clust
 import { xlator as index } from '@mortar/xlators/features/index/index.ts';
 import { xlator as locks } from '@mortar/xlators/features/locks/index.ts';
 import { xlator as memory } from '@mortar/xlators/storage/memory/index.ts';
+import { xlator as posix } from '@mortar/xlators/storage/posix/index.ts';
 import { BrickTop, Gate } from './gate.ts';
 
 /** Erases the option types of a registered translator. */
@@ -34,7 +35,9 @@ function erased<T extends OptionTable>(type: XlatorType<T>): XlatorType {
   return type as unknown as XlatorType;
 }
 
-const brickTypes: Registry = new Map([erased(memory), erased(locks), erased(index)].map((type) => [type.type, type]));
+const brickTypes: Registry = new Map(
+  [erased(memory), erased(posix), erased(locks), erased(index)].map((type) => [type.type, type]),
+);
 
 export function realServices(log: Log, inodeLimit = 65536): Services {
   return {
@@ -89,10 +92,20 @@ export class ReplicaRig {
   readonly #directory = fs.mkdtempSync(path.join(os.tmpdir(), 'mortar-replica-'));
   readonly #clients: RigClient[] = [];
   readonly #daemons: HealDaemon[] = [];
+  readonly #storage: 'memory' | 'posix';
   #clientCount = 0;
 
-  static async make(count = 3): Promise<ReplicaRig> {
-    const rig = new ReplicaRig();
+  private constructor(storage: 'memory' | 'posix') {
+    this.#storage = storage;
+  }
+
+  directoryOf(brick: number): string {
+    return path.join(this.#directory, `brick-${brick}`, 'data');
+  }
+
+  /** `posix`: bricks are directories below `directoryOf`; needs root. */
+  static async make(count = 3, storage: 'memory' | 'posix' = 'memory'): Promise<ReplicaRig> {
+    const rig = new ReplicaRig(storage);
     for (let i = 0; i < count; i++) rig.bricks.push(await rig.#makeBrick(i));
     return rig;
   }
@@ -107,9 +120,10 @@ export class ReplicaRig {
 
   async #makeBrick(i: number): Promise<RigBrick> {
     const base = path.join(this.#directory, `brick-${i}`);
-    fs.mkdirSync(base);
+    fs.mkdirSync(this.directoryOf(i), { recursive: true });
+    const options = { memory: 'option size 1GB', posix: `option directory ${this.directoryOf(i)}\n option reserve 0` };
     const volfile = parseVolfile(
-      `volume s\n type storage/memory\n option size 1GB\nend-volume\nvolume l\n type features/locks\n subvolumes s\nend-volume\nvolume i\n type features/index\n option index-base ${base}/indices\n option xattrop-pending-watchlist trusted.afr.vol-\n option xattrop-dirty-watchlist trusted.afr.dirty\n subvolumes l\nend-volume\n`,
+      `volume s\n type storage/${this.#storage}\n ${options[this.#storage]}\nend-volume\nvolume l\n type features/locks\n subvolumes s\nend-volume\nvolume i\n type features/index\n option index-base ${base}/indices\n option xattrop-pending-watchlist trusted.afr.vol-\n option xattrop-dirty-watchlist trusted.afr.dirty\n subvolumes l\nend-volume\n`,
       `brick-${i}.vol`,
     );
     const services = realServices(this.log);

@@ -24,6 +24,7 @@ import type { CommandReply, ReplyData } from '../protocol/replies.ts';
 import type { Request, RequestOf, Verb } from '../protocol/requests.ts';
 import { execute } from '../transaction/operation.ts';
 import { VolgenError } from '../volgen/index.ts';
+import { asEdited } from './edited-volfile.ts';
 
 type Handlers = { [V in Verb]: (context: Context, request: RequestOf<V>) => Promise<ReplyData[V]> };
 
@@ -59,7 +60,7 @@ const handlers: Handlers = {
   'system.getspec': async (context, { volume }) => {
     const text = context.volfiles.text(volume, true);
     if (text === null) throw new OperationError(`Volume ${volume} does not exist`);
-    return { text };
+    return { text: await asEdited(context, volume, true, text) };
   },
   'system.uuid.get': async (context) => ({ uuid: context.store.state.node.uuid }),
   'system.uuid.reset': (context) => execute(context, resetUuid()),

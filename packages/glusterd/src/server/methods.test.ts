@@ -1,10 +1,12 @@
 /** Management over connections: who may ask what, and who hears of what. */
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { ManagementClient, ManagementServer, MemoryStream } from '@mortar/rpc';
 import type { PeerIdentity, Stream } from '@mortar/rpc/stream.ts';
 import { nodeClock } from '@mortar/rpc/transports/node-ports.ts';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { brickSocket } from '../paths.ts';
 import { Rig } from '../testing/rig.ts';
+import { pathInName, volfileId } from '../volgen/index.ts';
 
 let rig: Rig;
 let clients: ManagementClient[];
@@ -72,6 +74,46 @@ describe('commands', () => {
 
 describe('volfiles', () => {
   beforeEach(started);
+
+  const file = (name: string) => `${rig.directories.work}/vols/v/${name}`;
+  const marked = (name: string) => {
+    const was = readFileSync(file(name), 'utf8');
+    writeFileSync(file(name), `# by hand\n${was}`);
+    return was;
+  };
+
+  it('count as somebody edited them, until they would be made differently', async () => {
+    const client = await connect(local);
+    const [brick] = volume().bricks;
+    const ids: [id: string, name: string][] = [
+      ['v', 'trusted-v.tcp-fuse.vol'],
+      ['client/v', 'v.tcp-fuse.vol'],
+      ['shd/v', 'v-shd.vol'],
+      [volfileId({ kind: 'brick', volume: 'v', brick: brick! }), `v.${brick!.host}.${pathInName(brick!.path)}.vol`],
+    ];
+    for (const [id, name] of ids) {
+      const was = marked(name);
+      expect(await text(client, id), id).toBe(`# by hand\n${was}`);
+    }
+    await rig.done({ verb: 'volume.stop', volume: 'v', force: false });
+    await rig.done({ verb: 'volume.start', volume: 'v', force: false });
+    for (const [id] of ids) expect(await text(client, id), id).toContain('# by hand');
+    await rig.done({ verb: 'volume.set', volume: 'v', pairs: [{ key: 'cluster.heal-timeout', value: '77' }] });
+    for (const [id, name] of ids) {
+      const isOther = id === 'shd/v';
+      expect((await text(client, id)).includes('# by hand'), name).toBe(!isOther);
+      expect(readFileSync(file(name), 'utf8').includes('# by hand'), name).toBe(!isOther);
+    }
+  });
+
+  it('are made again when the file is gone, and refused when it has become too long', async () => {
+    const client = await connect(local);
+    const made = await text(client, 'v');
+    rmSync(file('trusted-v.tcp-fuse.vol'));
+    expect(await text(client, 'v')).toBe(made);
+    writeFileSync(file('trusted-v.tcp-fuse.vol'), '#'.repeat(1024 * 1024 + 1));
+    await expect(text(client, 'v')).rejects.toThrow(/too long|longer than/);
+  });
 
   it('have the credentials for local processes only', async () => {
     const [near, far] = [await connect(local), await connect(remote)];

@@ -9,6 +9,7 @@ import { commandSchema } from '../protocol/requests.ts';
 import { VolgenError } from '../volgen/index.ts';
 import type { BrickInfo, VolumeInfo } from '../volume.ts';
 import { runCommand } from './commands.ts';
+import { asEdited } from './edited-volfile.ts';
 import type { VolfileListener } from './volfiles.ts';
 
 const path = z.string().min(1).max(4096);
@@ -26,17 +27,18 @@ export function addMethods(server: ManagementServer, context: Context): void {
     return runCommand(context, request, line);
   });
 
-  server.method('volfile.get', idSchema, ({ id }, call) => {
-    const text = volfileText(context, id, call);
-    watch(context, listeners, id, text, call);
+  server.method('volfile.get', idSchema, async ({ id }, call) => {
+    const made = volfileText(context, id, call);
+    watch(context, listeners, id, made, call);
+    const text = await asEdited(context, id, isTrusted(context, call), made);
     const volumeId = context.volfiles.volumeIdOf(id);
     return { text, checksum: checksum(text), ...(volumeId !== undefined && { volumeId }) };
   });
 
-  server.method('volfile.watch', idSchema, ({ id }, call) => {
-    const text = volfileText(context, id, call);
-    watch(context, listeners, id, text, call);
-    return { checksum: checksum(text) };
+  server.method('volfile.watch', idSchema, async ({ id }, call) => {
+    const made = volfileText(context, id, call);
+    watch(context, listeners, id, made, call);
+    return { checksum: checksum(await asEdited(context, id, isTrusted(context, call), made)) };
   });
 
   server.method('portmap.brickPort', z.object({ brick: path }), async ({ brick }) => brickPort(context, brick));

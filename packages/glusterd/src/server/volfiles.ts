@@ -67,6 +67,12 @@ export class VolfileService {
     return this.#printFound(found);
   }
 
+  /** The file below the working directory that shows what an id gets, or null if there is none. */
+  fileOf(id: string, trusted: boolean): string | null {
+    const found = volfileOfId(plainId(id), this.#volumes(), trusted);
+    return found?.volume ? volfileName(found.name) : null;
+  }
+
   /** The id of the volume that a volfile is for. */
   volumeIdOf(id: string): string | undefined {
     return volfileOfId(plainId(id), this.#volumes(), false)?.volume?.id;
@@ -77,7 +83,7 @@ export class VolfileService {
     return volfileOfId(plainId(id), this.#volumes(), false)?.name.kind === 'client';
   }
 
-  /** `text`: what the listener has now. */
+  /** `text`: what is made for the listener now, whatever somebody made of it. */
   watch(listener: VolfileListener, id: string, trusted: boolean, text: string): void {
     const ids = this.#watched.get(listener) ?? new Map<string, { trusted: boolean; text: string }>();
     this.#watched.set(listener, ids.set(id, { trusted, text }));

@@ -64,6 +64,11 @@ export class Store {
     }
   }
 
+  /** See `StoreView.edited`. */
+  editedVolfile(name: string): Promise<string | null> {
+    return this.#view.edited(name);
+  }
+
   close(): Promise<void> {
     return this.#database.close();
   }

@@ -1,6 +1,7 @@
 /**
  * The text files under the working directory, for people and tools: written from the state after each commit, and
- * again in whole at start, so that a crash between commit and view heals itself.
+ * again in whole at start, so that a crash between commit and view heals itself. A volfile that somebody edits is left
+ * until it would be made differently.
  */
 import { nodeStateFolders } from '../folders.ts';
 import { type Directories, volumeDirectory } from '../paths.ts';
@@ -23,6 +24,8 @@ export class StoreView {
   readonly #files: Files;
   readonly #directories: Directories;
   readonly #volfiles: VolfilesOf;
+  /** What was written into the volfiles since this daemon runs, by path. */
+  readonly #made = new Map<string, string>();
 
   constructor(files: Files, directories: Directories, volfiles: VolfilesOf) {
     this.#files = files;
@@ -59,9 +62,24 @@ export class StoreView {
       }
     }
     for (const [name, volume] of change.volumes ?? []) {
-      if (volume === null) await this.#files.remove(`${work}/vols/${name}`);
+      if (volume === null) await this.#removeVolume(name);
       else await this.#writeVolume(volume, state.node.uuid);
     }
+  }
+
+  async #removeVolume(name: string): Promise<void> {
+    const folder = `${this.#directories.work}/vols/${name}`;
+    await this.#files.remove(folder);
+    for (const path of this.#made.keys()) if (path.startsWith(`${folder}/`)) this.#made.delete(path);
+  }
+
+  /** A volfile that somebody edited since it was made; null if nobody did. `name` is below the working directory. */
+  async edited(name: string): Promise<string | null> {
+    const path = `${this.#directories.work}/${name}`;
+    const made = this.#made.get(path);
+    if (made === undefined) return null;
+    const found = await this.#files.read(path);
+    return found === made ? null : found;
   }
 
   async #writeVolume(volume: VolumeInfo, node: string): Promise<void> {
@@ -71,7 +89,9 @@ export class StoreView {
     for (const [name, text] of wanted) {
       const path = `${folder}/${name}`;
       const found = await this.#files.read(path);
-      if (found !== text && !(found !== null && initial.has(name))) await this.#files.write(path, text, 0o600);
+      const stays = found !== null && (initial.has(name) || this.#made.get(path) === text);
+      if (found !== text && !stays) await this.#files.write(path, text, 0o600);
+      if (volfiles.has(name)) this.#made.set(path, text);
     }
     // The volfiles of a volume that this build cannot run are left as they were found.
     const isOld = (name: string) =>

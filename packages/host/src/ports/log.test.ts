@@ -37,6 +37,22 @@ describe('LineLog', () => {
     expect(text()).toMatch(/^[^\n]*two\n$/);
   });
 
+  it('takes a level for one origin alone, and names the source where there is one', () => {
+    const log = open();
+    log.setLevel('TRACE', 'a');
+    log.setLevel('NONE', 'b');
+    expect([log.level, log.wants('TRACE', 'a'), log.wants('DEBUG', 'x'), log.wants('NONE', 'x')]).toEqual([
+      'INFO',
+      true,
+      false,
+      false,
+    ]);
+    log.write('TRACE', 'a', 'one', undefined, 'rpc-clnt.c');
+    log.write('CRITICAL', 'b', 'two');
+    log.write('DEBUG', 'x', 'three');
+    expect(text()).toMatch(/^[^\n]* T \[rpc-clnt\.c\] 0-a: one\n$/);
+  });
+
   it('keeps a message with newlines and control characters on one line', () => {
     open().write('INFO', 'x', 'a\nb\x1b[31m');
     expect(text()).toMatch(/a \| b\?\[31m\n$/);

@@ -1,4 +1,4 @@
-/** The log in GlusterFS's line form: `[YYYY-MM-DD hh:mm:ss.uuuuuu +0000] L [MSGID: n] [origin] 0-xlator: text`. */
+/** The log in GlusterFS's line form: `[YYYY-MM-DD hh:mm:ss.uuuuuu +0000] L [MSGID: n] [source] 0-xlator: text`. */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { type Clock, type Log, type LogLevel, logLevels, type Timespec } from '@mortar/core';
 
@@ -61,6 +61,8 @@ export class LineLog implements Log {
   readonly #target: LogTarget;
   readonly #clock: Clock;
   #level: LogLevel;
+  /** Of origins that have one of their own. */
+  readonly #levels = new Map<string, LogLevel>();
 
   constructor(target: LogTarget, clock: Clock, level: LogLevel = 'INFO') {
     this.#target = target;
@@ -72,16 +74,22 @@ export class LineLog implements Log {
     return this.#level;
   }
 
-  setLevel(level: LogLevel): void {
-    this.#level = level;
+  setLevel(level: LogLevel, origin?: string): void {
+    if (origin === undefined) this.#level = level;
+    else this.#levels.set(origin, level);
   }
 
-  write(level: LogLevel, origin: string, text: string, messageId?: number): void {
-    if (level === 'NONE' || rank.get(level)! > rank.get(this.#level)!) return;
+  wants(level: LogLevel, origin: string): boolean {
+    const own = this.#levels.size > 0 ? this.#levels.get(origin) : undefined;
+    return level !== 'NONE' && rank.get(level)! <= rank.get(own ?? this.#level)!;
+  }
+
+  write(level: LogLevel, origin: string, text: string, messageId?: number, source = origin): void {
+    if (!this.wants(level, origin)) return;
     const id = messageId === undefined ? '' : ` [MSGID: ${messageId}]`;
     // One line a message: what a file name or a peer smuggles in must not look like a line of its own.
     const oneLine = text.replace(/\n/g, ' | ').replace(/\p{Cc}/gu, '?');
-    this.#target.write(`[${stamp(this.#clock.wall())} +0000] ${level[0]}${id} [${origin}] 0-${origin}: ${oneLine}\n`);
+    this.#target.write(`[${stamp(this.#clock.wall())} +0000] ${level[0]}${id} [${source}] 0-${origin}: ${oneLine}\n`);
   }
 
   /** A line without the frame, for banners such as the volfile in use. */

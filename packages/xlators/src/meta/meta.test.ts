@@ -70,7 +70,7 @@ const facts: MetaFacts = {
 beforeEach(async () => {
   services = rigServices();
   level = [];
-  Object.assign(services.log, { level: 'INFO', setLevel: (next: string) => level.push(next) });
+  Object.assign(services.log, { level: 'INFO', setLevel: (...next: string[]) => level.push(next.join(' ')) });
   graph = buildGraph(volfileOf(text()), registry, services);
   await startGraph(graph);
   graphs = [{ name: first, volfile: graph.volfile, top: 'v', running: graph }];
@@ -394,4 +394,32 @@ describe('the overlay', () => {
 it('log levels have the numbers of GlusterFS', () => {
   expect(['NONE', 'CRITICAL', 'INFO', 'TRACE'].map((name) => levelNumber(levelOf(name)!))).toEqual([0, 3, 7, 9]);
   expect(['0', '1', '3', '6', ' 8\n'].map(levelOf)).toEqual(['NONE', 'CRITICAL', 'CRITICAL', 'WARNING', 'DEBUG']);
+});
+
+describe('a log level set by an xattr on any file', () => {
+  const set = (name: string, value: string, as = call) =>
+    ops.setxattr(as, { loc: locOf(rootGfid), xattrs: { [name]: Buffer.from(value) }, flags: 0 });
+  const levelOf = (who: string) => `trusted.glusterfs.${who}set-log-level`;
+
+  it('is that of the process, of one translator, or of those that a pattern means', async () => {
+    expect(await set(levelOf(''), 'debug')).toEqual({ ok: true });
+    expect(await set(levelOf('v-replicate-0.'), 'TRACE\0')).toEqual({ ok: true });
+    expect(await set(levelOf('fuse.'), 'NONE')).toEqual({ ok: true });
+    expect(await set(levelOf('v-memory-*.'), 'INFO')).toEqual({ ok: true });
+    expect(level).toEqual(['DEBUG', 'TRACE v-replicate-0', 'NONE fuse', 'INFO v-memory-0', 'INFO v-memory-1']);
+    expect(below).toBe(0);
+  });
+
+  it('is refused when it is none, or nobody has that name', async () => {
+    expect(await set(levelOf(''), 'loud')).toEqual({ ok: false, errno: Errno.EOPNOTSUPP });
+    expect(await set(levelOf('v-memory-(.'), 'INFO')).toEqual({ ok: false, errno: Errno.EINVAL });
+    expect(level).toEqual([]);
+  });
+
+  it('is an xattr like any other where the caller is not root, or the name is another one', async () => {
+    await set(levelOf(''), 'DEBUG', rigCall('', { uid: 1000 }));
+    await set('user.glusterfs.set-log-level', 'DEBUG');
+    expect(level).toEqual([]);
+    expect(below).toBe(2);
+  });
 });

@@ -57,7 +57,19 @@ export class MetaOverlay {
     const run = next as Fop<FopName>;
     const own = (this.#own[name] ?? refuse) as Fop<FopName>;
     const chosen: Fop<FopName> = (call, args) => (concerns(args as object as Bag) ? own(call, args) : run(call, args));
-    return chosen as unknown as Fops[N];
+    return (name === 'setxattr' ? this.#commanding(chosen as Fop<'setxattr'>) : chosen) as unknown as Fops[N];
+  }
+
+  /** Xattrs that are set to tell the process something: no file gets them. */
+  #commanding(next: Fop<'setxattr'>): Fop<'setxattr'> {
+    return async (call, args) => {
+      for (const [name, value] of Object.entries(args.xattrs)) {
+        if (!name.startsWith('trusted.') || call.internal) continue;
+        const done = call.uid === 0 ? this.#volume.command(name, value) : undefined;
+        if (done !== undefined) return done === 0 ? { ok: true } : fail(done);
+      }
+      return next(call, args);
+    };
   }
 
   /** Whether arguments are about the tree; the usual fop names one file, and has no loop for it. */

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import {
   type ByteString,
+  type Errno,
   emptyIatt,
   type Fd,
   FileType,
@@ -15,6 +16,7 @@ import {
   type Services,
 } from '@mortar/core';
 import type { MetaFacts } from './facts.ts';
+import { runLogCommand } from './log-command.ts';
 import type { MetaDirectory, MetaNode } from './node.ts';
 import { metaTree } from './tree.ts';
 
@@ -36,6 +38,7 @@ const rememberedMax = 200_000;
 
 export class MetaVolume {
   readonly gfid: Gfid;
+  readonly #facts: MetaFacts;
   readonly #tree: MetaDirectory;
   readonly #services: Services;
   readonly #paths = new Map<Gfid, Path>();
@@ -44,10 +47,16 @@ export class MetaVolume {
   readonly #began: number;
 
   constructor(facts: MetaFacts, services: Services) {
+    this.#facts = facts;
     this.#services = services;
     this.#tree = metaTree({ facts, log: services.log, processUuid: newGfid(services.random) });
     this.#began = services.clock.wall().sec;
     this.gfid = gfidOf([]);
+  }
+
+  /** Does what an xattr asks of the process; undefined if it asks nothing. Else 0, or why not. */
+  command(xattr: ByteString, value: Uint8Array): Errno | 0 | undefined {
+    return runLogCommand(this.#facts, this.#services.log, xattr, value);
   }
 
   /** Whether the gfid was given out here; cheap, asked for every operation of a mount. */

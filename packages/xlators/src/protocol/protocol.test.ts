@@ -9,6 +9,7 @@ import {
   type Fop,
   type FopName,
   fopNames,
+  type Log,
   locOf,
   rootCall,
   rootGfid,
@@ -67,6 +68,35 @@ describe('a brick of a volume', () => {
     await client.saw(taken ? 'child-up' : 'child-down');
     const reply = await client.ops.stat(rootCall(nodeClock), { loc: locOf(rootGfid) });
     expect(!reply.ok && reply.errno === Errno.ENOTCONN).toBe(!taken);
+  });
+});
+
+describe('the log of a client', () => {
+  it('has every request and its answer while that is asked for, and only then', async () => {
+    const brick = await startBrick(ports);
+    cleanups.push(() => brick.stop());
+    const [address] = brick.server.addresses;
+    const port = address?.kind === 'tcp' ? address.port : 0;
+    const lines: string[] = [];
+    let wanted = false;
+    const log: Log = {
+      level: 'INFO',
+      setLevel: () => {},
+      wants: (level, origin) => wanted && level === 'TRACE' && origin !== '',
+      write: (level, _origin, text, _id, source) => void lines.push(`${level} [${source}] ${text}`),
+    };
+    const client = await startClient({ ...ports, log, client: { 'remote-port': `${port}` } });
+    cleanups.push(() => client.stop());
+    await client.saw('child-up');
+    const ask = () => client.ops.stat({ ...rootCall(nodeClock), uid: 7 }, { loc: locOf(rootGfid) });
+    await ask();
+    expect(lines.filter((line) => line.startsWith('TRACE'))).toEqual([]);
+    wanted = true;
+    expect(await ask()).toEqual({ ok: false, errno: Errno.ENOSYS });
+    const traced = lines.filter((line) => line.startsWith('TRACE'));
+    expect(traced).toHaveLength(2);
+    expect(traced[0]).toMatch(/^TRACE \[rpc-clnt\.c\] STAT sent to .*uid 7/);
+    expect(traced[1]).toBe('TRACE [rpc-clnt.c] STAT answered: ENOSYS');
   });
 });
 

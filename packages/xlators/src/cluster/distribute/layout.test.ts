@@ -13,6 +13,7 @@ import {
   maxHash,
   ownsNames,
   type Range,
+  readAfter,
 } from './layout.ts';
 
 interface Volume {
@@ -127,5 +128,25 @@ describe('a layout', () => {
     expect(whole([range(0, 9, 7), range(10, 20, 7)]).commit).toBe(7);
     expect(whole([range(0, 9, 7), range(10, 20, 8)]).commit).toBe(1);
     expect(layoutOf([{ state: 'bare' }]).commit).toBe(1);
+  });
+});
+
+describe('a layout that is read where another one was known', () => {
+  const range = (commit: number, start: number, stop: number): Range => ({ commit, type: 0, start, stop });
+  const old = whole([range(7, 0, 9), range(7, 10, maxHash)]);
+  const swapped = whole([range(7, 10, maxHash), range(7, 0, 9)]);
+
+  it('is believed to misplace no file, unless its ranges moved and its commit hash did not', () => {
+    expect(readAfter(old, old).commit).toBe(7);
+    expect(readAfter(old, whole([range(8, 10, maxHash), range(8, 0, 9)])).commit).toBe(8);
+    expect(readAfter(old, swapped).commit).toBe(1);
+    expect(readAfter(readAfter(old, swapped), swapped).commit).toBe(1);
+    expect(readAfter(readAfter(old, swapped), whole([range(8, 0, 9), range(8, 10, maxHash)])).commit).toBe(8);
+  });
+
+  it('is as good as before when a child only was away', () => {
+    const away = layoutOf([{ state: 'down' }, { state: 'range', range: range(7, 10, maxHash) }]);
+    expect(readAfter(old, away).commit).toBe(7);
+    expect(readAfter(away, old).commit).toBe(7);
   });
 });

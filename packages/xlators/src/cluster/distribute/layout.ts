@@ -58,6 +58,21 @@ export function layoutOf(parts: readonly Part[]): Layout {
   return { parts, commit: commit ?? invalidCommit };
 }
 
+/**
+ * A layout read where another one was known. If ranges moved and no commit hash with them, somebody moved them who does
+ * not keep the promise that it gives (no file is misplaced), as setfattr on the bricks: it is not believed from then on.
+ */
+export function readAfter(before: Layout, now: Layout): Layout {
+  const pairs = now.parts.flatMap((part, i) => {
+    const old = before.parts[i];
+    return part.state === 'range' && old?.state === 'range' ? [[old.range, part.range] as const] : [];
+  });
+  const isSame = pairs.every(([a, b]) => a.commit === b.commit);
+  const moved = pairs.some(([a, b]) => a.start !== b.start || a.stop !== b.stop);
+  const doubted = before.commit === invalidCommit && pairs.some(([a]) => a.commit !== invalidCommit);
+  return isSame && (moved || doubted) ? { ...now, commit: invalidCommit } : now;
+}
+
 /** The child whose range has the hash; undefined in a hole. */
 export function childOfHash(layout: Layout, hash: number): number | undefined {
   for (let i = 0; i < layout.parts.length; i++) {

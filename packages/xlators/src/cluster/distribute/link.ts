@@ -1,23 +1,33 @@
 /** link: the new name is on the child that has the file; a linkto where it hashes to, if that is another one. */
 import { type Args, type Call, Errno, fail, type Reply } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
+import { meaningData } from './linkto.ts';
 import { makeLinkto, removeLinkto } from './linkto-files.ts';
 import { withoutIdentity } from './loc.ts';
 import { withNames } from './locks.ts';
 import { lookupAfresh } from './lookup.ts';
 import { directoryIatt } from './merge.ts';
+import { orElsewhere } from './on-file.ts';
+import { hashedPlace, underLayout } from './under-layout.ts';
 
 export async function link(d: Distribute, call: Call, args: Args<'link'>): Promise<Reply<'link'>> {
+  const run = () => underLayout(d, call, args.to.parent, (says) => linkUnder(d, call, args, says));
+  return orElsewhere(d, call, args.from.gfid, run);
+}
+
+async function linkUnder(d: Distribute, call: Call, args: Args<'link'>, says: boolean): Promise<Reply<'link'>> {
   const { from, to } = args;
   const state = await d.locateLoc(call, from);
   if (isFailure(state)) return state;
   if (state.kind === 'directory') return fail(Errno.EPERM);
-  const hashed = await d.hashedOf(call, to.parent, to.name);
-  if (isFailure(hashed)) return hashed;
+  const place = await hashedPlace(d, call, to, says);
+  if (isFailure(place)) return place;
+  const { child: hashed, believe } = place;
   const { child, gfid } = state;
   if (!d.isUp(child)) return fail(Errno.ENOTCONN);
   const run = async (): Promise<Reply<'link'>> => {
-    const reply = await d.children[child]!.link(call, { ...args, from: { ...from, gfid } });
+    const given = meaningData({ ...args, from: { ...from, gfid } }, d.names.linkto);
+    const reply = await d.children[child]!.link(call, child === hashed ? believe(given) : given);
     if (!reply.ok) return reply;
     return { ...reply, preParent: directoryIatt(reply.preParent), postParent: directoryIatt(reply.postParent) };
   };
@@ -29,7 +39,7 @@ export async function link(d: Distribute, call: Call, args: Args<'link'>): Promi
   return withNames(d, call, [{ child: hashed, parent: to.parent!, name: to.name! }], async () => {
     const file = await d.children[child]!.stat(d.ownCall(call), { loc: { ...from, gfid } });
     if (!file.ok) return file;
-    const made = await makeLinkto(d, call, hashed, to, file.iatt, child);
+    const made = await makeLinkto(d, call, hashed, to, file.iatt, child, believe);
     if (!made.ok) return made;
     const reply = await run();
     if (!reply.ok) await removeLinkto(d, call, hashed, to);

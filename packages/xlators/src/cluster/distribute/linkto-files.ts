@@ -1,9 +1,21 @@
 /** Making and removing linkto files on a child. */
-import { type Call, Errno, type Failure, FileType, fail, type Iatt, type Loc, locAt, locOf } from '@mortar/core';
+import {
+  type Args,
+  type Call,
+  Errno,
+  type Failure,
+  FileType,
+  fail,
+  type Iatt,
+  type Loc,
+  locAt,
+  locOf,
+} from '@mortar/core';
 import type { Distribute } from './distribute.ts';
-import { encodeLinkto, linktoMode, linktoTarget } from './linkto.ts';
+import { encodeLinkto, linktoMode, linktoTarget, looksLikeLinkto } from './linkto.ts';
 import { withNames } from './locks.ts';
 import { askArgs, isData, isLinkto } from './lookup.ts';
+import { type Believe, believesNothing } from './under-layout.ts';
 
 export type Done = { ok: true } | Failure;
 
@@ -15,22 +27,26 @@ export async function makeLinkto(
   loc: Loc,
   file: Pick<Iatt, 'gfid' | 'uid' | 'gid'>,
   target: number,
+  believe: Believe = believesNothing,
 ): Promise<Done> {
   const at = locAt(loc.parent!, loc.name!);
   const value = { [d.names.linkto]: encodeLinkto(d.childName(target)) };
-  const made = await d.children[child]!.mknod(d.callAs(call, file), {
-    loc: at,
-    mode: (FileType.regular << 12) | linktoMode,
-    rdevMajor: 0,
-    rdevMinor: 0,
-    gfid: file.gfid,
-    initial: value,
-  });
+  const mode = (FileType.regular << 12) | linktoMode;
+  const node: Args<'mknod'> = { loc: at, mode, rdevMajor: 0, rdevMinor: 0, gfid: file.gfid, initial: value };
+  const made = await d.children[child]!.mknod(d.callAs(call, file), believe(node));
+  if (made.ok && !looksLikeLinkto(made.iatt)) {
+    // A brick gives a gfid that it has one more name. This is the file itself, believed to be on another child.
+    await d.children[child]!.unlink(d.ownCall(call), { loc: at });
+    return fail(Errno.ENOENT);
+  }
   if (made.ok || made.errno !== Errno.EEXIST) return made.ok ? { ok: true } : made;
   return adoptLinkto(d, call, child, at, file, value);
 }
 
-/** The name, or the gfid under another name, is on the child already: as a linkto of the same file it serves. */
+/**
+ * The name, or the gfid under another name, is on the child already: as a linkto of the same file it serves. ENOENT if it
+ * is the file itself, which then is not where the caller believes it to be.
+ */
 async function adoptLinkto(
   d: Distribute,
   call: Call,
@@ -42,11 +58,13 @@ async function adoptLinkto(
   const own = d.ownCall(call);
   const named = await d.children[child]!.lookup(own, askArgs(d, { loc }));
   const ours = named.ok && isLinkto(d, named) && named.iatt.gfid === file.gfid;
-  if (named.ok && !ours) return fail(Errno.EEXIST);
+  if (named.ok && !ours) return fail(isData(d, named) && named.iatt.gfid === file.gfid ? Errno.ENOENT : Errno.EEXIST);
   if (!named.ok) {
     if (named.errno !== Errno.ENOENT) return named;
     // Names of one file share one linkto on a child, as hard links.
     const byGfid = await d.children[child]!.lookup(own, askArgs(d, { loc: locOf(file.gfid) }));
+    // The file itself: it is not where it was believed to be (any more).
+    if (isData(d, byGfid)) return fail(Errno.ENOENT);
     if (!isLinkto(d, byGfid)) return fail(Errno.EEXIST);
     const linked = await d.children[child]!.link(own, { from: locOf(file.gfid), to: loc });
     if (!linked.ok) return linked;

@@ -2,7 +2,7 @@
 import { type Args, type Call, compareTimes, Errno, fail, type Gfid, type Loc, rootGfid } from '@mortar/core';
 import type { Distribute } from './distribute.ts';
 import { healDirectory, needsHeal } from './heal.ts';
-import { anomaliesOf, decodeRange, type Layout, layoutOf, type Part } from './layout.ts';
+import { anomaliesOf, decodeRange, type Layout, layoutOf, type Part, readAfter } from './layout.ts';
 import { askArgs, type Found, isAbsent, isDirectory, type LookupReply } from './lookup.ts';
 import { mergeDirectoryIatts, mergeDirectoryXattrs } from './merge.ts';
 import { onlyWanted } from './names.ts';
@@ -95,7 +95,9 @@ export async function finishDirectory(
 }
 
 function learn(d: Distribute, loc: Loc, copies: Copies, generation: number): void {
-  const { gfid, layout, mds } = copies;
+  const { gfid, mds } = copies;
+  const known = d.stateOf(gfid);
+  const layout = known?.kind === 'directory' ? readAfter(known.layout, copies.layout) : copies.layout;
   const inode = d.remember(gfid, { kind: 'directory', layout, mds, generation });
   if (gfid !== rootGfid && loc.parent !== null && loc.name !== null)
     d.services.inodes.link(loc.parent, loc.name, inode);

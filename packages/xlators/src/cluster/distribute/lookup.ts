@@ -21,6 +21,7 @@ import { lookEverywhere } from './lookup-everywhere.ts';
 import { directoryIatt } from './merge.ts';
 import { onlyWanted } from './names.ts';
 import type { DirectoryState } from './state.ts';
+import { believing } from './under-layout.ts';
 
 export type LookupReply = Reply<'lookup'>;
 export type Found = Success<'lookup'>;
@@ -131,10 +132,13 @@ export async function lookupAfresh(d: Distribute, call: Call, args: Args<'lookup
   const hashed = childOfHash(parent.layout, d.hasher.hash(loc.name!));
   if (hashed === undefined || !d.isUp(hashed)) return lookEverywhere(d, call, args, hashed);
   const generation = d.generation;
-  const reply = await d.children[hashed]!.lookup(call, ask);
+  // Where the child's word is to be final it must go by the same layout.
+  const isFinal = !mayBeElsewhere(d, parent);
+  const reply = await d.children[hashed]!.lookup(call, isFinal ? believing(d, parent.layout, hashed)(ask) : ask);
   if (!reply.ok) {
     if (reply.errno === Errno.ENOTCONN) return lookEverywhere(d, call, args, hashed);
-    const elsewhere = isAbsent(reply) && mayBeElsewhere(d, parent);
+    if (reply.errno === Errno.EREMCHG) return lookUnderNewLayout(d, call, args);
+    const elsewhere = isAbsent(reply) && !isFinal;
     return elsewhere ? lookEverywhere(d, call, args, hashed, reply) : reply;
   }
   if (isDirectory(reply)) {
@@ -144,6 +148,16 @@ export async function lookupAfresh(d: Distribute, call: Call, args: Args<'lookup
     return finishDirectory(d, call, args, replies, { generation, hashed });
   }
   return isLinkto(d, reply) ? follow(d, call, args, hashed, reply) : finishFile(d, args, hashed, reply);
+}
+
+/** The directory was laid out anew: files may have moved, or be about to. */
+async function lookUnderNewLayout(d: Distribute, call: Call, args: Args<'lookup'>): Promise<LookupReply> {
+  const { parent, name } = args.loc;
+  const found = await discover(d, call, parent!);
+  if (!found.ok) return found;
+  const directory = await d.locateDirectory(call, parent);
+  if (isFailure(directory)) return directory;
+  return lookEverywhere(d, call, args, childOfHash(directory.layout, d.hasher.hash(name!)));
 }
 
 /** Whether a name that its child does not have can be on another one. */

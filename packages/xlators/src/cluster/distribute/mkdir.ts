@@ -18,20 +18,26 @@ import { askArgs, isDirectory } from './lookup.ts';
 import { encodeCounter } from './mds.ts';
 import { mergeDirectoryIatts } from './merge.ts';
 import { childPath, newRanges } from './new-layout.ts';
+import { hashedPlace, underLayout } from './under-layout.ts';
 
 type MkdirReply = Reply<'mkdir'>;
 
 export async function mkdir(d: Distribute, call: Call, args: Args<'mkdir'>): Promise<MkdirReply> {
+  return underLayout(d, call, args.loc.parent, (says) => mkdirUnder(d, call, args, says));
+}
+
+async function mkdirUnder(d: Distribute, call: Call, args: Args<'mkdir'>, says: boolean): Promise<MkdirReply> {
   const { loc, gfid } = args;
-  const hashed = await d.hashedOf(call, loc.parent, loc.name);
-  if (isFailure(hashed)) return hashed;
+  const place = await hashedPlace(d, call, loc, says);
+  if (isFailure(place)) return place;
+  const { child: hashed, believe } = place;
   const path = childPath(d, loc.parent!, loc.name!);
   const ranges = await newRanges(d, gfid, path, d.newCommit);
   const argsFor = (i: number): Args<'mkdir'> => ({
     ...args,
     initial: initialOf(d, args.initial, ranges[i]!, i === hashed),
   });
-  const first = await makeFirst(d, call, hashed, argsFor(hashed));
+  const first = await makeFirst(d, call, hashed, believe(argsFor(hashed)));
   if (!first.ok) return first;
   const others = d.indices.filter((i) => i !== hashed);
   const rest = await d.ask(others, (child, i) => makeOther(d, call, child.mkdir, i, argsFor(i)));

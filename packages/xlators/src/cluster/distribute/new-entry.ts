@@ -6,6 +6,7 @@ import { makeLinkto, removeLinkto } from './linkto-files.ts';
 import { withNames } from './locks.ts';
 import { lookupAfresh } from './lookup.ts';
 import { directoryIatt } from './merge.ts';
+import { type Hashed, hashedPlace, underLayout } from './under-layout.ts';
 
 type NewFop = 'create' | 'mknod' | 'symlink' | 'put';
 const exclusive = 0o200;
@@ -38,12 +39,24 @@ async function openInstead(
 /** Any of the four, by its name. */
 export async function newEntry<N extends NewFop>(d: Distribute, call: Call, fop: N, args: Args<N>): Promise<Reply<N>> {
   const { loc } = args as unknown as { loc: Loc };
+  const made = await underLayout(d, call, loc.parent, (says) => tryTwice(d, call, fop, args, loc, says));
+  return made as Reply<N>;
+}
+
+async function tryTwice<N extends NewFop>(
+  d: Distribute,
+  call: Call,
+  fop: N,
+  args: Args<N>,
+  loc: Loc,
+  says: boolean,
+): Promise<Reply<NewFop>> {
   for (let attempt = 0; ; attempt++) {
-    const hashed = await d.hashedOf(call, loc.parent, loc.name);
-    if (isFailure(hashed)) return hashed as Reply<N>;
-    const reply = await makeAt(d, call, fop, args, hashed);
+    const hashed = await hashedPlace(d, call, loc, says);
+    if (isFailure(hashed)) return hashed;
+    const reply = (await makeAt(d, call, fop, args, hashed)) as Reply<NewFop>;
     if (reply.ok || attempt > 0) return reply;
-    if (!(await mayRetry(d, call, loc, hashed, reply.errno))) return reply;
+    if (!(await mayRetry(d, call, loc, hashed.child, reply.errno))) return reply;
   }
 }
 
@@ -52,17 +65,18 @@ async function makeAt<N extends NewFop>(
   call: Call,
   fop: N,
   args: Args<N>,
-  hashed: number,
+  { child: hashed, believe }: Hashed,
 ): Promise<Reply<N>> {
   const { loc, gfid } = args as unknown as { loc: Loc; gfid: Args<'mknod'>['gfid'] };
   await d.space.refresh();
   const parent = d.stateOf(loc.parent!);
   const place = parent?.kind === 'directory' ? d.space.choose(hashed, parent.layout, (i) => d.isUsable(i)) : hashed;
-  const run = async () =>
-    finish(d, loc, place, await (d.children[place]![fop] as Fop<NewFop>)(call, args as Args<NewFop>));
+  const given = (place === hashed ? believe(args as Args<NewFop>) : args) as Args<NewFop>;
+  const run = async () => finish(d, loc, place, await (d.children[place]![fop] as Fop<NewFop>)(call, given));
   if (place === hashed) return (await run()) as Reply<N>;
   const made = await withNames(d, call, [{ child: hashed, parent: loc.parent!, name: loc.name! }], async () => {
-    const link = await makeLinkto(d, call, hashed, loc, { gfid, uid: call.uid, gid: call.gid }, place);
+    const owner = { gfid, uid: call.uid, gid: call.gid };
+    const link = await makeLinkto(d, call, hashed, loc, owner, place, believe);
     if (!link.ok) return link;
     const reply = await run();
     if (!reply.ok) await removeLinkto(d, call, hashed, loc);

@@ -75,6 +75,26 @@ async function onFile<N extends FopName>(
   return run(d.children[now.child]!, fop, call, args);
 }
 
+/**
+ * Runs what is done to the name of a file (its gfid, where known) where it is believed to be. If it is not there, which
+ * a rebalance may have brought about, it is looked for, and all is done once more.
+ */
+export async function orElsewhere<R extends { ok: true }>(
+  d: Distribute,
+  call: Call,
+  gfid: Gfid | null,
+  run: () => Promise<R | Failure>,
+): Promise<R | Failure> {
+  const believed = gfid === null ? undefined : d.stateOf(gfid);
+  const reply = await run();
+  const isGone = !reply.ok && (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE);
+  if (!isGone || gfid === null || believed?.kind !== 'file') return reply;
+  d.forgetState(gfid);
+  const found = await discover(d, call, gfid);
+  const now = d.stateOf(gfid);
+  return found.ok && now?.kind === 'file' && now.child !== believed.child ? run() : reply;
+}
+
 /** Errors, and attributes of a linkto or of a file that is being moved, which a file has that was moved away. */
 function movedAway(reply: Reply<FopName>): boolean {
   if (!reply.ok) return reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE;

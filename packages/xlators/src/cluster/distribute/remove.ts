@@ -15,12 +15,13 @@ import {
 } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
 import { healDirectory } from './heal.ts';
-import { linktoTarget } from './linkto.ts';
+import { linktoTarget, meaningData } from './linkto.ts';
 import { type Done, removeLinkto } from './linkto-files.ts';
 import { withNames } from './locks.ts';
 import { askArgs, isDirectory, lookupAfresh } from './lookup.ts';
 import { copiesOf } from './lookup-directory.ts';
 import { directoryIatt, mergeDirectoryIatts } from './merge.ts';
+import { orElsewhere } from './on-file.ts';
 
 const pageBytes = 65536;
 
@@ -28,9 +29,9 @@ export async function unlink(d: Distribute, call: Call, args: Args<'unlink'>): P
   const { loc } = args;
   const hashed = await d.hashedOf(call, loc.parent, loc.name);
   if (isFailure(hashed)) return hashed;
-  const reply = await unlinkOnce(d, call, args, hashed);
+  const reply = await orElsewhere(d, call, loc.gfid, () => unlinkOnce(d, call, args, hashed));
   if (reply.ok || (reply.errno !== Errno.ENOENT && reply.errno !== Errno.ESTALE)) return reply;
-  // The file may have moved to another child since it was looked up.
+  // Another file may have the name by now.
   const found = await lookupAfresh(d, call, { loc: { ...loc, gfid: null } });
   if (!found.ok) return reply;
   return unlinkOnce(d, call, { ...args, loc: { ...loc, gfid: found.iatt.gfid } }, hashed);
@@ -43,7 +44,8 @@ async function unlinkOnce(d: Distribute, call: Call, args: Args<'unlink'>, hashe
   if (state.kind === 'directory') return fail(Errno.EISDIR);
   const { child } = state;
   if (!d.isUp(child)) return fail(Errno.ENOTCONN);
-  const reply = await d.children[child]!.unlink(call, { ...args, loc: { ...loc, gfid: state.gfid } });
+  const given = meaningData({ ...args, loc: { ...loc, gfid: state.gfid } }, d.names.linkto);
+  const reply = await d.children[child]!.unlink(call, given);
   if (!reply.ok) return reply;
   // After the file: the caller's permission was checked there, and a linkto that is left over leads nowhere and is
   // removed by the next lookup, whereas a file without its linkto would be lost from sight.

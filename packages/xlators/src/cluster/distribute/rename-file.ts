@@ -2,8 +2,9 @@
  * rename of a file. Its data stays where it is; what moves is names and linktos, in an order in which at any time one
  * of the two names, or both, leads to the file (docs/distribute.md).
  */
-import { type Call, Errno, fail, locAt, type Reply } from '@mortar/core';
+import { type Args, type Call, Errno, fail, locAt, type Reply } from '@mortar/core';
 import type { Distribute } from './distribute.ts';
+import { meaningData } from './linkto.ts';
 import { makeLinkto, removeLinkto } from './linkto-files.ts';
 import { withoutIdentity } from './loc.ts';
 import { withNames } from './locks.ts';
@@ -12,11 +13,12 @@ import { type RenamePlan, withDirectoryParents } from './rename.ts';
 type RenameReply = Reply<'rename'>;
 
 export async function renameFile(d: Distribute, call: Call, plan: RenamePlan, source: number): Promise<RenameReply> {
-  const { args, fromHashed, toHashed, target } = plan;
+  const { args, fromHashed, toHashed, target, believe } = plan;
   if (target?.directory) return fail(Errno.EISDIR);
   if (!d.isUp(source) || (target?.child !== undefined && !d.isUp(target.child))) return fail(Errno.ENOTCONN);
   const together = [fromHashed, toHashed, target?.child ?? source].every((child) => child === source);
-  if (together) return finish(d, plan, source, await d.children[source]!.rename(call, args));
+  if (together)
+    return finish(d, plan, source, await d.children[source]!.rename(call, believe(meaningData(args, d.names.linkto))));
   const names = [
     { child: fromHashed, parent: args.from.parent!, name: args.from.name! },
     { child: toHashed, parent: args.to.parent!, name: args.to.name! },
@@ -36,7 +38,8 @@ async function renameDirectly(d: Distribute, call: Call, plan: RenamePlan, sourc
     const prepared = await prepareLinkto(d, call, plan, source);
     if (!prepared.ok) return prepared;
   }
-  const reply = await d.children[source]!.rename(call, args);
+  const given = meaningData(args, d.names.linkto);
+  const reply = await d.children[source]!.rename(call, needsLinkto ? given : plan.believe(given));
   if (!reply.ok) {
     if (needsLinkto && toHashed !== fromHashed) await removeLinkto(d, call, toHashed, args.from);
     return reply;
@@ -55,13 +58,14 @@ async function renameByLink(d: Distribute, call: Call, plan: RenamePlan, source:
   const undo = async () => {
     if (toHashed !== fromHashed) await removeLinkto(d, call, toHashed, args.from);
   };
-  const linked = await d.children[source]!.link(call, { from: args.from, to: withoutIdentity(args.to) });
+  const second: Args<'link'> = { from: args.from, to: withoutIdentity(args.to) };
+  const linked = await d.children[source]!.link(call, meaningData(second, d.names.linkto));
   if (!linked.ok) {
     await undo();
     return linked;
   }
   // As the caller: whether the target may be replaced is decided here, before anything is removed.
-  const shown = await d.children[toHashed]!.rename(call, { ...args, from: withoutIdentity(args.from) });
+  const shown = await d.children[toHashed]!.rename(call, plan.believe({ ...args, from: withoutIdentity(args.from) }));
   if (!shown.ok) {
     await d.children[source]!.unlink(d.ownCall(call), { loc: locAt(args.to.parent!, args.to.name!) });
     await undo();

@@ -4,9 +4,11 @@ import { type Distribute, isFailure } from './distribute.ts';
 import { withoutIdentity } from './loc.ts';
 import { lookupAfresh } from './lookup.ts';
 import { directoryIatt } from './merge.ts';
+import { orElsewhere } from './on-file.ts';
 import { renameDirectory } from './rename-directory.ts';
 import { exchange } from './rename-exchange.ts';
 import { renameFile } from './rename-file.ts';
+import { type Believe, hashedPlace, underLayout } from './under-layout.ts';
 
 export const renameFlags = { noReplace: 1, exchange: 2 } as const;
 
@@ -16,16 +18,24 @@ export interface RenamePlan {
   /** The children that the old and the new name hash to. */
   readonly fromHashed: number;
   readonly toHashed: number;
+  /** For the step of a file's rename that shows the new name where it hashes to. */
+  readonly believe: Believe;
   /** What has the new name now. */
   readonly target: { gfid: Gfid; directory: boolean; child: number | undefined } | undefined;
 }
 
 export async function rename(d: Distribute, call: Call, args: Args<'rename'>): Promise<Reply<'rename'>> {
+  const run = () => underLayout(d, call, args.to.parent, (says) => renameUnder(d, call, args, says));
+  return orElsewhere(d, call, args.from.gfid, run);
+}
+
+async function renameUnder(d: Distribute, call: Call, args: Args<'rename'>, says: boolean): Promise<Reply<'rename'>> {
   const { from, to } = args;
   const fromHashed = await d.hashedOf(call, from.parent, from.name);
   if (isFailure(fromHashed)) return fromHashed;
-  const toHashed = await d.hashedOf(call, to.parent, to.name);
-  if (isFailure(toHashed)) return toHashed;
+  const place = await hashedPlace(d, call, to, says);
+  if (isFailure(place)) return place;
+  const { child: toHashed, believe } = place;
   if (args.flags & ~(renameFlags.noReplace | renameFlags.exchange) || args.flags === 3) return fail(Errno.EINVAL);
   const [source, found] = await Promise.all([
     d.locateLoc(call, from),
@@ -40,7 +50,7 @@ export async function rename(d: Distribute, call: Call, args: Args<'rename'>): P
     ? { gfid: found.iatt.gfid, directory: found.iatt.type === FileType.directory, child: childOf(d, found.iatt.gfid) }
     : undefined;
   const full = { ...args, from: { ...from, gfid: source.gfid }, to: { ...to, gfid: target?.gfid ?? null } };
-  const plan: RenamePlan = { args: full, gfid: source.gfid, fromHashed, toHashed, target };
+  const plan: RenamePlan = { args: full, gfid: source.gfid, fromHashed, toHashed, target, believe };
   if (args.flags & renameFlags.exchange) return exchange(d, call, plan);
   if (source.kind === 'file') return renameFile(d, call, plan, source.child);
   return renameDirectory(d, call, plan);

@@ -60,6 +60,7 @@ export class HealDaemon {
     const healer = new SetHealer(set.replica, this.#clock, () => set.healSettings);
     set.onChildUp(() => healer.trigger('index'));
     set.onAccused(() => healer.hasten());
+    set.onReconfigured(() => healer.reconfigured());
     return healer;
   }
 

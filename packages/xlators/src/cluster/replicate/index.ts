@@ -43,6 +43,7 @@ export class ReplicateXlator extends Xlator {
   #patience: Timer | undefined;
   readonly #upListeners: (() => void)[] = [];
   readonly #accusedListeners: (() => void)[] = [];
+  readonly #optionListeners: (() => void)[] = [];
 
   constructor(init: XlatorInit<typeof options>) {
     super(init);
@@ -109,6 +110,7 @@ export class ReplicateXlator extends Xlator {
     );
     set.laggardTimeoutMs = values['laggard-timeout'] * 1000;
     set.quorum = quorumRule(values['quorum-type'] || undefined, values['quorum-count'], set.count);
+    for (const listener of this.#optionListeners) listener();
   }
 
   override notify(event: GraphEvent, from: Xlator | null): void {
@@ -238,6 +240,11 @@ export class ReplicateXlator extends Xlator {
   /** Called whenever a brick tells that it accuses another. */
   onAccused(listener: () => void): void {
     this.#accusedListeners.push(listener);
+  }
+
+  /** Called when options have changed. */
+  onReconfigured(listener: () => void): void {
+    this.#optionListeners.push(listener);
   }
 
   override async drain(): Promise<void> {

@@ -17,6 +17,7 @@ import {
   type Success,
   type Xattrs,
 } from '@mortar/core';
+import { lookupGivingGfid } from './adoption.ts';
 import { changelogOf, dirtyKey, isZero, type Kind, kinds, type Matrix, readable } from './changelog.ts';
 import { type InodeContext, InodeContexts } from './inode-context.ts';
 import { Leases } from './leases.ts';
@@ -145,8 +146,10 @@ export class Replica {
     return this.learn(gfid, replies, generation);
   }
 
+  /** `gfid`: for objects that have none yet, if it may be given to them. */
   lookupAll(loc: Loc, call: Call, want: readonly string[], gfid?: Gfid): Promise<Replies<'lookup'>> {
-    const args: Args<'lookup'> = { loc, want: [...want, ...this.changelogKeys], ...(gfid ? { gfid } : {}) };
+    const args: Args<'lookup'> = { loc, want: [...want, ...this.changelogKeys] };
+    if (gfid) return lookupGivingGfid(this.set, call, { ...args, gfid });
     return this.set.wind(this.set.up, 'lookup', call, () => args);
   }
 

@@ -14,7 +14,6 @@ import {
   type GraphEvent,
   isValidName,
   type Loc,
-  OptionError,
   type OptionTable,
   type OptionValues,
   type Reply,
@@ -30,6 +29,7 @@ import { Fences } from './fences.ts';
 import { InternalLocks, type InternalSettings, type Place } from './internal-locks.ts';
 import { countLocks, type LockInfo, listLocks } from './list.ts';
 import { type EntryName, type InodeLocks, LockTable } from './lock-table.ts';
+import { MandatoryLocks, type MandatorySettings } from './mandatory.ts';
 import { Migrations, migrationDomain } from './migrations.ts';
 import { options } from './options.ts';
 import { PosixRequests } from './posix-requests.ts';
@@ -48,18 +48,19 @@ export class Locks extends Xlator {
   readonly #internal: InternalLocks;
   readonly #posix: PosixRequests;
   readonly #migrations: Migrations;
+  readonly #mandatory: MandatoryLocks;
   #options: Values;
   #revoked = 0;
 
   constructor(init: XlatorInit) {
     super(init);
     this.#options = init.options as Values;
-    refuseMandatory(this.#options);
     const { clock, inodes } = init.services;
     this.#fences = new Fences(clock);
     this.#table = new LockTable(inodes, this.slot, (claim) => this.#internal.make(claim));
     this.#posix = new PosixRequests(this.#table, clock, this.slot);
     this.#migrations = new Migrations(clock);
+    this.#mandatory = new MandatoryLocks(mandatoryOf(this.#options), this.#table, inodes, () => this.child);
     this.#internal = new InternalLocks(settingsOf(this.#options), {
       clock,
       fences: this.#fences,
@@ -72,11 +73,12 @@ export class Locks extends Xlator {
   override reconfigure(values: OptionValues<OptionTable>): void {
     this.#options = values as Values;
     this.#internal.settings = settingsOf(this.#options);
+    this.#mandatory.settings = mandatoryOf(this.#options);
   }
 
   /** Whatever changes something is refused when it comes with a fence whose lock is gone. */
   protected override bindFop<N extends FopName>(name: N, next: Fops[N]): Fops[N] {
-    const own = super.bindFop(name, next) as Fop<FopName>;
+    const own = this.#mandatory.around(name, super.bindFop(name, next) as Fop<FopName>);
     if (!isFenced(name)) return own as Fops[N];
     const bound: Fop<FopName> = (call, args) =>
       this.#migrations.size === 0 ? own(call, args) : this.#gated(own, call, args);
@@ -219,9 +221,27 @@ export class Locks extends Xlator {
 
   async setxattr(call: Call, args: Args<'setxattr'>): Promise<Reply<'setxattr'>> {
     const name = Object.keys(args.xattrs).find(isClearName);
-    if (name === undefined) return this.child.setxattr(call, args);
+    if (name === undefined) {
+      const set = { names: Object.keys(args.xattrs), demands: true };
+      return this.#mandatory.marking(call, args.loc.gfid, set, (as) => this.child.setxattr(as, args));
+    }
     const cleared = this.#clear(call, args.loc.gfid, name);
     return typeof cleared === 'string' ? { ok: true } : cleared;
+  }
+
+  async fsetxattr(call: Call, args: Args<'fsetxattr'>): Promise<Reply<'fsetxattr'>> {
+    const set = { names: Object.keys(args.xattrs), demands: true };
+    return this.#mandatory.marking(call, args.fd.gfid, set, (as) => this.child.fsetxattr(as, args));
+  }
+
+  async removexattr(call: Call, args: Args<'removexattr'>): Promise<Reply<'removexattr'>> {
+    const removed = { names: [args.name], demands: false };
+    return this.#mandatory.marking(call, args.loc.gfid, removed, (as) => this.child.removexattr(as, args));
+  }
+
+  async fremovexattr(call: Call, args: Args<'fremovexattr'>): Promise<Reply<'fremovexattr'>> {
+    const removed = { names: [args.name], demands: false };
+    return this.#mandatory.marking(call, args.fd.gfid, removed, (as) => this.child.fremovexattr(as, args));
   }
 
   async getxattr(call: Call, args: Args<'getxattr'>): Promise<Reply<'getxattr'>> {
@@ -351,12 +371,8 @@ function settingsOf(values: Values): InternalSettings {
   };
 }
 
-function refuseMandatory(values: Values): void {
-  const mode = values['mandatory-locking'];
-  if (mode !== 'off')
-    throw new OptionError('mandatory-locking', `option mandatory-locking ${mode}: only 'off' is available`);
-  if (values['enforce-mandatory-lock'])
-    throw new OptionError('enforce-mandatory-lock', "option enforce-mandatory-lock on: only 'off' is available");
+function mandatoryOf(values: Values): MandatorySettings {
+  return { mode: values['mandatory-locking'], enforce: values['enforce-mandatory-lock'] };
 }
 
 export const xlator: XlatorType<typeof options> = {

@@ -273,9 +273,4 @@ describe('administration', () => {
       { kind: 'inode', state: 'blocked', start: 0, length: 0, clientId: 'b' },
     ]);
   });
-
-  it('refuses mandatory locking by name', async () => {
-    await expect(make({ 'mandatory-locking': 'forced' })).rejects.toThrow(/mandatory-locking/);
-    await expect(make({ 'enforce-mandatory-lock': 'on' })).rejects.toThrow(/enforce-mandatory-lock/);
-  });
 });

@@ -3,12 +3,11 @@ import { option } from '@mortar/core';
 export const options = {
   'mandatory-locking': option.choice(['off', 'file', 'forced', 'optimal'] as const, 'off', {
     description:
-      'Whether byte-range locks bind those who do not ask for them. Only off is available: locks are advisory, as POSIX has them.',
-    live: false,
+      'Whether byte-range locks bind those who do not ask for them: of no file (off), of files with set-gid and without group execution (file), of all (forced), or only locks that ask for it, which fcntl(2) cannot (optimal).',
   }),
   'enforce-mandatory-lock': option.bool('off', {
-    description: 'Mandatory locks of single files. Only off is available.',
-    live: false,
+    description:
+      'With mandatory-locking: a file with the xattr trusted.glusterfs.enforce-mandatory-lock is read and changed only by who holds a lock there.',
   }),
   trace: option.bool('off', { description: 'Log each request for a lock.' }),
   'monkey-unlocking': option.bool('off', {

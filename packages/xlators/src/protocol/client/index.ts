@@ -3,6 +3,7 @@ import {
   type Args,
   type Call,
   Errno,
+  errnoName,
   type Fd,
   type Fop,
   type FopName,
@@ -124,7 +125,23 @@ export class ProtocolClient extends Xlator {
     let run: Fop<N> = (call, args) => session.fop(name, this.#outgoing(call), args);
     if (name === 'open' || name === 'create' || name === 'opendir' || name === 'compound')
       run = (call, args) => session.fop(name, this.#outgoing(call), this.#opening(name, args));
-    return run as unknown as Fops[N];
+    return this.#traced(name, run) as unknown as Fops[N];
+  }
+
+  /** Every request and answer in the log, while that is asked for. */
+  #traced<N extends FopName>(name: N, run: Fop<N>): Fop<N> {
+    const { log } = this.services;
+    if (!log.wants) return run;
+    return (call, args) => {
+      if (!log.wants!('TRACE', this.name)) return run(call, args);
+      const trace = (text: string) => log.write('TRACE', this.name, text, undefined, 'rpc-clnt.c');
+      const fop = name.toUpperCase();
+      trace(`${fop} sent to ${this.#values['remote-subvolume']}, pid ${call.pid}, uid ${call.uid}, gid ${call.gid}`);
+      const answer = run(call, args);
+      const tell = (reply: Reply<N>) => trace(`${fop} answered: ${reply.ok ? 'ok' : errnoName(reply.errno)}`);
+      answer.then(tell, () => {});
+      return answer;
+    };
   }
 
   #outgoing(call: Call): Call {

@@ -1,11 +1,12 @@
 /** Fops on names. */
-import { type Call, Errno, FileType, type Fops, fail, type Iatt, type Loc, typeOfMode } from '@mortar/core';
+import { type Call, Errno, FileType, type Fops, fail, type Iatt, type Loc, typeOfMode, type Xdata } from '@mortar/core';
 import { attachOpen, OpenFlag, truncateTo } from './data.ts';
 import type { MemoryFile } from './file.ts';
 import { type NewFile, touch, type Volume, wantedXattrs } from './volume.ts';
 
 const noReplace = 1;
 const exchange = 2;
+const linktoMode = 0o1000;
 
 type NameFops = Pick<
   Fops,
@@ -23,11 +24,12 @@ type NameFops = Pick<
   | 'namelink'
 >;
 
+type Where = { loc: Loc; xdata: Xdata | undefined };
 type Made = { ok: true; file: MemoryFile; preParent: Iatt; postParent: Iatt };
 
 /** Makes an object under a name. */
-function makeAt(volume: Volume, call: Call, loc: Loc, what: NewFile, fill?: (file: MemoryFile) => void) {
-  const place = volume.place(loc);
+function makeAt(volume: Volume, call: Call, { loc, xdata }: Where, what: NewFile, fill?: (file: MemoryFile) => void) {
+  const place = volume.place(loc, xdata);
   if (!place.ok) return place;
   const { parent, name, entry } = place.value;
   if (entry) return fail(Errno.EEXIST);
@@ -52,6 +54,13 @@ function isBelow(dir: MemoryFile, file: MemoryFile): boolean {
   return false;
 }
 
+/** Whether an object is a linkto of distribute's, whose xattr of that name says where the file is. */
+function isLinkto(file: MemoryFile, xdata: Xdata | undefined): boolean {
+  const xattr = xdata?.notLinkto;
+  if (xattr === undefined || file.type !== FileType.regular || file.mode !== linktoMode) return false;
+  return file.xattrs.has(xattr);
+}
+
 /** 0, or why `target` may not be replaced by `source`. */
 function cannotReplace(source: MemoryFile, target: MemoryFile): Errno | 0 {
   if (source.isDirectory && !target.isDirectory) return Errno.ENOTDIR;
@@ -69,7 +78,7 @@ function removeTree(volume: Volume, dir: MemoryFile, call: Call): void {
 
 export function nameFops(volume: Volume): NameFops {
   return {
-    async lookup(_call, { loc, want }) {
+    async lookup(_call, { loc, want, xdata }) {
       const named = loc.parent !== null && loc.name !== null;
       if (!named) {
         if (loc.gfid === null) return fail(Errno.EINVAL);
@@ -87,37 +96,38 @@ export function nameFops(volume: Volume): NameFops {
       const place = volume.place(loc);
       if (!place.ok) return place;
       const { parent, entry } = place.value;
-      if (!entry) return fail(Errno.ENOENT);
+      // A claim about the layout matters only where the answer would be that there is no such name.
+      if (!entry) return volume.place(loc, xdata).ok ? fail(Errno.ENOENT) : fail(Errno.EREMCHG);
       const { file } = entry;
       return { ok: true, iatt: file.iatt(), postParent: parent.iatt(), xattrs: wantedXattrs(file, want) };
     },
 
-    async mknod(call, { loc, mode, rdevMajor, rdevMinor, gfid, initial }) {
+    async mknod(call, { loc, mode, rdevMajor, rdevMinor, gfid, initial, xdata }) {
       const type = typeOfMode(mode) || FileType.regular;
       if (type === FileType.directory || type === FileType.symlink) return fail(Errno.EINVAL);
       return entryReply(
-        makeAt(volume, call, loc, { gfid, type, mode, initial }, (file) => {
+        makeAt(volume, call, { loc, xdata }, { gfid, type, mode, initial }, (file) => {
           file.rdevMajor = rdevMajor;
           file.rdevMinor = rdevMinor;
         }),
       );
     },
 
-    async mkdir(call, { loc, mode, gfid, initial }) {
-      return entryReply(makeAt(volume, call, loc, { gfid, type: FileType.directory, mode, initial }));
+    async mkdir(call, { loc, mode, gfid, initial, xdata }) {
+      return entryReply(makeAt(volume, call, { loc, xdata }, { gfid, type: FileType.directory, mode, initial }));
     },
 
-    async symlink(call, { loc, target, gfid, initial }) {
+    async symlink(call, { loc, target, gfid, initial, xdata }) {
       if (target.length === 0) return fail(Errno.ENOENT);
       return entryReply(
-        makeAt(volume, call, loc, { gfid, type: FileType.symlink, mode: 0o777, initial }, (file) => {
+        makeAt(volume, call, { loc, xdata }, { gfid, type: FileType.symlink, mode: 0o777, initial }, (file) => {
           file.target = target;
         }),
       );
     },
 
     async create(call, { loc, flags, mode, gfid, fd, initial, xdata }) {
-      const place = volume.place(loc);
+      const place = volume.place(loc, xdata);
       if (!place.ok) return place;
       const { parent, entry } = place.value;
       if (entry) {
@@ -129,26 +139,27 @@ export function nameFops(volume: Volume): NameFops {
         attachOpen(volume, fd, file, flags);
         return { ok: true, iatt: file.iatt(), preParent: parent.iatt(), postParent: parent.iatt() };
       }
-      const made = makeAt(volume, call, loc, { gfid, type: FileType.regular, mode, initial });
+      const made = makeAt(volume, call, { loc, xdata }, { gfid, type: FileType.regular, mode, initial });
       if (made.ok) attachOpen(volume, fd, made.file, flags);
       return entryReply(made);
     },
 
-    async put(call, { loc, mode, gfid, data, initial }) {
+    async put(call, { loc, mode, gfid, data, initial, xdata }) {
       if (!volume.fits(data.length)) return fail(Errno.ENOSPC);
       return entryReply(
-        makeAt(volume, call, loc, { gfid, type: FileType.regular, mode, initial }, (file) =>
+        makeAt(volume, call, { loc, xdata }, { gfid, type: FileType.regular, mode, initial }, (file) =>
           volume.change(file, () => file.content.write(0, data)),
         ),
       );
     },
 
-    async unlink(call, { loc }) {
+    async unlink(call, { loc, xdata }) {
       const place = volume.place(loc);
       if (!place.ok) return place;
       const { parent, name, entry } = place.value;
       if (!entry) return fail(Errno.ENOENT);
       if (entry.file.isDirectory) return fail(Errno.EISDIR);
+      if (isLinkto(entry.file, xdata)) return fail(Errno.ENOENT);
       const preParent = parent.iatt();
       volume.unlink(parent, name, call.time);
       volume.drop(entry.file);
@@ -170,27 +181,28 @@ export function nameFops(volume: Volume): NameFops {
     },
 
     async link(call, { from, to, xdata }) {
-      const place = volume.place({ ...to, gfid: null });
+      const place = volume.place({ ...to, gfid: null }, xdata);
       if (!place.ok) return place;
       const { parent, name, entry } = place.value;
       if (entry) return fail(Errno.EEXIST);
       const file = volume.linkable(from, xdata?.nameless === true);
       if (!file.ok) return file;
       if (file.value.isDirectory) return fail(Errno.EPERM);
+      if (isLinkto(file.value, xdata)) return fail(Errno.ENOENT);
       const preParent = parent.iatt();
       volume.link(parent, name, file.value, call.time);
       return { ok: true, iatt: file.value.iatt(), preParent, postParent: parent.iatt() };
     },
 
-    async rename(call, { from, to, flags }) {
+    async rename(call, { from, to, flags, xdata }) {
       const source = volume.place(from);
-      const target = volume.place(to);
+      const target = volume.place(to, xdata);
       if (!source.ok) return source;
       if (!target.ok) return target;
       if (flags & ~(noReplace | exchange) || flags === (noReplace | exchange)) return fail(Errno.EINVAL);
       const { parent: oldParent, name: oldName, entry } = source.value;
       const { parent: newParent, name: newName, entry: existing } = target.value;
-      if (!entry) return fail(Errno.ENOENT);
+      if (!entry || isLinkto(entry.file, xdata)) return fail(Errno.ENOENT);
       const preFromParent = oldParent.iatt();
       const preToParent = newParent.iatt();
       const done = () => ({

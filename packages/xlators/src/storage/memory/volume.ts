@@ -16,6 +16,7 @@ import {
   type Xattrs,
   type Xdata,
 } from '@mortar/core';
+import { claimHolds } from '../../lib/layout-claim.ts';
 import { MemoryFile, type NamedFile } from './file.ts';
 import { RangeLocks, WaitGraph } from './range-locks.ts';
 
@@ -74,13 +75,22 @@ export class Volume {
     return !dir.ok || dir.value.isDirectory ? dir : fail(Errno.ENOTDIR);
   }
 
-  /** The directory and name of a loc, the name being one that may exist. */
-  place({ parent, name }: Loc): Found<{ parent: MemoryFile; name: ByteString; entry: NamedFile | undefined }> {
+  /**
+   * The directory and name of a loc, the name being one that may exist. EREMCHG if the directory is not laid out as the
+   * operation believes (xdata `layout`).
+   */
+  place(
+    { parent, name }: Loc,
+    xdata?: Xdata,
+  ): Found<{ parent: MemoryFile; name: ByteString; entry: NamedFile | undefined }> {
     if (name === null) return fail(Errno.EINVAL);
     if (name.length > nameMaxBytes) return fail(Errno.ENAMETOOLONG);
     if (!isValidName(name)) return fail(Errno.EINVAL);
     const dir = this.directory(parent);
-    return dir.ok ? found({ parent: dir.value, name, entry: dir.value.entries.get(name) }) : dir;
+    if (!dir.ok) return dir;
+    const claim = xdata?.layout;
+    if (claim !== undefined && !claimHolds(claim, (xattr) => dir.value.xattrs.get(xattr))) return fail(Errno.EREMCHG);
+    return found({ parent: dir.value, name, entry: dir.value.entries.get(name) });
   }
 
   /** The object of a loc: by gfid if it has one, else by name. */

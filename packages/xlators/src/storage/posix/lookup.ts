@@ -1,18 +1,28 @@
 /** lookup by gfid or by name, with repair and adoption. */
-import { type Args, type Call, Errno, emptyIatt, type Gfid, type Loc, type Reply } from '@mortar/core';
-import { type Brick, failed } from './brick.ts';
+import { type Args, type Call, Errno, emptyIatt, type FileType, type Gfid, type Loc, type Reply } from '@mortar/core';
+import { type Brick, failed, refused } from './brick.ts';
 import { hiddenName, isRoot } from './handle.ts';
 import { adopt, ensureHandle } from './heal-handle.ts';
 import { directoryOf, entryOf, iattOf, type Node, nodeOf, refreshed } from './node.ts';
+import { isLaidOut } from './parents.ts';
 import { wantedXattrs } from './xattrs.ts';
 
-export function lookup(brick: Brick, _call: Call, { loc, want, gfid }: Args<'lookup'>): Reply<'lookup'> {
+export function lookup(brick: Brick, _call: Call, { loc, want, gfid, xdata }: Args<'lookup'>): Reply<'lookup'> {
   const named = loc.parent !== null && loc.name !== null;
   const parent = named ? directoryOf(brick, loc.parent!) : null;
   const found = named ? byName(brick, loc, parent!, gfid) : nodeOf(brick, loc.gfid ?? ('' as Gfid));
+  if (found === -Errno.ENODATA) return withoutGfid(brick, loc, parent as Node);
+  if (found === -Errno.ENOENT && typeof parent === 'object' && parent && !isLaidOut(brick, parent, xdata?.layout))
+    return refused(Errno.EREMCHG);
   if (typeof found === 'number') return failed(found);
   const postParent = parent === null || typeof parent === 'number' ? emptyIatt() : iattOf(brick, parent);
   return { ok: true, iatt: iattOf(brick, found), postParent, xattrs: wantedXattrs(brick, found, want ?? []) };
+}
+
+function withoutGfid(brick: Brick, loc: Loc, directory: Node): Reply<'lookup'> {
+  const entry = entryOf(brick, directory.dirfd, loc.name!);
+  if (typeof entry === 'number') return failed(entry);
+  return { ok: false, errno: Errno.ENODATA, xdata: { typeWithoutGfid: entry.stat.type as FileType } };
 }
 
 /** `directory`: the one that `loc` names, or why there is none. */

@@ -3,6 +3,8 @@ export class Lru<K, V> {
   readonly #limit: number;
   readonly #evicted: (key: K, value: V) => void;
   readonly #map = new Map<K, V>();
+  /** Not used since the last `dropIdle`. */
+  #idle = new Set<K>();
 
   constructor(limit: number, evicted: (key: K, value: V) => void = () => {}) {
     this.#limit = limit;
@@ -18,6 +20,7 @@ export class Lru<K, V> {
     if (value === undefined) return undefined;
     this.#map.delete(key);
     this.#map.set(key, value);
+    if (this.#idle.size > 0) this.#idle.delete(key);
     return value;
   }
 
@@ -33,7 +36,14 @@ export class Lru<K, V> {
     const value = this.#map.get(key);
     if (value === undefined) return;
     this.#map.delete(key);
+    this.#idle.delete(key);
     this.#evicted(key, value);
+  }
+
+  /** Gives up what was not used since the last time. */
+  dropIdle(): void {
+    for (const key of [...this.#idle]) this.delete(key);
+    this.#idle = new Set(this.#map.keys());
   }
 
   clear(): void {

@@ -230,6 +230,27 @@ describe('without a descriptor left', () => {
   );
 });
 
+describe('a descriptor that is kept to be quick', () => {
+  it('is closed when nobody uses it, which leaves those in use', async () => {
+    const r = await start();
+    const { clock } = r.services as ReturnType<typeof rigServices>;
+    await fill(r.ops);
+    const read = (id: Gfid) => r.ops.readv(rootAt(), { fd: new Fd(id), offset: 0, size: 1 });
+    const kept = () => r.xlator.dump().cached_files;
+    await read(f);
+    await read(g);
+    expect(kept()).toBe(2);
+    for (let s = 0; s < 10; s++) {
+      await clock.advance(1000);
+      await read(g);
+    }
+    expect(kept()).toBe(1);
+    await clock.advance(10_000);
+    expect(kept()).toBe(0);
+    expect((await read(f)).ok).toBe(true);
+  });
+});
+
 describe('access times', () => {
   const atime = async (r: PosixRig, id: Gfid) => {
     const reply = await r.ops.stat(rootAt(), { loc: locOf(id) });

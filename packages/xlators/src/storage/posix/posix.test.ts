@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import {
   Errno,
   Fd,
+  FileType,
   type FopName,
   type Gfid,
   gfidBytes,
@@ -184,7 +185,11 @@ describe('lookup', () => {
     mkdirSync(`${r.directory}/old`);
     writeFileSync(`${r.directory}/old/f`, 'contents');
     const dir = locAt(rootGfid, 'old');
-    expect(await r.ops.lookup(rootAt(), { loc: dir })).toEqual({ ok: false, errno: Errno.ENODATA });
+    expect(await r.ops.lookup(rootAt(), { loc: dir })).toEqual({
+      ok: false,
+      errno: Errno.ENODATA,
+      xdata: { typeWithoutGfid: FileType.directory },
+    });
     expect(ok(await r.ops.lookup(rootAt(), { loc: dir, gfid: gfid(1) })).iatt.gfid).toBe(gfid(1));
     const file = ok(await r.ops.lookup(rootAt(), { loc: locAt(gfid(1), 'f'), gfid: gfid(2) })).iatt;
     expect(file).toMatchObject({ gfid: gfid(2), size: 8, nlink: 1 });

@@ -1,5 +1,5 @@
 /** unlink, rmdir, and what happens to an object that has lost a name. The name goes first, then the handle. */
-import { type Call, FileType, type Gfid, nullGfid } from '@mortar/core';
+import { type ByteString, type Call, FileType, type Gfid, nullGfid, type Xdata } from '@mortar/core';
 import { AT_REMOVEDIR, RENAME_NOREPLACE } from '@mortar/libc';
 import type { Brick } from './brick.ts';
 import { handlePath, landfillFolder, unlinkedPath } from './handle.ts';
@@ -8,10 +8,12 @@ import { type Entry, entryOf, isDirectory, type Node } from './node.ts';
 import type { Parent } from './parents.ts';
 import { touch } from './times.ts';
 
+const ENOENT = -2;
 const ENOTDIR = -20;
 const EISDIR = -21;
 const EEXIST = -17;
 const ENOTEMPTY = -39;
+const linktoMode = 0o1000;
 
 /**
  * After a name of a non-directory is gone: other names stay, or the last one was it and the handle goes as well; the
@@ -39,14 +41,21 @@ export function nameLost(brick: Brick, call: Call, before: Node, parent: Gfid, n
   if (sys.renameat2(hiddenFd, path, hiddenFd, unlinkedPath(before.gfid)) === 0) state.unlinked = true;
 }
 
+/** Whether an object is a linkto of distribute's, whose xattr of that name says where the file is. */
+export function isLinkto(brick: Brick, { stat, target }: Entry, xattr: ByteString | undefined): boolean {
+  if (xattr === undefined || stat.type !== FileType.regular || (stat.mode & 0o7777) !== linktoMode) return false;
+  return brick.sys.getxattr(target, xattr) instanceof Uint8Array;
+}
+
 /** 0 or the negative errno. `keepHandle`: heal may want the object under another name. */
-export function unlink(brick: Brick, call: Call, parent: Parent, keepHandle: boolean): number {
+export function unlink(brick: Brick, call: Call, parent: Parent, { keepHandle, notLinkto }: Xdata = {}): number {
   const entry = entryOf(brick, parent.fd, parent.name);
   if (typeof entry === 'number') return entry;
   if (entry.stat.type === FileType.directory) return EISDIR;
+  if (isLinkto(brick, entry, notLinkto)) return ENOENT;
   const result = brick.sys.unlinkat(parent.fd, parent.name);
   if (result < 0) return result;
-  nameLost(brick, call, { ...entry, gfid: entry.gfid ?? nullGfid }, parent.node.gfid, parent.name, keepHandle);
+  nameLost(brick, call, { ...entry, gfid: entry.gfid ?? nullGfid }, parent.node.gfid, parent.name, keepHandle === true);
   return 0;
 }
 

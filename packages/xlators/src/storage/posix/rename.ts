@@ -2,7 +2,7 @@
  * rename and link. Of a file the new name is recorded first, the old record goes last; of a directory the handle is
  * written anew behind the rename (docs/posix.md).
  */
-import { type Call, Errno, FileType, nullGfid } from '@mortar/core';
+import { type ByteString, type Call, Errno, FileType, nullGfid } from '@mortar/core';
 import { RENAME_EXCHANGE, RENAME_NOREPLACE } from '@mortar/libc';
 import type { Brick } from './brick.ts';
 import { atHandle, directoryTarget, handlePath, unlinkedPath } from './handle.ts';
@@ -11,7 +11,7 @@ import { addName, removeName } from './links.ts';
 import { entryOf, isDirectory, type Node, refreshed } from './node.ts';
 import type { OpenState } from './open-files.ts';
 import type { Parent } from './parents.ts';
-import { directoryLost, nameLost } from './remove.ts';
+import { directoryLost, isLinkto, nameLost } from './remove.ts';
 import { touch } from './times.ts';
 
 const ENOENT = -2;
@@ -21,10 +21,18 @@ const ENOTEMPTY = -39;
 type Entry = ReturnType<typeof entryOf>;
 
 /** The renamed object as it is now, or the negative errno. */
-export function rename(brick: Brick, call: Call, from: Parent, to: Parent, flags: number): Node | number {
+export function rename(
+  brick: Brick,
+  call: Call,
+  from: Parent,
+  to: Parent,
+  flags: number,
+  notLinkto?: ByteString,
+): Node | number {
   if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) return -Errno.EINVAL;
   const source = entryOf(brick, from.fd, from.name);
   if (typeof source === 'number') return source;
+  if (isLinkto(brick, source, notLinkto)) return ENOENT;
   const replaced = entryOf(brick, to.fd, to.name);
   if (typeof replaced === 'number' && replaced !== ENOENT) return replaced;
   const moved: Node = { ...source, gfid: source.gfid ?? nullGfid };

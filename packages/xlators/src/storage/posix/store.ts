@@ -14,7 +14,7 @@ import { find, lookup } from './lookup.ts';
 import { entryOf, iattOf, isDirectory, type Node, nodeOf, nodeOfFile, refreshed } from './node.ts';
 import type { OpenFile } from './open-files.ts';
 import { type Parent, parentAfter, parentOf } from './parents.ts';
-import { rmdir, unlink } from './remove.ts';
+import { isLinkto, rmdir, unlink } from './remove.ts';
 import { link, rename } from './rename.ts';
 import { flushTimes, touch } from './times.ts';
 
@@ -69,19 +69,20 @@ export class PosixStore {
   }
 
   mknod(call: Call, args: Args<'mknod'>): Reply<'mknod'> {
-    const { loc, gfid, mode, rdevMajor, rdevMinor, initial } = args;
+    const { gfid, mode, rdevMajor, rdevMinor, initial } = args;
     const typed = (mode & S_IFMT) === 0 ? mode | S_IFREG : mode;
     if ((typed & S_IFMT) === S_IFDIR || (typed & S_IFMT) === S_IFLNK) return refused(Errno.EINVAL);
-    return this.#makeNamed(call, loc, { gfid, mode: typed, rdevMajor, rdevMinor, initial });
+    return this.#makeNamed(call, args, { gfid, mode: typed, rdevMajor, rdevMinor, initial });
   }
 
-  symlink(call: Call, { loc, target, gfid, initial }: Args<'symlink'>): Reply<'symlink'> {
+  symlink(call: Call, args: Args<'symlink'>): Reply<'symlink'> {
+    const { target, gfid, initial } = args;
     if (target === '') return refused(Errno.ENOENT);
-    return this.#makeNamed(call, loc, { gfid, mode: S_IFLNK | 0o777, initial, linkTarget: target });
+    return this.#makeNamed(call, args, { gfid, mode: S_IFLNK | 0o777, initial, linkTarget: target });
   }
 
-  #makeNamed(call: Call, loc: Loc, recipe: Recipe): Reply<'mknod'> {
-    const parent = parentOf(this.brick, loc);
+  #makeNamed(call: Call, { loc, xdata }: Pick<Args<'mknod'>, 'loc' | 'xdata'>, recipe: Recipe): Reply<'mknod'> {
+    const parent = parentOf(this.brick, loc, xdata?.layout);
     if (typeof parent === 'number') return failed(parent);
     let result = mayMake(this.brick, call, recipe.gfid, parent);
     if (result < 0) return failed(result);
@@ -108,8 +109,8 @@ export class PosixStore {
     return { ok: true, iatt, preParent: parent.pre, postParent: parentAfter(this.brick, call, parent) };
   }
 
-  mkdir(call: Call, { loc, mode, gfid, initial }: Args<'mkdir'>): Reply<'mkdir'> {
-    const parent = parentOf(this.brick, loc);
+  mkdir(call: Call, { loc, mode, gfid, initial, xdata }: Args<'mkdir'>): Reply<'mkdir'> {
+    const parent = parentOf(this.brick, loc, xdata?.layout);
     if (typeof parent === 'number') return failed(parent);
     let result = mayMake(this.brick, call, gfid, parent);
     if (result < 0) return failed(result);
@@ -120,7 +121,7 @@ export class PosixStore {
   /** With O_EXCL the name must be free; else a file that is there is opened. */
   create(call: Call, args: Omit<Args<'create'>, 'fd'>): { reply: Reply<'create'>; file: OpenFile | null } {
     const none = (reply: Reply<'create'>) => ({ reply, file: null });
-    const parent = parentOf(this.brick, args.loc);
+    const parent = parentOf(this.brick, args.loc, args.xdata?.layout);
     if (typeof parent === 'number') return none(failed(parent));
     const recipe = { gfid: args.gfid, mode: S_IFREG | (args.mode & 0o7777), initial: args.initial };
     let result = mayMake(this.brick, call, args.gfid, parent);
@@ -180,7 +181,7 @@ export class PosixStore {
   }
 
   unlink(call: Call, { loc, xdata }: Args<'unlink'>): Reply<'unlink'> {
-    return this.#removed(call, loc, (parent) => unlink(this.brick, call, parent, xdata?.keepHandle === true));
+    return this.#removed(call, loc, (parent) => unlink(this.brick, call, parent, xdata));
   }
 
   rmdir(call: Call, { loc, recursive }: Args<'rmdir'>): Reply<'rmdir'> {
@@ -195,12 +196,12 @@ export class PosixStore {
     return { ok: true, preParent: parent.pre, postParent: parentAfter(this.brick, call, parent) };
   }
 
-  rename(call: Call, { from, to, flags }: Args<'rename'>): Reply<'rename'> {
+  rename(call: Call, { from, to, flags, xdata }: Args<'rename'>): Reply<'rename'> {
     const source = parentOf(this.brick, from);
-    const target = parentOf(this.brick, to);
+    const target = parentOf(this.brick, to, xdata?.layout);
     if (typeof source === 'number') return failed(source);
     if (typeof target === 'number') return failed(target);
-    const moved = rename(this.brick, call, source, target, flags);
+    const moved = rename(this.brick, call, source, target, flags, xdata?.notLinkto);
     if (typeof moved === 'number') return failed(moved);
     return {
       ok: true,
@@ -215,7 +216,8 @@ export class PosixStore {
   link(call: Call, { from, to, xdata }: Args<'link'>): Reply<'link'> {
     const node = this.node(from);
     if (typeof node === 'number') return failed(node);
-    const parent = parentOf(this.brick, to);
+    if (isLinkto(this.brick, node, xdata?.notLinkto)) return refused(Errno.ENOENT);
+    const parent = parentOf(this.brick, to, xdata?.layout);
     if (typeof parent === 'number') return failed(parent);
     const linked = link(this.brick, call, node, parent, xdata?.nameless === true);
     if (typeof linked === 'number') return failed(linked);
@@ -260,7 +262,7 @@ export class PosixStore {
 
   /** A whole small file: a new one appears with its contents, in one step; an existing one is written over. */
   put(call: Call, args: Args<'put'>): Reply<'put'> {
-    const parent = parentOf(this.brick, args.loc);
+    const parent = parentOf(this.brick, args.loc, args.xdata?.layout);
     if (typeof parent === 'number') return failed(parent);
     const recipe = { gfid: args.gfid, mode: S_IFREG | (args.mode & 0o7777), initial: args.initial };
     let result = mayMake(this.brick, call, args.gfid, parent);

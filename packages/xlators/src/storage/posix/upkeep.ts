@@ -1,4 +1,4 @@
-/** What a brick needs done from time to time: the health check, the landfill, a look at how full the disk is. */
+/** What a brick needs done from time to time: the health check, the landfill, a look at how full the disk is, idle descriptors. */
 import type { Services, Timer } from '@mortar/core';
 import { HealthCheck, type HealthSettings } from './health.ts';
 import { purge } from './landfill.ts';
@@ -10,6 +10,8 @@ const reserveCheckMs = 1000;
 /** Objects deleted at a time, at most. */
 const purgeStep = 64;
 const purgeLongMs = 5;
+/** A descriptor that is open only to be quick is closed when it was not used for so long, and at most twice so long. */
+const idleMs = 5000;
 
 function healthSettings(values: PosixOptions): HealthSettings {
   return { intervalSec: values['health-check-interval'], timeoutSec: values['health-check-timeout'] };
@@ -23,6 +25,7 @@ export class Upkeep {
   #values: PosixOptions;
   #purgeStep = purgeStep;
   #janitor: Timer | null = null;
+  #idle: Timer | null = null;
   #reserveCheckedMs = Number.NEGATIVE_INFINITY;
 
   /** `sick` is called once the disk has failed a check. */
@@ -43,11 +46,13 @@ export class Upkeep {
   start(): void {
     this.#health.start();
     this.#purgeIn(0);
+    this.#dropIdleLater();
   }
 
   stop(): void {
     this.#health.stop();
     this.#janitor?.cancel();
+    this.#idle?.cancel();
   }
 
   reconfigure(values: PosixOptions): void {
@@ -72,6 +77,14 @@ export class Upkeep {
         full ? 'the disk is below its reserve' : 'the disk has space again',
       );
     brick.full = full;
+  }
+
+  /** So that a file removed by hand, or its file system, is not held for the sake of a read long ago. */
+  #dropIdleLater(): void {
+    this.#idle = this.#services.clock.after(idleMs, () => {
+      this.#store.brick.anonymous.dropIdle();
+      this.#dropIdleLater();
+    });
   }
 
   #purgeIn(ms: number): void {

@@ -56,6 +56,7 @@ export class SetHealer {
   #next: 'none' | 'index' | 'full' = 'none';
   #stopped = false;
   #isHastened = false;
+  #endedMs = Number.NEGATIVE_INFINITY;
 
   constructor(replica: Replica, clock: Clock, settings: () => SetHealerOptions) {
     this.replica = replica;
@@ -75,7 +76,11 @@ export class SetHealer {
 
   /** Asks for a crawl, now or as soon as the running one is done. */
   trigger(kind: 'index' | 'full'): void {
-    if (this.#stopped || !this.#settings().enabled) return;
+    if (this.#stopped || !this.#settings().enabled) {
+      this.#timer?.cancel();
+      this.#timer = undefined;
+      return;
+    }
     if (this.#crawling) {
       if (this.#next !== 'full') this.#next = kind;
       return;
@@ -91,8 +96,24 @@ export class SetHealer {
     if (this.#stopped || this.#isHastened || set.up.length < set.count) return;
     this.#isHastened = true;
     if (this.#crawling) return;
+    this.#wait(soonMs);
+  }
+
+  #wait(ms: number): void {
     this.#timer?.cancel();
-    this.#timer = this.#clock.after(soonMs, () => this.trigger('index'));
+    this.#timer = this.#clock.after(ms, () => this.trigger('index'));
+  }
+
+  /** The settings are others: the next crawl is due when they say; at once if healing was off. */
+  reconfigured(): void {
+    if (this.#stopped || this.#crawling) return;
+    const isWaiting = this.#timer !== undefined;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    const { enabled, timeoutMs } = this.#settings();
+    if (!enabled) return;
+    const waitMs = isWaiting ? Math.max(0, this.#endedMs + timeoutMs - this.#clock.nowMs()) : 0;
+    this.#wait(this.#isHastened ? Math.min(waitMs, soonMs) : waitMs);
   }
 
   async stop(): Promise<void> {
@@ -107,6 +128,7 @@ export class SetHealer {
 
   #after(): void {
     this.#crawling = undefined;
+    this.#endedMs = this.#clock.nowMs();
     if (this.#stopped) return;
     const next = this.#next;
     this.#next = 'none';
@@ -116,7 +138,7 @@ export class SetHealer {
     }
     const unfinished = [...this.#items.values()].some((item) => item.last?.state === 'again');
     const soon = unfinished || this.#isHastened;
-    this.#timer = this.#clock.after(soon ? soonMs : this.#settings().timeoutMs, () => this.trigger('index'));
+    this.#wait(soon ? soonMs : this.#settings().timeoutMs);
   }
 
   async #crawl(kind: 'index' | 'full'): Promise<void> {

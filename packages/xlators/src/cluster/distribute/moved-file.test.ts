@@ -1,0 +1,70 @@
+import { FileType, type Gfid, locAt, locOf, type Reply, rootGfid } from '@mortar/core';
+import { afterEach, describe, expect, it } from 'vitest';
+import { encodeLinkto } from './linkto.ts';
+import { type DistributeRig, distributeRig } from './rig.ts';
+
+const rigs: DistributeRig[] = [];
+afterEach(async () => {
+  for (const rig of rigs.splice(0).reverse()) await rig.close();
+});
+
+const regular = FileType.regular << 12;
+const linktoName = 'trusted.glusterfs.dht.linkto';
+
+function done<R extends { ok: boolean }>(reply: R): void {
+  expect(reply).toMatchObject({ ok: true });
+}
+
+/** A file where its name hashes to; then, behind the client's back, it is on another child and a linkto in its place. */
+async function moved(
+  storage: 'memory' | 'posix',
+): Promise<{ rig: DistributeRig; gfid: Gfid; old: number; now: number }> {
+  const rig = await distributeRig({ children: 2, storage });
+  rigs.push(rig);
+  await rig.walk('/');
+  const gfid = rig.gfid();
+  const node = { loc: locAt(rootGfid, 'f'), mode: regular | 0o644, rdevMajor: 0, rdevMinor: 0, gfid };
+  done(await rig.ops.mknod(rig.call, node));
+  const old = (await rig.onBrick(0, '/f')) ? 0 : 1;
+  const now = 1 - old;
+  const call = { ...rig.call, internal: 'rebalance' as const };
+  done(await rig.bricks[now]!.mknod(call, node));
+  done(await rig.bricks[old]!.unlink(call, { loc: node.loc }));
+  const initial = { [linktoName]: encodeLinkto(rig.d.childName(now)) };
+  done(await rig.bricks[old]!.mknod(call, { ...node, mode: regular | 0o1000, initial }));
+  return { rig, gfid, old, now };
+}
+
+const names = async (rig: DistributeRig, brick: number) =>
+  (
+    await Promise.all(['f', 'g0', 'g1', 'g2', 'g3'].map(async (n) => ((await rig.onBrick(brick, `/${n}`)) ? [n] : [])))
+  ).flat();
+
+describe.each(['memory', 'posix'] as const)(
+  'a file that was moved since the client looked, bricks in %s',
+  (storage) => {
+    it('goes when it is removed, not its linkto alone', async () => {
+      const { rig, gfid } = await moved(storage);
+      done(await rig.ops.unlink(rig.call, { loc: { ...locAt(rootGfid, 'f'), gfid } }));
+      expect([await names(rig, 0), await names(rig, 1)]).toEqual([[], []]);
+    });
+
+    it.each(['g0', 'g1', 'g2', 'g3'])('is what gets another name by rename (%s)', async (name) => {
+      const { rig, gfid, now } = await moved(storage);
+      const from = { ...locAt(rootGfid, 'f'), gfid };
+      done(await rig.ops.rename(rig.call, { from, to: locAt(rootGfid, name), flags: 0 }));
+      expect(await names(rig, now)).toEqual([name]);
+      expect(await names(rig, 1 - now)).not.toContain('f');
+      const other = await distributeRig({ children: 2, over: rig });
+      rigs.push(other);
+      expect(await other.walk(`/${name}`)).toMatchObject({ ok: true, iatt: { gfid, mode: 0o644 } });
+    });
+
+    it.each(['g0', 'g1', 'g2', 'g3'])('is what gets one more name by link (%s)', async (name) => {
+      const { rig, gfid, now } = await moved(storage);
+      const reply: Reply<'link'> = await rig.ops.link(rig.call, { from: locOf(gfid), to: locAt(rootGfid, name) });
+      expect(reply).toMatchObject({ ok: true, iatt: { gfid, mode: 0o644 } });
+      expect(await names(rig, now)).toEqual(['f', name]);
+    });
+  },
+);
