@@ -85,4 +85,5 @@ export const regressions: { what: string; seed: number; plan: PlanChanges }[] = 
   { what: 'a client read from a replica that its own lease left out', seed: 52642, plan: {} },
   { what: "a creation was taken back after a heal had made it everybody's", seed: 61912, plan: {} },
   { what: 'heal of metadata made the times alike by which heal of data chose its source', seed: 60273, plan: {} },
+  { what: 'the only one left unaccused had lost a write that one who was away had', seed: 30148, plan: {} },
 ];

@@ -69,6 +69,16 @@ describe('who is right', () => {
     expect(readable(matrix, 'data')).toEqual([]);
   });
 
+  it('perhaps one who is away, when the only one left unaccused was interrupted', () => {
+    const interrupted = { ...blaming(1, [1, 0, 0]), dirty: [1, 0, 0] as Vector };
+    expect(judge([interrupted, clean, undefined], 'data')).toMatchObject({ sources: [0], isAlone: true });
+    expect(judge([interrupted, clean, clean], 'data')).toMatchObject({ isAlone: false });
+    expect(judge([blaming(1, [1, 0, 0]), clean, undefined], 'data')).toMatchObject({ isAlone: false });
+    const both = { blames: [none, [1, 0, 0], [1, 0, 0]] as Vector[], dirty: [1, 0, 0] as Vector };
+    expect(judge([both, clean, undefined], 'data')).toMatchObject({ isAlone: false });
+    expect(judge([interrupted, undefined], 'data')).toMatchObject({ isAlone: false });
+  });
+
   it('one that fewer than a quorum accuse, when all are accused and the rule is given', () => {
     const matrix = [
       blaming(1, [1, 0, 0]),

@@ -63,6 +63,11 @@ export interface Verdict {
   readonly sinks: readonly number[];
   /** Every source has an open transaction: each has all that was acknowledged, but they may differ in what was not. */
   readonly inDoubt: boolean;
+  /**
+   * A minority is left unaccused, in the middle of a transaction, and another child that nobody accuses is away: what the
+   * others missed may have been lost here with the machine, and be there. Heal waits for it.
+   */
+  readonly isAlone: boolean;
   /** Whether any counter of this kind is non-zero anywhere. */
   readonly pending: boolean;
 }
@@ -98,7 +103,13 @@ export function judge(matrix: Matrix, kind: Kind, quorumCount = 0): Verdict {
     );
   });
   const pending = answering.some((i) => isDirty(i) || matrix[i]!.blames.some((v) => v[at] !== 0));
-  return { sources, sinks, inDoubt: sources.some(isDirty), pending };
+  const isAlone =
+    children.length > 2 &&
+    2 * unaccused.length <= children.length &&
+    unaccused.length > 0 &&
+    unaccused.every(isDirty) &&
+    children.some((j) => matrix[j] === undefined && accusers(j) === 0);
+  return { sources, sinks, inDoubt: sources.some(isDirty), isAlone, pending };
 }
 
 /** What may be read: children that no answering child accuses and that are believed, as `judge` has it. */

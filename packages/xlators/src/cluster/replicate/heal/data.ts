@@ -5,7 +5,7 @@ import type { Lease } from '../lease.ts';
 import { quorumCount } from '../quorum.ts';
 import { successAt } from '../replica-set.ts';
 import { clearMarks } from './marks.ts';
-import { type HealContext, type HealResult, newest, notLocked, sameMarks } from './result.ts';
+import { type HealContext, type HealResult, newest, notLocked, sameMarks, waitsForTheOther } from './result.ts';
 import { restoreTimes } from './times.ts';
 
 const blockBytes = 128 * 1024;
@@ -59,6 +59,7 @@ async function makePlan(context: HealContext, lease: Lease, gfid: Gfid, call: Ca
   const { set } = context.replica;
   const verdict = judge(lease.matrix, 'data', quorumCount(set.quorum, set.count));
   if (!verdict.pending && !context.full) return { state: 'clean' };
+  if (verdict.isAlone) return waitsForTheOther;
   const replies = await context.replica.lookupAll(locOf(gfid), call, []);
   const holders = verdict.sources.filter(
     (child) => lease.holds.has(child) && set.holdsData(child) && successAt(replies, child),

@@ -4,7 +4,7 @@ import { judge, type Matrix, type Vector, type Verdict } from '../changelog.ts';
 import type { Lease } from '../lease.ts';
 import { clearMarks } from './marks.ts';
 import { NameHeal, type NameResult, type Truth, truthOf } from './name.ts';
-import { type HealContext, type HealResult, notLocked, sameMarks } from './result.ts';
+import { type HealContext, type HealResult, notLocked, sameMarks, waitsForTheOther } from './result.ts';
 import { restoreTimes } from './times.ts';
 
 /** Names healed under one lease; clients get in between. */
@@ -24,6 +24,7 @@ export async function healEntries(context: HealContext, gfid: Gfid): Promise<Hea
     try {
       const verdict = verdictOf(lease.matrix);
       if (!verdict.pending && !context.full) return { state: 'clean' };
+      if (verdict.isAlone) return waitsForTheOther;
       if (first && !sameMarks(first.matrix, lease.matrix, 'entry')) return { state: 'again' };
       first ??= lease;
       const truth = truthOf(lease, verdict);

@@ -6,7 +6,7 @@ import { quorumCount } from '../quorum.ts';
 import { isOwnXattr } from '../replica.ts';
 import { successAt } from '../replica-set.ts';
 import { clearMarks } from './marks.ts';
-import { type HealContext, type HealResult, newest, notLocked } from './result.ts';
+import { type HealContext, type HealResult, newest, notLocked, waitsForTheOther } from './result.ts';
 import { restoreTimes } from './times.ts';
 
 export async function healMetadata(context: HealContext, gfid: Gfid): Promise<HealResult> {
@@ -30,6 +30,7 @@ async function healUnder(context: HealContext, lease: Lease, gfid: Gfid): Promis
   const call = { ...replica.rootCall(), internal: 'self-heal' as const };
   const verdict = judge(lease.matrix, 'metadata', quorumCount(set.quorum, set.count));
   if (!verdict.pending && !context.full) return { state: 'clean' };
+  if (verdict.isAlone) return waitsForTheOther;
   const sources = verdict.sources.filter((child) => lease.holds.has(child));
   if (sources.length === 0)
     return {

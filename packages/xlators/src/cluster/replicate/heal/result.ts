@@ -33,6 +33,12 @@ export function notLocked(failure: Failure, what: string): HealResult {
   return { state: 'waiting', reason: `${what}: errno ${failure.errno}` };
 }
 
+/** Nobody who is up may say what is right: see `Verdict.isAlone`. */
+export const waitsForTheOther: HealResult = {
+  state: 'waiting',
+  reason: 'the replicas left unaccused were interrupted in a change, and one that may know better is away',
+};
+
 /** Whether the marks of one kind, and who blames whom, are as they were: nothing was missed meanwhile. */
 export function sameMarks(a: Matrix, b: Matrix, kind: Kind): boolean {
   const at = kinds.indexOf(kind) as 0 | 1 | 2;
