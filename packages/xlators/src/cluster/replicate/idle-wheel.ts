@@ -9,14 +9,14 @@ const notchMs = 50;
 
 export class IdleWheel<T> {
   readonly #clock: Pick<Clock, 'nowMs' | 'after'>;
-  readonly #expire: (item: T) => void;
+  readonly #expire: (items: readonly T[]) => void;
   /** By the number of the notch at which they are due. */
   readonly #notches = new Map<number, Set<T>>();
   readonly #notchOf = new Map<T, number>();
   #timer: Timer | undefined;
   #next = Number.POSITIVE_INFINITY;
 
-  constructor(clock: Pick<Clock, 'nowMs' | 'after'>, expire: (item: T) => void) {
+  constructor(clock: Pick<Clock, 'nowMs' | 'after'>, expire: (items: readonly T[]) => void) {
     this.#clock = clock;
     this.#expire = expire;
   }
@@ -62,6 +62,6 @@ export class IdleWheel<T> {
     const due = [...this.#notches].filter(([notch]) => notch <= now).flatMap(([, items]) => [...items]);
     for (const item of due) this.stop(item);
     if (this.#notches.size > 0) this.#arm(Math.min(...this.#notches.keys()));
-    for (const item of due) this.#expire(item);
+    if (due.length > 0) this.#expire(due);
   }
 }

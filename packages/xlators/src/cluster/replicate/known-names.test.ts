@@ -89,11 +89,13 @@ describe('what idles', () => {
           },
         };
         const due = new Map<number, number>();
-        const wheel = new IdleWheel<number>(clock, (item) => {
-          const at = due.get(item)!;
-          expect(now).toBeGreaterThanOrEqual(at);
-          expect(now).toBeLessThanOrEqual(at + 50);
-          due.delete(item);
+        const wheel = new IdleWheel<number>(clock, (items) => {
+          for (const item of items) {
+            const at = due.get(item)!;
+            expect(now).toBeGreaterThanOrEqual(at);
+            expect(now).toBeLessThanOrEqual(at + 50);
+            due.delete(item);
+          }
         });
         const pass = (ms: number) => {
           const end = now + ms;

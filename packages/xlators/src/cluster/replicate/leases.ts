@@ -46,7 +46,7 @@ export class Leases {
 
   constructor(host: LeaseHost) {
     this.#host = host;
-    this.#idle = new IdleWheel(host.clock, (lease) => void this.#leave(lease));
+    this.#idle = new IdleWheel(host.clock, (leases) => this.#leaveTogether(leases));
     this.#locks = new BrickLocks(host);
   }
 
@@ -236,28 +236,52 @@ export class Leases {
   }
 
   #leave(lease: Lease): Promise<void> {
-    lease.recalled = true;
-    this.#idle.stop(lease);
-    // With users left, the last one's `done` comes back here.
-    if (lease.users === 0 && !lease.leaving) {
-      lease.leaving = true;
-      void this.#release(lease)
-        .catch((error: unknown) => this.#host.warn(`${lease.gfid}: its lease ended in disorder: ${String(error)}`))
-        .finally(() => this.#ended(lease));
-    }
+    this.#leaveTogether([lease]);
     return lease.ended;
   }
 
-  /** Sync if needed, dirty marks off, unlock: one round trip to each participant. */
-  async #release(lease: Lease): Promise<void> {
-    const { ensureDurability } = this.#host;
-    const call: Call = { ...this.#host.rootCall(), lockOwner: lease.owner };
-    const mustSync = lease.unsynced && ensureDurability && !(lease.lostName && (await this.#isGone(lease, call)));
-    if (mustSync) await this.#sync(lease, call);
+  #leaveTogether(leases: readonly Lease[]): void {
+    for (const lease of leases) {
+      lease.recalled = true;
+      this.#idle.stop(lease);
+    }
+    // With users left, the last one's `done` comes back here.
+    const leaving = leases.filter((lease) => lease.users === 0 && !lease.leaving);
+    if (leaving.length === 0) return;
+    for (const lease of leaving) lease.leaving = true;
+    void this.#release(leaving);
+  }
+
+  /** Sync if needed, dirty marks off, unlock: what each brick is asked goes to it at once for all the leases. */
+  async #release(leases: readonly Lease[]): Promise<void> {
+    const disorder = (lease: Lease) => (error: unknown) => {
+      // What is not known to be durable stays dirty.
+      for (const child of lease.participants) lease.suspect.add(child);
+      this.#host.warn(`${lease.gfid}: its lease ended in disorder: ${String(error)}`);
+    };
+    await Promise.all(leases.map((lease) => this.#makeDurable(lease).catch(disorder(lease))));
+    await Promise.all(
+      leases.map((lease) =>
+        this.#giveUp(lease)
+          .catch(disorder(lease))
+          .finally(() => this.#ended(lease)),
+      ),
+    );
+  }
+
+  async #makeDurable(lease: Lease): Promise<void> {
+    if (!lease.unsynced || !this.#host.ensureDurability) return;
+    const call = this.#callOf(lease);
+    if (lease.lostName && (await this.#isGone(lease, call))) return;
+    await this.#sync(lease, call);
+  }
+
+  async #giveUp(lease: Lease): Promise<void> {
     // Children may leave until here.
     const changed = kinds.filter((kind) => [...lease.left.values()].some(({ did }) => did.has(kind)));
     if (changed.some((kind) => !this.#mayBlame(lease, kind)))
       for (const child of lease.participants) lease.suspect.add(child);
+    const call = this.#callOf(lease);
     // Who left the lease may hold its lock still, and would keep everybody out with it.
     await Promise.all([
       this.#host.set.laggards.collect(
@@ -268,6 +292,10 @@ export class Leases {
       ),
       this.#locks.unlock(lease.gfid, call, [...lease.locked]),
     ]);
+  }
+
+  #callOf(lease: Lease): Call {
+    return { ...this.#host.rootCall(), lockOwner: lease.owner };
   }
 
   /** Whatever became of the release: nobody finds this lease again, and who waits for its end goes on. */
