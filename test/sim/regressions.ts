@@ -86,4 +86,6 @@ export const regressions: { what: string; seed: number; plan: PlanChanges }[] = 
   { what: "a creation was taken back after a heal had made it everybody's", seed: 61912, plan: {} },
   { what: 'heal of metadata made the times alike by which heal of data chose its source', seed: 60273, plan: {} },
   { what: 'the only one left unaccused had lost a write that one who was away had', seed: 30148, plan: {} },
+  { what: 'a directory given up as another name of it was left where heal had just made it', seed: 71220, plan: {} },
+  { what: 'the attributes of a symlink were not on the disk when their mark came off', seed: 72481, plan: {} },
 ];

@@ -190,6 +190,14 @@ export function syncfs(fd: number): number {
   return outcome(native.syncfs(fd));
 }
 
+/** The same by a thread of the pool; -EIO for whatever goes wrong there, where errno is another thread's. */
+export function syncfsInPool(fd: number): Promise<number> {
+  const { async } = native.syncfs as unknown as {
+    async(fd: number, done: (error: unknown, result: number) => void): void;
+  };
+  return new Promise((resolve) => async(fd, (error, result) => resolve(error || result !== 0 ? -5 : 0)));
+}
+
 /** `advice`: 4 (POSIX_FADV_DONTNEED) drops clean pages of the range from the page cache. */
 export function fadvise(fd: number, offset: number, size: number, advice: number): number {
   return -native.posix_fadvise(fd, offset, size, advice);

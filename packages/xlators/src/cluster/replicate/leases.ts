@@ -317,11 +317,8 @@ export class Leases {
   async #sync(lease: Lease, call: Call): Promise<void> {
     const { set, contexts } = this.#host;
     const { type } = contexts.inode(lease.gfid);
-    const isDirectory = type === FileType.directory;
-    // Links and devices have nothing to sync; of a file never looked up the type is not known.
-    if (!isDirectory && type !== FileType.regular && type !== FileType.unknown) return;
     const fd = new Fd(lease.gfid);
-    const fop = isDirectory ? 'fsyncdir' : 'fsync';
+    const fop = type === FileType.directory ? 'fsyncdir' : 'fsync';
     const replies: Replies<'fsyncdir'> = await set.wind(lease.participants, fop, call, () => ({ fd, dataOnly: false }));
     fd.release();
     const failed = lease.participants.filter((child) => {

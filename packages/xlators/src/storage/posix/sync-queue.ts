@@ -4,6 +4,7 @@
  */
 import { fdatasync, fsync } from 'node:fs';
 import type { Gfid } from '@mortar/core';
+import { syncfsInPool } from '@mortar/libc';
 import type { OpenFile, OpenFiles } from './open-files.ts';
 
 interface Round {
@@ -15,6 +16,8 @@ export class SyncQueue {
   readonly #open: OpenFiles;
   readonly #running = new Map<Gfid, Promise<number>>();
   readonly #next = new Map<Gfid, Round>();
+  #allRunning: Promise<number> | undefined;
+  #allNext: Promise<number> | undefined;
 
   constructor(open: OpenFiles) {
     this.#open = open;
@@ -39,6 +42,22 @@ export class SyncQueue {
     });
     this.#next.set(file.gfid, round);
     return round.promise;
+  }
+
+  /** The whole file system that `osFd` is on: for what cannot be opened, symlinks and devices. */
+  syncAll(osFd: number): Promise<number> {
+    const run = () => {
+      this.#allRunning = syncfsInPool(osFd).finally(() => {
+        this.#allRunning = undefined;
+      });
+      return this.#allRunning;
+    };
+    if (!this.#allRunning) return run();
+    this.#allNext ??= this.#allRunning.then(() => {
+      this.#allNext = undefined;
+      return run();
+    });
+    return this.#allNext;
   }
 
   #run(file: OpenFile, dataOnly: boolean): Promise<number> {

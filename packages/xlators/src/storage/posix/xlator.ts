@@ -4,6 +4,7 @@ import {
   type Call,
   Errno,
   type Fd,
+  FileType,
   type Fop,
   type FopName,
   type Fops,
@@ -287,18 +288,22 @@ export class PosixXlator extends Xlator {
 
   async fsync(_call: Call, { fd, dataOnly }: Args<'fsync'>): Promise<Reply<'fsync'>> {
     const opened = this.#file(fd);
-    if (!opened.ok) return opened;
-    const node = nodeOfFile(this.store.brick, opened.file);
+    const node = opened.ok ? nodeOfFile(this.store.brick, opened.file) : this.store.node(locOf(fd.gfid));
     if (typeof node === 'number') return failed(node);
+    if (!opened.ok && node.stat.type === FileType.regular) return opened;
     const iatt = iattOf(this.store.brick, node);
-    const synced = await this.#sync(opened.file, dataOnly);
+    const synced = await (opened.ok
+      ? this.#sync(opened.file, dataOnly)
+      : this.#syncs!.syncAll(this.store.brick.hiddenFd));
     return synced < 0 ? failed(synced) : { ok: true, pre: iatt, post: iatt };
   }
 
   async fsyncdir(_call: Call, { fd, dataOnly }: Args<'fsyncdir'>): Promise<Reply<'fsyncdir'>> {
-    const file = this.#opened(fd);
-    if (!file) return { ok: true };
-    const synced = await this.#syncs!.sync(file, dataOnly);
+    const own = this.#opened(fd);
+    const opened = own ? { ok: true as const, file: own } : this.store.opendir(locOf(fd.gfid));
+    if (!opened.ok) return opened;
+    const synced = await this.#syncs!.sync(opened.file, dataOnly);
+    if (!own) this.#store?.close(opened.file);
     return synced < 0 ? failed(synced) : { ok: true };
   }
 

@@ -52,8 +52,8 @@ export async function clearMarks(
 /** A replica whose machine dies may lose what heal just gave it: no mark comes off before that is on its disk. */
 async function sync(replica: Replica, lease: Lease, gfid: Gfid, call: Call): Promise<boolean> {
   const { type } = replica.contexts.inode(gfid);
-  const fop = type === FileType.directory ? 'fsyncdir' : type === FileType.regular ? 'fsync' : undefined;
-  if (!fop || !replica.live.ensureDurability) return true;
+  const fop = type === FileType.directory ? 'fsyncdir' : 'fsync';
+  if (!replica.live.ensureDurability) return true;
   const fd = new Fd(gfid);
   const replies: Replies<'fsyncdir'> = await replica.set.wind(lease.participants, fop, call, () => ({
     fd,

@@ -105,6 +105,11 @@ export class NameHeal {
     if (!differ && this.#truth.merge && having.some((child) => iattOf(child).type !== truly.type))
       return { mismatch: 'type', name };
     const owners = having.filter((child) => iattOf(child).gfid === truly.gfid);
+    // A directory has one name. In doubt it is the one that a quorum has.
+    const alike = present.filter((child) => iattOf(child).gfid === truly.gfid);
+    const inDoubt = truly.type === FileType.directory && this.#truth.merge && !set.suffices(alike);
+    if (inDoubt && (await this.#isElsewhere(truly.gfid, alike)))
+      return (await this.#giveUpName(name, truly, alike)) ?? 'healed';
     let result: NameResult = 'same';
     for (const child of participants) {
       const mine = present.includes(child) ? iattOf(child) : undefined;
@@ -167,7 +172,7 @@ export class NameHeal {
       if (linked.ok || linked.errno === Errno.EEXIST) return undefined;
       return { failed: `${name} cannot be linked on child ${child}: errno ${linked.errno}` };
     }
-    if (existing.ok && !isNameless) return this.#moveDirectory(child, name, iatt, having);
+    if (existing.ok && !isNameless) return this.#moveDirectory(child, name, iatt);
     const values = newObjectBlame(this.#replica, iatt.type, [child]);
     if (Object.keys(values).length > 0) {
       const mark = { loc: locOf(iatt.gfid), operation: 'add32' as const, values };
@@ -193,16 +198,8 @@ export class NameHeal {
   }
 
   /** A directory that was renamed while the child was away has its old name there still. */
-  async #moveDirectory(
-    child: number,
-    name: ByteString,
-    iatt: Iatt,
-    having: readonly number[],
-  ): Promise<NameResult | undefined> {
+  async #moveDirectory(child: number, name: ByteString, { gfid }: Iatt): Promise<NameResult | undefined> {
     const { set, leases } = this.#replica;
-    const { gfid } = iatt;
-    // A directory has one name. In doubt it is the one that a quorum has.
-    if (this.#truth.merge && !set.suffices(having)) return this.#giveUpName(name, iatt, having);
     const from = await locate(this.#replica, child, gfid, this.#call);
     if (!from) return { failed: `${name} is the directory ${gfid}, whose old name on child ${child} cannot be found` };
     const old = from.parent === this.#parent ? this.#lease : await leases.acquire(from.parent!, this.#call, 'try');
@@ -215,6 +212,15 @@ export class NameHeal {
     } finally {
       if (old !== this.#lease) leases.done(old);
     }
+  }
+
+  /** Whether a child that lacks the name has the directory under another one. */
+  async #isElsewhere(gfid: Gfid, having: readonly number[]): Promise<boolean> {
+    const { set } = this.#replica;
+    const others = this.#truth.participants.filter((child) => !having.includes(child));
+    const found = succeeded(await set.wind(others, 'lookup', this.#call, () => ({ loc: locOf(gfid) })));
+    const parked = await Promise.all(found.map(async (child) => (await this.#parking?.holds(child, gfid)) ?? false));
+    return parked.includes(false);
   }
 
   async #giveUpName(name: ByteString, iatt: Iatt, having: readonly number[]): Promise<NameResult | undefined> {

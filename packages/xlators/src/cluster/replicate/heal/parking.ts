@@ -66,11 +66,15 @@ export class Parking {
     return (await this.#replica.set.windOne(child, 'rename', this.#call, args)).ok;
   }
 
+  async holds(child: number, gfid: Gfid): Promise<boolean> {
+    const found = await this.#replica.set.windOne(child, 'lookup', this.#call, { loc: this.#at(gfid) });
+    return found.ok && found.iatt.gfid === gfid;
+  }
+
   /** Gives a parked object its new name. False: it is not parked here. */
   async fetch(child: number, gfid: Gfid, to: Loc): Promise<boolean> {
     const { set } = this.#replica;
-    const found = await set.windOne(child, 'lookup', this.#call, { loc: this.#at(gfid) });
-    if (!found.ok || found.iatt.gfid !== gfid) return false;
+    if (!(await this.holds(child, gfid))) return false;
     return (await set.windOne(child, 'rename', this.#call, { from: this.#at(gfid), to, flags: 0 })).ok;
   }
 
