@@ -88,4 +88,5 @@ export const regressions: { what: string; seed: number; plan: PlanChanges }[] = 
   { what: 'the only one left unaccused had lost a write that one who was away had', seed: 30148, plan: {} },
   { what: 'a directory given up as another name of it was left where heal had just made it', seed: 71220, plan: {} },
   { what: 'the attributes of a symlink were not on the disk when their mark came off', seed: 72481, plan: {} },
+  { what: 'a session that ended in the middle of a creation got the lock on the new file', seed: 70194, plan: {} },
 ];

@@ -12,6 +12,8 @@ export interface Call {
   lockOwner: string;
   /** The client session: `HOST-PID-time-graph-volume`; the owner of fds and locks on a brick. */
   clientId: string;
+  /** Of a brick's call: what has ended gives no more locks, nor to steps that are still under way. Absent: no session. */
+  session?: { readonly isEnded: boolean };
   /** Origin time: what mdata gets as ctime, mtime, atime, so that all replicas agree. */
   time: Timespec;
   /** After this instant of the monotonic clock no one waits for the answer; absent: no limit. */

@@ -72,6 +72,10 @@ export class ServerSession {
     return this.hello.clientId;
   }
 
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
   get isConnected(): boolean {
     return this.#connection !== null;
   }
@@ -192,6 +196,7 @@ export class ServerSession {
     const decoder = this.#decoder;
     const nowMs = this.#server.options.clock.nowMs();
     const call = readCallHead(meta, this.clientId, nowMs);
+    call.session = this;
     decoder.begin(meta, payload);
     let args: Bag;
     try {

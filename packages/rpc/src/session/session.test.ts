@@ -131,7 +131,11 @@ describe('a session', () => {
       return { ok: false, errno: Errno.EACCES };
     };
     await expect(client.fop('stat', someCall, { loc: root })).resolves.toEqual({ ok: false, errno: Errno.EACCES });
-    expect(got).toEqual({ ...someCall, clientId: 'client-1' });
+    const { session, ...told } = got!;
+    expect(told).toEqual({ ...someCall, clientId: 'client-1' });
+    expect(session?.isEnded).toBe(false);
+    client.stop();
+    await expect.poll(() => session?.isEnded).toBe(true);
   });
 
   it('refuses requests that claim to be internal from a client that proved nothing', async () => {

@@ -67,7 +67,7 @@ interface Session {
   upcall: (event: GraphEvent) => void;
   /** Tells the client that the brick closed its connection. */
   closed: () => void;
-  ended: boolean;
+  isEnded: boolean;
 }
 
 type Hooks = Pick<Session, 'reply' | 'upcall' | 'closed'>;
@@ -161,7 +161,7 @@ export class SimBrick {
       outcomes: new Map(),
       running: new Set(),
       ...hooks,
-      ended: false,
+      isEnded: false,
     };
     this.#sessions.set(clientId, session);
     return { sessionId: session.id, resumed: false };
@@ -191,8 +191,8 @@ export class SimBrick {
   async #run(session: Session, sequence: number, fop: FopName, call: Parameters<Fop<FopName>>[0], args: object) {
     const { node } = this;
     const wind = this.#top!.ops[fop] as unknown as Fop<FopName>;
-    const reply = await wind({ ...call, clientId: session.clientId }, this.#translate(session, args));
-    if (!node.isAlive || session.ended) return;
+    const reply = await wind({ ...call, clientId: session.clientId, session }, this.#translate(session, args));
+    if (!node.isAlive || session.isEnded) return;
     session.running.delete(sequence);
     session.outcomes.set(sequence, reply);
     if (session.connection) session.reply(sequence, reply);
@@ -232,7 +232,7 @@ export class SimBrick {
       if (session.connection !== connection) continue;
       this.#close(session);
       this.node.after(this.#world.graceMs, () => {
-        if (session.connection === null && !session.ended) this.#end(session);
+        if (session.connection === null && !session.isEnded) this.#end(session);
       });
     }
   }
@@ -246,7 +246,7 @@ export class SimBrick {
 
   #end(session: Session): void {
     this.#world.trace.add(this.name, `session of ${session.clientId} ended`);
-    session.ended = true;
+    session.isEnded = true;
     this.#close(session);
     for (const fd of session.fds.values()) fd.release();
     session.fds.clear();

@@ -122,6 +122,7 @@ export class Locks extends Xlator {
   async lk(call: Call, args: Args<'lk'>): Promise<Reply<'lk'>> {
     if (this.#options.trace) this.#trace('lk', call, `${args.fd.gfid} ${args.command} ${JSON.stringify(args.flock)}`);
     if (this.#monkey(args.flock.type === 'unlock' && args.command !== 'get')) return { ok: true, flock: args.flock };
+    if (call.session?.isEnded) return fail(Errno.ENOTCONN);
     return this.#posix.request(call, args);
   }
 
@@ -208,6 +209,8 @@ export class Locks extends Xlator {
     queueOf: (locks: InodeLocks) => DomainQueue<R>,
   ): DomainReply | Promise<DomainReply> {
     if (this.#monkey(command === 'unlock')) return { ok: true };
+    // Nobody would ever give it back.
+    if (call.session?.isEnded) return fail(Errno.ENOTCONN);
     const locks = this.#table.enter(gfid, call.clientId);
     const queue = queueOf(locks);
     const place: Place = { locks, domain, kind };

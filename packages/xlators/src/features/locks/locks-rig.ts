@@ -41,7 +41,7 @@ export function inodelk(
   command: 'try' | 'wait' | 'unlock',
   type: 'read' | 'write' = 'write',
   [start, length]: [number, number] = [0, 0],
-  more: { lockOwner?: string; signal?: AbortSignal; deadlineMs?: number } = {},
+  more: { lockOwner?: string; signal?: AbortSignal; deadlineMs?: number; session?: { isEnded: boolean } } = {},
 ): Promise<Reply<'inodelk'>> {
   const call = rigCall(client, { lockOwner: 'o', ...more });
   return r.xlator.ops.inodelk(call, { loc: locOf(gfid), domain, command, flock: flock(type, start, length) });

@@ -128,6 +128,23 @@ describe('fences', () => {
   });
 });
 
+describe('a session that has ended', () => {
+  it('is given nothing any more, and the next client waits for nobody', async () => {
+    const r = await make();
+    // The lock is the last step of a request that was under way when the session ended.
+    const session = { isEnded: false };
+    const late = (command: 'try' | 'wait') => inodelk(r, 'a', command, 'write', [0, 0], { session });
+    expect((await late('try')).ok).toBe(true);
+    session.isEnded = true;
+    r.xlator.notify({ type: 'session-ended', clientId: 'a' }, null);
+    for (const command of ['try', 'wait'] as const) expect(errnoOfReply(await late(command))).toBe(Errno.ENOTCONN);
+    const posix = await lk(r, 'a', 'set', flock('write', 0, 0), undefined, { session });
+    expect(errnoOfReply(posix)).toBe(Errno.ENOTCONN);
+    expect((await inodelk(r, 'b', 'try')).ok).toBe(true);
+    expect((await lk(r, 'b', 'set', flock('write', 0, 0))).ok).toBe(true);
+  });
+});
+
 describe('a lost lock under which something still runs', () => {
   it('is not given again to the same owner either', async () => {
     const r = await make();
