@@ -89,4 +89,5 @@ export const regressions: { what: string; seed: number; plan: PlanChanges }[] = 
   { what: 'a directory given up as another name of it was left where heal had just made it', seed: 71220, plan: {} },
   { what: 'the attributes of a symlink were not on the disk when their mark came off', seed: 72481, plan: {} },
   { what: 'a session that ended in the middle of a creation got the lock on the new file', seed: 70194, plan: {} },
+  { what: 'heal took the mark off its source before that was on the disk', seed: 61071, plan: {} },
 ];

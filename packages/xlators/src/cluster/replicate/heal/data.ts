@@ -212,8 +212,10 @@ async function finish(
   call: Call,
 ): Promise<HealResult> {
   const { replica } = context;
-  const synced = await replica.set.wind(plan.sinks, 'fsync', call, () => ({ fd, dataOnly: false }));
-  if (plan.sinks.some((sink) => !synced[sink]?.ok)) return { state: 'again' };
+  // Also on those it came from: their marks come off as well, and what they have may be in their memory only.
+  const holders = lease.participants.filter((child) => replica.set.holdsData(child));
+  const synced = await replica.set.wind(holders, 'fsync', call, () => ({ fd, dataOnly: false }));
+  if (holders.some((child) => !synced[child]?.ok)) return { state: 'again' };
   if (!(await restoreTimes(replica, lease, gfid, plan.source, plan.sinks))) return { state: 'again' };
   const arbiter = replica.set.arbiter;
   const whole = [
