@@ -90,4 +90,5 @@ export const regressions: { what: string; seed: number; plan: PlanChanges }[] = 
   { what: 'the attributes of a symlink were not on the disk when their mark came off', seed: 72481, plan: {} },
   { what: 'a session that ended in the middle of a creation got the lock on the new file', seed: 70194, plan: {} },
   { what: 'heal took the mark off its source before that was on the disk', seed: 61071, plan: {} },
+  { what: 'of replicas that were all dirty the one that had lost writes was taken', seed: 110764, plan: {} },
 ];

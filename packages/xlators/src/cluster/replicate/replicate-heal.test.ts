@@ -133,6 +133,38 @@ describe('healing', () => {
     for (const brick of bricks) expect(await marks(brick, client.call, gfid)).toEqual({});
   });
 
+  it('brings a small file over in one go: contents, owner, xattrs, and no more than it has', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    const changed = await create(client, 'changed', 'was longer before');
+    await client.xlator.drain();
+    rigs[0]!.cut(2);
+    await client.ops.ftruncate(client.call, { fd: changed.fd, size: 3 });
+    const made = [changed];
+    for (let i = 0; i < 20; i++) made.push(await create(client, `new${i}`, i === 0 ? '' : `data ${i}`));
+    for (const { gfid } of made) {
+      await client.ops.setattr(client.call, { loc: locOf(gfid), attr: { mode: 0o604, uid: 7 } });
+      await client.ops.setxattr(client.call, { loc: locOf(gfid), xattrs: { 'user.x': Buffer.from('y') }, flags: 0 });
+    }
+    await client.xlator.drain();
+    rigs[0]!.join(2);
+    const { daemon, client: healer } = await rigs[0]!.healDaemon();
+    await until(async () => (await daemon.info('all')).every((brick) => brick.connected && brick.entries.length === 0));
+    for (const { gfid } of made) {
+      const [one, , two] = await onBricks(bricks, client.call, gfid);
+      expect(two).toBe(one);
+      expect(await bricks[2]!.ops.stat(client.call, { loc: locOf(gfid) })).toMatchObject({
+        iatt: { mode: 0o604, uid: 7 },
+      });
+      const { ops } = bricks[2]!;
+      expect(await ops.getxattr(client.call, { loc: locOf(gfid), name: 'user.x' })).toMatchObject({ ok: true });
+      for (const brick of bricks) expect(await marks(brick, client.call, gfid)).toEqual({});
+    }
+    const requests = healer.gates.map((gate) => [...gate.counts.values()].reduce((sum, count) => sum + count, 0));
+    // Who waits here asks as well.
+    expect(Math.max(...requests) / made.length).toBeLessThan(16);
+  });
+
   it('heals a large sparse file while a client goes on writing to it', async () => {
     const { bricks } = await rig();
     const { daemon } = await rigs[0]!.healDaemon({ 'data-self-heal-window-size': '1' });

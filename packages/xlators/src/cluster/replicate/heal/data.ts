@@ -15,6 +15,8 @@ interface Plan {
   readonly sinks: readonly number[];
   readonly size: number;
   readonly diff: boolean;
+  /** Nobody is known to be whole: of each block the majority's contents count. */
+  readonly vote: boolean;
   readonly matrix: Matrix;
 }
 
@@ -86,8 +88,9 @@ async function makePlan(context: HealContext, lease: Lease, gfid: Gfid, call: Ca
       (context.full || inDoubt || !holders.includes(child)),
   );
   const hadData = sinks.some((child) => successAt(replies, child)!.iatt.size > 0);
-  const diff = context.algorithm === 'diff' || (context.algorithm === 'auto' && hadData);
-  return { source, sinks, size, diff, matrix: lease.matrix };
+  const vote = verdict.inDoubt && sinks.length > 1;
+  const diff = vote || context.algorithm === 'diff' || (context.algorithm === 'auto' && hadData);
+  return { source, sinks, size, diff, vote, matrix: lease.matrix };
 }
 
 async function cutSinks(
@@ -118,9 +121,7 @@ async function copyWindow(
   offset: number,
 ): Promise<number | Failure> {
   if (plan.sinks.length === 0 || offset >= plan.size) return plan.size;
-  const { set } = context.replica;
-  const data = await set.windOne(plan.source, 'seek', call, { fd, offset, what: 'data' });
-  const start = data.ok ? data.offset : data.errno === Errno.ENXIO ? plan.size : offset;
+  const start = plan.vote ? offset : await nextData(context, plan, fd, call, offset);
   const end = Math.min(start + context.windowBytes, plan.size);
   const blocks: number[] = [];
   for (let at = start; at < end; at += blockBytes) blocks.push(at);
@@ -130,6 +131,13 @@ async function copyWindow(
     blocks.map((at) => copyBlock(context, lease, plan, fd, call, at, Math.min(blockBytes, end - at))),
   );
   return results.find((result) => result !== undefined) ?? end;
+}
+
+/** Where the source has data again. A hole of one that may have lost writes says nothing: then it is not asked. */
+async function nextData(context: HealContext, plan: Plan, fd: Fd, call: Call, offset: number): Promise<number> {
+  const data = await context.replica.set.windOne(plan.source, 'seek', call, { fd, offset, what: 'data' });
+  if (data.ok) return data.offset;
+  return data.errno === Errno.ENXIO ? plan.size : offset;
 }
 
 async function punch(
@@ -163,10 +171,13 @@ async function copyBlock(
   size: number,
 ): Promise<Failure | undefined> {
   const { set } = context.replica;
-  const behind = plan.diff ? await differing(context, plan, fd, call, offset, size) : plan.sinks;
-  if (!Array.isArray(behind)) return behind as Failure;
+  const sides = plan.diff
+    ? await differing(context, plan, fd, call, offset, size)
+    : { right: plan.source, behind: plan.sinks };
+  if ('errno' in sides) return sides;
+  const { right, behind } = sides;
   if (behind.length === 0) return undefined;
-  const read = await set.windOne(plan.source, 'readv', call, { fd, size, offset });
+  const read = await set.windOne(right, 'readv', call, { fd, size, offset });
   if (!read.ok) return read;
   if (read.data.length < size) return fail(Errno.EAGAIN);
   const written = await Promise.all(
@@ -183,7 +194,7 @@ async function copyBlock(
   return failure ?? (written.some((reply) => reply.ok && reply.written < size) ? fail(Errno.EAGAIN) : undefined);
 }
 
-/** Sinks whose block has another checksum than the source's. */
+/** Whose block is right, and who has another one. */
 async function differing(
   context: HealContext,
   plan: Plan,
@@ -191,15 +202,19 @@ async function differing(
   call: Call,
   offset: number,
   size: number,
-): Promise<readonly number[] | Failure> {
+): Promise<{ right: number; behind: readonly number[] } | Failure> {
   const children = [plan.source, ...plan.sinks];
   const sums = await context.replica.set.wind(children, 'rchecksum', call, () => ({ fd, offset, size }));
-  const truth = sums[plan.source];
-  if (!truth?.ok) return truth ?? fail(Errno.ENOTCONN);
-  return plan.sinks.filter((sink) => {
-    const sum = sums[sink];
-    return !sum?.ok || sum.size !== truth.size || Buffer.compare(sum.strong, truth.strong) !== 0;
-  });
+  const sumOf = (child: number): string | undefined => {
+    const sum = sums[child];
+    return sum?.ok ? `${sum.size} ${Buffer.from(sum.strong).toString('latin1')}` : undefined;
+  };
+  if (sumOf(plan.source) === undefined) return (sums[plan.source] as Failure | undefined) ?? fail(Errno.ENOTCONN);
+  const alike = (child: number) => children.filter((other) => sumOf(other) === sumOf(child));
+  // What was acknowledged is on all but those whose machine lost it.
+  const common = children.find((child) => sumOf(child) !== undefined && 2 * alike(child).length > children.length);
+  const right = plan.vote && common !== undefined ? common : plan.source;
+  return { right, behind: children.filter((child) => sumOf(child) !== sumOf(right)) };
 }
 
 /** Durable first, then the marks come off. */

@@ -3,12 +3,15 @@
  * docs/heal.md has the rules and why each order is safe.
  */
 import { Errno, FileType, type Gfid, locOf } from '@mortar/core';
+import { changelogOf, isZero } from '../changelog.ts';
+import type { Replica } from '../replica.ts';
 import { type Replies, succeeded, successAt } from '../replica-set.ts';
 import { settleByPolicy } from '../split-brain.ts';
 import { healData } from './data.ts';
 import { healEntries } from './entry.ts';
 import { healMetadata } from './metadata.ts';
 import type { HealContext, HealResult } from './result.ts';
+import { healSmallFile } from './small-file.ts';
 
 export async function heal(context: HealContext, gfid: Gfid): Promise<HealResult> {
   const { replica } = context;
@@ -26,8 +29,14 @@ export async function heal(context: HealContext, gfid: Gfid): Promise<HealResult
     return { state: 'split-brain', kind: 'type', reason: `${gfid} is of different types on the replicas` };
   if (set.up.length < 2) return { state: 'waiting', reason: 'fewer than two replicas are up' };
   if (!set.suffices(set.up)) return { state: 'waiting', reason: 'no quorum of replicas is up' };
+  if (absent.length > 0 && !isPendingBesides(replica, replies, absent))
+    return { state: 'waiting', reason: 'the replica that is to be healed lacks it: its directory comes first' };
   const type = successAt(replies, present[0]!)!.iatt.type;
   replica.contexts.inode(gfid).type = type;
+  if (type === FileType.regular) {
+    const healed = await healSmallFile(context, gfid, replies);
+    if (healed) return healed;
+  }
   const steps: ((context: HealContext, gfid: Gfid) => Promise<HealResult>)[] = [healMetadata];
   if (type === FileType.regular) steps.push(healData);
   if (type === FileType.directory) steps.push(healEntries);
@@ -37,6 +46,16 @@ export async function heal(context: HealContext, gfid: Gfid): Promise<HealResult
   if (result.state === 'clean' && !context.full) for (const child of set.up) await context.index.purge(child, gfid);
   if (result.state !== 'split-brain' || !(await settleByPolicy(replica, gfid))) return result;
   return inTurn(informed, gfid, steps);
+}
+
+/** Whether anything is to be healed between those that have it. */
+function isPendingBesides(replica: Replica, replies: Replies<'lookup'>, absent: readonly number[]): boolean {
+  const { pendingKeys } = replica.set;
+  return replies.some((reply) => {
+    if (!reply?.ok) return false;
+    const { blames, dirty } = changelogOf(reply.xattrs, pendingKeys);
+    return !isZero(dirty) || blames.some((vector, child) => !isZero(vector) && !absent.includes(child));
+  });
 }
 
 /** All steps run; the worst result is the result. */

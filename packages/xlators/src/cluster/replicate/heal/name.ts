@@ -13,7 +13,7 @@ import {
   rootGfid,
   statMode,
 } from '@mortar/core';
-import { dirtyKey, judge } from '../changelog.ts';
+import { changelogOf, dirtyKey, judge } from '../changelog.ts';
 import { newObjectBlame } from '../entry-changes.ts';
 import type { Lease } from '../lease.ts';
 import type { Replica } from '../replica.ts';
@@ -91,7 +91,8 @@ export class NameHeal {
     const { set } = this.#replica;
     const { participants } = this.#truth;
     const asked = participants.filter((child) => this.#lease.holds.has(child));
-    const replies = await set.wind(asked, 'lookup', this.#call, () => ({ loc: locAt(this.#parent, name) }));
+    const want = this.#replica.changelogKeys;
+    const replies = await set.wind(asked, 'lookup', this.#call, () => ({ loc: locAt(this.#parent, name), want }));
     const unsure = participants.find((child) => !replies[child]?.ok && !isMissing(replies, child));
     if (unsure !== undefined) return { failed: `${name} cannot be looked up on child ${unsure}` };
     const present = succeeded(replies);
@@ -115,7 +116,7 @@ export class NameHeal {
       const mine = present.includes(child) ? iattOf(child) : undefined;
       if (mine?.gfid === truly.gfid) continue;
       const failed =
-        (mine && (await this.#remove(child, name, mine))) || (await this.#make(child, name, truly, owners));
+        (mine && (await this.#remove(child, name, mine))) || (await this.#make(child, name, truly, owners, replies));
       if (failed) return failed;
       result = 'healed';
     }
@@ -160,7 +161,13 @@ export class NameHeal {
   }
 
   /** First the blame on those that have it, then the object: at no time is it there, empty and unmarked. */
-  async #make(child: number, name: ByteString, iatt: Iatt, having: readonly number[]): Promise<NameResult | undefined> {
+  async #make(
+    child: number,
+    name: ByteString,
+    iatt: Iatt,
+    having: readonly number[],
+    replies: Replies<'lookup'>,
+  ): Promise<NameResult | undefined> {
     const { set } = this.#replica;
     const loc = locAt(this.#parent, name);
     const xdata = { fence: this.#lease.fenceOf(child) };
@@ -174,7 +181,13 @@ export class NameHeal {
     }
     if (existing.ok && !isNameless) return this.#moveDirectory(child, name, iatt);
     const values = newObjectBlame(this.#replica, iatt.type, [child]);
-    if (Object.keys(values).length > 0) {
+    // Who was there when it was made has it marked since then.
+    const isMarked = (owner: number) => {
+      const { blames } = changelogOf(successAt(replies, owner)!.xattrs, set.pendingKeys);
+      const wanted = changelogOf(values, set.pendingKeys).blames[child]!;
+      return wanted.every((count, kind) => count === 0 || blames[child]![kind] !== 0);
+    };
+    if (Object.keys(values).length > 0 && !having.every(isMarked)) {
       const mark = { loc: locOf(iatt.gfid), operation: 'add32' as const, values };
       const marked = await set.wind(having, 'xattrop', this.#call, () => mark);
       if (succeeded(marked).length === 0) return { failed: `${name} cannot be marked for healing` };

@@ -3,7 +3,7 @@ import { type Gfid, locOf } from '@mortar/core';
 import type { Lease } from '../lease.ts';
 import type { Replica } from '../replica.ts';
 
-const mdataKey = 'trusted.glusterfs.mdata';
+export const mdataKey = 'trusted.glusterfs.mdata';
 
 /** Whether all sinks took them. */
 export async function restoreTimes(
