@@ -8,7 +8,8 @@ import { newUuid } from '../uuid.ts';
 import { missingForShape } from '../volgen/index.ts';
 import { type BrickInfo, setSize, type VolumeInfo, volumeInfoSchema } from '../volume.ts';
 import { checkAvailable, checkDirectory, checkOrder, checkPathLength } from './brick-checks.ts';
-import { checkDisjoint, makeBricks, resolveBricks, withFacts } from './new-bricks.ts';
+import { checkElsewhere, makeEverywhere } from './brick-sites.ts';
+import { checkDisjoint, resolveBricks } from './new-bricks.ts';
 import { commitVolume, localBricks } from './volumes.ts';
 
 type CreateRequest = RequestOf<'volume.create'>;
@@ -40,7 +41,7 @@ async function stage(context: Context, request: CreateRequest): Promise<VolumeIn
     checkOrder(bricks, size, request.type === 'replicate' ? 'replicate' : 'disperse');
   // GlusterFS finds this out late and leaves half a volume; the words are the same, but nothing is left.
   if (bricks.length % size !== 0) throw new OperationError('Failed to create volume files');
-  const volume = volumeOf(context, request, bricks);
+  const volume = volumeOf(context, request, await checkElsewhere(context, bricks, request));
   for (const brick of localBricks(context, volume)) {
     checkAvailable(context, brick);
     checkDirectory(context, brick, request);
@@ -76,11 +77,11 @@ function volumeOf(context: Context, request: CreateRequest, bricks: readonly Bri
 
 async function create(context: Context, volume: VolumeInfo): Promise<ReplyData['volume.create']> {
   await context.hooks.run('create', 'pre', [`--volname=${volume.name}`]);
-  const undo = makeBricks(context, localBricks(context, volume), volume.id);
+  const { made, undo } = await makeEverywhere(context, volume, volume.bricks);
   try {
-    await commitVolume(context, { ...volume, bricks: await withFacts(context, volume.bricks) });
+    await commitVolume(context, made);
   } catch (error) {
-    undo();
+    await undo();
     throw error;
   }
   await context.hooks.run('create', 'post', [`--volname=${volume.name}`]);

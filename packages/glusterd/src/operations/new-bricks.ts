@@ -4,6 +4,7 @@ import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
 import type { BrickInfo, VolumeInfo } from '../volume.ts';
 import { makeBrick, realPath, splitBrick } from './brick-checks.ts';
+import { startElsewhere, stopElsewhere } from './brick-sites.ts';
 import { brickName, localBricks } from './volumes.ts';
 
 const hostNameMax = 255;
@@ -19,7 +20,12 @@ export async function resolveBricks(
     const { host, path } = splitBrick(text);
     const hostUuid = host.length > hostNameMax ? null : await context.hostBook.nodeOf(host, context.store.state);
     if (hostUuid === null) throw new OperationError(`Host ${host} is not in 'Peer in Cluster' state`);
-    bricks.push({ host, hostUuid, path, realPath: realPath(context, path), brickId: brickId(index) });
+    if (context.pool?.isShared && !context.pool.isConnected(hostUuid))
+      throw new OperationError(`Host ${host} not connected`);
+    // What the path of another node leads to is found out there.
+    const isElsewhere = context.pool?.isShared === true && hostUuid !== context.store.state.node.uuid;
+    const real = isElsewhere ? path : realPath(context, path);
+    bricks.push({ host, hostUuid, path, realPath: real, brickId: brickId(index) });
   }
   return bricks;
 }
@@ -76,13 +82,16 @@ export async function startNewBricks(
   if (volume.status !== 'started') return volume;
   const ids = new Set(added.map((brick) => brick.brickId));
   const own = localBricks(context, volume).filter((brick) => ids.has(brick.brickId));
+  const elsewhere = await startElsewhere(context, volume, added);
   const results = await Promise.allSettled(own.map((brick) => context.supervisor.startBrick(volume, brick)));
   const failed = results.find((result) => result.status === 'rejected');
-  if (failed) {
+  if (failed || elsewhere.failures.length > 0) {
     await Promise.all(own.map((brick) => context.supervisor.stopBrick(volume, brick)));
-    throw failed.reason;
+    await stopElsewhere(context, volume, added);
+    throw failed ? failed.reason : new OperationError(elsewhere.failures[0]!);
   }
   const ports = new Map(own.map((brick, i) => [brick.brickId, (results[i] as PromiseFulfilledResult<number>).value]));
+  for (const [id, port] of elsewhere.ports) ports.set(id, port);
   const bricks = volume.bricks.map((brick) => ({ ...brick, port: ports.get(brick.brickId) ?? brick.port ?? 0 }));
   return { ...volume, bricks };
 }

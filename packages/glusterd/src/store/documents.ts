@@ -11,6 +11,8 @@ export const maxOpVersion = 100000;
 export const nodeSchema = z.object({
   uuid,
   opVersion: z.int().min(1).max(maxOpVersion),
+  /** Of the pool that the node is in; known to its members only. */
+  pool: uuid.optional(),
 });
 export type NodeDocument = z.infer<typeof nodeSchema>;
 
@@ -26,6 +28,8 @@ export const peerSchema = z.object({
   /** GlusterFS's number; 3: a member of the pool. */
   state: z.int().min(0).max(10),
   hostnames: z.array(line.min(1)).min(1),
+  /** What the names meant when they were told: peers stay reachable without a name server. */
+  addresses: z.array(line.min(1)).max(64).optional(),
 });
 export type PeerDocument = z.infer<typeof peerSchema>;
 
