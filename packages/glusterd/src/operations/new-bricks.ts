@@ -2,10 +2,9 @@
 import { mountOf } from '../brick-inspector.ts';
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
-import type { BrickInfo, VolumeInfo } from '../volume.ts';
+import type { BrickInfo } from '../volume.ts';
 import { makeBrick, realPath, splitBrick } from './brick-checks.ts';
-import { startElsewhere, stopElsewhere } from './brick-sites.ts';
-import { brickName, localBricks } from './volumes.ts';
+import { brickName } from './volumes.ts';
 
 const hostNameMax = 255;
 
@@ -68,30 +67,4 @@ export async function withFacts(context: Context, bricks: readonly BrickInfo[]):
     const mountDir = point === '/' ? real : real.slice(point.length) || '/';
     return { ...brick, fsid: context.inspector.facts(brick.path).fsid, mountDir };
   });
-}
-
-/**
- * Starts bricks that a started volume gained. Their volfiles must be in the store. Throws OperationError when one
- * does not start; then none of them runs. Resolves to the volume with their ports.
- */
-export async function startNewBricks(
-  context: Context,
-  volume: VolumeInfo,
-  added: readonly BrickInfo[],
-): Promise<VolumeInfo> {
-  if (volume.status !== 'started') return volume;
-  const ids = new Set(added.map((brick) => brick.brickId));
-  const own = localBricks(context, volume).filter((brick) => ids.has(brick.brickId));
-  const elsewhere = await startElsewhere(context, volume, added);
-  const results = await Promise.allSettled(own.map((brick) => context.supervisor.startBrick(volume, brick)));
-  const failed = results.find((result) => result.status === 'rejected');
-  if (failed || elsewhere.failures.length > 0) {
-    await Promise.all(own.map((brick) => context.supervisor.stopBrick(volume, brick)));
-    await stopElsewhere(context, volume, added);
-    throw failed ? failed.reason : new OperationError(elsewhere.failures[0]!);
-  }
-  const ports = new Map(own.map((brick, i) => [brick.brickId, (results[i] as PromiseFulfilledResult<number>).value]));
-  for (const [id, port] of elsewhere.ports) ports.set(id, port);
-  const bricks = volume.bricks.map((brick) => ({ ...brick, port: ports.get(brick.brickId) ?? brick.port ?? 0 }));
-  return { ...volume, bricks };
 }

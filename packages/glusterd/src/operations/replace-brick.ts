@@ -7,8 +7,15 @@ import type { BrickInfo, VolumeInfo } from '../volume.ts';
 import { brickHookArguments } from './add-brick.ts';
 import { blameFresh } from './blame.ts';
 import { checkAvailable, checkDirectory, checkPathLength, splitBrick } from './brick-checks.ts';
-import { checkElsewhere, makeEverywhere, requireConnected, startElsewhere, stopElsewhere } from './brick-sites.ts';
-import { resolveBricks, startNewBricks } from './new-bricks.ts';
+import {
+  checkElsewhere,
+  makeEverywhere,
+  requireConnected,
+  startElsewhere,
+  startNewBricks,
+  stopElsewhere,
+} from './brick-sites.ts';
+import { resolveBricks } from './new-bricks.ts';
 import { processesOf } from './status.ts';
 import { refuseWhileMoving } from './tasks.ts';
 import { brickName, commit, commitQuietly, commitVolume, nextVersion, volumeNamed } from './volumes.ts';

@@ -20,9 +20,15 @@ function checkDocument({ key, value }: { key: string; value: unknown }, issue: (
   }
   const schemas: Record<string, z.ZodType> = { globals: globalsSchema, volume: volumeDocumentSchema, peer: peerSchema };
   const schema = schemas[kind];
-  if (!schema) return issue(`there are no documents '${key}'`);
+  if (!schema) {
+    issue(`there are no documents '${key}'`);
+    return;
+  }
   const parsed = schema.safeParse(value);
-  if (!parsed.success) return issue(`${key}: ${parsed.error.issues[0]!.message}`);
+  if (!parsed.success) {
+    issue(`${key}: ${parsed.error.issues[0]!.message}`);
+    return;
+  }
   const name = key.slice(kind.length + 1);
   const own = kind === 'volume' ? (value as { name: string }).name : (value as { uuid?: string }).uuid;
   if (kind !== 'globals' && own !== name) issue(`${key} is of '${own}'`);
