@@ -41,14 +41,15 @@ async function stage(context: Context, request: CreateRequest): Promise<VolumeIn
     checkOrder(bricks, size, request.type === 'replicate' ? 'replicate' : 'disperse');
   // GlusterFS finds this out late and leaves half a volume; the words are the same, but nothing is left.
   if (bricks.length % size !== 0) throw new OperationError('Failed to create volume files');
-  const volume = volumeOf(context, request, await checkElsewhere(context, bricks, request));
+  const volume = volumeOf(context, request, bricks);
   for (const brick of localBricks(context, volume)) {
     checkAvailable(context, brick);
     checkDirectory(context, brick, request);
   }
-  checkDisjoint(volume.bricks);
-  context.volfiles.check(volume);
-  return volume;
+  const checked = { ...volume, bricks: await checkElsewhere(context, volume.bricks, request) };
+  checkDisjoint(checked.bricks);
+  context.volfiles.check(checked);
+  return checked;
 }
 
 function volumeOf(context: Context, request: CreateRequest, bricks: readonly BrickInfo[]): VolumeInfo {

@@ -56,7 +56,13 @@ async function keepTask(context: Context, volume: VolumeInfo, task: VolumeTask):
   const now = context.store.state.volumes.get(volume.name);
   if (now?.task?.id !== task.id) return now ?? volume;
   const kept = { ...now, task };
-  if (task.state !== 'running') await commitVolume(context, kept);
+  if (task.state === 'running') return kept;
+  try {
+    await commitVolume(context, kept);
+  } catch (error) {
+    // Who only looks needs no majority, and no lock that another operation holds; the next one to look keeps it.
+    if (context.propose || !(error instanceof OperationError)) throw error;
+  }
   return kept;
 }
 

@@ -30,7 +30,7 @@ export function nextVersion(volume: VolumeInfo): VolumeInfo {
 export async function commitQuietly(context: Context, change: Change): Promise<void> {
   const { propose, pool, store } = context;
   if (propose) await propose(change);
-  else if (pool?.isShared) await pool.transact('change', (own) => own(change));
+  else if (pool && pool.id !== null) await pool.transact('change', (own) => own(change));
   else await store.commit(change);
 }
 

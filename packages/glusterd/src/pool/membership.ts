@@ -46,24 +46,13 @@ async function take(context: Context, pool: PoolService, host: string, hello: He
   if (hello.maxOpVersion < store.state.node.opVersion)
     throw new OperationError(`Peer ${host} does not support required op-version`, { errno: probeErrno.opVersion });
   const addresses = await pool.addresses.resolve(host);
-  if (store.state.node.pool === undefined) await store.commit({ node: { ...store.state.node, pool: newUuid(random) } });
   const { uuid } = store.state.node;
-  await pool.transact(`peer probe ${host}`, async (propose) => {
-    const own = store.state.peers.get(uuid);
-    if (!own) {
-      // Adopted peers never were members of this pool.
-      const gone = [...store.state.peers.keys()].map((key): [string, null] => [key, null]);
-      const self: PeerDocument = {
-        uuid,
-        state: inCluster,
-        hostnames: [hello.you.name],
-        addresses: [hello.you.address],
-      };
-      await propose({ peers: new Map<string, PeerDocument | null>([...gone, [uuid, self]]) });
-    }
-    const peer: PeerDocument = { uuid: hello.uuid, state: inCluster, hostnames: [host], addresses: [...addresses] };
-    await propose({ peers: new Map([[peer.uuid, peer]]) });
-  });
+  if (pool.id === null) {
+    const self = { uuid, state: inCluster, hostnames: [hello.you.name], addresses: [hello.you.address] };
+    await pool.found(newUuid(random), self);
+  }
+  const peer: PeerDocument = { uuid: hello.uuid, state: inCluster, hostnames: [host], addresses: [...addresses] };
+  await pool.transact(`peer probe ${host}`, (propose) => propose({ peers: new Map([[peer.uuid, peer]]) }));
   await pool.invite(hello.uuid, host);
   return { errno: 0 };
 }
@@ -96,10 +85,11 @@ export async function detachPeer(
   if (!force && !pool.others().every((other) => pool.isConnected(other.uuid)))
     throw new OperationError("One of the peers is probably down. Check with 'peer status'");
   // It is told over a connection that ends with its membership; who was away finds out when it is back.
-  const farewell = { pool: store.state.node.pool, from: store.state.node.uuid };
+  const farewell = { pool: pool.id, from: store.state.node.uuid };
   await pool.transact(`peer detach ${host}`, (propose) => propose({ peers: new Map([[peer.uuid, null]]) }));
+  const said = { ...farewell, version: pool.version };
   try {
-    await pool.connections.callOnce(peer.addresses?.[0] ?? peer.hostnames[0]!, 'pool.leave', farewell);
+    await pool.connections.callOnce(peer.addresses?.[0] ?? peer.hostnames[0]!, 'pool.leave', said);
   } catch (error) {
     log.write('WARNING', 'management', `${host} does not know yet that it was detached: ${(error as Error).message}`);
   }

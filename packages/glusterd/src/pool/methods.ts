@@ -5,12 +5,10 @@ import { z } from 'zod';
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
 import { maxOpVersion } from '../store/documents.ts';
-import { ballotSchema, credentials, type HelloReply, joinSchema, lockSchema, proposalSchema } from './messages.ts';
+import { type Credentials, credentials, type HelloReply, joinSchema } from './messages.ts';
+import { memberCallNames } from './parts.ts';
 import type { PoolService } from './service.ts';
 import { type SiteCallName, siteCalls } from './site-calls.ts';
-import type { Proposal } from './types.ts';
-
-type Credentials = z.infer<typeof credentials>;
 
 export function addPoolMethods(server: ManagementServer, context: Context, pool: PoolService): void {
   const { store } = context;
@@ -27,13 +25,10 @@ export function addPoolMethods(server: ManagementServer, context: Context, pool:
     };
   });
 
-  server.method('pool.join', joinSchema, async ({ pool: id, from, opVersion, changes }) => {
-    const members = new Map(changes.documents.map(({ key, value }) => [key, value]));
-    const { uuid } = store.state.node;
-    if (!members.get(`peer/${from}`) || !members.get(`peer/${uuid}`) || from === uuid)
-      throw new ManagementError('EACCES', 'the pool does not have this node and who asks as members');
+  server.method('pool.join', joinSchema, async ({ pool: id, from, opVersion }, { caller }) => {
+    if (from === store.state.node.uuid) throw new ManagementError('EACCES', 'this is the same node');
     try {
-      await pool.join(id, opVersion, changes as Parameters<PoolService['join']>[2]);
+      await pool.join(id, { uuid: from, host: caller.peer.address }, opVersion);
     } catch (error) {
       throw asRefusal(error);
     }
@@ -56,33 +51,22 @@ export function addPoolMethods(server: ManagementServer, context: Context, pool:
     });
   };
 
-  forMembers('pool.lock', lockSchema, ({ ballot, operation, lifeMs }) =>
-    pool.ownMember.lock(ballot, operation, lifeMs),
-  );
-  forMembers('pool.accept', z.object({ proposal: proposalSchema }), ({ proposal }) =>
-    pool.ownMember.accept(proposal as Proposal),
-  );
-  forMembers('pool.learn', z.object({ proposal: proposalSchema }), async ({ proposal }) => {
-    await pool.ownMember.learn(proposal as Proposal);
-    // Whoever decided does not wait for processes here.
-    void pool.learned();
-    return {};
-  });
-  forMembers('pool.unlock', z.object({ ballot: ballotSchema }), async ({ ballot }) => {
-    await pool.ownMember.unlock(ballot);
-    return {};
-  });
-  forMembers('pool.changes', z.object({ since: z.int().min(0) }), ({ since }) => pool.ownMember.changes(since));
+  for (const name of memberCallNames)
+    forMembers(`pool.${name}`, z.object({ params: z.unknown() }), async (said) => {
+      const { pool: id } = said as unknown as Credentials;
+      return (await pool.answer(id, name, said.params)) ?? {};
+    });
 
   // Asked also by those who are members no more.
   server.method('pool.standing', credentials, ({ pool: id, from }) => {
-    const { node, peers } = store.state;
-    if (node.pool !== id) throw new ManagementError('EACCES', 'this node is of another pool');
+    const { peers } = store.state;
+    if (pool.id !== id) throw new ManagementError('EACCES', 'this node is of another pool');
     return { isMember: peers.has(from), version: pool.version };
   });
 
-  forMembers('pool.leave', z.object({}), async (params, _call) => {
-    await pool.leave(pool.nameOf((params as unknown as Credentials).from));
+  forMembers('pool.leave', z.object({ version: z.int().min(0) }), async (said) => {
+    const { pool: id, from } = said as unknown as Credentials;
+    await pool.dismissed(id, said.version, pool.nameOf(from));
     return {};
   });
 
@@ -101,15 +85,14 @@ function asRefusal(error: unknown): unknown {
 
 /** Who says it is a member must know the pool's id and come from one of the member's addresses. */
 async function requireMember(
-  { store, log }: Context,
+  { log }: Context,
   pool: PoolService,
   { pool: id, from }: Credentials,
   { caller }: ManagementContext,
 ): Promise<void> {
-  const { node } = store.state;
   const peer = pool.others().find((other) => other.uuid === from);
   const { address } = caller.peer;
-  if (node.pool === id && peer) {
+  if (pool.id === id && peer) {
     if (pool.addresses.knownAddressesOf(peer).has(address)) return;
     if ((await pool.addresses.addressesOf(peer)).has(address)) return;
   }

@@ -13,23 +13,20 @@ export class Reconciler {
     this.#seen = context.store.state;
   }
 
-  /** What this node changed itself; the operation sees to the processes. */
-  done(): void {
-    this.#seen = this.#context.store.state;
-  }
-
-  /** One after the other; failures are logged, the rest goes on. */
-  run(): Promise<void> {
-    this.#running = this.#running.then(() => this.#step());
+  /** One after the other; failures are logged, the rest goes on. `own`: volumes whose processes an operation sees to. */
+  run(own: ReadonlySet<string>): Promise<void> {
+    // An operation's own change must not be looked at later, when it is no longer known as such.
+    const now = this.#context.store.state;
+    this.#running = this.#running.then(() => this.#step(now, own));
     return this.#running;
   }
 
-  async #step(): Promise<void> {
-    const { store, volfiles, log } = this.#context;
-    const [before, now] = [this.#seen, store.state];
+  async #step(now: State, own: ReadonlySet<string>): Promise<void> {
+    const { volfiles, log } = this.#context;
+    const before = this.#seen;
     this.#seen = now;
     const names = new Set([...before.volumes.keys(), ...now.volumes.keys()]);
-    const changed = [...names].filter((name) => before.volumes.get(name) !== now.volumes.get(name));
+    const changed = [...names].filter((name) => !own.has(name) && before.volumes.get(name) !== now.volumes.get(name));
     await Promise.all(
       changed.map((name) =>
         this.#volume(before.volumes.get(name), now.volumes.get(name)).catch((error: Error) =>
@@ -37,8 +34,8 @@ export class Reconciler {
         ),
       ),
     );
-    // New bricks run by now, as far as this node can see to it.
-    volfiles.publish();
+    // New bricks run by now, as far as this node can see to it. Operations tell watchers themselves, in their time.
+    if (own.size === 0) volfiles.publish();
   }
 
   async #volume(before: VolumeInfo | undefined, now: VolumeInfo | undefined): Promise<void> {

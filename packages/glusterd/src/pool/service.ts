@@ -1,16 +1,14 @@
 /** This node in a pool of several: who the others are, how they are asked, how documents are changed (docs/pool.md). */
 import type { Transport } from '@mortar/rpc/stream.ts';
-import { z } from 'zod';
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
 import { type Change, maxOpVersion, type PeerDocument } from '../store/documents.ts';
 import { PeerConnections } from './connections.ts';
-import { type HelloReply, helloReplySchema } from './messages.ts';
-import type { PoolParts, PoolSurroundings } from './parts.ts';
+import { type HelloReply, helloReplySchema, standingSchema } from './messages.ts';
+import type { MemberCallName, PoolParts, PoolSurroundings } from './parts.ts';
 import { Reconciler } from './reconcile.ts';
-import { RemoteMember } from './remote-member.ts';
 import { AddressBook } from './trust.ts';
-import type { DocumentChange, Member } from './types.ts';
+import type { DocumentChange } from './types.ts';
 
 export interface PoolSettings {
   transport: Transport;
@@ -20,10 +18,13 @@ export interface PoolSettings {
   parts(surroundings: PoolSurroundings, context: Context): PoolParts | Promise<PoolParts>;
 }
 
+interface Inviter {
+  uuid: string;
+  host: string;
+}
+
 /** How an operation commits while it holds the cluster lock. */
 export type Propose = (change: Change) => Promise<void>;
-
-const standingSchema = z.object({ isMember: z.boolean(), version: z.int().min(0) });
 
 export class PoolService {
   readonly connections: PeerConnections;
@@ -31,6 +32,11 @@ export class PoolService {
   readonly #context: Context;
   readonly #reconciler: Reconciler;
   #parts!: PoolParts;
+  /** Volumes that this node changes at the moment: its operation sees to their processes. */
+  readonly #ownVolumes = new Set<string>();
+  /** While this node joins: whom it takes the documents from. */
+  #inviter: Inviter | null = null;
+  #joining: Promise<void> | null = null;
 
   private constructor(context: Context, settings: PoolSettings) {
     this.#context = context;
@@ -45,8 +51,12 @@ export class PoolService {
 
   static async open(context: Context, settings: PoolSettings): Promise<PoolService> {
     const service = new PoolService(context, settings);
-    const others = () => service.others().map(({ uuid }) => ({ uuid, member: service.member(uuid) }));
-    service.#parts = await settings.parts({ others }, context);
+    const surroundings: PoolSurroundings = {
+      self: context.store.state.node.uuid,
+      call: (node, pool, name, params) => service.#callMember(node, pool, name, params),
+      applied: () => void service.learned(),
+    };
+    service.#parts = await settings.parts(surroundings, context);
     return service;
   }
 
@@ -59,8 +69,8 @@ export class PoolService {
     this.connections.close();
   }
 
-  get ownMember(): Member {
-    return this.#parts.member;
+  get id(): string | null {
+    return this.#parts.poolId;
   }
 
   get version(): number {
@@ -70,7 +80,7 @@ export class PoolService {
   /** The other members. Peers that were adopted from a GlusterFS pool are none. */
   others(): PeerDocument[] {
     const { node, peers } = this.#context.store.state;
-    if (node.pool === undefined || !peers.has(node.uuid)) return [];
+    if (this.id === null || !peers.has(node.uuid)) return [];
     return [...peers.values()].filter((peer) => peer.uuid !== node.uuid);
   }
 
@@ -88,12 +98,20 @@ export class PoolService {
 
   /** A call that says who asks. */
   ask(uuid: string, method: string, params: Record<string, unknown>, timeoutMs?: number): Promise<unknown> {
-    const { node } = this.#context.store.state;
-    return this.connections.call(uuid, method, { ...params, pool: node.pool, from: node.uuid }, timeoutMs);
+    const from = this.#context.store.state.node.uuid;
+    return this.connections.call(uuid, method, { ...params, pool: this.id, from }, timeoutMs);
   }
 
-  member(uuid: string): Member {
-    return new RemoteMember((method, params) => this.ask(uuid, method, params));
+  #callMember(node: string, pool: string, name: MemberCallName, params: unknown): Promise<unknown> {
+    const said = { params, pool, from: this.#context.store.state.node.uuid };
+    if (this.#inviter?.uuid === node && !this.connections.isConnected(node))
+      return this.connections.callOnce(this.#inviter.host, `pool.${name}`, said);
+    return this.connections.call(node, `pool.${name}`, said);
+  }
+
+  /** Serves agreement. */
+  answer(pool: string, name: MemberCallName, params: unknown): Promise<unknown> {
+    return this.#parts.answer(pool, name, params);
   }
 
   /** What a node says of itself. Rejects when it does not answer. */
@@ -101,55 +119,74 @@ export class PoolService {
     return helloReplySchema.parse(await this.connections.callOnce(host, 'pool.hello', {}));
   }
 
+  found(pool: string, peer: PeerDocument): Promise<void> {
+    return this.#parts.found(pool, peer);
+  }
+
   /** Runs an operation under the cluster lock. */
   transact<T>(operation: string, work: (propose: Propose) => Promise<T>): Promise<T> {
     return this.#parts.pool.transact(operation, (propose) =>
-      work(async (change) => {
-        const { node, ...shared } = change;
-        const changes = documentsOf(shared);
-        if (changes.length > 0) await propose(changes);
+      work(async ({ node, ...shared }) => {
+        const names = [...(shared.volumes?.keys() ?? [])];
+        for (const name of names) this.#ownVolumes.add(name);
+        try {
+          const changes = documentsOf(shared);
+          if (changes.length > 0) await propose(changes);
+        } finally {
+          for (const name of names) this.#ownVolumes.delete(name);
+        }
         if (node) await this.#context.store.commit({ node });
-        this.#reconciler.done();
-        this.start();
       }),
     );
   }
 
-  /** Documents of this node were changed by others. */
+  /** Documents of this node are others now. */
   async learned(): Promise<void> {
-    const { node, peers } = this.#context.store.state;
-    if (node.pool !== undefined && peers.size > 0 && !peers.has(node.uuid)) return this.leave('a change');
-    this.start();
-    await this.#reconciler.run();
+    this.connections.update(this.others().map(placeOf));
+    await this.#reconciler.run(new Set(this.#ownVolumes));
   }
 
-  /** Takes a node into the pool: it gets every document. It is a member in ours already. */
+  /** A node that is a member in the documents is told so. */
   async invite(uuid: string, host?: string): Promise<void> {
     const { node } = this.#context.store.state;
-    const changes = await this.#parts.member.changes(0);
-    const params = { pool: node.pool, from: node.uuid, opVersion: node.opVersion, changes };
+    const params = { pool: this.id, from: node.uuid, opVersion: node.opVersion };
     if (host === undefined) await this.connections.call(uuid, 'pool.join', params);
     else await this.connections.callOnce(host, 'pool.join', params);
   }
 
-  async join(pool: string, opVersion: number, changes: Parameters<PoolParts['join']>[0]): Promise<void> {
+  /** Invited: takes the documents of the pool from the node at that address. */
+  async join(pool: string, inviter: Inviter, opVersion: number): Promise<void> {
+    // Several members may find this node missing at once.
+    while (this.#joining) await this.#joining.catch(() => undefined);
+    if (this.id === pool && this.isShared) return;
+    this.#joining = this.#join(pool, inviter, opVersion).finally(() => {
+      this.#joining = null;
+    });
+    await this.#joining;
+  }
+
+  async #join(pool: string, inviter: Inviter, opVersion: number): Promise<void> {
     const { store } = this.#context;
     if (this.isShared || store.state.volumes.size > 0)
       throw new OperationError('this node is either already part of another cluster or having volumes configured');
-    await this.#parts.join(changes);
-    await store.commit({ node: { ...store.state.node, pool, opVersion: Math.min(opVersion, maxOpVersion) } });
+    this.#inviter = inviter;
+    try {
+      // A pool of this node alone has nothing to keep.
+      if (this.id !== null && this.id !== pool) await this.#parts.removed(this.id, this.version + 1);
+      await this.#parts.join(inviter.uuid, pool);
+    } finally {
+      this.#inviter = null;
+    }
+    await store.commit({ node: { ...store.state.node, opVersion: Math.min(opVersion, maxOpVersion) } });
     await this.learned();
   }
 
-  /** This node is alone from now on. */
-  async leave(why: string): Promise<void> {
-    const { store, log } = this.#context;
-    log.write('WARNING', 'management', `this node was detached from its pool (told by ${why})`);
-    const { pool: _, ...node } = store.state.node;
-    await this.#parts.leave();
-    await store.commit({ node });
-    this.connections.update([]);
-    await this.#reconciler.run();
+  /** A member says that this node is none any more, by a version that this node does not know. */
+  async dismissed(pool: string, version: number, by: string): Promise<void> {
+    if (this.id !== pool || version < this.version) return;
+    this.#context.log.write('WARNING', 'management', `this node was detached from its pool (told by ${by})`);
+    await this.#parts.removed(pool, Math.max(version, this.version + 1));
+    await this.learned();
   }
 
   /** Either side may have missed something: that it was taken in, that it was sent away, changes. */
@@ -158,13 +195,11 @@ export class PoolService {
     const hello = helloReplySchema.parse(await this.connections.call(uuid, 'pool.hello', {}));
     // A member that was installed anew under its old uuid, or that went away before it was told to join.
     if (!hello.isMember && !hello.hasVolumes) return this.invite(uuid);
+    const pool = this.id;
     const standing = standingSchema.parse(await this.ask(uuid, 'pool.standing', {}));
-    if (!standing.isMember) {
-      if (standing.version >= this.version) await this.leave(this.nameOf(uuid));
-      return;
-    }
-    await this.#parts.catchUp(this.member(uuid));
-    await this.learned();
+    if (pool === null) return;
+    if (standing.isMember) await this.#parts.catchUp(uuid);
+    else await this.dismissed(pool, standing.version, this.nameOf(uuid));
   }
 }
 
@@ -178,17 +213,4 @@ function documentsOf(change: Omit<Change, 'node'>): DocumentChange[] {
     ...[...(change.volumes ?? [])].map(([name, value]) => ({ key: `volume/${name}`, value })),
     ...[...(change.peers ?? [])].map(([name, value]) => ({ key: `peer/${name}`, value })),
   ];
-}
-
-/** The other way round, for who applies what was decided. */
-export function changeOf(documents: readonly DocumentChange[]): Change {
-  const volumes = new Map();
-  const peers = new Map();
-  let globals: Change['globals'];
-  for (const { key, value } of documents) {
-    if (key === 'globals') globals = value as NonNullable<Change['globals']>;
-    else if (key.startsWith('volume/')) volumes.set(key.slice(7), value);
-    else peers.set(key.slice(5), value);
-  }
-  return { ...(globals && { globals }), volumes, peers };
 }

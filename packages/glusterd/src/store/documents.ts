@@ -11,8 +11,6 @@ export const maxOpVersion = 100000;
 export const nodeSchema = z.object({
   uuid,
   opVersion: z.int().min(1).max(maxOpVersion),
-  /** Of the pool that the node is in; known to its members only. */
-  pool: uuid.optional(),
 });
 export type NodeDocument = z.infer<typeof nodeSchema>;
 

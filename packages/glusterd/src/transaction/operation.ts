@@ -21,7 +21,7 @@ export async function execute<Plan, Result>(context: Context, operation: Operati
   try {
     const run = async (own: Context) => operation.commit(own, await operation.stage(own));
     const { pool } = context;
-    if (!pool?.isShared) return await run(context);
+    if (!pool || pool.id === null) return await run(context);
     const name = `${operation.name} ${operation.subject}`;
     return await pool.transact(name, (propose) => run({ ...context, propose }));
   } catch (error) {
