@@ -19,7 +19,8 @@ describe.skipIf(problem !== null)(`a pool of three nodes${problem === null ? '' 
   const connected = async (node: ClusterNode, count: number) =>
     (await node.must('peer', 'status')).match(/\(Connected\)/g)?.length === count;
 
-  const infoIs = (option: string, ...nodes: ClusterNode[]) => nodes.every((node) => node.volumeInfo('v').includes(option));
+  const infoIs = (option: string, ...nodes: ClusterNode[]) =>
+    nodes.every((node) => node.volumeInfo('v').includes(option));
 
   async function eventually(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
     for (const end = Date.now() + 60_000; Date.now() < end; ) if (await until(holds as () => boolean)) return;

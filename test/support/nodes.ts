@@ -173,13 +173,20 @@ export class ClusterNode {
 
   gluster(...words: string[]): Promise<Said> {
     const socket = `--glusterd-sock=${this.at('run/glusterd.socket')}`;
-    return this.run(join(root, 'bin/gluster'), '--mode=script', socket, `--log-file=${this.at('log/cli.log')}`, ...words);
+    return this.run(
+      join(root, 'bin/gluster'),
+      '--mode=script',
+      socket,
+      `--log-file=${this.at('log/cli.log')}`,
+      ...words,
+    );
   }
 
   /** As `gluster`, for what must succeed. */
   async must(...words: string[]): Promise<string> {
     const { exitCode, stdout, stderr } = await this.gluster(...words);
-    if (exitCode !== 0) throw new Error(`node${this.index}: gluster ${words.join(' ')}: ${exitCode}: ${stderr}${stdout}`);
+    if (exitCode !== 0)
+      throw new Error(`node${this.index}: gluster ${words.join(' ')}: ${exitCode}: ${stderr}${stdout}`);
     return stdout;
   }
 

@@ -1,6 +1,7 @@
 /** `volume add-brick`: more sets to distribute over, or more replicas in each set. */
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
+import { UndecidedError } from '../pool/errors.ts';
 import type { ReplyData } from '../protocol/replies.ts';
 import type { RequestOf } from '../protocol/requests.ts';
 import type { Operation } from '../transaction/operation.ts';
@@ -166,7 +167,8 @@ async function add(context: Context, { before, after, added }: Plan): Promise<Re
     await commitVolume(context, started);
     await context.supervisor.updateHealDaemon(started, uuid);
   } catch (error) {
-    for (const step of undo.reverse()) await step();
+    // A change that may yet be made needs what was done for it.
+    if (!(error instanceof UndecidedError)) for (const step of undo.reverse()) await step();
     throw error;
   }
   await context.hooks.run('add-brick', 'post', args);

@@ -1,6 +1,7 @@
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
 import { creationOptions, volumeOpVersions } from '../options/index.ts';
+import { UndecidedError } from '../pool/errors.ts';
 import type { ReplyData } from '../protocol/replies.ts';
 import type { RequestOf } from '../protocol/requests.ts';
 import type { Operation } from '../transaction/operation.ts';
@@ -82,7 +83,8 @@ async function create(context: Context, volume: VolumeInfo): Promise<ReplyData['
   try {
     await commitVolume(context, made);
   } catch (error) {
-    await undo();
+    // A change that may yet be made needs its directories.
+    if (!(error instanceof UndecidedError)) await undo();
     throw error;
   }
   await context.hooks.run('create', 'post', [`--volname=${volume.name}`]);

@@ -1,6 +1,7 @@
 /** `volume replace-brick` and `volume reset-brick`: an empty directory in the place of a brick, healed by the others. */
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
+import { UndecidedError } from '../pool/errors.ts';
 import type { RequestOf } from '../protocol/requests.ts';
 import type { Operation } from '../transaction/operation.ts';
 import type { BrickInfo, VolumeInfo } from '../volume.ts';
@@ -162,7 +163,8 @@ async function exchange(
     await commitVolume(context, started);
     await context.supervisor.updateHealDaemon(started, uuid);
   } catch (error) {
-    for (const step of undo.reverse()) await step();
+    // A change that may yet be made needs what was done for it.
+    if (!(error instanceof UndecidedError)) for (const step of undo.reverse()) await step();
     throw error;
   }
   await context.hooks.run(operation, 'post', args);

@@ -1,5 +1,6 @@
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
+import { UndecidedError } from '../pool/errors.ts';
 import { onAllSites, onSite } from '../pool/sites.ts';
 import type { ReplyData } from '../protocol/replies.ts';
 import type { RequestOf } from '../protocol/requests.ts';
@@ -87,7 +88,7 @@ async function start(context: Context, volume: VolumeInfo, force: boolean): Prom
     await commitVolume(context, started);
   } catch (error) {
     // Without a majority nobody else would know of the bricks; alone it is the next start that ends them.
-    if (context.pool?.isShared) await takeBack();
+    if (context.pool?.isShared && !(error instanceof UndecidedError)) await takeBack();
     throw error;
   }
   await context.supervisor.updateHealDaemon(started, context.store.state.node.uuid);

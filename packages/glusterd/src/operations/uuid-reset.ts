@@ -19,7 +19,9 @@ export function resetUuid(): Operation<string, ReplyData['system.uuid.reset']> {
       return newUuid(random);
     },
     async commit(context, uuid) {
+      await context.pool?.forget();
       await commit(context, { node: { ...context.store.state.node, uuid } });
+      await context.pool?.reopen();
       return { uuid };
     },
   };

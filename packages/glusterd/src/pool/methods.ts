@@ -1,10 +1,11 @@
 /** What a node answers its peers, and those who want it for one. */
 import { isIP } from 'node:net';
-import { type ManagementContext, ManagementError, type ManagementServer } from '@mortar/rpc';
+import { ManagementCode, type ManagementContext, ManagementError, type ManagementServer } from '@mortar/rpc';
 import { z } from 'zod';
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
 import { maxOpVersion } from '../store/documents.ts';
+import { PoolError } from './errors.ts';
 import { type Credentials, credentials, type HelloReply, joinSchema } from './messages.ts';
 import { memberCallNames } from './parts.ts';
 import type { PoolService } from './service.ts';
@@ -79,6 +80,8 @@ export function addPoolMethods(server: ManagementServer, context: Context, pool:
 }
 
 function asRefusal(error: unknown): unknown {
+  if (error instanceof PoolError) return new ManagementError(error.code, error.message);
+  if (error instanceof z.ZodError) return new ManagementError(ManagementCode.badParams, z.prettifyError(error));
   if (!(error instanceof OperationError)) return error;
   return new ManagementError(error.code, error.message, { errno: error.errno });
 }

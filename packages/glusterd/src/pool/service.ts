@@ -1,4 +1,5 @@
 /** This node in a pool of several: who the others are, how they are asked, how documents are changed (docs/pool.md). */
+import type { Timer } from '@mortar/core/ports.ts';
 import type { Transport } from '@mortar/rpc/stream.ts';
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
@@ -18,6 +19,8 @@ export interface PoolSettings {
   parts(surroundings: PoolSurroundings, context: Context): PoolParts | Promise<PoolParts>;
 }
 
+const lookAgainMs = 30_000;
+
 interface Inviter {
   uuid: string;
   host: string;
@@ -31,15 +34,18 @@ export class PoolService {
   readonly addresses: AddressBook;
   readonly #context: Context;
   readonly #reconciler: Reconciler;
+  readonly #settings: PoolSettings;
   #parts!: PoolParts;
   /** Volumes that this node changes at the moment: its operation sees to their processes. */
   readonly #ownVolumes = new Set<string>();
   /** While this node joins: whom it takes the documents from. */
   #inviter: Inviter | null = null;
   #joining: Promise<void> | null = null;
+  #timer: Timer | null = null;
 
   private constructor(context: Context, settings: PoolSettings) {
     this.#context = context;
+    this.#settings = settings;
     this.addresses = new AddressBook(context.clock, context.hosts);
     this.#reconciler = new Reconciler(context);
     this.connections = new PeerConnections(settings.transport, settings.port, context, (uuid) => {
@@ -51,21 +57,38 @@ export class PoolService {
 
   static async open(context: Context, settings: PoolSettings): Promise<PoolService> {
     const service = new PoolService(context, settings);
+    await service.reopen();
+    return service;
+  }
+
+  /** Agreement begins anew: this node has another uuid. */
+  async reopen(): Promise<void> {
+    const context = this.#context;
     const surroundings: PoolSurroundings = {
       self: context.store.state.node.uuid,
-      call: (node, pool, name, params) => service.#callMember(node, pool, name, params),
-      applied: () => void service.learned(),
+      call: (node, pool, name, params) => this.#callMember(node, pool, name, params),
+      applied: () => void this.learned(),
     };
-    service.#parts = await settings.parts(surroundings, context);
-    return service;
+    this.#parts = await this.#settings.parts(surroundings, context);
   }
 
   /** Begins to talk to the peers. */
   start(): void {
     this.connections.update(this.others().map(placeOf));
+    this.#lookNowAndThen();
+  }
+
+  /** Somebody may have been told of a change over a connection that broke at that moment, and came up again. */
+  #lookNowAndThen(): void {
+    this.#timer = this.#context.clock.after(lookAgainMs, () => {
+      const connected = this.others().filter(({ uuid }) => this.connections.isConnected(uuid));
+      for (const { uuid } of connected) void this.#parts.catchUp(uuid).catch(() => undefined);
+      this.#lookNowAndThen();
+    });
   }
 
   close(): void {
+    this.#timer?.cancel();
     this.connections.close();
   }
 
@@ -172,13 +195,18 @@ export class PoolService {
     this.#inviter = inviter;
     try {
       // A pool of this node alone has nothing to keep.
-      if (this.id !== null && this.id !== pool) await this.#parts.removed(this.id, this.version + 1);
+      if (this.id !== pool) await this.forget();
       await this.#parts.join(inviter.uuid, pool);
     } finally {
       this.#inviter = null;
     }
     await store.commit({ node: { ...store.state.node, opVersion: Math.min(opVersion, maxOpVersion) } });
     await this.learned();
+  }
+
+  /** Of a pool of this node alone nothing is left. */
+  async forget(): Promise<void> {
+    if (this.id !== null && !this.isShared) await this.#parts.removed(this.id, this.version + 1);
   }
 
   /** A member says that this node is none any more, by a version that this node does not know. */
