@@ -9,6 +9,7 @@ import { checkAvailable, checkDirectory, realPath } from '../operations/brick-ch
 import { brickProblem } from '../operations/brick-problem.ts';
 import { localProcesses } from '../operations/local-status.ts';
 import { makeBricks, withFacts } from '../operations/new-bricks.ts';
+import { lookHere, answer as taskAnswer } from '../operations/tasks.ts';
 import type { ProcessData } from '../protocol/replies.ts';
 import { statusDaemons, statusSections } from '../protocol/requests.ts';
 import { type BrickInfo, brickInfoSchema, type VolumeInfo, volumeInfoSchema } from '../volume.ts';
@@ -219,6 +220,21 @@ export const siteCalls = {
       if (online) await context.supervisor.askBrick(volume, brick, 'brick.blame', { names, counters });
       else context.inspector.blameAtRoot(brick.path, names, counters);
       return {};
+    },
+  }),
+
+  /** The process of this node that moves the files of a volume: how far it is, and its end. */
+  task: call({
+    params: z.object({ volume: word, method: z.enum(['rebalance.status', 'rebalance.stop']) }),
+    result: taskAnswer,
+    timeoutMs: 120_000,
+    async run(context, { volume: name, method }) {
+      const { uuid } = context.store.state.node;
+      const volume = context.store.state.volumes.get(name);
+      if (volume?.task?.node !== uuid) throw new OperationError(`nothing is moved for ${name} on this node`);
+      const last = await lookHere(context, volume, method, method === 'rebalance.stop' ? 120_000 : quick);
+      if (method === 'rebalance.stop') await context.supervisor.endRebalance(volume, uuid);
+      return last;
     },
   }),
 
