@@ -1,4 +1,4 @@
-/** statedump, log rotate, sync, peer commands of a pool of one. */
+/** statedump, log rotate, sync; peer commands, as far as they need no peer. */
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
 import { brickLogFile } from '../paths.ts';

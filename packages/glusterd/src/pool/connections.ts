@@ -24,6 +24,13 @@ export interface PeerPlace {
   readonly hosts: readonly string[];
 }
 
+export interface ConnectionEvents {
+  /** A peer can be reached, for the first time or again. */
+  connected(uuid: string): void;
+  /** It cannot any more, or still cannot. */
+  lost(uuid: string): void;
+}
+
 interface Entry {
   readonly hosts: string;
   readonly client: ReconnectingManagementClient;
@@ -33,16 +40,15 @@ export class PeerConnections {
   readonly #transport: Transport;
   readonly #port: number;
   readonly #ports: ConnectionPorts;
-  readonly #onConnect: (uuid: string) => void;
+  readonly #events: ConnectionEvents;
   readonly #entries = new Map<string, Entry>();
   #isClosed = false;
 
-  /** `onConnect`: a peer can be reached, for the first time or again. */
-  constructor(transport: Transport, port: number, ports: ConnectionPorts, onConnect: (uuid: string) => void) {
+  constructor(transport: Transport, port: number, ports: ConnectionPorts, events: ConnectionEvents) {
     this.#transport = transport;
     this.#port = port;
     this.#ports = ports;
-    this.#onConnect = onConnect;
+    this.#events = events;
   }
 
   /** Connects to those that are new or have other addresses, parts from those that are gone. */
@@ -72,9 +78,12 @@ export class PeerConnections {
         if (found !== uuid) throw new Error(`${hosts.join(', ')} is node ${found}, not ${uuid}`);
         log.write('INFO', 'management', `peer ${hosts[0]} (${uuid}) is connected`);
         // After this turn the connection counts as one.
-        clock.after(0, () => this.#onConnect(uuid));
+        clock.after(0, () => this.#events.connected(uuid));
       },
-      onDisconnect: (reason) => log.write('DEBUG', 'management', `peer ${hosts[0]} (${uuid}): ${reason}`),
+      onDisconnect: (reason) => {
+        log.write('DEBUG', 'management', `peer ${hosts[0]} (${uuid}): ${reason}`);
+        this.#events.lost(uuid);
+      },
     });
     this.#entries.set(uuid, { hosts: hosts.join(), client });
     client.start();

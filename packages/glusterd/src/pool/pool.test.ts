@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Network, PoolNode, until } from '../testing/pool-rig.ts';
+import { needed } from './server-quorum.ts';
 
 const count = 4;
 let network: Network;
@@ -176,6 +177,29 @@ describe('volumes over nodes', () => {
     expect(node(3).daemon.context.store.state.volumes.get('v')!.options['network.ping-timeout']).toBe('41');
   });
 
+  it('exchange a brick on another node for one on a third', async () => {
+    const members = await pool(4);
+    await make();
+    await node(1).done({ verb: 'volume.start', volume: 'v', force: false });
+    for (const one of members) one.processes.answers['brick.blame'] = {};
+    const exchange = { source: node(2).at('v'), target: node(4).at('v'), ignorePartition: false };
+    await node(1).done({ verb: 'volume.replace-brick', volume: 'v', ...exchange });
+    await equal(members);
+    await until('the bricks run where they belong', () => members.map(runningOn).join() === '1,0,1,1');
+    await node(1).done({
+      verb: 'volume.reset-brick',
+      volume: 'v',
+      source: node(4).at('v'),
+      action: 'start',
+      force: false,
+      ignorePartition: false,
+    });
+    expect(members.map(runningOn)).toEqual([1, 0, 1, 0]);
+    const back = { source: node(4).at('v'), target: node(4).at('v'), ignorePartition: false, force: true };
+    await node(1).done({ verb: 'volume.reset-brick', volume: 'v', action: 'commit', ...back });
+    expect(members.map(runningOn)).toEqual([1, 0, 1, 1]);
+  });
+
   it('refuse directories on other nodes that cannot be bricks, and leave nothing', async () => {
     await pool(3);
     await make();
@@ -203,6 +227,34 @@ describe('volumes over nodes', () => {
     await equal(members);
     await until('the brick has ended', () => runningOn(node(2)) === 0);
   });
+});
+
+describe('the quorum of servers', () => {
+  it('is more than half, or as many as the ratio says', () => {
+    expect([2, 3, 4, 5].map((members) => needed(members, undefined))).toEqual([2, 2, 3, 3]);
+    expect([2, 3, 4, 5].map((members) => needed(members, '51%'))).toEqual([2, 2, 3, 3]);
+    expect([needed(3, '90%'), needed(3, '30'), needed(3, '0%')]).toEqual([3, 1, 0]);
+  });
+
+  it('stops the bricks of a node that is cut off, and starts them again', async () => {
+    const members = await pool(3);
+    await node(1).create(
+      'v',
+      [1, 2, 3].map((i) => node(i).at('v')),
+      { type: 'replicate', replica: 3 },
+    );
+    await node(1).done({ verb: 'volume.start', volume: 'v', force: false });
+    const pairs = [{ key: 'cluster.server-quorum-type', value: 'server' }];
+    await node(1).done({ verb: 'volume.set', volume: 'v', pairs });
+    await equal(members);
+    const bricks = () => members.map((one) => one.processes.pidsOf(`${one.root}/v`).length);
+    network.cut(node(3).address);
+    await until('node 3 serves nothing', () => bricks().join() === '1,1,0');
+    const set = { verb: 'volume.set' as const, volume: 'v', pairs: [{ key: 'network.ping-timeout', value: '9' }] };
+    expect(await node(3).refusal(set)).toBe('Quorum not met. Volume operation not allowed.');
+    network.mend(node(3).address);
+    await until('node 3 serves again', () => bricks().join() === '1,1,1');
+  }, 60_000);
 });
 
 describe('strangers', () => {

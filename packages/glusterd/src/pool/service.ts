@@ -8,6 +8,7 @@ import { PeerConnections } from './connections.ts';
 import { type HelloReply, helloReplySchema, standingSchema } from './messages.ts';
 import type { MemberCallName, PoolParts, PoolSurroundings } from './parts.ts';
 import { Reconciler } from './reconcile.ts';
+import { ServerQuorum } from './server-quorum.ts';
 import { AddressBook } from './trust.ts';
 import type { DocumentChange } from './types.ts';
 
@@ -32,6 +33,7 @@ export type Propose = (change: Change) => Promise<void>;
 export class PoolService {
   readonly connections: PeerConnections;
   readonly addresses: AddressBook;
+  readonly quorum: ServerQuorum;
   readonly #context: Context;
   readonly #reconciler: Reconciler;
   readonly #settings: PoolSettings;
@@ -42,17 +44,25 @@ export class PoolService {
   #inviter: Inviter | null = null;
   #joining: Promise<void> | null = null;
   #timer: Timer | null = null;
+  #isClosed = false;
 
   private constructor(context: Context, settings: PoolSettings) {
     this.#context = context;
     this.#settings = settings;
     this.addresses = new AddressBook(context.clock, context.hosts);
     this.#reconciler = new Reconciler(context);
-    this.connections = new PeerConnections(settings.transport, settings.port, context, (uuid) => {
+    this.quorum = new ServerQuorum(context, () => ({
+      members: this.others().length + 1,
+      reached: this.others().filter(({ uuid }) => this.connections.isConnected(uuid)).length + 1,
+    }));
+    const lost = () => this.quorum.look();
+    const connected = (uuid: string) => {
+      this.quorum.look();
       void this.#connected(uuid).catch((error: Error) =>
         context.log.write('WARNING', 'management', `peer ${this.nameOf(uuid)}: ${error.message}`),
       );
-    });
+    };
+    this.connections = new PeerConnections(settings.transport, settings.port, context, { connected, lost });
   }
 
   static async open(context: Context, settings: PoolSettings): Promise<PoolService> {
@@ -75,11 +85,14 @@ export class PoolService {
   /** Begins to talk to the peers. */
   start(): void {
     this.connections.update(this.others().map(placeOf));
+    this.quorum.look();
     this.#lookNowAndThen();
   }
 
   /** Somebody may have been told of a change over a connection that broke at that moment, and came up again. */
   #lookNowAndThen(): void {
+    if (this.#isClosed) return;
+    this.#timer?.cancel();
     this.#timer = this.#context.clock.after(lookAgainMs, () => {
       const connected = this.others().filter(({ uuid }) => this.connections.isConnected(uuid));
       for (const { uuid } of connected) void this.#parts.catchUp(uuid).catch(() => undefined);
@@ -88,7 +101,9 @@ export class PoolService {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#timer?.cancel();
+    this.quorum.close();
     this.connections.close();
   }
 
@@ -166,6 +181,7 @@ export class PoolService {
   /** Documents of this node are others now. */
   async learned(): Promise<void> {
     this.connections.update(this.others().map(placeOf));
+    this.quorum.look();
     await this.#reconciler.run(new Set(this.#ownVolumes));
   }
 

@@ -22,6 +22,9 @@ export async function execute<Plan, Result>(context: Context, operation: Operati
     const run = async (own: Context) => operation.commit(own, await operation.stage(own));
     const { pool } = context;
     if (!pool || pool.id === null) return await run(context);
+    const volume = store.state.volumes.get(operation.subject);
+    if (volume && !pool.quorum.isMetFor(volume))
+      throw new OperationError('Quorum not met. Volume operation not allowed.');
     const name = `${operation.name} ${operation.subject}`;
     return await pool.transact(name, (propose) => run({ ...context, propose }));
   } catch (error) {
