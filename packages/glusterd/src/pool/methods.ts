@@ -1,6 +1,12 @@
 /** What a node answers its peers, and those who want it for one. */
 import { isIP } from 'node:net';
-import { ManagementCode, type ManagementContext, ManagementError, type ManagementServer } from '@mortar/rpc';
+import {
+  type ManagementCaller,
+  ManagementCode,
+  type ManagementContext,
+  ManagementError,
+  type ManagementServer,
+} from '@mortar/rpc';
 import { z } from 'zod';
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
@@ -52,10 +58,25 @@ export function addPoolMethods(server: ManagementServer, context: Context, pool:
     });
   };
 
+  // A lock goes with the connection that it was taken over: one that comes late, out of the buffers of a link that was cut,
+  // would else be given back by nobody.
+  const lastLocks = new WeakMap<ManagementCaller, { id: string; ballot: unknown }>();
+  const giveBackWith = (caller: ManagementCaller, id: string, { ballot }: { ballot: unknown }): void => {
+    const isKnown = lastLocks.has(caller);
+    lastLocks.set(caller, { id, ballot });
+    if (isKnown) return;
+    caller.onClose(() => {
+      const last = lastLocks.get(caller);
+      if (last) void pool.answer(last.id, 'unlock', { ballot: last.ballot }).catch(() => undefined);
+    });
+  };
+
   for (const name of memberCallNames)
-    forMembers(`pool.${name}`, z.object({ params: z.unknown() }), async (said) => {
+    forMembers(`pool.${name}`, z.object({ params: z.unknown() }), async (said, { caller }) => {
       const { pool: id } = said as unknown as Credentials;
-      return (await pool.answer(id, name, said.params)) ?? {};
+      const answer = (await pool.answer(id, name, said.params)) ?? {};
+      if (name === 'lock') giveBackWith(caller, id, said.params as { ballot: unknown });
+      return answer;
     });
 
   // Asked also by those who are members no more.

@@ -257,6 +257,21 @@ describe('the quorum of servers', () => {
   }, 60_000);
 });
 
+describe('the cluster lock', () => {
+  it('goes with the connection that it was taken over', async () => {
+    await pool(3);
+    await make3();
+    const { connections, id } = node(2).daemon.context.pool!;
+    const ballot = { round: 1000, node: node(2).uuid };
+    const said = { pool: id, from: node(2).uuid, params: { ballot, operation: 'nothing', lifeMs: 60_000 } };
+    expect(await connections.callOnce(node(1).address, 'pool.lock', said)).toMatchObject({ granted: true });
+    const set = { verb: 'volume.set' as const, volume: 'v', pairs: [{ key: 'network.ping-timeout', value: '9' }] };
+    await until('node 1 has its lock back', async () => (await node(1).run(set)).ok);
+  });
+
+  const make3 = () => node(1).create('v', [node(1).at('v')]);
+});
+
 describe('strangers', () => {
   it('are answered nothing but who this node is', async () => {
     await pool(2);
