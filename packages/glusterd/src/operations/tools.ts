@@ -3,6 +3,7 @@ import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
 import { brickLogFile } from '../paths.ts';
 import { detachPeer, probePeer } from '../pool/membership.ts';
+import { gather, onSite } from '../pool/sites.ts';
 import type { ReplyData } from '../protocol/replies.ts';
 import type { RequestOf } from '../protocol/requests.ts';
 import type { BrickInfo, VolumeInfo } from '../volume.ts';
@@ -28,6 +29,10 @@ export async function statedump(
     const { online } = await context.supervisor.brickState(volume, brick);
     if (online) await dumpBrick(context, volume, brick);
   }
+  await gather(context, volume.bricks, (node, own) => {
+    const bricks = own.map((brick) => brick.brickId);
+    return onSite(context, node, 'askBricks', { volume: volume.name, bricks, method: 'process.statedump', params: {} });
+  });
   return {};
 }
 
