@@ -18,7 +18,7 @@ const mayImport = {
   block: ['core', 'libc', 'rpc', 'xlators', 'host', 'gfapi'],
   glusterd: ['core', 'rpc'],
   cli: ['core', 'rpc'],
-  testing: ['core', 'libc', 'rpc', 'xlators', 'host', 'gfapi'],
+  testing: ['core', 'libc', 'rpc', 'xlators', 'host', 'gfapi', 'glusterd'],
 };
 
 /** Single files that a package may import beyond that: `[importer, imported]`, both below packages/. */

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// Bundles and runs the simulation of replica sets: `npm run sim -- --seeds N [--from S] [--trace]` (docs/simulation.md).
+// Bundles and runs the simulation of replica sets: `npm run sim -- --seeds N [--from S] [--trace]` (docs/simulation.md);
+// with `pool` as the first word that of the management's pool (docs/pool.md).
 import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -11,9 +12,12 @@ const outdir = join(root, 'node_modules', '.cache', 'mortar-sim');
 mkdirSync(outdir, { recursive: true });
 // One file a run: several may be under way.
 const outfile = join(outdir, `sim-${process.pid}.mjs`);
+const words = process.argv.slice(2);
+const isPool = words[0] === 'pool';
+if (isPool) words.shift();
 await build({
   absWorkingDir: root,
-  entryPoints: ['packages/testing/src/sim/main.ts'],
+  entryPoints: [`packages/testing/src/${isPool ? 'pool-sim' : 'sim'}/main.ts`],
   outfile,
   bundle: true,
   platform: 'node',
@@ -26,6 +30,6 @@ await build({
   logLevel: 'warning',
 });
 process.exitCode =
-  spawnSync(process.execPath, ['--enable-source-maps', ...process.execArgv, outfile, ...process.argv.slice(2)], {
+  spawnSync(process.execPath, ['--enable-source-maps', ...process.execArgv, outfile, ...words], {
     stdio: 'inherit',
   }).status ?? 1;

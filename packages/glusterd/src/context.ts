@@ -2,6 +2,7 @@ import type { BrickInspector } from './brick-inspector.ts';
 import type { Hooks } from './hooks.ts';
 import type { HostBook } from './hosts.ts';
 import type { Directories } from './paths.ts';
+import type { PoolService, Propose } from './pool/service.ts';
 import type { MachinePorts } from './ports.ts';
 import type { VolfileService } from './server/volfiles.ts';
 import type { Store } from './store/store.ts';
@@ -18,4 +19,8 @@ export interface Context extends MachinePorts {
   supervisor: Supervisor;
   volfiles: VolfileService;
   hooks: Hooks;
+  /** Null: this node is alone and stays so. */
+  pool: PoolService | null;
+  /** How what runs under the cluster lock changes documents. */
+  propose?: Propose;
 }

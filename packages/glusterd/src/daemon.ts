@@ -7,6 +7,8 @@ import { hookEvents } from './folders.ts';
 import { Hooks } from './hooks.ts';
 import { HostBook } from './hosts.ts';
 import type { Directories } from './paths.ts';
+import { addPoolMethods } from './pool/methods.ts';
+import { PoolService, type PoolSettings } from './pool/service.ts';
 import type { MachinePorts } from './ports.ts';
 import { addMethods } from './server/methods.ts';
 import { VolfileService } from './server/volfiles.ts';
@@ -26,6 +28,8 @@ export interface DaemonSettings {
   /** Where daemons of this node find glusterd. */
   server?: ServerAddress;
   inspector?: BrickInspector;
+  /** How peers are talked to; null: this node stays alone. */
+  pool?: PoolSettings;
 }
 
 export class Daemon {
@@ -37,6 +41,7 @@ export class Daemon {
     const { clock, log } = context;
     this.server = new ManagementServer({ clock, log, name: 'management', serverId: context.store.state.node.uuid });
     addMethods(this.server, context);
+    if (context.pool) addPoolMethods(this.server, context, context.pool);
   }
 
   static async open(settings: DaemonSettings, batches: Batches, ports: MachinePorts): Promise<Daemon> {
@@ -76,7 +81,10 @@ export class Daemon {
         () => state()?.globals.options['cluster.daemon-log-level'],
       ),
       hooks: new Hooks(files, processes, directories, log),
+      pool: null,
     };
+    if (settings.pool) context.pool = await PoolService.open(context, settings.pool);
+    context.hostBook.addresses = context.pool?.addresses ?? null;
     return new Daemon(context);
   }
 
@@ -88,11 +96,14 @@ export class Daemon {
   async resume(): Promise<void> {
     const { store, supervisor } = this.context;
     const names = [...store.state.volumes.keys()];
-    await supervisor.resume(names, (name) => store.state.volumes.get(name), store.state.node.uuid);
+    const resumed = supervisor.resume(names, (name) => store.state.volumes.get(name), store.state.node.uuid);
+    this.context.pool?.start();
+    await resumed;
   }
 
   /** Bricks and heal daemons go on. */
   async close(): Promise<void> {
+    this.context.pool?.close();
     await this.server.close();
     await this.context.store.close();
   }

@@ -1,9 +1,12 @@
 /** Which node a host name means. */
+import type { AddressBook } from './pool/trust.ts';
 import type { HostNames } from './ports.ts';
 import type { State } from './store/documents.ts';
 
 export class HostBook {
   readonly #hosts: HostNames;
+  /** Looks names up for a bounded time, where there are peers. */
+  addresses: AddressBook | null = null;
 
   constructor(hosts: HostNames) {
     this.#hosts = hosts;
@@ -13,15 +16,27 @@ export class HostBook {
     if (host === 'localhost' || host === this.#hosts.hostname() || isLoopback(host)) return true;
     const own = new Set(this.#hosts.addresses());
     if (own.has(host)) return true;
-    const addresses = await this.#hosts.resolve(host);
+    const addresses = await this.#resolve(host);
     return addresses.some((address) => isLoopback(address) || own.has(address));
   }
 
   /** The node of a host, or null if it is none of the pool. */
   async nodeOf(host: string, state: State): Promise<string | null> {
-    if (await this.isLocal(host)) return state.node.uuid;
-    for (const peer of state.peers.values()) if (peer.hostnames.includes(host)) return peer.uuid;
-    return null;
+    const { uuid: self } = state.node;
+    const peers = [...state.peers.values()].filter((peer) => peer.uuid !== self);
+    const named = peers.find((peer) => peer.hostnames.includes(host));
+    if (named) return named.uuid;
+    if (await this.isLocal(host)) return self;
+    if (!this.addresses || !state.peers.has(self)) return null;
+    // Another name of a member, or one of its addresses.
+    const wanted = new Set([host, ...(await this.#resolve(host))]);
+    const book = this.addresses;
+    const places = await Promise.all(peers.map((peer) => book.addressesOf(peer)));
+    return peers.find((_, index) => [...places[index]!].some((address) => wanted.has(address)))?.uuid ?? null;
+  }
+
+  #resolve(host: string): Promise<readonly string[]> {
+    return this.addresses ? this.addresses.resolve(host) : this.#hosts.resolve(host);
   }
 }
 

@@ -45,6 +45,8 @@ export interface HostNames {
   hostname(): string;
   /** Addresses of a name; empty if it is unknown. */
   resolve(host: string): Promise<readonly string[]>;
+  /** Names of an address; empty if it has none. */
+  reverse?(address: string): Promise<readonly string[]>;
 }
 
 export interface MachinePorts {

@@ -15,6 +15,7 @@ import { Daemon } from './daemon.ts';
 import { nodeFiles } from './node/files.ts';
 import { nodeHosts } from './node/hosts.ts';
 import { nodeProcesses } from './node/processes.ts';
+import { agreement } from './pool/agreement.ts';
 import { openLevel } from './store/database.ts';
 
 export async function serve(args: DaemonArguments, installation: string): Promise<void> {
@@ -60,6 +61,12 @@ async function start(args: DaemonArguments, installation: string): Promise<Signa
     binaries: process.env.MORTAR_BIN ?? join(installation, 'bin'),
     seeds: join(installation, 'share', 'glusterd'),
     server: { host: args.bindAddress ?? 'localhost', port: args.port },
+    pool: {
+      // Peers know this node by the address that it listens at.
+      transport: tcpTransport(args.bindAddress === null ? {} : { localAddress: args.bindAddress }),
+      port: args.port,
+      parts: agreement,
+    },
   };
   const batches = await openLevel(join(directories.work, 'mortar.db'));
   const daemon = await Daemon.open(settings, batches, ports);

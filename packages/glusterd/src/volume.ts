@@ -42,6 +42,8 @@ const total = z.number().int().min(0);
 /** The last rebalance of a volume, or the remove-brick that is under way. */
 export const taskSchema = z.object({
   kind: z.enum(['rebalance', 'remove-brick']),
+  /** Whose process it is; absent: of the only node. */
+  node: uuid.optional(),
   id: uuid,
   command: z.enum(taskCommands),
   state: z.enum(taskStates),

@@ -1,15 +1,18 @@
 /** `volume add-brick`: more sets to distribute over, or more replicas in each set. */
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
+import { UndecidedError } from '../pool/errors.ts';
 import type { ReplyData } from '../protocol/replies.ts';
 import type { RequestOf } from '../protocol/requests.ts';
 import type { Operation } from '../transaction/operation.ts';
 import { type BrickInfo, setCount, setSize, type VolumeInfo, volumeInfoSchema, withOption } from '../volume.ts';
 import { blameFresh } from './blame.ts';
 import { checkAvailable, checkDirectory, checkOrder, checkPathLength } from './brick-checks.ts';
-import { checkDisjoint, makeBricks, resolveBricks, startNewBricks, withFacts } from './new-bricks.ts';
+import { checkElsewhere, makeEverywhere, requireConnected, startNewBricks, stopElsewhere } from './brick-sites.ts';
+import { checkDisjoint, resolveBricks } from './new-bricks.ts';
+import { processesOf } from './status.ts';
 import { refuseWhileMoving } from './tasks.ts';
-import { commit, commitVolume, localBricks, nextVersion } from './volumes.ts';
+import { commit, commitQuietly, commitVolume, nextVersion } from './volumes.ts';
 
 type AddRequest = RequestOf<'volume.add-brick'>;
 interface Plan {
@@ -33,7 +36,8 @@ async function stage(context: Context, request: AddRequest): Promise<Plan> {
   const before = await refuseWhileMoving(context, request.volume);
   const replica = newReplicaCount(before, request);
   const first = nextBrickNumber(before);
-  const added = await resolveBricks(context, request.bricks, (index) => `${before.name}-client-${first + index}`);
+  const named = await resolveBricks(context, request.bricks, (index) => `${before.name}-client-${first + index}`);
+  const added = await checkElsewhere(context, named, request);
   for (const brick of added) {
     checkPathLength(before.name, brick);
     checkAvailable(context, brick);
@@ -130,9 +134,11 @@ function checkSets(volume: VolumeInfo, added: readonly BrickInfo[]): void {
 
 async function checkOnline(context: Context, volume: VolumeInfo): Promise<void> {
   if (volume.status !== 'started') return;
-  for (const brick of localBricks(context, volume)) {
-    const { online } = await context.supervisor.brickState(volume, brick);
-    if (!online)
+  requireConnected(context, volume.bricks);
+  const rows = await processesOf(context, volume, volume.bricks);
+  for (const brick of volume.bricks) {
+    const row = rows.find(({ hostname, path }) => hostname === brick.host && path === brick.path);
+    if (row && !row.online)
       throw new OperationError(
         `Brick ${brick.path} is down, changing replica count needs all the bricks to be up to avoid data loss`,
       );
@@ -144,26 +150,25 @@ async function add(context: Context, { before, after, added }: Plan): Promise<Re
   const args = brickHookArguments(context, before, 'add-brick');
   await context.hooks.run('add-brick', 'pre', args);
   const own = added.filter((brick) => brick.hostUuid === uuid);
-  const removeDirectories = makeBricks(context, own, before.id);
-  const undo = [async () => removeDirectories()];
+  // Whole new sets have nothing to be healed from.
+  const isHealed = after.replicaCount > before.replicaCount;
+  const { made, undo: removeDirectories } = await makeEverywhere(context, after, added, isHealed);
+  const undo = [removeDirectories];
   try {
-    // Whole new sets have nothing to be healed from.
-    if (after.replicaCount > before.replicaCount) {
-      for (const brick of own) context.inspector.markDirty(brick.path);
-      undo.push(await blameFresh(context, after, added));
-    }
-    const made = { ...after, bricks: await withFacts(context, after.bricks) };
+    if (isHealed) undo.push(await blameFresh(context, after, added));
     // In the store, for the new bricks' volfiles; mounts hear of it when the bricks are there.
-    await context.store.commit({ volumes: new Map([[made.name, made]]) });
+    await commitQuietly(context, { volumes: new Map([[made.name, made]]) });
     undo.push(() => commit(context, { volumes: new Map([[before.name, before]]) }));
     undo.push(async () => {
       for (const brick of own) await context.supervisor.stopBrick(made, brick);
+      await stopElsewhere(context, made, added);
     });
     const started = await startNewBricks(context, made, added);
     await commitVolume(context, started);
     await context.supervisor.updateHealDaemon(started, uuid);
   } catch (error) {
-    for (const step of undo.reverse()) await step();
+    // A change that may yet be made needs what was done for it.
+    if (!(error instanceof UndecidedError)) for (const step of undo.reverse()) await step();
     throw error;
   }
   await context.hooks.run('add-brick', 'post', args);

@@ -6,6 +6,7 @@ import { parseBool } from '@mortar/core';
 import { z } from 'zod';
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
+import { bricksElsewhere, onSite } from '../pool/sites.ts';
 import { type BrickInfo, setSize, type VolumeInfo } from '../volume.ts';
 import { brickName } from './volumes.ts';
 
@@ -71,6 +72,11 @@ async function tell(
 ): Promise<boolean> {
   const { supervisor, inspector, log } = context;
   try {
+    if (bricksElsewhere(context, [brick]).size > 0) {
+      const params = { volume, brick: brick.brickId, names, counters: [...counters] };
+      await onSite(context, brick.hostUuid, 'blame', params);
+      return true;
+    }
     const { online } = await supervisor.brickState(volume, brick);
     if (online) z.object({}).parse(await supervisor.askBrick(volume, brick, 'brick.blame', { names, counters }));
     else inspector.blameAtRoot(brick.path, names, counters);

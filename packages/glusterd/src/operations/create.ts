@@ -1,6 +1,7 @@
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
 import { creationOptions, volumeOpVersions } from '../options/index.ts';
+import { UndecidedError } from '../pool/errors.ts';
 import type { ReplyData } from '../protocol/replies.ts';
 import type { RequestOf } from '../protocol/requests.ts';
 import type { Operation } from '../transaction/operation.ts';
@@ -8,7 +9,8 @@ import { newUuid } from '../uuid.ts';
 import { missingForShape } from '../volgen/index.ts';
 import { type BrickInfo, setSize, type VolumeInfo, volumeInfoSchema } from '../volume.ts';
 import { checkAvailable, checkDirectory, checkOrder, checkPathLength } from './brick-checks.ts';
-import { checkDisjoint, makeBricks, resolveBricks, withFacts } from './new-bricks.ts';
+import { checkElsewhere, makeEverywhere } from './brick-sites.ts';
+import { checkDisjoint, resolveBricks } from './new-bricks.ts';
 import { commitVolume, localBricks } from './volumes.ts';
 
 type CreateRequest = RequestOf<'volume.create'>;
@@ -45,9 +47,10 @@ async function stage(context: Context, request: CreateRequest): Promise<VolumeIn
     checkAvailable(context, brick);
     checkDirectory(context, brick, request);
   }
-  checkDisjoint(volume.bricks);
-  context.volfiles.check(volume);
-  return volume;
+  const checked = { ...volume, bricks: await checkElsewhere(context, volume.bricks, request) };
+  checkDisjoint(checked.bricks);
+  context.volfiles.check(checked);
+  return checked;
 }
 
 function volumeOf(context: Context, request: CreateRequest, bricks: readonly BrickInfo[]): VolumeInfo {
@@ -76,11 +79,12 @@ function volumeOf(context: Context, request: CreateRequest, bricks: readonly Bri
 
 async function create(context: Context, volume: VolumeInfo): Promise<ReplyData['volume.create']> {
   await context.hooks.run('create', 'pre', [`--volname=${volume.name}`]);
-  const undo = makeBricks(context, localBricks(context, volume), volume.id);
+  const { made, undo } = await makeEverywhere(context, volume, volume.bricks);
   try {
-    await commitVolume(context, { ...volume, bricks: await withFacts(context, volume.bricks) });
+    await commitVolume(context, made);
   } catch (error) {
-    undo();
+    // A change that may yet be made needs its directories.
+    if (!(error instanceof UndecidedError)) await undo();
     throw error;
   }
   await context.hooks.run('create', 'post', [`--volname=${volume.name}`]);

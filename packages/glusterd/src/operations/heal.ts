@@ -3,6 +3,8 @@ import type { ManagementError } from '@mortar/rpc/management/protocol.ts';
 import { z } from 'zod';
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
+import type { SiteParams } from '../pool/site-calls.ts';
+import { bricksElsewhere, gather, onSite } from '../pool/sites.ts';
 import type { HealBrickData, HealData } from '../protocol/replies.ts';
 import type { HealOperation, RequestOf } from '../protocol/requests.ts';
 import { needsHealDaemon } from '../supervision/supervisor.ts';
@@ -10,7 +12,9 @@ import { execute } from '../transaction/operation.ts';
 import { isHealable } from '../volgen/index.ts';
 import type { VolumeInfo } from '../volume.ts';
 import { setByCommand } from './options.ts';
-import { brickName, volumeNamed } from './volumes.ts';
+import { brickName, localBricks, volumeNamed } from './volumes.ts';
+
+type HealMethod = SiteParams<'askHealDaemon'>['method'];
 
 const launchTimeoutMs = 30_000;
 const infoTimeoutMs = 600_000;
@@ -97,11 +101,14 @@ const splitBrainAnswer = z.object({ lines: z.array(z.string()), failed: z.boolea
 async function ask<S extends z.ZodType>(
   context: Context,
   volume: VolumeInfo,
-  method: string,
+  method: HealMethod,
   params: Record<string, unknown>,
   schema: S,
 ): Promise<z.infer<S>> {
   const timeoutMs = method === 'heal.launch' ? launchTimeoutMs : infoTimeoutMs;
+  // A node without a brick of the volume has no daemon for it: any other's sees the whole volume, too.
+  if (localBricks(context, volume).length === 0 && bricksElsewhere(context, volume.bricks).size > 0)
+    return schema.parse(await askElsewhere(context, volume, method, params));
   const answer = await context.supervisor.askHealDaemon(
     volume.name,
     method,
@@ -111,14 +118,44 @@ async function ask<S extends z.ZodType>(
   return schema.parse(answer);
 }
 
+async function askElsewhere(
+  context: Context,
+  volume: VolumeInfo,
+  method: HealMethod,
+  params: Record<string, unknown>,
+): Promise<unknown> {
+  let problem: unknown = new OperationError('no node with a brick of the volume is connected');
+  for (const node of bricksElsewhere(context, volume.bricks).keys()) {
+    if (!context.pool?.isConnected(node)) continue;
+    try {
+      return (await onSite(context, node, 'askHealDaemon', { volume: volume.name, method, params })).answer;
+    } catch (error) {
+      problem = error;
+    }
+  }
+  throw problem;
+}
+
+/** Of all nodes' daemons: each has crawled the bricks of its node. */
+async function crawls(context: Context, volume: VolumeInfo) {
+  const own = await ask(context, volume, 'heal.statistics', {}, statisticsAnswer);
+  const answers = new Map(own.map((brick) => [brick.brick, brick]));
+  await gather(context, volume.bricks, async (node, bricks) => {
+    const asked = { volume: volume.name, method: 'heal.statistics' as const, params: {} };
+    const { answer } = await onSite(context, node, 'askHealDaemon', asked);
+    const names = new Set(bricks.map(brickName));
+    for (const one of statisticsAnswer.parse(answer)) if (names.has(one.brick)) answers.set(one.brick, one);
+  });
+  return answers;
+}
+
 async function askDaemon(context: Context, volume: VolumeInfo, operation: HealOperation): Promise<HealData> {
   try {
     switch (operation.kind) {
       case 'heal-count':
         return { kind: 'count', bricks: await counts(context, volume, operation.replicaOf) };
       case 'statistics': {
-        const bricks = await ask(context, volume, 'heal.statistics', {}, statisticsAnswer);
-        const answers = new Map(bricks.map((brick) => [brick.brick, brick]));
+        const answers = await crawls(context, volume);
         return {
           kind: 'statistics',
           bricks: volume.bricks.map((brick, index) => ({
@@ -132,6 +169,8 @@ async function askDaemon(context: Context, volume: VolumeInfo, operation: HealOp
       default: {
         const full = operation.kind === 'full';
         const { started } = await ask(context, volume, 'heal.launch', { full }, launchAnswer);
+        const params = { volume: volume.name, method: 'heal.launch' as const, params: { full } };
+        await gather(context, volume.bricks, (node) => onSite(context, node, 'askHealDaemon', params));
         if (!started) throw new Error('not all bricks of a set are connected');
         return { kind: 'done' };
       }

@@ -2,9 +2,9 @@
 import { mountOf } from '../brick-inspector.ts';
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
-import type { BrickInfo, VolumeInfo } from '../volume.ts';
+import type { BrickInfo } from '../volume.ts';
 import { makeBrick, realPath, splitBrick } from './brick-checks.ts';
-import { brickName, localBricks } from './volumes.ts';
+import { brickName } from './volumes.ts';
 
 const hostNameMax = 255;
 
@@ -19,7 +19,12 @@ export async function resolveBricks(
     const { host, path } = splitBrick(text);
     const hostUuid = host.length > hostNameMax ? null : await context.hostBook.nodeOf(host, context.store.state);
     if (hostUuid === null) throw new OperationError(`Host ${host} is not in 'Peer in Cluster' state`);
-    bricks.push({ host, hostUuid, path, realPath: realPath(context, path), brickId: brickId(index) });
+    if (context.pool?.isShared && !context.pool.isConnected(hostUuid))
+      throw new OperationError(`Host ${host} not connected`);
+    // What the path of another node leads to is found out there.
+    const isElsewhere = context.pool?.isShared === true && hostUuid !== context.store.state.node.uuid;
+    const real = isElsewhere ? path : realPath(context, path);
+    bricks.push({ host, hostUuid, path, realPath: real, brickId: brickId(index) });
   }
   return bricks;
 }
@@ -62,27 +67,4 @@ export async function withFacts(context: Context, bricks: readonly BrickInfo[]):
     const mountDir = point === '/' ? real : real.slice(point.length) || '/';
     return { ...brick, fsid: context.inspector.facts(brick.path).fsid, mountDir };
   });
-}
-
-/**
- * Starts bricks that a started volume gained. Their volfiles must be in the store. Throws OperationError when one
- * does not start; then none of them runs. Resolves to the volume with their ports.
- */
-export async function startNewBricks(
-  context: Context,
-  volume: VolumeInfo,
-  added: readonly BrickInfo[],
-): Promise<VolumeInfo> {
-  if (volume.status !== 'started') return volume;
-  const ids = new Set(added.map((brick) => brick.brickId));
-  const own = localBricks(context, volume).filter((brick) => ids.has(brick.brickId));
-  const results = await Promise.allSettled(own.map((brick) => context.supervisor.startBrick(volume, brick)));
-  const failed = results.find((result) => result.status === 'rejected');
-  if (failed) {
-    await Promise.all(own.map((brick) => context.supervisor.stopBrick(volume, brick)));
-    throw failed.reason;
-  }
-  const ports = new Map(own.map((brick, i) => [brick.brickId, (results[i] as PromiseFulfilledResult<number>).value]));
-  const bricks = volume.bricks.map((brick) => ({ ...brick, port: ports.get(brick.brickId) ?? brick.port ?? 0 }));
-  return { ...volume, bricks };
 }

@@ -6,6 +6,7 @@ import type { RequestOf } from '../protocol/requests.ts';
 import { execute, type Operation } from '../transaction/operation.ts';
 import { type BrickInfo, setCount, setSize, type VolumeInfo, type VolumeTask, withOption } from '../volume.ts';
 import { brickHookArguments } from './add-brick.ts';
+import { stopElsewhere } from './brick-sites.ts';
 import { newTask, refuseWhileMoving, stopTask, taskData, withTaskNow } from './tasks.ts';
 import { brickName, commitVolume, nextVersion } from './volumes.ts';
 
@@ -234,6 +235,7 @@ async function remove(context: Context, { before, after, removed }: Plan): Promi
   await context.supervisor.updateHealDaemon(after, uuid);
   const own = removed.filter((brick) => brick.hostUuid === uuid);
   await Promise.all(own.map((brick) => context.supervisor.stopBrick(before, brick)));
+  await stopElsewhere(context, before, removed);
   await context.hooks.run('remove-brick', 'post', args);
   return {};
 }

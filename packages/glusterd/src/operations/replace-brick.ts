@@ -1,15 +1,25 @@
 /** `volume replace-brick` and `volume reset-brick`: an empty directory in the place of a brick, healed by the others. */
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
+import { UndecidedError } from '../pool/errors.ts';
 import type { RequestOf } from '../protocol/requests.ts';
 import type { Operation } from '../transaction/operation.ts';
 import type { BrickInfo, VolumeInfo } from '../volume.ts';
 import { brickHookArguments } from './add-brick.ts';
 import { blameFresh } from './blame.ts';
 import { checkAvailable, checkDirectory, checkPathLength, splitBrick } from './brick-checks.ts';
-import { makeBricks, resolveBricks, startNewBricks, withFacts } from './new-bricks.ts';
+import {
+  checkElsewhere,
+  makeEverywhere,
+  requireConnected,
+  startElsewhere,
+  startNewBricks,
+  stopElsewhere,
+} from './brick-sites.ts';
+import { resolveBricks } from './new-bricks.ts';
+import { processesOf } from './status.ts';
 import { refuseWhileMoving } from './tasks.ts';
-import { brickName, commit, commitVolume, nextVersion, volumeNamed } from './volumes.ts';
+import { brickName, commit, commitQuietly, commitVolume, nextVersion, volumeNamed } from './volumes.ts';
 
 type Nothing = Record<string, never>;
 interface Plan {
@@ -25,11 +35,13 @@ export function replaceBrick(request: RequestOf<'volume.replace-brick'>): Operat
     async stage(context) {
       await refuseIfMoving(context, request.volume);
       const { volume, source } = brickToReplace(context, request, 'replace-brick');
-      const target = await targetOf(context, request.target, source);
-      checkPathLength(volume.name, target);
-      checkAvailable(context, target);
       // The command is always forced, as its words say.
-      checkDirectory(context, target, { force: true, ignorePartition: request.ignorePartition });
+      const rules = { force: true, ignorePartition: request.ignorePartition };
+      const named = await targetOf(context, request.target, source);
+      checkPathLength(volume.name, named);
+      const [target] = (await checkElsewhere(context, [named], rules)) as [BrickInfo];
+      checkAvailable(context, target);
+      if (isOwn(context, target)) checkDirectory(context, target, rules);
       return { volume, source, target };
     },
     commit: (context, plan) => exchange(context, plan, 'replace-brick'),
@@ -50,7 +62,9 @@ export function resetBrick(
     },
     async commit(context, plan) {
       if ('target' in plan) return exchange(context, plan, 'reset-brick');
-      await context.supervisor.stopBrick(plan.volume, plan.source);
+      if (isOwn(context, plan.source)) await context.supervisor.stopBrick(plan.volume, plan.source);
+      requireConnected(context, [plan.source]);
+      await stopElsewhere(context, plan.volume, [plan.source]);
       return {};
     },
   };
@@ -68,11 +82,16 @@ async function stageReset(
       'When destination brick is new, please use gluster volume replace-brick <volname> <src-brick> <dst-brick> commit force',
     );
   }
-  const { online } = await context.supervisor.brickState(volume, source);
-  if (online)
+  requireConnected(context, [source]);
+  const [state] = await processesOf(context, volume, [source]);
+  if (state?.online)
     throw new OperationError(
       'Source brick must be stopped. Please use gluster volume reset-brick <volname> <dst-brick> start.',
     );
+  if (!isOwn(context, target)) {
+    const rules = { force: request.force, ignorePartition: request.ignorePartition };
+    return { ...target, ...(await checkElsewhere(context, [target], { ...rules, isReset: true }))[0]! };
+  }
   const isThere = context.inspector.isDirectory(context.inspector.realPath(target.path));
   if (!request.force && isThere && context.inspector.volumeId(target.path) !== null)
     throw new OperationError(
@@ -80,6 +99,10 @@ async function stageReset(
     );
   checkDirectory(context, target, { force: request.force, ignorePartition: request.ignorePartition });
   return target;
+}
+
+function isOwn(context: Context, brick: BrickInfo): boolean {
+  return brick.hostUuid === context.store.state.node.uuid;
 }
 
 async function refuseIfMoving(context: Context, name: string): Promise<void> {
@@ -117,28 +140,31 @@ async function exchange(
   const { uuid } = context.store.state.node;
   const args = brickHookArguments(context, volume, operation);
   await context.hooks.run(operation, 'pre', args);
-  const own = target.hostUuid === uuid ? [target] : [];
-  const removeDirectory = makeBricks(context, own, volume.id);
-  const undo = [async () => removeDirectory()];
+  const own = isOwn(context, target) ? [target] : [];
+  const bricks = volume.bricks.map((brick) => (brick === source ? target : brick));
+  const task = volume.task && { task: { ...volume.task, state: 'reset' as const } };
+  const planned = nextVersion({ ...volume, bricks, ...task });
+  const { made: after, undo: removeDirectory } = await makeEverywhere(context, planned, [target], true);
+  const undo = [removeDirectory];
   try {
-    for (const brick of own) context.inspector.markDirty(brick.path);
-    const [made] = await withFacts(context, [target]);
-    const bricks = volume.bricks.map((brick) => (brick === source ? made! : brick));
-    const task = volume.task && { task: { ...volume.task, state: 'reset' as const } };
-    const after = nextVersion({ ...volume, bricks, ...task });
     undo.push(await blameFresh(context, after, [target]));
     const wasOnline = source.hostUuid === uuid && (await context.supervisor.brickState(volume, source)).online;
     if (wasOnline) undo.push(async () => void (await context.supervisor.startBrick(volume, source)));
-    await context.store.commit({ volumes: new Map([[after.name, after]]) });
+    if (!isOwn(context, source)) undo.push(async () => void (await startElsewhere(context, volume, [source])));
+    await commitQuietly(context, { volumes: new Map([[after.name, after]]) });
     undo.push(() => commit(context, { volumes: new Map([[volume.name, volume]]) }));
     if (own.length > 0) undo.push(() => context.supervisor.stopBrick(after, target));
+    else undo.push(() => stopElsewhere(context, after, [target]));
     const started = await startNewBricks(context, after, [target]);
     // Before anyone hears of the new brick: whoever still has the old graph blames it from now on for what it misses.
     if (source.hostUuid === uuid && source.path !== target.path) await context.supervisor.stopBrick(volume, source);
+    if (source.hostUuid !== target.hostUuid || source.path !== target.path)
+      await stopElsewhere(context, volume, [source]);
     await commitVolume(context, started);
     await context.supervisor.updateHealDaemon(started, uuid);
   } catch (error) {
-    for (const step of undo.reverse()) await step();
+    // A change that may yet be made needs what was done for it.
+    if (!(error instanceof UndecidedError)) for (const step of undo.reverse()) await step();
     throw error;
   }
   await context.hooks.run(operation, 'post', args);

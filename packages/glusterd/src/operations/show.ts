@@ -64,13 +64,15 @@ const peerStates: Record<number, string> = {
   10: 'Peer is connected and Accepted',
 };
 
-/** Peers of an adopted pool; this build does not talk to them, so none is connected. */
+/** The other members. Those of an adopted pool are not talked to, so none is connected. */
 export function peerData(context: Context): PeerData[] {
-  return [...context.store.state.peers.values()].map((peer) => ({
+  const { node, peers } = context.store.state;
+  const others = [...peers.values()].filter((peer) => peer.uuid !== node.uuid);
+  return others.map((peer) => ({
     uuid: peer.uuid,
     hostname: peer.hostnames[0]!,
     hostnames: peer.hostnames,
-    connected: false,
+    connected: context.pool?.connections.isConnected(peer.uuid) ?? false,
     state: peer.state,
     stateText: peerStates[peer.state] ?? 'Invalid State',
   }));

@@ -1,10 +1,14 @@
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
+import { UndecidedError } from '../pool/errors.ts';
+import { onAllSites, onSite } from '../pool/sites.ts';
 import type { ReplyData } from '../protocol/replies.ts';
 import type { RequestOf } from '../protocol/requests.ts';
 import type { Operation } from '../transaction/operation.ts';
 import type { BrickInfo, VolumeInfo } from '../volume.ts';
-import { brickName, commitVolume, localBricks, nextVersion, volumeNamed } from './volumes.ts';
+import { brickProblem } from './brick-problem.ts';
+import { requireConnected, startElsewhere, stopElsewhere } from './brick-sites.ts';
+import { commitVolume, localBricks, nextVersion, volumeNamed } from './volumes.ts';
 
 export function startVolume(request: RequestOf<'volume.start'>): Operation<VolumeInfo, ReplyData['volume.start']> {
   return {
@@ -15,7 +19,7 @@ export function startVolume(request: RequestOf<'volume.start'>): Operation<Volum
   };
 }
 
-function stage(context: Context, { volume: name, force }: RequestOf<'volume.start'>): VolumeInfo {
+async function stage(context: Context, { volume: name, force }: RequestOf<'volume.start'>): Promise<VolumeInfo> {
   const volume = volumeNamed(context, name);
   if (volume.status === 'started' && !force) throw new OperationError(`Volume ${name} already started`);
   context.volfiles.check(volume);
@@ -23,19 +27,14 @@ function stage(context: Context, { volume: name, force }: RequestOf<'volume.star
     const problem = brickProblem(context, volume, brick);
     if (problem !== null && !force) throw new OperationError(problem);
   }
+  if (!force) {
+    requireConnected(context, volume.bricks);
+    const answers = await onAllSites(context, volume.bricks, (node) =>
+      onSite(context, node, 'brickProblems', { volume }),
+    );
+    for (const { problem } of answers) if (problem !== null) throw new OperationError(problem);
+  }
   return volume;
-}
-
-/** Why a brick's directory is not that of this volume, or null. */
-function brickProblem(context: Context, volume: VolumeInfo, brick: BrickInfo): string | null {
-  if (!context.inspector.isDirectory(context.inspector.realPath(brick.path)))
-    return `Failed to find brick directory ${brick.path} for volume ${volume.name}. Reason : No such file or directory`;
-  const id = context.inspector.volumeId(brick.path);
-  if (id === null)
-    return `Failed to get extended attribute trusted.glusterfs.volume-id for brick dir ${brick.path}. Reason : No data available`;
-  if (id !== volume.id)
-    return `Volume id mismatch for brick ${brickName(brick)}. Expected volume id ${volume.id}, volume id ${id} found`;
-  return null;
 }
 
 export function hookArguments(context: Context, volume: VolumeInfo, operation: string): string[] {
@@ -67,15 +66,31 @@ async function start(context: Context, volume: VolumeInfo, force: boolean): Prom
       }
     }),
   );
-  if (failures.length > 0 && !force) {
-    if (volume.status !== 'started') for (const { brick } of running) await context.supervisor.stopBrick(volume, brick);
-    throw new OperationError('Commit failed on localhost. Please check log file for details.');
+  const elsewhere = await startElsewhere(context, volume, volume.bricks);
+  const failed = failures.length + elsewhere.failures.length;
+  for (const text of elsewhere.failures) context.log.write('ERROR', 'management', text);
+  const takeBack = async () => {
+    if (volume.status === 'started') return;
+    for (const { brick } of running) await context.supervisor.stopBrick(volume, brick);
+    await stopElsewhere(context, volume, volume.bricks);
+  };
+  if (failed > 0 && !force) {
+    await takeBack();
+    const where = failures.length > 0 ? 'localhost' : 'a peer';
+    throw new OperationError(`Commit failed on ${where}. Please check log file for details.`);
   }
   const ports = new Map(running.map(({ brick, port }) => [brick.brickId, port]));
+  for (const [id, port] of elsewhere.ports) ports.set(id, port);
   const bricks = volume.bricks.map((brick) => ({ ...brick, port: ports.get(brick.brickId) ?? brick.port ?? 0 }));
   const wasStarted = volume.status === 'started';
   const started: VolumeInfo = { ...(wasStarted ? volume : nextVersion(volume)), status: 'started', bricks };
-  await commitVolume(context, started);
+  try {
+    await commitVolume(context, started);
+  } catch (error) {
+    // Without a majority nobody else would know of the bricks; alone it is the next start that ends them.
+    if (context.pool?.isShared && !(error instanceof UndecidedError)) await takeBack();
+    throw error;
+  }
   await context.supervisor.updateHealDaemon(started, context.store.state.node.uuid);
   await context.hooks.run('start', 'post', args);
   return { volume: volume.name, id: volume.id };

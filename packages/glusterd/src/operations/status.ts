@@ -1,12 +1,12 @@
 /** `volume status`: asks the kernel which processes live, and the bricks what they hold. */
-import { mountOf } from '../brick-inspector.ts';
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
-import type { BrickDetail, ProcessData, ReplyData, VolumeStatusData } from '../protocol/replies.ts';
-import type { RequestOf, StatusSection } from '../protocol/requests.ts';
+import { gather, onSite } from '../pool/sites.ts';
+import type { ProcessData, ReplyData, VolumeStatusData } from '../protocol/replies.ts';
+import type { RequestOf } from '../protocol/requests.ts';
 import { isHealable } from '../volgen/index.ts';
 import type { BrickInfo, VolumeInfo } from '../volume.ts';
-import { brickFacts } from './brick-facts.ts';
+import { localProcesses } from './local-status.ts';
 import { taskData, withTaskNow } from './tasks.ts';
 import { brickName, localBricks, volumeNamed } from './volumes.ts';
 
@@ -34,17 +34,41 @@ async function statusOf(context: Context, volume: VolumeInfo, request: StatusReq
   if (section === 'tasks') return { volume: volume.name, processes: [], ...tasks };
   if (daemon === 'shd') {
     if (!isHealable(volume)) throw new OperationError(`Volume ${volume.name} is not of type replicate or disperse`);
-    return { volume: volume.name, processes: [await healDaemon(context, volume)] };
+    return { volume: volume.name, processes: await processesOf(context, volume, [], request, true) };
   }
   refuseDaemon(volume, daemon);
-  const bricks = localBricks(context, volume);
+  const own = new Set(context.pool?.others().map(({ uuid }) => uuid)).add(context.store.state.node.uuid);
+  const bricks = volume.bricks.filter((one) => own.has(one.hostUuid));
   const chosen = brick === undefined ? bricks : bricks.filter((one) => brickName(one) === brick);
   if (chosen.length === 0 && brick !== undefined)
     throw new OperationError(`No brick ${brick} in volume ${volume.name}`);
-  const processes = await Promise.all(chosen.map((one) => brickProcess(context, volume, one, section)));
   const isWhole = section === undefined && brick === undefined;
-  if (isWhole && isHealable(volume)) processes.push(await healDaemon(context, volume));
-  return { volume: volume.name, processes, ...tasks };
+  return { volume: volume.name, processes: await processesOf(context, volume, chosen, request, isWhole), ...tasks };
+}
+
+/** Of every node that answers, in the order of the volume; those of others are left out, as GlusterFS does. */
+export async function processesOf(
+  context: Context,
+  volume: VolumeInfo,
+  bricks: readonly BrickInfo[],
+  { section }: Pick<StatusRequest, 'section'> = {},
+  withDaemon = false,
+): Promise<ProcessData[]> {
+  const own = localBricks(context, volume).filter((brick) => bricks.includes(brick));
+  const asked = withDaemon ? volume.bricks : bricks;
+  const elsewhere = await gather(context, asked, async (node, theirs) => {
+    const ids = theirs.filter((brick) => bricks.includes(brick)).map((brick) => brick.brickId);
+    const params = { volume: volume.name, bricks: ids, section, withDaemon };
+    const { processes } = await onSite(context, node, 'processes', params);
+    const name = context.pool!.nameOf(node);
+    return processes.map((row) => (row.kind === 'daemon' ? { ...row, path: name } : row) as ProcessData);
+  });
+  const all = [...(await localProcesses(context, volume, own, { section, withDaemon })), ...elsewhere.flat()];
+  const place = (row: ProcessData) =>
+    row.kind === 'daemon'
+      ? volume.bricks.length
+      : volume.bricks.findIndex((brick) => brick.host === row.hostname && brick.path === row.path);
+  return all.sort((a, b) => place(a) - place(b));
 }
 
 /** Daemons that this build does not have are refused as when they are switched off; `nfs` shows the bricks. */
@@ -56,58 +80,4 @@ function refuseDaemon(volume: VolumeInfo, daemon: StatusRequest['daemon']): void
       `Volume ${volume.name} does not have bitrot enabled. Scrubber will be enabled automatically if bitrot is enabled`,
     );
   if (daemon === 'snapd') throw new OperationError(`Volume ${volume.name} does not have uss enabled`);
-}
-
-async function brickProcess(
-  context: Context,
-  volume: VolumeInfo,
-  brick: BrickInfo,
-  section: StatusSection | undefined,
-): Promise<ProcessData> {
-  const state = await context.supervisor.brickState(volume, brick);
-  const process: ProcessData = {
-    kind: 'brick',
-    hostname: brick.host,
-    path: brick.path,
-    peerId: brick.hostUuid,
-    ...state,
-  };
-  if (section === 'detail') return { ...process, ...(await detailOf(context, brick)) };
-  if (section === undefined || !state.online) return process;
-  return { ...process, ...(await brickFacts(context, volume, brick, section)) };
-}
-
-async function detailOf(context: Context, brick: BrickInfo): Promise<{ detail?: BrickDetail }> {
-  try {
-    const facts = context.inspector.facts(brick.path);
-    const mounts = (await context.files.read('/proc/mounts')) ?? '';
-    const mount = mountOf(context.inspector.realPath(brick.path), mounts);
-    return {
-      detail: {
-        fileSystem: mount?.type ?? 'N/A',
-        device: mount?.device ?? 'N/A',
-        mountOptions: mount?.options ?? 'N/A',
-        inodeSize: mount ? await context.inspector.inodeSize(mount) : 0,
-        blockSize: facts.blockSize,
-        totalBytes: facts.totalBytes,
-        freeBytes: facts.freeBytes,
-        inodes: facts.inodes,
-        freeInodes: facts.freeInodes,
-      },
-    };
-  } catch (error) {
-    context.log.write('WARNING', 'management', `brick ${brickName(brick)}: ${(error as Error).message}`);
-    return {};
-  }
-}
-
-async function healDaemon(context: Context, volume: VolumeInfo): Promise<ProcessData> {
-  const state = await context.supervisor.healDaemonState(volume.name);
-  return {
-    kind: 'daemon',
-    hostname: 'Self-heal Daemon',
-    path: 'localhost',
-    peerId: context.store.state.node.uuid,
-    ...state,
-  };
 }

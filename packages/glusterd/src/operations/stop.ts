@@ -4,6 +4,7 @@ import type { ReplyData } from '../protocol/replies.ts';
 import type { RequestOf } from '../protocol/requests.ts';
 import type { Operation } from '../transaction/operation.ts';
 import type { VolumeInfo } from '../volume.ts';
+import { stopElsewhere } from './brick-sites.ts';
 import { hookArguments } from './start.ts';
 import { stopTask, withTaskNow } from './tasks.ts';
 import { commit, commitVolume, localBricks, nextVersion, volumeNamed } from './volumes.ts';
@@ -32,6 +33,8 @@ async function stop(context: Context, volume: VolumeInfo): Promise<ReplyData['vo
   await commitVolume(context, stopped);
   await context.supervisor.updateHealDaemon(stopped, context.store.state.node.uuid);
   await Promise.all(localBricks(context, stopped).map((brick) => context.supervisor.stopBrick(stopped, brick)));
+  // The others have learned it and end their bricks by themselves; people expect them to be gone now.
+  await stopElsewhere(context, stopped, stopped.bricks);
   await context.hooks.run('stop', 'post', args);
   return { volume: volume.name, id: volume.id };
 }
@@ -46,6 +49,9 @@ export function deleteVolume(request: RequestOf<'volume.delete'>): Operation<Vol
         throw new OperationError(
           `Volume ${request.volume} has been started.Volume needs to be stopped before deletion.`,
         );
+      const { pool } = context;
+      if (pool?.others().some(({ uuid }) => !pool.isConnected(uuid)))
+        throw new OperationError('Some of the peers are down');
       return volume;
     },
     async commit(context, volume) {

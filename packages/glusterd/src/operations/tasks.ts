@@ -11,7 +11,9 @@ import { commitVolume, volumeNamed } from './volumes.ts';
 const statusTimeoutMs = 10_000;
 const stopTimeoutMs = 120_000;
 
-const answer = taskSchema.pick({
+export type RebalanceMethod = 'rebalance.status' | 'rebalance.stop';
+
+export const answer = taskSchema.pick({
   state: true,
   movedFiles: true,
   movedBytes: true,
@@ -23,12 +25,21 @@ const answer = taskSchema.pick({
 
 export function newTask(context: Context, kind: VolumeTask['kind'], command: VolumeTask['command'], bricks: string[]) {
   const numbers = { movedFiles: 0, movedBytes: 0, scanned: 0, failures: 0, skipped: 0, seconds: 0 };
-  return { kind, command, bricks, id: newUuid(context.random), state: 'running', ...numbers } satisfies VolumeTask;
+  const node = context.pool?.isShared ? { node: context.store.state.node.uuid } : {};
+  return {
+    kind,
+    ...node,
+    command,
+    bricks,
+    id: newUuid(context.random),
+    state: 'running',
+    ...numbers,
+  } satisfies VolumeTask;
 }
 
 /** A copy for the command line. */
 export function taskData(context: Context, task: VolumeTask): TaskData {
-  return { ...task, node: context.store.state.node.uuid };
+  return { ...task, node: task.node ?? context.store.state.node.uuid };
 }
 
 /** The volume with its task as it is now; what the process was last seen at counts when it is gone. */
@@ -47,7 +58,7 @@ export async function stopTask(context: Context, volume: VolumeInfo): Promise<Vo
   const { task } = volume;
   if (task?.state !== 'running') return volume;
   const last = await lookAt(context, volume, 'rebalance.stop', stopTimeoutMs);
-  await context.supervisor.endRebalance(volume, context.store.state.node.uuid);
+  if (isHere(context, task)) await context.supervisor.endRebalance(volume, context.store.state.node.uuid);
   return keepTask(context, volume, { ...task, ...last, state: last.state === 'running' ? 'stopped' : last.state });
 }
 
@@ -56,14 +67,45 @@ async function keepTask(context: Context, volume: VolumeInfo, task: VolumeTask):
   const now = context.store.state.volumes.get(volume.name);
   if (now?.task?.id !== task.id) return now ?? volume;
   const kept = { ...now, task };
-  if (task.state !== 'running') await commitVolume(context, kept);
+  if (task.state === 'running') return kept;
+  try {
+    await commitVolume(context, kept);
+  } catch (error) {
+    // Who only looks needs no majority, and no lock that another operation holds; the next one to look keeps it.
+    if (context.propose || !(error instanceof OperationError)) throw error;
+  }
   return kept;
 }
 
+function isHere(context: Context, { node }: VolumeTask): boolean {
+  return node === undefined || node === context.store.state.node.uuid;
+}
+
+/** The process may be another node's: who cannot be asked is taken to go on. */
 async function lookAt(
   context: Context,
   volume: VolumeInfo,
-  method: string,
+  method: RebalanceMethod,
+  timeoutMs: number,
+): Promise<z.infer<typeof answer>> {
+  const { task } = volume;
+  if (!task || isHere(context, task)) return lookHere(context, volume, method, timeoutMs);
+  const { pool } = context;
+  try {
+    if (!pool) throw new OperationError('this node is alone');
+    return answer.parse(await pool.ask(task.node!, 'site.task', { volume: volume.name, method }, timeoutMs));
+  } catch (error) {
+    const name = pool?.nameOf(task.node!) ?? task.node!;
+    context.log.write('WARNING', 'management', `rebalance of ${volume.name} on ${name}: ${(error as Error).message}`);
+    if (method === 'rebalance.stop') throw new OperationError(`Host ${name} not connected`);
+    return answer.parse(task);
+  }
+}
+
+export async function lookHere(
+  context: Context,
+  volume: VolumeInfo,
+  method: RebalanceMethod,
   timeoutMs: number,
 ): Promise<z.infer<typeof answer>> {
   try {

@@ -1,7 +1,9 @@
-/** statedump, log rotate, sync, peer commands of a pool of one. */
+/** statedump, log rotate, sync; peer commands, as far as they need no peer. */
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
 import { brickLogFile } from '../paths.ts';
+import { detachPeer, probePeer } from '../pool/membership.ts';
+import { gather, onSite } from '../pool/sites.ts';
 import type { ReplyData } from '../protocol/replies.ts';
 import type { RequestOf } from '../protocol/requests.ts';
 import type { BrickInfo, VolumeInfo } from '../volume.ts';
@@ -27,6 +29,10 @@ export async function statedump(
     const { online } = await context.supervisor.brickState(volume, brick);
     if (online) await dumpBrick(context, volume, brick);
   }
+  await gather(context, volume.bricks, (node, own) => {
+    const bricks = own.map((brick) => brick.brickId);
+    return onSite(context, node, 'askBricks', { volume: volume.name, bricks, method: 'process.statedump', params: {} });
+  });
   return {};
 }
 
@@ -68,11 +74,14 @@ export async function syncVolumes(
 
 export async function probe(context: Context, { host }: RequestOf<'peer.probe'>): Promise<ReplyData['peer.probe']> {
   if (await context.hostBook.isLocal(host)) return { message: 'Probe on localhost not needed', errno: 1 };
+  if (context.pool) return probePeer(context, context.pool, host);
   throw new OperationError(`${host}: pools of several nodes are not yet available in this build`, { errno: 95 });
 }
 
-export async function detach(context: Context, { host }: RequestOf<'peer.detach'>): Promise<Record<string, never>> {
+export async function detach(context: Context, request: RequestOf<'peer.detach'>): Promise<Record<string, never>> {
+  const { host } = request;
   if (await context.hostBook.isLocal(host)) throw new OperationError(`${host} is localhost`);
+  if (context.pool) return detachPeer(context, context.pool, request);
   const known = [...context.store.state.peers.values()].some((peer) => peer.hostnames.includes(host));
   if (!known) throw new OperationError(`${host} is not part of cluster`);
   throw new OperationError(`${host}: pools of several nodes are not yet available in this build`);

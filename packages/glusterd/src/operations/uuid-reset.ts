@@ -10,7 +10,7 @@ export function resetUuid(): Operation<string, ReplyData['system.uuid.reset']> {
     name: 'uuid reset',
     subject: 'all',
     async stage({ store: { state }, random }) {
-      if (state.peers.size > 0)
+      if ([...state.peers.keys()].some((uuid) => uuid !== state.node.uuid))
         throw new OperationError(
           'trusted storage pool has been already formed. Please detach this peer from the pool and reset its uuid.',
         );
@@ -19,7 +19,9 @@ export function resetUuid(): Operation<string, ReplyData['system.uuid.reset']> {
       return newUuid(random);
     },
     async commit(context, uuid) {
+      await context.pool?.forget();
       await commit(context, { node: { ...context.store.state.node, uuid } });
+      await context.pool?.reopen();
       return { uuid };
     },
   };

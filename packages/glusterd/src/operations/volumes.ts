@@ -26,9 +26,17 @@ export function nextVersion(volume: VolumeInfo): VolumeInfo {
   return { ...volume, version: volume.version + 1, ...volumeOpVersions(volume) };
 }
 
+/** Commits a change: in a pool by agreement, under the lock that the operation has or one of its own. */
+export async function commitQuietly(context: Context, change: Change): Promise<void> {
+  const { propose, pool, store } = context;
+  if (propose) await propose(change);
+  else if (pool && pool.id !== null) await pool.transact('change', (own) => own(change));
+  else await store.commit(change);
+}
+
 /** Commits a change and lets everyone hear of volfiles that are different now. */
 export async function commit(context: Context, change: Change): Promise<void> {
-  await context.store.commit(change);
+  await commitQuietly(context, change);
   context.volfiles.publish();
 }
 

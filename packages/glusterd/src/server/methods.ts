@@ -92,7 +92,10 @@ function requireLocal(caller: ManagementCaller): void {
 function isTrusted(context: Context, { caller }: ManagementContext): boolean {
   const { peer } = caller;
   if (peer.isLocal || peer.kind === 'unix') return true;
-  return [...context.store.state.peers.values()].some((member) => member.hostnames.includes(peer.address));
+  const { pool, store } = context;
+  return [...store.state.peers.values()].some((member) =>
+    (pool?.addresses.knownAddressesOf(member) ?? new Set(member.hostnames)).has(peer.address),
+  );
 }
 
 function volfileText(context: Context, id: string, call: ManagementContext): string {

@@ -41,6 +41,8 @@ const schemas = { volume: volumeDocumentSchema, peer: peerSchema };
 
 export class Database {
   readonly #batches: Batches;
+  /** What agreement keeps beside the documents, by its own keys. */
+  readonly #agreement = new Map<string, unknown>();
 
   constructor(batches: Batches) {
     this.#batches = batches;
@@ -52,6 +54,7 @@ export class Database {
     const peers = new Map();
     let node: State['node'] | undefined;
     let globals: State['globals'] | undefined;
+    this.#agreement.clear();
     for await (const [key, text] of this.#batches.iterator()) {
       const [kind, name] = split(key);
       if (kind === 'format') checkFormat(text);
@@ -59,14 +62,20 @@ export class Database {
       else if (kind === 'globals') globals = parse(key, text, globalsSchema);
       else if (kind === 'volume') volumes.set(name, parse(key, text, schemas.volume));
       else if (kind === 'peer') peers.set(name, parse(key, text, schemas.peer));
+      else if (kind === 'pool') this.#agreement.set(name, parse(key, text, z.unknown()));
       else throw new StoreError(`the database has a document '${key}' that this build does not know`);
     }
     if (!node) return null;
     return { node, globals: globals ?? { version: 0, options: {} }, volumes, peers };
   }
 
-  /** All of it or nothing, on disk when it resolves. */
-  async commit(change: Change): Promise<void> {
+  /** As of the last commit. */
+  get agreement(): ReadonlyMap<string, unknown> {
+    return this.#agreement;
+  }
+
+  /** All of it or nothing, on disk when it resolves. Null of `agreement` removes. */
+  async commit(change: Change, agreement: ReadonlyMap<string, unknown> = new Map()): Promise<void> {
     const operations: Parameters<Batches['batch']>[0] = [
       { type: 'put', key: 'format', value: JSON.stringify(formatVersion) },
     ];
@@ -77,7 +86,12 @@ export class Database {
     for (const [name, volume] of change.volumes ?? [])
       put(`volume/${name}`, volume === null ? null : volumeDocumentSchema.parse(volume));
     for (const [name, peer] of change.peers ?? []) put(`peer/${name}`, peer);
+    for (const [name, value] of agreement) put(`pool/${name}`, value);
     await this.#batches.batch(operations);
+    for (const [name, value] of agreement) {
+      if (value === null) this.#agreement.delete(name);
+      else this.#agreement.set(name, value);
+    }
   }
 
   close(): Promise<void> {

@@ -26,6 +26,8 @@ export const peerSchema = z.object({
   /** GlusterFS's number; 3: a member of the pool. */
   state: z.int().min(0).max(10),
   hostnames: z.array(line.min(1)).min(1),
+  /** What the names meant when they were told: peers stay reachable without a name server. */
+  addresses: z.array(line.min(1)).max(64).optional(),
 });
 export type PeerDocument = z.infer<typeof peerSchema>;
 

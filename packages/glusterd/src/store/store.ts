@@ -54,14 +54,25 @@ export class Store {
   }
 
   /** Durable when it resolves. The files follow; if they cannot be written it is logged and made good at the next start. */
-  async commit(change: Change): Promise<void> {
-    await this.#database.commit(change);
+  async commit(change: Change, agreement?: ReadonlyMap<string, unknown>): Promise<void> {
+    await this.#database.commit(change, agreement);
     this.#state = applied(this.#state, change);
+    if (isEmpty(change)) return;
     try {
       await this.#view.writeChange(this.#state, change);
     } catch (error) {
       this.#log.write('ERROR', 'management', `committed, but the text files lag behind: ${(error as Error).message}`);
     }
+  }
+
+  /** What agreement keeps beside the documents. */
+  get agreement(): ReadonlyMap<string, unknown> {
+    return this.#database.agreement;
+  }
+
+  /** A commit failed, and may be on disk all the same: what is there counts. */
+  async reload(): Promise<void> {
+    this.#state = (await this.#database.load()) ?? this.#state;
   }
 
   /** See `StoreView.edited`. */
@@ -72,6 +83,10 @@ export class Store {
   close(): Promise<void> {
     return this.#database.close();
   }
+}
+
+function isEmpty({ node, globals, volumes, peers }: Change): boolean {
+  return !node && !globals && !volumes?.size && !peers?.size;
 }
 
 function newState(random: Random): State {

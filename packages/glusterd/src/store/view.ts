@@ -55,7 +55,8 @@ export class StoreView {
       await this.#write('options', printLines([...options, ['global-option-version', `${state.globals.version}`]]));
     }
     for (const [name, peer] of change.peers ?? []) {
-      if (peer === null) await this.#files.remove(`${work}/peers/${name}`);
+      // This node is a member like the others, but no peer of itself.
+      if (peer === null || name === state.node.uuid) await this.#files.remove(`${work}/peers/${name}`);
       else {
         const names = peer.hostnames.map((host, i): [string, string] => [`hostname${i + 1}`, host]);
         await this.#write(`peers/${name}`, printLines([['uuid', peer.uuid], ['state', `${peer.state}`], ...names]));

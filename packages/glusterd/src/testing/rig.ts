@@ -8,6 +8,7 @@ import { type BrickInspector, systemInspector } from '../brick-inspector.ts';
 import { Daemon } from '../daemon.ts';
 import { nodeFiles } from '../node/files.ts';
 import type { Directories } from '../paths.ts';
+import type { PoolSettings } from '../pool/service.ts';
 import type { CommandResult, Files, HostNames, MachinePorts, ProcessPort } from '../ports.ts';
 import type { CommandReply, ReplyData } from '../protocol/replies.ts';
 import type { RequestOf, Verb } from '../protocol/requests.ts';
@@ -121,6 +122,9 @@ export class Rig {
   /** Answers instead of the file system's. */
   inspector: Partial<BrickInspector> = {};
   daemon!: Daemon;
+  hosts: HostNames = hosts;
+  /** How peers are reached; without it the node is alone. */
+  pool: PoolSettings | null = null;
 
   get ports(): MachinePorts {
     const log = {
@@ -129,13 +133,14 @@ export class Rig {
     };
     // Waiting for a stubborn process must not make the tests slow.
     const clock = { ...nodeClock, sleep: (ms: number) => nodeClock.sleep(Math.min(ms, 1)) };
-    return { clock, random: nodeRandom, log, files: this.disk.files, processes: this.processes, hosts };
+    return { clock, random: nodeRandom, log, files: this.disk.files, processes: this.processes, hosts: this.hosts };
   }
 
   /** Starts management; after a `restart` with what is on disk. */
   async start(): Promise<Daemon> {
     const inspector = { ...systemInspector, ...this.inspector };
-    const settings = { directories: this.directories, binaries: '/programs', seeds: null, inspector };
+    const { directories, pool } = this;
+    const settings = { directories, binaries: '/programs', seeds: null, inspector, ...(pool && { pool }) };
     this.daemon = await Daemon.open(settings, this.batches, this.ports);
     return this.daemon;
   }

@@ -1,6 +1,6 @@
 /**
  * A change of the pool's state: lock, stage (checks on every participant, changes nothing), commit (does it), unlock.
- * The local node is the only participant so far; peers will be asked to stage and commit by the same two steps.
+ * In a pool of several nodes all of it happens under the cluster lock, and commits go by agreement (docs/pool.md).
  */
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
@@ -19,8 +19,14 @@ export async function execute<Plan, Result>(context: Context, operation: Operati
   const { locks, store, log } = context;
   const holder = locks.take(operation.subject, store.state.node.uuid, operation.name);
   try {
-    const plan = await operation.stage(context);
-    return await operation.commit(context, plan);
+    const run = async (own: Context) => operation.commit(own, await operation.stage(own));
+    const { pool } = context;
+    if (!pool || pool.id === null) return await run(context);
+    const volume = store.state.volumes.get(operation.subject);
+    if (volume && !pool.quorum.isMetFor(volume))
+      throw new OperationError('Quorum not met. Volume operation not allowed.');
+    const name = `${operation.name} ${operation.subject}`;
+    return await pool.transact(name, (propose) => run({ ...context, propose }));
   } catch (error) {
     const level = error instanceof OperationError ? 'WARNING' : 'ERROR';
     log.write(level, 'management', `${operation.name} of ${operation.subject} failed: ${(error as Error).message}`);

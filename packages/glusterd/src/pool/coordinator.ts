@@ -1,0 +1,93 @@
+/** The pool as operations use it: one change after the other under the cluster lock, agreed on by a majority. */
+import type { Random } from '@mortar/core/ports.ts';
+import { lockLifeMs } from '../transaction/lock.ts';
+import { contended, lockTaken } from './errors.ts';
+import { Beaten, Session, type SessionPorts } from './session.ts';
+import type { Ballot, DocumentChange, LockInfo, Pool } from './types.ts';
+
+const mostAttempts = 6;
+/** A lock of this age belongs to somebody who came at the same moment, and may be about to give up, too. */
+const contentionMs = 2000;
+
+export interface CoordinatorPorts extends SessionPorts {
+  readonly random: Random;
+}
+
+interface Current {
+  readonly operation: string;
+  readonly sinceMs: number;
+  /** Null while it gets the lock. */
+  ballot: Ballot | null;
+}
+
+export class Coordinator implements Pool {
+  readonly #ports: CoordinatorPorts;
+  #current: Current | null = null;
+  #round = 0;
+
+  constructor(ports: CoordinatorPorts) {
+    this.#ports = ports;
+  }
+
+  get version(): number {
+    return this.#ports.acceptor.version;
+  }
+
+  get isAlone(): boolean {
+    return this.#ports.acceptor.members.length === 1;
+  }
+
+  async transact<T>(
+    operation: string,
+    work: (propose: (changes: readonly DocumentChange[]) => Promise<void>) => Promise<T>,
+  ): Promise<T> {
+    const { clock } = this.#ports;
+    const own = this.#own();
+    if (own) throw lockTaken(own);
+    const current: Current = { operation, sinceMs: clock.nowMs(), ballot: null };
+    this.#current = current;
+    try {
+      const session = await this.#begin(operation, current);
+      try {
+        return await work((changes) => session.propose(changes));
+      } finally {
+        await session.end();
+      }
+    } finally {
+      if (this.#current === current) this.#current = null;
+    }
+  }
+
+  /** What this node itself works on; not if its lock was broken, so that another operation can go on. */
+  #own(): LockInfo | null {
+    const { acceptor, clock } = this.#ports;
+    if (!this.#current) return null;
+    const { ballot, operation, sinceMs } = this.#current;
+    if (ballot && !acceptor.holds(ballot)) return null;
+    const ageMs = clock.nowMs() - sinceMs;
+    return { node: acceptor.self, operation, ageMs, expiresInMs: Math.max(0, lockLifeMs - ageMs) };
+  }
+
+  async #begin(operation: string, current: Current): Promise<Session> {
+    const { acceptor, clock, random } = this.#ports;
+    const { pool } = acceptor;
+    for (let attempt = 1; ; attempt++) {
+      this.#round = Math.max(this.#round, acceptor.promised?.round ?? 0) + 1;
+      const ballot = { round: this.#round, node: acceptor.self };
+      const session = new Session(this.#ports, pool, ballot, operation, lockLifeMs);
+      try {
+        await session.begin();
+        current.ballot = ballot;
+        return session;
+      } catch (error) {
+        await session.end();
+        if (!(error instanceof Beaten)) throw error;
+        this.#round = Math.max(this.#round, error.round);
+        const { lock } = error;
+        if (lock && (lock.ageMs >= contentionMs || attempt === mostAttempts)) throw lockTaken(lock);
+        if (attempt === mostAttempts) throw contended();
+        await clock.sleep(random.integer(100 * attempt) + 20);
+      }
+    }
+  }
+}

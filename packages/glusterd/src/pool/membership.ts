@@ -1,0 +1,97 @@
+/** `peer probe` and `peer detach`. */
+import type { Context } from '../context.ts';
+import { OperationError } from '../errors.ts';
+import type { ReplyData } from '../protocol/replies.ts';
+import type { RequestOf } from '../protocol/requests.ts';
+import type { PeerDocument } from '../store/documents.ts';
+import { newUuid } from '../uuid.ts';
+import type { HelloReply } from './messages.ts';
+import type { PoolService } from './service.ts';
+
+/** GlusterFS's number of a member's state. */
+const inCluster = 3;
+const notConnectedErrno = 107;
+const probeErrno = { localhost: 1, known: 2, otherPool: 3, sameUuid: 5, opVersion: 10 } as const;
+
+type ProbeReply = ReplyData['peer.probe'];
+
+export async function probePeer(context: Context, pool: PoolService, host: string): Promise<ProbeReply> {
+  const { store, log } = context;
+  const { node } = store.state;
+  if (pool.others().some((peer) => peer.hostnames.includes(host)))
+    return { message: `Host ${host} port 24007 already in peer list`, errno: probeErrno.known };
+  let hello: HelloReply;
+  try {
+    hello = await pool.hello(host);
+  } catch (error) {
+    log.write('WARNING', 'management', `peer probe of ${host}: ${(error as Error).message}`);
+    throw new OperationError('Probe returned with Transport endpoint is not connected', { errno: notConnectedErrno });
+  }
+  if (hello.uuid === node.uuid)
+    throw new OperationError(`Peer uuid (host ${host}) is same as local uuid`, { errno: probeErrno.sameUuid });
+  const known = pool.others().find((peer) => peer.uuid === hello.uuid);
+  if (!known) return take(context, pool, host, hello);
+  if (!hello.isMember && !hello.hasVolumes) await pool.invite(known.uuid, host);
+  const more = { ...known, ...places(known, host, await pool.addresses.resolve(host)) };
+  await pool.transact(`peer probe ${host}`, (propose) => propose({ peers: new Map([[more.uuid, more]]) }));
+  return { errno: 0 };
+}
+
+async function take(context: Context, pool: PoolService, host: string, hello: HelloReply): Promise<ProbeReply> {
+  const { store, random } = context;
+  if (hello.isMember || hello.hasVolumes)
+    throw new OperationError(`${host} is either already part of another cluster or having volumes configured`, {
+      errno: probeErrno.otherPool,
+    });
+  if (hello.maxOpVersion < store.state.node.opVersion)
+    throw new OperationError(`Peer ${host} does not support required op-version`, { errno: probeErrno.opVersion });
+  const addresses = await pool.addresses.resolve(host);
+  const { uuid } = store.state.node;
+  if (pool.id === null) {
+    const self = { uuid, state: inCluster, hostnames: [hello.you.name], addresses: [hello.you.address] };
+    await pool.found(newUuid(random), self);
+  }
+  const peer: PeerDocument = { uuid: hello.uuid, state: inCluster, hostnames: [host], addresses: [...addresses] };
+  await pool.transact(`peer probe ${host}`, (propose) => propose({ peers: new Map([[peer.uuid, peer]]) }));
+  await pool.invite(hello.uuid, host);
+  return { errno: 0 };
+}
+
+function places(peer: PeerDocument, host: string, addresses: readonly string[]) {
+  return {
+    hostnames: [...new Set([...peer.hostnames, host])],
+    addresses: [...new Set([...(peer.addresses ?? []), ...addresses])],
+  };
+}
+
+export async function detachPeer(
+  context: Context,
+  pool: PoolService,
+  { host, force }: RequestOf<'peer.detach'>,
+): Promise<Record<string, never>> {
+  const { store, log } = context;
+  const uuid = await context.hostBook.nodeOf(host, store.state);
+  const peer = pool.others().find((other) => other.uuid === uuid);
+  if (!peer) throw new OperationError(`${host} is not part of cluster`);
+  const hasBricks = [...store.state.volumes.values()].some((volume) =>
+    volume.bricks.some((brick) => brick.hostUuid === peer.uuid),
+  );
+  if (hasBricks)
+    throw new OperationError(
+      `Peer ${host} hosts one or more bricks. If the peer is in not recoverable state then use either replace-brick or ` +
+        'remove-brick command with force to remove all bricks from the peer and attempt the peer detach again.',
+      { exit: 255 },
+    );
+  if (!force && !pool.others().every((other) => pool.isConnected(other.uuid)))
+    throw new OperationError("One of the peers is probably down. Check with 'peer status'");
+  // It is told over a connection that ends with its membership; who was away finds out when it is back.
+  const farewell = { pool: pool.id, from: store.state.node.uuid };
+  await pool.transact(`peer detach ${host}`, (propose) => propose({ peers: new Map([[peer.uuid, null]]) }));
+  const said = { ...farewell, version: pool.version };
+  try {
+    await pool.connections.callOnce(peer.addresses?.[0] ?? peer.hostnames[0]!, 'pool.leave', said);
+  } catch (error) {
+    log.write('WARNING', 'management', `${host} does not know yet that it was detached: ${(error as Error).message}`);
+  }
+  return {};
+}

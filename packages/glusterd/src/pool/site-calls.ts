@@ -1,0 +1,253 @@
+/**
+ * What an operation asks of each node for the bricks that it has: the same functions run on this node and, checked by
+ * their schemas, for peers. All are idempotent; none changes documents.
+ */
+import { z } from 'zod';
+import type { Context } from '../context.ts';
+import { OperationError } from '../errors.ts';
+import { checkAvailable, checkDirectory, realPath } from '../operations/brick-checks.ts';
+import { brickProblem } from '../operations/brick-problem.ts';
+import { localProcesses } from '../operations/local-status.ts';
+import { makeBricks, withFacts } from '../operations/new-bricks.ts';
+import { lookHere, answer as taskAnswer } from '../operations/tasks.ts';
+import type { ProcessData } from '../protocol/replies.ts';
+import { statusDaemons, statusSections } from '../protocol/requests.ts';
+import { type BrickInfo, brickInfoSchema, type VolumeInfo, volumeInfoSchema } from '../volume.ts';
+
+const word = z.string().min(1).max(4096);
+const bricks = z.array(brickInfoSchema).max(4096);
+const brickIds = z.array(word).max(4096);
+
+interface SiteCall<P extends z.ZodType, R extends z.ZodType> {
+  readonly params: P;
+  readonly result: R;
+  /** How long a peer may take. */
+  readonly timeoutMs: number;
+  run(context: Context, params: z.infer<P>): Promise<z.infer<R>>;
+}
+
+function call<P extends z.ZodType, R extends z.ZodType>(one: SiteCall<P, R>): SiteCall<P, R> {
+  return one;
+}
+
+const stillMarked =
+  "Brick not available.It may be containing or be contained by an existing brick.Use 'force' option to override this.";
+
+const quick = 10_000;
+/** A brick has a minute to start. */
+const slow = 90_000;
+
+/** Directories that were made for operations under way, by the operation's token; the oldest are forgotten. */
+const undoable = new WeakMap<Context['store'], Map<string, () => void>>();
+const undoableMax = 256;
+
+function undoMap({ store }: Context): Map<string, () => void> {
+  const map = undoable.get(store) ?? new Map<string, () => void>();
+  undoable.set(store, map);
+  return map;
+}
+
+function own(context: Context, list: readonly BrickInfo[]): BrickInfo[] {
+  const { uuid } = context.store.state.node;
+  if (list.some((brick) => brick.hostUuid !== uuid)) throw new OperationError('a brick is of another node');
+  return [...list];
+}
+
+function chosen(context: Context, volume: VolumeInfo, ids: readonly string[]): BrickInfo[] {
+  const { uuid } = context.store.state.node;
+  return volume.bricks.filter((brick) => brick.hostUuid === uuid && ids.includes(brick.brickId));
+}
+
+/** Methods of bricks and heal daemons that peers may have asked. */
+const brickMethods = ['brick.profile', 'brick.top', 'brick.clearLocks', 'process.statedump', 'graph.refresh'] as const;
+const healMethods = ['heal.launch', 'heal.info', 'heal.count', 'heal.statistics', 'heal.splitBrain'] as const;
+
+export const processSchema = z.looseObject({
+  kind: z.enum(['brick', 'daemon']),
+  hostname: z.string(),
+  path: z.string(),
+  peerId: z.string(),
+  online: z.boolean(),
+  port: z.number(),
+  pid: z.number(),
+});
+
+export const siteCalls = {
+  /** Whether directories can become bricks; gives them back with their resolved paths. */
+  checkBricks: call({
+    /** `isReset`: the brick has its place in the volume already. */
+    params: z.object({ bricks, force: z.boolean(), ignorePartition: z.boolean(), isReset: z.boolean() }),
+    result: z.object({ bricks }),
+    timeoutMs: quick,
+    async run(context, { bricks: given, isReset, ...rules }) {
+      const resolved = own(context, given).map((brick) => ({ ...brick, realPath: realPath(context, brick.path) }));
+      for (const brick of resolved) {
+        if (!isReset) checkAvailable(context, brick);
+        else if (!rules.force && context.inspector.isMarked(brick.path)) throw new OperationError(stillMarked);
+        checkDirectory(context, brick, rules);
+      }
+      return { bricks: resolved };
+    },
+  }),
+
+  /** Makes and marks directories; gives the bricks back with what is known of their file systems. */
+  makeBricks: call({
+    params: z.object({ token: word, volumeId: word, bricks, dirty: z.boolean() }),
+    result: z.object({ bricks }),
+    timeoutMs: quick,
+    async run(context, { token, volumeId, bricks: given, dirty }) {
+      const undos = undoMap(context);
+      if (!undos.has(token)) undos.set(token, makeBricks(context, own(context, given), volumeId));
+      if (dirty) for (const brick of given) context.inspector.markDirty(brick.path);
+      for (const oldest of [...undos.keys()].slice(0, Math.max(0, undos.size - undoableMax))) undos.delete(oldest);
+      return { bricks: await withFacts(context, given) };
+    },
+  }),
+
+  /** Removes what `makeBricks` made, and nothing that was there before. */
+  undoBricks: call({
+    params: z.object({ token: word }),
+    result: z.object({}),
+    timeoutMs: quick,
+    async run(context, { token }) {
+      const undos = undoMap(context);
+      undos.get(token)?.();
+      undos.delete(token);
+      return {};
+    },
+  }),
+
+  /** Why the directories of a volume's bricks are not its own, if so. */
+  brickProblems: call({
+    params: z.object({ volume: volumeInfoSchema }),
+    result: z.object({ problem: z.string().nullable() }),
+    timeoutMs: quick,
+    async run(context, { volume }) {
+      context.volfiles.check(volume);
+      const ids = volume.bricks.map((brick) => brick.brickId);
+      const problems = chosen(context, volume, ids).map((brick) => brickProblem(context, volume, brick));
+      return { problem: problems.find((problem) => problem !== null) ?? null };
+    },
+  }),
+
+  startBricks: call({
+    params: z.object({ volume: volumeInfoSchema, bricks: brickIds }),
+    result: z.object({ ports: z.record(z.string(), z.int().min(0).max(65535)), failures: z.array(z.string()) }),
+    timeoutMs: slow,
+    async run(context, { volume, bricks: ids }) {
+      const ports: Record<string, number> = {};
+      const failures: string[] = [];
+      const start = async (brick: BrickInfo) => {
+        try {
+          ports[brick.brickId] = await context.supervisor.startBrick(volume, brick);
+        } catch (error) {
+          if (!(error instanceof OperationError)) throw error;
+          failures.push(error.message);
+        }
+      };
+      await Promise.all(chosen(context, volume, ids).map(start));
+      return { ports, failures };
+    },
+  }),
+
+  stopBricks: call({
+    params: z.object({ volume: volumeInfoSchema, bricks: brickIds }),
+    result: z.object({}),
+    timeoutMs: slow,
+    async run(context, { volume, bricks: ids }) {
+      await Promise.all(chosen(context, volume, ids).map((brick) => context.supervisor.stopBrick(volume, brick)));
+      return {};
+    },
+  }),
+
+  /** Rows of `volume status`: bricks of this node, and its heal daemon. */
+  processes: call({
+    params: z.object({
+      volume: word,
+      bricks: brickIds,
+      section: z.enum(statusSections).optional(),
+      daemon: z.enum(statusDaemons).optional(),
+      withDaemon: z.boolean(),
+    }),
+    result: z.object({ processes: z.array(processSchema) }),
+    timeoutMs: quick,
+    async run(context, { volume: name, bricks: ids, section, withDaemon }) {
+      const volume = context.store.state.volumes.get(name);
+      if (!volume) return { processes: [] };
+      const processes: ProcessData[] = await localProcesses(context, volume, chosen(context, volume, ids), {
+        section,
+        withDaemon,
+      });
+      return { processes: processes.map((process) => ({ ...process })) };
+    },
+  }),
+
+  /** A question to each running brick of this node; those that do not answer are left out. */
+  askBricks: call({
+    params: z.object({ volume: word, bricks: brickIds, method: z.enum(brickMethods), params: z.unknown() }),
+    result: z.object({ answers: z.array(z.object({ brick: z.string(), answer: z.unknown() })) }),
+    timeoutMs: quick,
+    async run(context, { volume: name, bricks: ids, method, params }) {
+      const volume = context.store.state.volumes.get(name);
+      if (!volume) return { answers: [] };
+      const ask = async (brick: BrickInfo) => {
+        try {
+          if (!(await context.supervisor.brickState(volume, brick)).online) return [];
+          return [{ brick: brick.brickId, answer: await context.supervisor.askBrick(volume, brick, method, params) }];
+        } catch (error) {
+          context.log.write('WARNING', 'management', `${method} of ${brick.path}: ${(error as Error).message}`);
+          return [];
+        }
+      };
+      return { answers: (await Promise.all(chosen(context, volume, ids).map(ask))).flat() };
+    },
+  }),
+
+  /** A brick blames others at its root (docs/management.md). */
+  blame: call({
+    params: z.object({
+      volume: volumeInfoSchema,
+      brick: word,
+      names: z.array(z.string().regex(/^trusted\.afr\.[^/]+$/)).max(64),
+      counters: z.array(z.int()).length(3),
+    }),
+    result: z.object({}),
+    timeoutMs: quick,
+    async run(context, { volume, brick: id, names, counters }) {
+      const [brick] = chosen(context, volume, [id]);
+      if (!brick) throw new OperationError(`there is no brick ${id} of ${volume.name} on this node`);
+      const { online } = await context.supervisor.brickState(volume, brick);
+      if (online) await context.supervisor.askBrick(volume, brick, 'brick.blame', { names, counters });
+      else context.inspector.blameAtRoot(brick.path, names, counters);
+      return {};
+    },
+  }),
+
+  /** The process of this node that moves the files of a volume: how far it is, and its end. */
+  task: call({
+    params: z.object({ volume: word, method: z.enum(['rebalance.status', 'rebalance.stop']) }),
+    result: taskAnswer,
+    timeoutMs: 120_000,
+    async run(context, { volume: name, method }) {
+      const { uuid } = context.store.state.node;
+      const volume = context.store.state.volumes.get(name);
+      if (volume?.task?.node !== uuid) throw new OperationError(`nothing is moved for ${name} on this node`);
+      const last = await lookHere(context, volume, method, method === 'rebalance.stop' ? 120_000 : quick);
+      if (method === 'rebalance.stop') await context.supervisor.endRebalance(volume, uuid);
+      return last;
+    },
+  }),
+
+  askHealDaemon: call({
+    params: z.object({ volume: word, method: z.enum(healMethods), params: z.record(z.string(), z.unknown()) }),
+    result: z.object({ answer: z.unknown() }),
+    timeoutMs: 60_000,
+    async run({ supervisor }, { volume, method, params }) {
+      return { answer: await supervisor.askHealDaemon(volume, method, { ...params, volume }, 60_000) };
+    },
+  }),
+} as const;
+
+export type SiteCallName = keyof typeof siteCalls;
+export type SiteParams<N extends SiteCallName> = z.infer<(typeof siteCalls)[N]['params']>;
+export type SiteResult<N extends SiteCallName> = z.infer<(typeof siteCalls)[N]['result']>;
