@@ -1,14 +1,15 @@
 /** Planted bugs: a simulation that does not find them would find nothing else either. */
 import { Session } from '@mortar/glusterd/pool/session.ts';
 import { PoolDisk } from '@mortar/testing/pool-sim/disk.ts';
-import { type PoolRunOptions, simulatePool } from '@mortar/testing/pool-sim/simulation.ts';
+import { crowded, type PoolRunOptions, simulatePool } from '@mortar/testing/pool-sim/simulation.ts';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 
 const mostSeeds = 500;
 
-/** There is a seed that fails with the bug and passes without. */
+/** There is a seed in which the bug does harm, and which passes without. That a promise was broken alone is no harm. */
 async function expectCaught(plant: () => void, options: PoolRunOptions = {}): Promise<void> {
-  const fails = async (seed: number) => (await simulatePool(seed, options)).problems.length > 0;
+  const isHarm = (problem: string) => / was decided as |never decided|update was lost|but not decided/.test(problem);
+  const fails = async (seed: number) => (await simulatePool(seed, options)).problems.some(isHarm);
   let caught: number | undefined;
   for (let seed = 1; seed <= mostSeeds && caught === undefined; seed++) {
     plant();
@@ -23,8 +24,10 @@ describe('a simulation finds', () => {
   afterEach(() => vi.restoreAllMocks());
 
   it('a member that forgets at a restart what it promised', async () => {
-    await expectCaught(() =>
-      vi.spyOn(PoolDisk.prototype, 'remembered').mockImplementation((state) => ({ ...state, promised: null })),
+    // Who is outvoted must still be on the way when the member is back: slow messages, one-way cuts, many at once.
+    await expectCaught(
+      () => vi.spyOn(PoolDisk.prototype, 'remembered').mockImplementation((state) => ({ ...state, promised: null })),
+      crowded,
     );
   });
 
@@ -40,7 +43,9 @@ describe('a simulation finds', () => {
 
   it('a majority of two out of four', async () => {
     await expectCaught(() =>
-      vi.spyOn(Session.prototype, 'majority').mockImplementation((count) => Math.ceil(count / 2)),
+      vi
+        .spyOn(Session.prototype, 'majority')
+        .mockImplementation((count) => (count === 4 ? 2 : Math.floor(count / 2) + 1)),
     );
   });
 });

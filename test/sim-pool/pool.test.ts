@@ -1,5 +1,5 @@
 import { poolFaults } from '@mortar/testing/pool-sim/faults.ts';
-import { type PoolRunOptions, simulatePool } from '@mortar/testing/pool-sim/simulation.ts';
+import { crowded, type PoolRunOptions, simulatePool } from '@mortar/testing/pool-sim/simulation.ts';
 import { describe, expect, it } from 'vitest';
 
 /** All that a person needs to run it again. */
@@ -25,6 +25,10 @@ describe('a simulated pool', () => {
 
   it('agrees under whatever a seed draws', async () => {
     for (let seed = 1001; seed <= 1500; seed++) expect(await problemsOf(seed)).toEqual([]);
+  });
+
+  it('agrees where many work at the same time and nodes die as they write', async () => {
+    for (let seed = 1; seed <= 100; seed++) expect(await problemsOf(seed, crowded)).toEqual([]);
   });
 
   it('agrees under everything at once', async () => {

@@ -132,7 +132,7 @@ export class Acceptor {
     });
   }
 
-  /** Becomes a member with all that the pool has. Throws PoolError when this node may not, or is no member there. */
+  /** Becomes a member with all that the pool has (`changes` since 0). Throws PoolError when this node may not, or is no member there. */
   join(pool: string, { version, documents }: Changes): Promise<void> {
     if (this.pool === pool) return this.apply(pool, { version, documents });
     return this.#in(null, async () => {

@@ -64,8 +64,8 @@ export class CatchUp {
 
   /** Becomes a member of the pool that a node has; see `Acceptor.join`. */
   async join(node: string, pool: string): Promise<void> {
-    const since = this.#acceptor.pool === pool ? this.#acceptor.version : 0;
-    await this.#acceptor.join(pool, await collect(this.#reach(node, pool), since, this.#clock));
+    if (this.#acceptor.pool === pool) return this.from(node, pool);
+    await this.#acceptor.join(pool, await collect(this.#reach(node, pool), 0, this.#clock));
   }
 
   async #from(node: string, pool: string): Promise<void> {

@@ -6,6 +6,7 @@ import type { PoolNode } from './process.ts';
 
 export const poolFaults = [
   'crash',
+  'restarts',
   'partition',
   'one-way',
   'loss',
@@ -68,6 +69,15 @@ export class Faults {
     for (const node of this.#nodes) void node.start();
   }
 
+  /** A node has written something: it may die just then and be back at once, and what it forgets is asked for again. */
+  hasWritten(id: string): void {
+    if (this.#isOver || !this.#has('restarts') || !this.#random.chance(0.04)) return;
+    const node = this.#nodes.find((one) => one.id === id)!;
+    this.#scheduler.after(this.#random.pick([0, 1, 10]) * this.#random.between(0, 1), () => {
+      if (!this.#isOver) this.#crash(node, this.#random.between(1, 20));
+    });
+  }
+
   /** A node dies within this time, if crashes are among the faults. */
   crashSoon(node: PoolNode, withinMs: number): void {
     if (!this.#has('crash')) return;
@@ -110,10 +120,10 @@ export class Faults {
     this.#say(`${kind}: ${[...side].map(({ id }) => id.slice(0, 8)).join(' ')}`);
   }
 
-  #crash(node: PoolNode): void {
+  #crash(node: PoolNode, downMs = this.#random.between(10, this.#random.pick([100, 5000]))): void {
     node.crash();
     this.#say(`${node.id.slice(0, 8)} crashes`);
-    this.#scheduler.after(this.#random.between(10, this.#random.pick([100, 5000])), () => {
+    this.#scheduler.after(downMs, () => {
       if (!this.#isOver) void node.start();
     });
   }

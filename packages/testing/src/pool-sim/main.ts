@@ -1,7 +1,7 @@
 /** `npm run sim -- pool --seeds N [--from S] [--trace]`: runs seeds, prints those that fail and how to run each again. */
 import { parseArgs } from 'node:util';
 import { poolFaults } from './faults.ts';
-import { simulatePool } from './simulation.ts';
+import { crowded, simulatePool } from './simulation.ts';
 
 const { values } = parseArgs({
   options: {
@@ -9,6 +9,7 @@ const { values } = parseArgs({
     from: { type: 'string', default: '1' },
     only: { type: 'string' },
     trace: { type: 'boolean', default: false },
+    crowded: { type: 'boolean', default: false },
     faults: { type: 'string' },
   },
 });
@@ -16,7 +17,7 @@ const { values } = parseArgs({
 const from = Number(values.from);
 const count = Number(values.seeds);
 if (!Number.isSafeInteger(from) || !Number.isSafeInteger(count) || count < 1) {
-  console.error('usage: npm run sim -- pool --seeds N [--from S] [--only S,S] [--faults F,F] [--trace]');
+  console.error('usage: npm run sim -- pool --seeds N [--from S] [--only S,S] [--faults F,F] [--crowded] [--trace]');
   process.exit(2);
 }
 const faults =
@@ -25,7 +26,11 @@ const seeds = values.only?.split(',').map(Number) ?? Array.from({ length: count 
 const total = { failed: 0, events: 0, acknowledged: 0 };
 const begin = performance.now();
 for (const seed of seeds) {
-  const verdict = await simulatePool(seed, { keepTrace: values.trace, ...(faults && { faults }) });
+  const verdict = await simulatePool(seed, {
+    keepTrace: values.trace,
+    ...(values.crowded && crowded),
+    ...(faults && { faults }),
+  });
   total.events += verdict.events;
   total.acknowledged += verdict.acknowledged;
   for (const line of verdict.lines) console.log(line);

@@ -32,7 +32,16 @@ export interface PoolRunOptions {
   readonly faults?: readonly PoolFault[];
   readonly nodes?: number;
   readonly steps?: number;
+  readonly isHasty?: boolean;
 }
+
+/** Many people who break one another's locks, while messages are late and nodes die as they write. */
+export const crowded: PoolRunOptions = {
+  nodes: 3,
+  faults: ['restarts', 'slow-net', 'one-way'],
+  steps: 100,
+  isHasty: true,
+};
 
 export async function simulatePool(seed: number, options: PoolRunOptions = {}): Promise<PoolVerdict> {
   const run = new PoolRun(seed, options);
@@ -50,8 +59,10 @@ class PoolRun {
   readonly #members: number;
   readonly #judge: Judge;
   readonly #work: Work;
-  readonly #faults: Faults;
+  readonly #faults: Faults | undefined;
   readonly #steps: number;
+  /** Many people at the same time, who break one another's locks. */
+  readonly #isHasty: boolean;
 
   constructor(seed: number, options: PoolRunOptions) {
     this.#seed = seed;
@@ -61,7 +72,8 @@ class PoolRun {
     this.#trace = new Trace(this.#scheduler, options.keepTrace ?? false);
     this.#network = new PoolNetwork(this.#scheduler, random.fork());
     this.#members = options.nodes ?? random.pick([3, 3, 5]);
-    this.#steps = options.steps ?? 10 + random.integer(20);
+    this.#isHasty = options.isHasty ?? random.chance(0.4);
+    this.#steps = options.steps ?? (this.#isHasty ? 60 : 10) + random.integer(20);
     const kinds = options.faults ?? poolFaults.filter(() => random.chance(0.35));
     const pool = newUuid(random);
     const ids = Array.from({ length: this.#members + 1 }, () => newUuid(random));
@@ -70,30 +82,34 @@ class PoolRun {
       this.#trace.add('judge', text),
     );
     for (const [i, id] of ids.entries()) {
-      const disk = new PoolDisk(random.fork(), (before, after) => this.#judge.changed(id, before, after));
+      const disk = new PoolDisk(random.fork(), (before, after) => {
+        this.#judge.changed(id, before, after);
+        this.#faults?.hasWritten(id);
+      });
       const state = { pool, version: documents.length, promised: null, accepted: null, left: [] };
       if (i < this.#members) disk.put({ state, documents, isWhole: true });
       this.#nodes.push(new PoolNode(id, disk, this.#scheduler, this.#network, random.fork()));
     }
     const say = (who: string) => (text: string) => this.#trace.add(who, text);
-    this.#work = new Work(this.#nodes, this.#judge, random.fork(), say('work'));
+    this.#work = new Work(this.#nodes, this.#judge, random.fork(), this.#isHasty, say('work'));
     this.#faults = new Faults(kinds, this.#nodes, this.#network, this.#scheduler, random.fork(), say('fault'));
   }
 
   async go(): Promise<void> {
     for (const node of this.#nodes) void node.start();
-    this.#faults.begin();
+    this.#faults!.begin();
     let left = this.#steps;
+    const pauses = this.#isHasty ? [5, 50, 200] : [5, 50, 1500, 4000];
     const step = () => {
       const node = this.#work.step();
-      if (node && this.#random.chance(0.3)) this.#faults.crashSoon(this.#random.pick([node, ...this.#nodes]), 60);
-      if (--left > 0) this.#scheduler.after(this.#random.pick([5, 50, 1500, 4000]) * this.#random.between(0, 1), step);
+      if (node && this.#random.chance(0.3)) this.#faults!.crashSoon(this.#random.pick([node, ...this.#nodes]), 60);
+      if (--left > 0) this.#scheduler.after(this.#random.pick(pauses) * this.#random.between(0, 1), step);
     };
     this.#scheduler.after(50, step);
     await this.#scheduler.runUntil(() => left === 0, 1e9);
     const workMs = this.#random.pick([0, 100, 15_000]);
     await this.#until(workMs, () => false);
-    this.#faults.end();
+    this.#faults!.end();
     this.#trace.add('run', 'the faults are over');
     let isEven = false;
     void this.#even().then(() => {
@@ -108,7 +124,7 @@ class PoolRun {
     return {
       seed: this.#seed,
       problems: this.#judge.problems,
-      faults: this.#faults.kinds,
+      faults: this.#faults!.kinds,
       nodes: this.#members,
       acknowledged: this.#work.acknowledged,
       versions: this.#judge.latest,
@@ -137,14 +153,10 @@ class PoolRun {
     this.#work.breakLocks();
     let open = new Set<PoolNode>(this.#nodes);
     while (open.size > 0) {
+      this.#joinMembers();
       for (const node of [...open]) {
-        const members = membersOf(this.#latest());
-        const isMember = members.includes(node.id);
-        if (isMember && node.process?.acceptor.pool !== this.#judge.pool)
-          for (const from of this.#nodes) if (members.includes(from.id)) this.#work.join(from, node);
-        if (isMember && node.process?.acceptor.pool === this.#judge.pool && (await this.#work.run(node, [])))
-          open.delete(node);
-        if (!isMember && node.process?.acceptor.pool === null) open.delete(node);
+        const isIn = node.process?.acceptor.pool === this.#judge.pool;
+        if (!this.#isMember(node) ? node.process && !isIn : isIn && (await this.#work.run(node, []))) open.delete(node);
         await this.#sleep(500);
       }
       // A change that nobody had learned may have made a member of one that was none.
@@ -152,13 +164,25 @@ class PoolRun {
     }
   }
 
+  /** Who was probed and has not joined is told to by every member: some may be behind. */
+  #joinMembers(): void {
+    const members = this.#nodes.filter((node) => this.#isMember(node));
+    for (const node of members)
+      if (node.process?.acceptor.pool === null) for (const from of members) this.#work.join(from, node);
+  }
+
+  #isMember({ id }: PoolNode): boolean {
+    return membersOf(this.#latest()).includes(id);
+  }
+
   #latest(): ReadonlyMap<string, StoredDocument> {
     return this.#judge.states.get(this.#judge.latest)!;
   }
 
-  #isRight({ id, process }: PoolNode): boolean {
+  #isRight(node: PoolNode): boolean {
+    const { process } = node;
     if (!process) return false;
-    if (!membersOf(this.#latest()).includes(id)) return process.acceptor.pool === null;
+    if (!this.#isMember(node)) return process.acceptor.pool === null;
     return process.acceptor.pool === this.#judge.pool && process.acceptor.version === this.#judge.latest;
   }
 

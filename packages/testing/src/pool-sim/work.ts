@@ -26,7 +26,16 @@ export class Work {
   /** Told that nothing was changed. */
   readonly #refused = new Set<string>();
 
-  constructor(nodes: readonly PoolNode[], judge: Judge, random: SeededRandom, say: (text: string) => void) {
+  readonly #isHasty: boolean;
+
+  constructor(
+    nodes: readonly PoolNode[],
+    judge: Judge,
+    random: SeededRandom,
+    isHasty: boolean,
+    say: (text: string) => void,
+  ) {
+    this.#isHasty = isHasty;
     this.#nodes = nodes;
     this.#judge = judge;
     this.#random = random;
@@ -46,7 +55,7 @@ export class Work {
     else if (what < 4 && members.length > 2)
       void this.run(node, [{ key: `peer/${random.pick(members.filter((id) => id !== node.id))}`, value: null }]);
     else if (what < 7) this.join(node, random.pick(this.#nodes));
-    else if (what < 9) this.breakLocks();
+    else if (what < (this.#isHasty ? 13 : 9)) this.breakLocks();
     else void this.run(node, this.#someDocuments());
     return node;
   }
@@ -109,7 +118,7 @@ export class Work {
   }
 
   #thinkMs(): number {
-    return this.#random.pick([0, 0, 5, 100, 1500]) * this.#random.between(0, 1);
+    return this.#random.pick(this.#isHasty ? [0, 5, 50, 200] : [0, 0, 5, 100, 1500]) * this.#random.between(0, 1);
   }
 
   #count({ acceptor }: PoolProcess, id: string): DocumentChange {

@@ -1,0 +1,125 @@
+import { describe, expect, it } from 'vitest';
+import { UndecidedError } from './errors.ts';
+import { globals, PoolRig, peerOf, poolId, uuidOf } from './rig.ts';
+
+describe('a pool', () => {
+  it('has a change on every node when it is decided', async () => {
+    const rig = new PoolRig();
+    const nodes = await rig.pool(3);
+    const before = nodes[0]!.acceptor.version;
+    await nodes[1]!.coordinator.transact('set', async (propose) => {
+      await propose([globals(1)]);
+      await propose([globals(2)]);
+    });
+    for (const { acceptor, storage } of nodes) {
+      expect(acceptor.version).toBe(before + 2);
+      expect(acceptor.documents.get('globals')).toEqual(globals(2).value);
+      expect(storage.documents).toEqual(expect.arrayContaining([{ ...globals(2), version: before + 2 }]));
+      expect(acceptor.lock).toBe(null);
+    }
+  });
+
+  it('of one node works without others', async () => {
+    const { coordinator, acceptor } = await new PoolRig().add(1);
+    expect(coordinator.isAlone).toBe(true);
+    await coordinator.transact('set', (propose) => propose([globals(1)]));
+    expect(coordinator.version).toBe(1);
+    await acceptor.found(poolId, peerOf(1));
+    expect(acceptor.documents.page(0, acceptor.version).documents.map(({ version }) => version)).toEqual([1, 2]);
+  });
+
+  it('names who is away when there is no majority', async () => {
+    const rig = new PoolRig();
+    const [first] = await rig.pool(3);
+    rig.away.add(uuidOf(2)).add(uuidOf(3));
+    await expect(first!.coordinator.transact('set', (propose) => propose([globals(1)]))).rejects.toThrow(
+      'No majority of the pool can be reached: 1 of 3 members answer. Away: host2, host3. Nothing was changed.',
+    );
+    rig.away.delete(uuidOf(3));
+    await first!.coordinator.transact('set', (propose) => propose([globals(1)]));
+  });
+
+  it('says that it does not know when the majority goes in the middle, and finishes the change later', async () => {
+    const rig = new PoolRig();
+    const [first, second] = await rig.pool(3);
+    const attempt = first!.coordinator.transact('set', async (propose) => {
+      rig.away.add(uuidOf(2)).add(uuidOf(3));
+      await propose([globals(1)]);
+    });
+    await expect(attempt).rejects.toThrow(UndecidedError);
+    rig.away.clear();
+    rig.away.add(uuidOf(3));
+    second!.acceptor.breakLock();
+    await second!.coordinator.transact('look', async () => {});
+    expect(second!.acceptor.documents.get('globals')).toEqual(globals(1).value);
+  });
+
+  it('tells who waits for the lock who has it and for how long', async () => {
+    const rig = new PoolRig();
+    const [first, second] = await rig.pool(3);
+    await first!.coordinator.transact('volume start v', async () => {
+      rig.clock.now += 7000;
+      const text = `Another transaction is in progress for the cluster. Please try again after some time. (volume start v by node ${uuidOf(1)}, for 7 s)`;
+      for (const { coordinator } of [first!, second!])
+        await expect(coordinator.transact('other', async () => {})).rejects.toThrow(text);
+    });
+    await second!.coordinator.transact('other', async () => {});
+  });
+
+  it('refuses the change of a holder whose lock was broken', async () => {
+    const rig = new PoolRig();
+    const [first, second] = await rig.pool(3);
+    const late = first!.coordinator.transact('late', async (propose) => {
+      for (const { acceptor } of rig.nodes.values()) acceptor.breakLock();
+      await second!.coordinator.transact('quick', (quick) => quick([globals(1)]));
+      await propose([globals(2)]);
+    });
+    await expect(late).rejects.toThrow('broken or expired, and another operation has taken over');
+    expect(first!.acceptor.documents.get('globals')).toEqual(globals(1).value);
+  });
+
+  it('brings up who was away, when it is back and when it is needed', async () => {
+    const rig = new PoolRig();
+    const [first, second, third] = await rig.pool(3);
+    rig.away.add(uuidOf(3));
+    for (let i = 1; i <= 600; i++)
+      await first!.coordinator.transact('set', (propose) =>
+        propose([{ key: `peer/${uuidOf(2)}`, value: peerOf(2) }, globals(i)]),
+      );
+    rig.away.clear();
+    expect(await third!.catchUp.fromAll()).toBe(2);
+    expect(third!.acceptor.version).toBe(first!.acceptor.version);
+    rig.away.add(uuidOf(3));
+    await first!.coordinator.transact('set', (propose) => propose([globals(601)]));
+    rig.away.clear();
+    rig.away.add(uuidOf(2));
+    await first!.coordinator.transact('set', (propose) => propose([globals(602)]));
+    rig.away.clear();
+    await second!.coordinator.transact('set', (propose) => propose([globals(603)]));
+    expect(third!.acceptor.documents.get('globals')).toEqual(globals(603).value);
+  });
+
+  it('changes members one at a time; a removed one is alone', async () => {
+    const rig = new PoolRig();
+    const [first, second, third] = await rig.pool(3);
+    const remove = (number: number) => ({ key: `peer/${uuidOf(number)}`, value: null });
+    await expect(first!.coordinator.transact('detach', (propose) => propose([remove(2), remove(3)]))).rejects.toThrow(
+      'one at a time',
+    );
+    await first!.coordinator.transact('detach', async (propose) => {
+      await propose([remove(2)]);
+      await propose([remove(3)]);
+    });
+    expect(first!.coordinator.isAlone).toBe(true);
+    for (const { acceptor } of [second!, third!]) expect([acceptor.pool, acceptor.version]).toEqual([null, 0]);
+  });
+
+  it('is not joined by a node with volumes', async () => {
+    const rig = new PoolRig();
+    const [first] = await rig.pool(1);
+    const node = await rig.add(2, undefined, { check: () => {} });
+    await node.coordinator.transact('create', (propose) => propose([{ key: 'volume/v', value: {} }]));
+    await first!.coordinator.transact('probe', (propose) => propose([{ key: `peer/${uuidOf(2)}`, value: peerOf(2) }]));
+    await expect(node.catchUp.join(uuidOf(1), poolId)).rejects.toThrow('volumes of its own');
+  });
+});
