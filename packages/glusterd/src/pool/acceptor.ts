@@ -123,7 +123,8 @@ export class Acceptor {
       if (this.#state.accepted) throw new PoolError('a change of this node is not finished');
       // What was there before there were versions gets one each, so that a new member can take it page by page.
       await this.#reload();
-      const before = this.#documents.live().filter(({ key }) => key !== peerKey(this.self));
+      // Peers from before, of a GlusterFS pool whose files were adopted, are no members of this one.
+      const before = this.#documents.live().filter(({ key }) => !key.startsWith('peer/'));
       const documents = [...before, { key: peerKey(this.self), value: peer, version: 0 }].map((document, i) => ({
         ...document,
         version: i + 1,

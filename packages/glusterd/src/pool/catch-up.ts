@@ -27,11 +27,17 @@ export async function collect(member: Member, since: number, clock: Clock): Prom
   }
 }
 
+interface Runs {
+  readonly now: Promise<void>;
+  /** Begins when that is over. */
+  next: Promise<void> | null;
+}
+
 export class CatchUp {
   readonly #acceptor: Acceptor;
   readonly #reach: Reach;
   readonly #clock: Clock;
-  readonly #running = new Map<string, Promise<void>>();
+  readonly #runs = new Map<string, Runs>();
 
   constructor(acceptor: Acceptor, reach: Reach, clock: Clock) {
     this.#acceptor = acceptor;
@@ -40,14 +46,27 @@ export class CatchUp {
     acceptor.whenBehind = (node, pool) => this.from(node, pool).catch(() => {});
   }
 
-  /** Takes all that one node has beyond this; rejects if it cannot. */
+  /**
+   * Takes all that one node has beyond this, as it is when asked or later; rejects if it cannot. A run that is under way may
+   * have read too early: who comes then shares the one after it.
+   */
   from(node: string, pool: string): Promise<void> {
     const key = `${pool} ${node}`;
-    const running = this.#running.get(key);
-    if (running) return running;
-    const run = this.#from(node, pool).finally(() => this.#running.delete(key));
-    this.#running.set(key, run);
-    return run;
+    const runs = this.#runs.get(key);
+    if (runs?.next) return runs.next;
+    if (!runs) return this.#begin(key, node, pool);
+    runs.next = runs.now.catch(() => {}).then(() => this.#begin(key, node, pool));
+    return runs.next;
+  }
+
+  #begin(key: string, node: string, pool: string): Promise<void> {
+    const runs: Runs = { now: this.#from(node, pool), next: null };
+    this.#runs.set(key, runs);
+    const forget = () => {
+      if (this.#runs.get(key) === runs && !runs.next) this.#runs.delete(key);
+    };
+    runs.now.then(forget, forget);
+    return runs.now;
   }
 
   /**

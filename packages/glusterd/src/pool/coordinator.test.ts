@@ -1,4 +1,5 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { CatchUp } from './catch-up.ts';
 import { UndecidedError } from './errors.ts';
 import { globals, PoolRig, peerOf, poolId, uuidOf } from './rig.ts';
 
@@ -97,6 +98,44 @@ describe('a pool', () => {
     rig.away.clear();
     await second!.coordinator.transact('set', (propose) => propose([globals(603)]));
     expect(third!.acceptor.documents.get('globals')).toEqual(globals(603).value);
+  });
+
+  it('never counts on a catch-up that began before it was asked for', async () => {
+    const rig = new PoolRig();
+    const [first, second, third] = await rig.pool(3);
+    const source = first!.acceptor.forPool(poolId);
+    let release = () => {};
+    const gate = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const changes = async (since: number) => {
+      const page = await source.changes(since);
+      await gate;
+      return page;
+    };
+    const catchUp = new CatchUp(third!.acceptor, () => ({ ...source, changes }), rig.clock);
+    const early = catchUp.from(uuidOf(1), poolId);
+    await new Promise((resolve) => setImmediate(resolve));
+    rig.away.add(uuidOf(3));
+    await second!.coordinator.transact('set', (propose) => propose([globals(1)]));
+    const late = [catchUp.from(uuidOf(1), poolId), catchUp.from(uuidOf(1), poolId)];
+    release();
+    await Promise.all([early, ...late]);
+    expect(third!.acceptor.version).toBe(first!.acceptor.version);
+  });
+
+  it('does not believe the promise of a member that it cannot follow', async () => {
+    const rig = new PoolRig();
+    const [first, second, third] = await rig.pool(3);
+    // Decided by the votes of the second and the third; the second alone has learned it.
+    const version = first!.acceptor.version + 1;
+    const decided = { version, ballot: { round: 100, node: uuidOf(2) }, changes: [globals(1)] };
+    for (const { acceptor } of [second!, third!]) await acceptor.forPool(poolId).accept(decided);
+    await second!.acceptor.forPool(poolId).learn(decided);
+    vi.spyOn(first!.catchUp, 'from').mockResolvedValue();
+    await first!.coordinator.transact('set', (propose) => propose([globals(2)]));
+    const { documents } = await third!.acceptor.forPool(poolId).changes(0);
+    expect(documents).toContainEqual({ ...globals(2), version: version + 1 });
   });
 
   it('changes members one at a time; a removed one is alone', async () => {

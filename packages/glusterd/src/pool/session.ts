@@ -164,11 +164,13 @@ export class Session {
       try {
         await catchUp.from(node, this.#pool);
       } catch {
-        // It is ahead and went away: its promise is worth nothing, for it cannot be followed.
-        this.#promises.delete(node);
-        this.#lost.add(node);
+        // It went away.
       }
       this.#checkPool();
+      if (version <= acceptor.version) continue;
+      // A promise from somebody who is ahead says nothing of what others may have decided for this node's next version.
+      this.#promises.delete(node);
+      this.#lost.add(node);
     }
   }
 
