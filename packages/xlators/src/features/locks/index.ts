@@ -38,6 +38,8 @@ import { lengthOf, type Range, rangeOf } from './ranges.ts';
 type Values = OptionValues<typeof options>;
 type DomainReply = Reply<'inodelk'>;
 const domainMaxBytes = 1024;
+/** Of files that only say where the data is; a file that has just this mode is opened anew, and found where it is. */
+const linktoMode = 0o1000;
 /** O_TRUNC: an open that changes data. */
 const truncating = 0o1000;
 
@@ -101,7 +103,7 @@ export class Locks extends Xlator {
     const refused = await this.#passed(call, gfids);
     if (refused) return refused;
     const reply = await this.#migrations.counted(call, name, args, gfids, () => own(call, args));
-    if (name === 'unlink' && reply.ok) for (const gfid of gfids) this.#migrations.left(call, gfid);
+    if (reply.ok && takesAway(name, args)) for (const gfid of gfids) this.#migrations.left(call, gfid);
     return reply;
   }
 
@@ -381,6 +383,11 @@ export class Locks extends Xlator {
 function gfidsOf(args: Args<FopName>): Gfid[] {
   const { loc, fd, from, to } = args as { loc?: Loc; fd?: Fd; from?: Loc | Fd; to?: Loc | Fd };
   return [loc, fd, from, to].flatMap((one) => one?.gfid ?? []);
+}
+
+/** What the mover of a file does to it where it was, once it is elsewhere: its names go, or it becomes a linkto. */
+function takesAway(name: FopName, args: Args<FopName>): boolean {
+  return name === 'unlink' || (name === 'setattr' && (args as Args<'setattr'>).attr.mode === linktoMode);
 }
 
 function isFenced(name: FopName): boolean {

@@ -36,8 +36,6 @@ interface Migration {
   readonly clientId: string;
   readonly sinceMs: number;
   readonly waiting: Set<Pending<null>>;
-  /** The file left. */
-  gone: boolean;
 }
 
 interface Watch {
@@ -48,6 +46,15 @@ interface Watch {
 
 /** Whether somebody else has, or waits for, locks of this file that the mover would wait for, or must not take away. */
 export type LockedBy = (gfid: Gfid, clientId: string) => 'internal' | 'posix' | undefined;
+
+function moverKey(clientId: string): string {
+  return `${clientId} internal`;
+}
+
+/** Whether a mover's call: other work of the same session waits like everybody else's. */
+function isBy(mover: string, call: Call): boolean {
+  return mover === call.clientId && call.internal !== undefined;
+}
 
 export class Migrations {
   readonly #clock: Clock;
@@ -136,10 +143,10 @@ export class Migrations {
     const locked = this.#lockedBy(gfid, call.clientId);
     if (locked) return fail(locked === 'posix' ? Errno.EBUSY : Errno.EAGAIN);
     const { clientId } = call;
-    const held: Migration = { clientId, sinceMs: this.#clock.nowMs(), waiting: new Set(), gone: false };
+    const held: Migration = { clientId, sinceMs: this.#clock.nowMs(), waiting: new Set() };
     this.#held.set(gfid, held);
     const quiet = () => {
-      const others = [...(this.#running.get(gfid)?.keys() ?? [])].some((one) => one !== clientId);
+      const others = [...(this.#running.get(gfid)?.keys() ?? [])].some((one) => one !== moverKey(clientId));
       return this.#uncounted === 0 && !others;
     };
     const alone = quiet() || (await this.#drained(quiet));
@@ -168,9 +175,10 @@ export class Migrations {
 
   /** Undefined: nothing stands in the way of this caller. Else resolves when it may go on. */
   gate(call: Call, gfid: Gfid): Promise<Failure | null> | undefined {
-    if (this.#lost.get(gfid) === call.clientId) return Promise.resolve(fail(Errno.ESTALE));
+    const lost = this.#lost.get(gfid);
+    if (lost !== undefined && isBy(lost, call)) return Promise.resolve(fail(Errno.ESTALE));
     const held = this.#held.get(gfid);
-    if (!held || held.clientId === call.clientId) return undefined;
+    if (!held || isBy(held.clientId, call)) return undefined;
     const leftMs = held.sinceMs + longestMs - this.#clock.nowMs();
     if (leftMs <= 0) {
       this.#take(gfid, held);
@@ -201,27 +209,28 @@ export class Migrations {
     gfids: readonly Gfid[],
     change: () => Promise<R>,
   ): Promise<R> {
-    for (const gfid of gfids) this.#count(gfid, call.clientId, 1);
+    const key = call.internal === undefined ? call.clientId : moverKey(call.clientId);
+    for (const gfid of gfids) this.#count(gfid, key, 1);
     let reply: R | undefined;
     try {
       reply = await change();
       return reply;
     } finally {
       for (const gfid of gfids) {
-        const written = this.#watched.get(gfid)?.now;
-        if (written && this.#watched.get(gfid)?.clientId !== call.clientId) written.add(writtenBy(fop, args, reply));
-        this.#count(gfid, call.clientId, -1);
+        const watch = this.#watched.get(gfid);
+        if (watch && !isBy(watch.clientId, call)) watch.now.add(writtenBy(fop, args, reply));
+        this.#count(gfid, key, -1);
       }
       this.#check();
     }
   }
 
-  #count(gfid: Gfid, clientId: string, by: number): void {
+  #count(gfid: Gfid, key: string, by: number): void {
     const counts = this.#running.get(gfid) ?? new Map<string, number>();
     this.#running.set(gfid, counts);
-    const now = (counts.get(clientId) ?? 0) + by;
-    if (now > 0) counts.set(clientId, now);
-    else counts.delete(clientId);
+    const now = (counts.get(key) ?? 0) + by;
+    if (now > 0) counts.set(key, now);
+    else counts.delete(key);
     if (counts.size === 0) this.#running.delete(gfid);
   }
 
@@ -238,8 +247,7 @@ export class Migrations {
   /** Its mover took a name of the file away here: it lives on elsewhere. */
   left(call: Call, gfid: Gfid): void {
     const held = this.#held.get(gfid);
-    if (held?.clientId !== call.clientId) return;
-    held.gone = true;
+    if (!held || !isBy(held.clientId, call)) return;
     for (const fd of this.#open.get(gfid) ?? []) this.#dead.add(fd);
   }
 
