@@ -1,5 +1,5 @@
 /** How the mover of a file and the bricks that have it agree: watched while it is copied, held while it changes places. */
-import { type Args, type Call, Errno, type Failure, type Gfid, locOf, type Reply } from '@mortar/core';
+import { type Args, type Call, Errno, type Failure, type Gfid, type Iatt, locOf, type Reply } from '@mortar/core';
 import type { Span } from './copy-file.ts';
 import type { Distribute } from './distribute.ts';
 
@@ -48,7 +48,9 @@ export async function beginWatch(d: Distribute, own: Call, file: Held): Promise<
 }
 
 export async function endWatch(d: Distribute, own: Call, file: Held): Promise<void> {
-  await d.children[file.from]!.removexattr(own, { loc: locOf(file.gfid), name: d.names.moving });
+  const loc = locOf(file.gfid);
+  const now = await d.children[file.from]!.stat(own, { loc });
+  if (now.ok) await d.children[file.from]!.removexattr(asOf(own, now.iatt), { loc, name: d.names.moving });
   await request(d, own, file, 'unlock');
 }
 
@@ -89,9 +91,16 @@ async function barrier(d: Distribute, own: Call, { gfid, from }: Held): Promise<
   const loc = locOf(gfid);
   const now = await d.children[from]!.stat(own, { loc });
   if (!now.ok) return;
-  // Nobody is to see it by the time of the file's last change.
-  const as = { ...own, time: { sec: now.iatt.ctime, nsec: now.iatt.ctimeNsec } };
-  await d.children[from]!.setxattr(as, { loc, xattrs: { [d.names.moving]: Buffer.from('1') }, flags: 0 });
+  await d.children[from]!.setxattr(asOf(own, now.iatt), {
+    loc,
+    xattrs: { [d.names.moving]: Buffer.from('1') },
+    flags: 0,
+  });
+}
+
+/** For changes that nobody is to see by the time of the file's last change. */
+export function asOf(own: Call, { ctime, ctimeNsec }: Iatt): Call {
+  return { ...own, time: { sec: ctime, nsec: ctimeNsec } };
 }
 
 /** `alone`: nobody else could have it. `locked`: by applications. */

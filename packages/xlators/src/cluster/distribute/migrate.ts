@@ -16,7 +16,7 @@ import {
 } from '@mortar/core';
 import { copyData, copySpans, copyXattrs } from './copy-file.ts';
 import { type Distribute, isFailure } from './distribute.ts';
-import { beginWatch, endHold, endWatch, hold, nextWritten, written } from './hold.ts';
+import { asOf, beginWatch, endHold, endWatch, hold, nextWritten, written } from './hold.ts';
 import { encodeLinkto, linktoMode, migratingBits, withoutMigratingBits } from './linkto.ts';
 import { makeLinkto } from './linkto-files.ts';
 import { withNames } from './locks.ts';
@@ -175,7 +175,9 @@ async function held(d: Distribute, own: Call, file: WholeFile, work: () => Promi
 
 /** What is under the name on the child that it is moved away from, if it is this file. */
 async function seen(d: Distribute, own: Call, { parent, name, gfid, from }: FileToMove): Promise<Found | undefined> {
-  const [reply] = await d.ask([from], (child) => child.lookup(own, askArgs(d, { loc: locAt(parent, name) })));
+  const [reply] = await d.ask([from], (child) =>
+    child.lookup(own, askArgs(d, { loc: locAt(parent, name), want: [d.names.movingMode] })),
+  );
   return isData(d, reply!) && reply.iatt.gfid === gfid ? reply : undefined;
 }
 
@@ -239,10 +241,10 @@ async function changePlaces(d: Distribute, own: Call, file: WholeFile, source: F
   const { iatt } = source;
   const loc = locOf(file.gfid);
   const [from, to] = [d.children[file.from]!, d.children[file.to]!];
-  if (!(await mark(d, own, file, iatt))) return failed('it cannot be marked');
+  const mode = ownMode(d, source);
+  if (!(await mark(d, own, file, iatt, mode))) return failed('it cannot be marked');
   const attr = {
-    // An earlier attempt may have left its mark.
-    mode: withoutMigratingBits(iatt, source.xattrs, d.names.linkto).mode,
+    mode,
     uid: iatt.uid,
     gid: iatt.gid,
     atime: { sec: iatt.atime, nsec: iatt.atimeNsec },
@@ -251,7 +253,7 @@ async function changePlaces(d: Distribute, own: Call, file: WholeFile, source: F
   };
   const takeBack = async (what: string, errno: Errno): Promise<Moved> => {
     await from.setattr(own, { loc, attr: { mode: attr.mode, ctime: attr.ctime } });
-    await from.removexattr(own, { loc, name: d.names.linkto });
+    for (const name of [d.names.linkto, d.names.movingMode]) await from.removexattr(asOf(own, iatt), { loc, name });
     return failed(`${what}: errno ${errno}`);
   };
   const shown = await to.setattr(own, { loc, attr });
@@ -263,12 +265,25 @@ async function changePlaces(d: Distribute, own: Call, file: WholeFile, source: F
   return finish(d, own, file, iatt.size);
 }
 
-async function mark(d: Distribute, own: Call, file: FileToMove, iatt: Iatt): Promise<boolean> {
+/** An earlier attempt may have left its mark. */
+function ownMode(d: Distribute, source: Found): number {
+  const kept = source.xattrs[d.names.movingMode];
+  const mode = isLeaving(d, source) && kept ? Number.parseInt(Buffer.from(kept).toString('latin1'), 8) : Number.NaN;
+  const known = mode >= 0 && mode <= 0o7777;
+  return known ? mode : withoutMigratingBits(source.iatt, source.xattrs, d.names.linkto).mode;
+}
+
+async function mark(d: Distribute, own: Call, file: FileToMove, iatt: Iatt, mode: number): Promise<boolean> {
   const loc = locOf(file.gfid);
   const from = d.children[file.from]!;
-  const xattrs: Xattrs = { [d.names.linkto]: encodeLinkto(d.childName(file.to)) };
-  const named = await from.setxattr(own, { loc, xattrs, flags: 0 });
-  return named.ok && (await from.setattr(own, { loc, attr: { mode: iatt.mode | migratingBits } })).ok;
+  const as = asOf(own, iatt);
+  const xattrs: Xattrs = {
+    [d.names.linkto]: encodeLinkto(d.childName(file.to)),
+    [d.names.movingMode]: Buffer.from(mode.toString(8)),
+  };
+  const named = await from.setxattr(as, { loc, xattrs, flags: 0 });
+  const ctime = { sec: iatt.ctime, nsec: iatt.ctimeNsec };
+  return named.ok && (await from.setattr(as, { loc, attr: { mode: mode | migratingBits, ctime } })).ok;
 }
 
 /** The linktos of its other names lead to the copy, which is the file already; then its old names go. */

@@ -8,6 +8,8 @@ export interface XattrNames {
   readonly commit: ByteString;
   /** On a file that is being copied elsewhere: setting it waits for what others are doing to the file on any replica. */
   readonly moving: ByteString;
+  /** On a file that is marked as being moved: its own mode, in octal. */
+  readonly movingMode: ByteString;
 }
 
 export function xattrNames(base: string): XattrNames {
@@ -17,6 +19,7 @@ export function xattrNames(base: string): XattrNames {
     mds: `${base}.mds`,
     commit: `${base}.commithash`,
     moving: `${base}.moving`,
+    movingMode: `${base}.moving-mode`,
   };
 }
 

@@ -4,7 +4,7 @@ import { alike } from './fix-layout.ts';
 import { assignRanges, childOfHash, layoutOf, type Part } from './layout.ts';
 import { type FileToMove, migrateFile } from './migrate.ts';
 import { Rebalance, type RebalanceKind } from './rebalance.ts';
-import { type DistributeRig, distributeRig } from './rig.ts';
+import { type DistributeRig, distributeRig, joined } from './rig.ts';
 
 const linkto = 'trusted.glusterfs.dht.linkto';
 const regular = FileType.regular << 12;
@@ -51,7 +51,7 @@ async function grown(files: number, storage: 'memory' | 'posix' = 'memory') {
   for (const [i, path] of names.entries())
     gfids.set(path, await write(small, i % 2 ? sub : rootGfid, `f${i}`, `content of ${path}`));
   const more = await distributeRig({ children: 1, name: 'new', storage });
-  const rig = await distributeRig({ children: 3, over: { ...small, bricks: [...small.bricks, ...more.bricks] } });
+  const rig = await distributeRig({ children: 3, over: joined(small, more) });
   await rig.walk('/');
   const close = async () => {
     for (const each of [rig, small, more]) await each.close();
