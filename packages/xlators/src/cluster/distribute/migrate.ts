@@ -17,7 +17,7 @@ import {
 import { copyData, copySpans, copyXattrs } from './copy-file.ts';
 import { type Distribute, isFailure } from './distribute.ts';
 import { asOf, beginWatch, endHold, endWatch, hold, nextWritten, written } from './hold.ts';
-import { encodeLinkto, linktoMode, migratingBits, withoutMigratingBits } from './linkto.ts';
+import { encodeLinkto, isMigrating, linktoMode, migratingBits, withoutMigratingBits } from './linkto.ts';
 import { makeLinkto } from './linkto-files.ts';
 import { withNames } from './locks.ts';
 import { askArgs, type Found, isAbsent, isData, isLeaving, isLinkto } from './lookup.ts';
@@ -58,7 +58,7 @@ export async function migrateFile(d: Distribute, call: Call, file: FileToMove): 
   if (places.some(({ child }) => child === file.from)) return skipped('another of its names belongs where it is');
   const all: WholeFile = { ...file, places };
   const prepared = await prepareTargets(d, own, all, source);
-  if (prepared === 'complete') return locked(d, own, all, () => finish(d, own, all, source.iatt.size));
+  if (prepared === 'complete') return locked(d, own, all, () => finishEarlier(d, own, all, source.iatt.size));
   if (prepared === 'open') return skipped('it was there before and is still open from then');
   if (prepared !== 'ready') return failed(prepared);
   const result = await copyAndSwitch(d, own, all, source.iatt);
@@ -89,8 +89,7 @@ async function placesOf(
 ): Promise<Place[] | Failure> {
   const places: Place[] = [];
   for (const { parent, name } of names) {
-    const isMet = parent === file.parent && name === file.name;
-    const child = isMet ? file.to : await d.hashedOf(own, parent, name);
+    const child = names.length === 1 ? file.to : await d.hashedOf(own, parent, name);
     if (isFailure(child)) return child;
     places.push({ parent, name, child });
   }
@@ -208,11 +207,13 @@ async function prepareTarget(
   source: Found,
 ): Promise<'ready' | 'complete' | string> {
   const loc = locAt(parent, name);
-  const look = async () => (await d.ask([file.to], (child) => child.lookup(own, askArgs(d, { loc }))))[0]!;
+  const look = async () =>
+    (await d.ask([file.to], (child) => child.lookup(own, askArgs(d, { loc, want: [d.names.movingMode] }))))[0]!;
   let there = await look();
   if (there.ok && there.iatt.gfid !== file.gfid) return 'another file has its name there';
   if (isData(d, there)) {
-    if (isLeaving(d, source) && !isLeaving(d, there)) return 'complete';
+    const [away, back] = [source, there].map((one) => one.xattrs[d.names.movingMode] !== undefined);
+    if (isLeaving(d, source) && (!isLeaving(d, there) || (away && !back))) return 'complete';
     if (isLeaving(d, source) || !isLeaving(d, there)) return 'a file of its identity is there already';
     // It came from there, by a move that was not ended.
     await d.children[file.to]!.unlink(own, { loc: { ...loc, gfid: file.gfid } });
@@ -240,7 +241,7 @@ async function emptyTarget(d: Distribute, own: Call, file: FileToMove): Promise<
 async function changePlaces(d: Distribute, own: Call, file: WholeFile, source: Found): Promise<Moved> {
   const { iatt } = source;
   const loc = locOf(file.gfid);
-  const [from, to] = [d.children[file.from]!, d.children[file.to]!];
+  const to = d.children[file.to]!;
   const mode = ownMode(d, source);
   if (!(await mark(d, own, file, iatt, mode))) return failed('it cannot be marked');
   const attr = {
@@ -252,23 +253,65 @@ async function changePlaces(d: Distribute, own: Call, file: WholeFile, source: F
     ctime: { sec: iatt.ctime, nsec: iatt.ctimeNsec },
   };
   const takeBack = async (what: string, errno: Errno): Promise<Moved> => {
-    await from.setattr(own, { loc, attr: { mode: attr.mode, ctime: attr.ctime } });
-    for (const name of [d.names.linkto, d.names.movingMode]) await from.removexattr(asOf(own, iatt), { loc, name });
+    await unmark(d, own, file, iatt, mode);
     return failed(`${what}: errno ${errno}`);
   };
   const shown = await to.setattr(own, { loc, attr });
   if (!shown.ok) return takeBack('its copy cannot be made the file', shown.errno);
-  const cleared = await to.removexattr(own, { loc, name: d.names.linkto });
+  const cleared = await to.removexattr(asOf(own, iatt), { loc, name: d.names.linkto });
   // A file of just this mode is a linkto as long as it has the attribute.
   if (!cleared.ok && attr.mode === linktoMode) return takeBack('its copy stays a linkto', cleared.errno);
   if (!cleared.ok) d.warn(`${file.gfid}: a linkto's attribute stays on the moved file: errno ${cleared.errno}`);
   return finish(d, own, file, iatt.size);
 }
 
+/** Never a file that looks like a linkto in between. */
+async function unmark(d: Distribute, own: Call, { gfid, from }: FileToMove, iatt: Iatt, mode: number): Promise<void> {
+  const loc = locOf(gfid);
+  const as = asOf(own, iatt);
+  const child = d.children[from]!;
+  await child.removexattr(as, { loc, name: d.names.linkto });
+  await child.setattr(as, { loc, attr: { mode, ctime: { sec: iatt.ctime, nsec: iatt.ctimeNsec } } });
+  await child.removexattr(as, { loc, name: d.names.movingMode });
+}
+
+/**
+ * A file with the mark of a move that was not ended, where it belongs now: if it is elsewhere already, this name of what
+ * is left of it goes, else the mark does.
+ */
+export async function clearMark(d: Distribute, call: Call, file: FileToMove): Promise<void> {
+  const own = { ...d.ownCall(call), lockOwner: d.nextLockOwner() };
+  const loc = locAt(file.parent, file.name);
+  await withNames(d, own, [{ child: file.from, parent: file.parent, name: file.name }], async () => {
+    const source = await seen(d, own, file);
+    if (!source || !isMarked(d, source)) return { ok: true as const };
+    const others = d.indices.filter((i) => i !== file.from);
+    const replies = await d.ask(others, (child) => child.lookup(own, askArgs(d, { loc })));
+    const now = others.find((_, i) => {
+      const reply = replies[i]!;
+      return isData(d, reply) && reply.iatt.gfid === file.gfid && !isLeaving(d, reply);
+    });
+    if (now === undefined) {
+      if (replies.every((reply) => reply.ok || isAbsent(reply)))
+        await unmark(d, own, file, source.iatt, ownMode(d, source));
+      return { ok: true as const };
+    }
+    await d.children[file.from]!.unlink(own, { loc: { ...loc, gfid: file.gfid } });
+    const there = await d.children[now]!.stat(own, { loc: locOf(file.gfid) });
+    if (there.ok) await makeLinkto(d, own, file.from, loc, there.iatt, now);
+    d.remember(file.gfid, { kind: 'file', child: now });
+    return { ok: true as const };
+  });
+}
+
+function isMarked(d: Distribute, { iatt, xattrs }: Found): boolean {
+  return isMigrating(iatt) && (xattrs[d.names.linkto] !== undefined || xattrs[d.names.movingMode] !== undefined);
+}
+
 /** An earlier attempt may have left its mark. */
 function ownMode(d: Distribute, source: Found): number {
   const kept = source.xattrs[d.names.movingMode];
-  const mode = isLeaving(d, source) && kept ? Number.parseInt(Buffer.from(kept).toString('latin1'), 8) : Number.NaN;
+  const mode = isMigrating(source.iatt) && kept ? Number.parseInt(Buffer.from(kept).toString('latin1'), 8) : Number.NaN;
   const known = mode >= 0 && mode <= 0o7777;
   return known ? mode : withoutMigratingBits(source.iatt, source.xattrs, d.names.linkto).mode;
 }
@@ -277,13 +320,23 @@ async function mark(d: Distribute, own: Call, file: FileToMove, iatt: Iatt, mode
   const loc = locOf(file.gfid);
   const from = d.children[file.from]!;
   const as = asOf(own, iatt);
-  const xattrs: Xattrs = {
-    [d.names.linkto]: encodeLinkto(d.childName(file.to)),
-    [d.names.movingMode]: Buffer.from(mode.toString(8)),
-  };
-  const named = await from.setxattr(as, { loc, xattrs, flags: 0 });
+  const target: Xattrs = { [d.names.linkto]: encodeLinkto(d.childName(file.to)) };
+  const kept: Xattrs = { [d.names.movingMode]: Buffer.from(mode.toString(8)) };
+  // A file of just this mode would be taken for a linkto.
+  const isAlike = mode === linktoMode;
+  const first = await from.setxattr(as, { loc, xattrs: isAlike ? kept : { ...target, ...kept }, flags: 0 });
+  if (!first.ok) return false;
   const ctime = { sec: iatt.ctime, nsec: iatt.ctimeNsec };
-  return named.ok && (await from.setattr(as, { loc, attr: { mode: mode | migratingBits, ctime } })).ok;
+  if (!(await from.setattr(as, { loc, attr: { mode: mode | migratingBits, ctime } })).ok) return false;
+  return !isAlike || (await from.setxattr(as, { loc, xattrs: target, flags: 0 })).ok;
+}
+
+/** A move that ended when the copy was the file already. */
+async function finishEarlier(d: Distribute, own: Call, file: WholeFile, bytes: number): Promise<Moved> {
+  const loc = locOf(file.gfid);
+  const now = await d.children[file.to]!.stat(own, { loc });
+  if (now.ok) await d.children[file.to]!.removexattr(asOf(own, now.iatt), { loc, name: d.names.linkto });
+  return finish(d, own, file, bytes);
 }
 
 /** The linktos of its other names lead to the copy, which is the file already; then its old names go. */

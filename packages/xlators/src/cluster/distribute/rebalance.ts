@@ -15,8 +15,8 @@ import { type Distribute, isFailure } from './distribute.ts';
 import { fixLayout } from './fix-layout.ts';
 import { GfidList } from './gfid-list.ts';
 import { Left } from './left.ts';
-import { linktoTarget } from './linkto.ts';
-import { type Moved, migrateFile } from './migrate.ts';
+import { isMigrating, linktoTarget } from './linkto.ts';
+import { clearMark, type Moved, migrateFile } from './migrate.ts';
 import { namesOfFile } from './names-of-file.ts';
 import { hasRoom } from './room.ts';
 import { Throttle } from './throttle.ts';
@@ -220,7 +220,7 @@ export class Rebalance {
     for (const from of d.indices) {
       if (!this.#moves(from)) continue;
       const child = d.children[from]!;
-      const want = [d.names.linkto];
+      const want = [d.names.linkto, d.names.movingMode];
       const complete = await this.#eachPage(
         (fd, offset) => child.readdirp(this.#call(), { fd, size: pageBytes, offset, want }),
         directory,
@@ -238,13 +238,17 @@ export class Rebalance {
     return linktoTarget(iatt, xattrs ?? {}, this.#d.names.linkto) === undefined;
   }
 
-  async #move(parent: Gfid, from: number, { name, iatt }: Dirent): Promise<void> {
+  async #move(parent: Gfid, from: number, { name, iatt, xattrs }: Dirent): Promise<void> {
     const d = this.#d;
     if (this.#round === 0) this.#scanned++;
     const call = this.#call();
     const to = await this.#placeOf(call, parent, name, from, iatt!);
     if (to === undefined) return this.#failed(`place of ${parent}/${name}`);
-    if (to === from) return;
+    if (to === from) {
+      const marked = isMigrating(iatt!) && [d.names.linkto, d.names.movingMode].some((one) => xattrs?.[one]);
+      if (marked) await clearMark(d, call, { parent, name, gfid: iatt!.gfid, from, to });
+      return;
+    }
     const { clock } = d.services;
     const beganMs = clock.nowMs();
     const roomy = await hasRoom(d, call, iatt!, from, to, this.#kind);
