@@ -53,6 +53,14 @@ export async function migrateFile(d: Distribute, call: Call, file: FileToMove): 
   if (source.iatt.type !== FileType.regular) return moveSpecial(d, own, file, source.iatt);
   const names = await allNames(d, own, file, source.iatt);
   if (!names) return skipped('not all of its names are known');
+  const now = isLeaving(d, source) ? await movedTo(d, own, file) : undefined;
+  if (now !== undefined) {
+    const rest: FileToMove = { ...file, to: now };
+    const left = await placesOf(d, own, rest, names, true);
+    if (isFailure(left)) return failed(`its names cannot be placed: errno ${left.errno}`);
+    const whole = { ...rest, places: left };
+    return locked(d, own, whole, () => finishEarlier(d, own, whole, source.iatt.size));
+  }
   const places = await placesOf(d, own, file, names);
   if (isFailure(places)) return failed(`its names cannot be placed: errno ${places.errno}`);
   if (places.some(({ child }) => child === file.from)) return skipped('another of its names belongs where it is');
@@ -64,6 +72,16 @@ export async function migrateFile(d: Distribute, call: Call, file: FileToMove): 
   const result = await copyAndSwitch(d, own, all, source.iatt);
   if (result.outcome !== 'moved') await emptyTarget(d, own, file);
   return result;
+}
+
+/** Where a marked file is already, by a move that was not ended. */
+async function movedTo(d: Distribute, own: Call, { gfid, from }: FileToMove): Promise<number | undefined> {
+  const others = d.indices.filter((i) => i !== from);
+  const replies = await d.ask(others, (child) => child.lookup(own, askArgs(d, { loc: locOf(gfid) })));
+  return others.find((_, i) => {
+    const reply = replies[i]!;
+    return isData(d, reply) && !isLeaving(d, reply);
+  });
 }
 
 interface Place extends NameOfFile {
@@ -86,10 +104,11 @@ async function placesOf(
   own: Call,
   file: FileToMove,
   names: readonly NameOfFile[],
+  byHash = names.length > 1,
 ): Promise<Place[] | Failure> {
   const places: Place[] = [];
   for (const { parent, name } of names) {
-    const child = names.length === 1 ? file.to : await d.hashedOf(own, parent, name);
+    const child = byHash ? await d.hashedOf(own, parent, name) : file.to;
     if (isFailure(child)) return child;
     places.push({ parent, name, child });
   }
@@ -350,7 +369,8 @@ async function finish(d: Distribute, own: Call, file: WholeFile, bytes: number):
     if (!led.ok) d.warn(`${parent}/${name}: its linkto does not lead to its new place: errno ${led.errno}`);
   }
   for (const { parent, name } of file.places) {
-    const removed = await d.children[file.from]!.unlink(own, { loc: locAt(parent, name, file.gfid) });
+    const loc = locAt(parent, name, file.gfid);
+    const removed = await d.children[file.from]!.unlink(own, { loc, xdata: { movedAway: true } });
     if (!removed.ok && removed.errno === Errno.ENOENT) {
       // Somebody removed the name in between, and meant all of it.
       await d.children[file.to]!.unlink(own, { loc: locAt(parent, name, file.gfid) });
