@@ -109,6 +109,8 @@ export interface Xdata {
   notLinkto?: ByteString;
   /** unlink; set by heal: the object may be renamed elsewhere, keep its handle. */
   keepHandle?: boolean;
+  /** unlink; set by a rebalance: the file is on another subvolume now, open descriptors of it here are of no use. */
+  movedAway?: boolean;
   /** lookup; set by heal: look below the anonymous-inode directory and the index too. */
   heal?: boolean;
   /** writev, truncate...; set by posix in replies when the file has other writers open. */

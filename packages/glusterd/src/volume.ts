@@ -53,6 +53,8 @@ export const taskSchema = z.object({
   failures: total,
   skipped: total,
   seconds: total,
+  /** While it runs; absent: not known. */
+  secondsLeft: total.optional(),
   /** `HOST:/path` of those that are removed. */
   bricks: z.array(line).default([]),
 });

@@ -21,6 +21,7 @@ export const answer = taskSchema.pick({
   failures: true,
   skipped: true,
   seconds: true,
+  secondsLeft: true,
 });
 
 export function newTask(context: Context, kind: VolumeTask['kind'], command: VolumeTask['command'], bricks: string[]) {
@@ -47,8 +48,9 @@ export async function withTaskNow(context: Context, name: string): Promise<Volum
   const volume = volumeNamed(context, name);
   const { task } = volume;
   if (task?.state !== 'running') return volume;
+  const { secondsLeft: _, ...known } = task;
   return keepTask(context, volume, {
-    ...task,
+    ...known,
     ...(await lookAt(context, volume, 'rebalance.status', statusTimeoutMs)),
   });
 }

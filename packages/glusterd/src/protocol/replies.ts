@@ -114,6 +114,8 @@ export interface TaskData {
   failures: number;
   skipped: number;
   seconds: number;
+  /** While it runs; absent: not known. */
+  secondsLeft?: number | undefined;
   /** `HOST:/path` of the bricks that are removed. */
   bricks: string[];
   /** The node that does it. */

@@ -84,7 +84,7 @@ class Job {
   }
 
   status(): RebalanceStatus {
-    const now = this.#current?.status() ?? {
+    const now: RebalanceStatus = this.#current?.status() ?? {
       state: this.#stopped ? ('stopped' as const) : ('running' as const),
       movedFiles: 0,
       movedBytes: 0,
@@ -93,9 +93,10 @@ class Job {
       skipped: 0,
       seconds: 0,
     };
-    const sum = (field: Exclude<keyof RebalanceStatus, 'state'>) =>
+    const sum = (field: Exclude<keyof RebalanceStatus, 'state' | 'secondsLeft'>) =>
       this.#before.reduce((total, one) => total + one[field], now[field]);
     return {
+      ...(now.secondsLeft !== undefined && { secondsLeft: now.secondsLeft }),
       state: now.state,
       movedFiles: sum('movedFiles'),
       movedBytes: sum('movedBytes'),

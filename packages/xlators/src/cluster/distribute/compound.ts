@@ -12,6 +12,7 @@ import {
   runSteps,
 } from '@mortar/core';
 import type { Distribute } from './distribute.ts';
+import { movedAway } from './on-file.ts';
 
 /** What needs nothing from distribute on a file whose child is known but to be sent there. */
 const plain = new Set<FopName>([
@@ -41,15 +42,24 @@ const plain = new Set<FopName>([
 export async function compound(d: Distribute, call: Call, args: Args<'compound'>): Promise<Reply<'compound'>> {
   const child = commonChild(d, args.steps);
   if (child === undefined || !d.isUp(child)) return runSteps(d.ops, call, args.steps);
-  return d.children[child]!.compound(call, args);
+  const reply = await d.children[child]!.compound(call, args);
+  if (!reply.ok) return reply;
+  const at = reply.replies.findIndex((one) => movedAway(one as Reply<FopName>));
+  if (at < 0) return reply;
+  // The file was moved: from there on step by step, where it is now.
+  const rest = await runSteps(d.ops, call, args.steps.slice(at));
+  return rest.ok ? { ...rest, replies: [...reply.replies.slice(0, at), ...rest.replies] } : rest;
 }
 
 function commonChild(d: Distribute, steps: readonly RawStep[]): number | undefined {
   let common: number | undefined;
   for (const step of steps) {
     if (!plain.has(step.fop as FopName)) return undefined;
+    const { fd } = step.args as { fd?: Fd };
+    const opened = fd instanceof FdClass ? d.fdState(fd) : undefined;
     const gfid = subjectOf(step.args as { fd?: Fd; loc?: Loc });
     const state = gfid ? d.stateOf(gfid) : undefined;
+    if (opened && (opened.again || (state?.kind === 'file' && opened.child !== state.child))) return undefined;
     if (state?.kind !== 'file' || (common !== undefined && state.child !== common)) return undefined;
     common = state.child;
   }

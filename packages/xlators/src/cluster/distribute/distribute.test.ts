@@ -229,7 +229,10 @@ describe('with a subvolume just added', () => {
     const names = Array.from({ length: 8 }, (_, i) => `d${i}`);
     for (const name of names) await mkdir(small, `/${name}`);
     const more = await distributeRig({ children: 1, name: 'new' });
-    const rig = await distributeRig({ children: 2, over: { ...small, bricks: [...small.bricks, ...more.bricks] } });
+    const rig = await distributeRig({
+      children: 2,
+      over: { ...small, bricks: [...small.bricks, ...more.bricks], served: [...small.served, ...more.served] },
+    });
     await rig.walk('/');
     const page = await rig.ops.readdirp(rig.call, { fd: new Fd(rootGfid), size: 65536, offset: 0 });
     const shown = page.ok ? page.entries.map((entry) => entry.name) : [];
@@ -248,7 +251,7 @@ describe('with a subvolume just added', () => {
     const old = await small.bricks[0]!.stat(small.call, { loc: locOf(rootGfid) });
     const ctime = { sec: (old.ok ? old.iatt.ctime : 0) + 60, nsec: 0 };
     await more.bricks[0]!.setattr(more.call, { loc: locOf(rootGfid), attr: { mode: 0o755, ctime } });
-    const rig = await distributeRig({ children: 3, over: { ...small, bricks } });
+    const rig = await distributeRig({ children: 3, over: { ...small, bricks, served: bricks } });
     expect(await rig.walk('/')).toMatchObject({ ok: true, iatt: attr });
     expect(await more.bricks[0]!.stat(more.call, { loc: locOf(rootGfid) })).toMatchObject({ ok: true, iatt: attr });
     for (const each of [rig, small, more]) await each.close();

@@ -28,7 +28,7 @@ import { discover } from './lookup.ts';
 import { type XattrNames, xattrNames } from './names.ts';
 import type { options } from './options.ts';
 import { Space } from './space.ts';
-import type { DirectoryState, FileState, State } from './state.ts';
+import type { DirectoryState, FdState, State } from './state.ts';
 
 export type DistributeOptions = OptionValues<typeof options>;
 type Health = 'unknown' | 'up' | 'down';
@@ -195,8 +195,13 @@ export class Distribute extends Xlator {
     return isFailure(state) ? state : { ...state, gfid };
   }
 
-  rememberFd(fd: Fd, state: FileState): void {
+  rememberFd(fd: Fd, state: FdState): void {
     fd.slots[this.slot] = state;
+  }
+
+  /** Undefined: it was not opened through here, and is served by gfid. */
+  fdState(fd: Fd): FdState | undefined {
+    return fd.slots[this.slot] as FdState | undefined;
   }
 
   async locateFd(call: Call, fd: Fd): Promise<State | Failure> {

@@ -11,6 +11,7 @@ import {
   isAbsent,
   isData,
   isDirectory,
+  isLeaving,
   isLinkto,
   type LookupReply,
 } from './lookup.ts';
@@ -29,7 +30,17 @@ export async function lookEverywhere(
   const others = first ? d.indices.filter((i) => i !== hashed) : d.indices;
   const replies = await d.ask(others, (child) => child.lookup(call, ask));
   if (first) replies.splice(hashed!, 0, first);
-  const files = d.indices.filter((i) => isData(d, replies[i]!));
+  const all = d.indices.filter((i) => isData(d, replies[i]!));
+  const left = (i: number) => {
+    const reply = replies[i] as Found;
+    const isElsewhere = (j: number) => {
+      const other = replies[j] as Found;
+      return other.iatt.gfid === reply.iatt.gfid && !isLeaving(d, other);
+    };
+    return isLeaving(d, reply) && all.some(isElsewhere);
+  };
+  // A move that ended halfway leaves the file at its old place, too.
+  const files = all.filter((i) => !left(i));
   if (replies.some(isDirectory)) {
     if (files.length > 0) return conflict(d, args, 'a directory on one subvolume and a file on another');
     if (isLeftover(d, replies, hashed)) return fail(Errno.ENOENT);

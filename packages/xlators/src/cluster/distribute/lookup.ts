@@ -62,6 +62,11 @@ export function isLinkto(d: Distribute, reply: LookupReply): reply is Found {
   return reply.ok && linktoTarget(reply.iatt, reply.xattrs, d.names.linkto) !== undefined;
 }
 
+/** A file that is being moved away, or was already, and not removed yet. */
+export function isLeaving(d: Distribute, { iatt, xattrs }: Found): boolean {
+  return isMigrating(iatt) && xattrs[d.names.linkto] !== undefined;
+}
+
 /** The child surely has nothing there; any other error leaves it open. */
 export function isAbsent(reply: LookupReply | undefined): boolean {
   return reply !== undefined && !reply.ok && (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE);
@@ -91,14 +96,14 @@ export async function discover(
   const known = d.stateOf(gfid);
   if (known?.kind === 'file') {
     const [reply] = await d.ask([known.child], (child) => child.lookup(call, ask));
-    if (isData(d, reply!) && !isMigrating(reply.iatt)) return finishFile(d, { ...args, loc }, known.child, reply);
+    if (isData(d, reply!) && !isLeaving(d, reply)) return finishFile(d, { ...args, loc }, known.child, reply);
   }
   const generation = d.generation;
   const replies = await d.ask(d.indices, (child) => child.lookup(call, ask));
   if (replies.some(isDirectory)) return finishDirectory(d, call, { ...args, loc }, replies, { generation });
   const data = d.indices.filter((i) => isData(d, replies[i]!));
   // A migration that ended halfway leaves the file at its old place, marked as being moved.
-  const child = data.find((i) => !isMigrating((replies[i] as Found).iatt)) ?? data[0] ?? -1;
+  const child = data.find((i) => !isLeaving(d, replies[i] as Found)) ?? data[0] ?? -1;
   if (child >= 0) return finishFile(d, { ...args, loc }, child, replies[child] as Found);
   d.forgetState(gfid);
   const unsure = replies.find((reply) => !reply.ok && !isAbsent(reply));
@@ -117,7 +122,7 @@ async function lookupName(d: Distribute, call: Call, args: Args<'lookup'>): Prom
       return finishDirectory(d, call, args, replies, { generation });
   } else if (known?.kind === 'file') {
     const [reply] = await d.ask([known.child], (child) => child.lookup(call, ask));
-    const isHere = isData(d, reply!) && reply.iatt.gfid === loc.gfid && !isMigrating(reply.iatt);
+    const isHere = isData(d, reply!) && reply.iatt.gfid === loc.gfid && !isLeaving(d, reply);
     if (isHere) return finishFile(d, args, known.child, reply);
   }
   return lookupAfresh(d, call, args);
@@ -147,7 +152,8 @@ export async function lookupAfresh(d: Distribute, call: Call, args: Args<'lookup
     replies.splice(hashed, 0, reply);
     return finishDirectory(d, call, args, replies, { generation, hashed });
   }
-  return isLinkto(d, reply) ? follow(d, call, args, hashed, reply) : finishFile(d, args, hashed, reply);
+  if (isLinkto(d, reply)) return follow(d, call, args, hashed, reply);
+  return isLeaving(d, reply) ? lookEverywhere(d, call, args, hashed, reply) : finishFile(d, args, hashed, reply);
 }
 
 /** The directory was laid out anew: files may have moved, or be about to. */
@@ -187,7 +193,8 @@ async function follow(
   const target = d.childNamed(linktoTarget(link.iatt, link.xattrs, d.names.linkto)!);
   if (target === undefined || target === hashed) return lookEverywhere(d, call, args, hashed, link);
   const [reply] = await d.ask([target], (child) => child.lookup(call, askArgs(d, args)));
-  if (isData(d, reply!) && reply.iatt.gfid === link.iatt.gfid) return finishFile(d, args, target, reply);
+  if (isData(d, reply!) && reply.iatt.gfid === link.iatt.gfid && !isLeaving(d, reply))
+    return finishFile(d, args, target, reply);
   // The child with the data is away: the name exists, its file cannot be had.
   if (!reply!.ok && reply!.errno === Errno.ENOTCONN) return reply!;
   return lookEverywhere(d, call, args, hashed, link);

@@ -6,10 +6,21 @@ export interface XattrNames {
   readonly linkto: ByteString;
   readonly mds: ByteString;
   readonly commit: ByteString;
+  /** On a file that is being copied elsewhere: setting it waits for what others are doing to the file on any replica. */
+  readonly moving: ByteString;
+  /** On a file that is marked as being moved: its own mode, in octal. */
+  readonly movingMode: ByteString;
 }
 
 export function xattrNames(base: string): XattrNames {
-  return { layout: base, linkto: `${base}.linkto`, mds: `${base}.mds`, commit: `${base}.commithash` };
+  return {
+    layout: base,
+    linkto: `${base}.linkto`,
+    mds: `${base}.mds`,
+    commit: `${base}.commithash`,
+    moving: `${base}.moving`,
+    movingMode: `${base}.moving-mode`,
+  };
 }
 
 const internalPrefixes = [

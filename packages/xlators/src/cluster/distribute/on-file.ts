@@ -4,13 +4,14 @@ import {
   type Call,
   Errno,
   type Failure,
-  type Fd,
+  Fd,
   type FopName,
   type Fops,
   fail,
   type Gfid,
   type Iatt,
   type Loc,
+  locOf,
   type Reply,
   type Subvolume,
 } from '@mortar/core';
@@ -56,6 +57,9 @@ function run<N extends FopName>(child: Subvolume, fop: N, call: Call, args: Args
   return (child[fop] as Fops[N])(call, args);
 }
 
+/** A file can be moved again while it is looked for. */
+const movesMax = 4;
+
 async function onFile<N extends FopName>(
   d: Distribute,
   call: Call,
@@ -64,15 +68,77 @@ async function onFile<N extends FopName>(
   gfid: Gfid,
   state: State & { kind: 'file' },
 ): Promise<Reply<N>> {
-  if (!d.isUp(state.child)) return fail(Errno.ENOTCONN);
-  const reply = await run(d.children[state.child]!, fop, call, args);
-  if (!movedAway(reply)) return reply;
-  // The file isn't there (any more): a rebalance took it elsewhere, or it is gone for good.
-  d.forgetState(gfid);
-  const found = await discover(d, call, gfid);
-  const now = d.stateOf(gfid);
-  if (!found.ok || now?.kind !== 'file' || now.child === state.child) return reply;
-  return run(d.children[now.child]!, fop, call, args);
+  let { child } = state;
+  for (let moves = 0; ; moves++) {
+    if (!d.isUp(child)) return fail(Errno.ENOTCONN);
+    const reply = await run(d.children[child]!, fop, call, await openedAt(d, call, args, child));
+    if (!movedAway(reply) || moves === movesMax) return reply;
+    // The file isn't there (any more): a rebalance took it elsewhere, or it is gone for good.
+    d.forgetState(gfid);
+    const found = await discover(d, call, gfid);
+    const now = d.stateOf(gfid);
+    if (!found.ok || now?.kind !== 'file') return reply;
+    // It may have come back since it was opened here.
+    if (now.child === child && !(await reopened(d, call, args, reply, child))) return reply;
+    child = now.child;
+  }
+}
+
+/** O_CREAT, O_EXCL, O_TRUNC: done when it was opened first. */
+const onlyAtFirst = 0o1300;
+const opening = new WeakMap<Fd, Promise<Fd>>();
+
+/** The arguments with an fd that is open on this child, if it was opened on another. */
+export async function openedAt<A>(d: Distribute, call: Call, args: A, child: number): Promise<A> {
+  const { fd } = args as { fd?: Fd };
+  if (!fd) return args;
+  const now = await fdOn(d, call, fd, child);
+  return now === fd ? args : { ...args, fd: now };
+}
+
+export async function fdOn(d: Distribute, call: Call, fd: Fd, child: number): Promise<Fd> {
+  const state = d.fdState(fd);
+  if (state?.kind !== 'file') return fd;
+  if (state.child === child) return state.again ?? fd;
+  return openAgain(d, call, fd, child);
+}
+
+/** Of several requests one opens it. On a failure the fd stays what it is: what is done through it tells why. */
+async function openAgain(d: Distribute, call: Call, fd: Fd, child: number): Promise<Fd> {
+  const under = opening.get(fd);
+  if (under) {
+    await under;
+    return fdOn(d, call, fd, child);
+  }
+  const again = new Fd(fd.gfid, fd.flags & ~onlyAtFirst);
+  const work = (async () => {
+    const reply = await d.children[child]!.open(d.ownCall(call), {
+      loc: locOf(fd.gfid),
+      flags: again.flags,
+      fd: again,
+    });
+    const before = d.fdState(fd);
+    if (!reply.ok) {
+      again.release();
+      return before?.again ?? fd;
+    }
+    d.rememberFd(fd, { kind: 'file', child, again });
+    if (before?.again) before.again.release();
+    fd.onRelease(() => again.release());
+    return again;
+  })();
+  opening.set(fd, work);
+  try {
+    return await work;
+  } finally {
+    opening.delete(fd);
+  }
+}
+
+async function reopened<A>(d: Distribute, call: Call, args: A, reply: Reply<FopName>, child: number): Promise<boolean> {
+  const { fd } = args as { fd?: Fd };
+  if (reply.ok || reply.errno !== Errno.ESTALE || !fd || !d.fdState(fd)) return false;
+  return (await openAgain(d, call, fd, child)) !== fd;
 }
 
 /**
@@ -96,7 +162,7 @@ export async function orElsewhere<R extends { ok: true }>(
 }
 
 /** Errors, and attributes of a linkto or of a file that is being moved, which a file has that was moved away. */
-function movedAway(reply: Reply<FopName>): boolean {
+export function movedAway(reply: Reply<FopName>): boolean {
   if (!reply.ok) return reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE;
   const { iatt, post } = reply as { iatt?: Iatt; post?: Iatt };
   const after = iatt ?? post;

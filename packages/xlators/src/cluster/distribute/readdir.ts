@@ -2,10 +2,22 @@
  * Listing: the children one after the other. An offset is the child's own, moved up by the child's number times the
  * span of offsets below it, so that it survives whatever happens to the directory.
  */
-import { type Args, type Call, type Dirent, Errno, FileType, fail, locOf, type Reply, type Xlator } from '@mortar/core';
+import {
+  type Args,
+  type Call,
+  type Dirent,
+  Errno,
+  FileType,
+  fail,
+  locAt,
+  locOf,
+  type Reply,
+  type Xlator,
+} from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
 import { childOfHash } from './layout.ts';
 import { withoutMigratingBits } from './linkto.ts';
+import { Listing } from './listing.ts';
 import { mergeDirectoryIatts } from './merge.ts';
 import { onlyWanted } from './names.ts';
 import { isLacking } from './on-file.ts';
@@ -56,7 +68,7 @@ const withAttributes: Style = {
 const namesOnly: Style = {
   ask: (d, child, call, { fd, size, offset, xdata }) =>
     d.children[child]!.readdir(call, { fd, size, offset, ...(xdata && { xdata }) }),
-  listed: (d, state, child, entries, _want, base) =>
+  listed: (d, state, child, entries, { base }) =>
     entries
       .filter((entry) => listsDirectory(d, state, child, entry.name))
       .map((entry) => ({ ...entry, offset: base + entry.offset })),
@@ -73,6 +85,7 @@ async function list(d: Distribute, call: Call, args: Args<'readdirp'>, style: St
   let offset = args.offset - index * span;
   let room = args.size;
   let reached = false;
+  const listing = Listing.of(args.fd, args.offset);
   const entries: Dirent[] = [];
   for (;;) {
     const reply = d.isUp(index)
@@ -85,16 +98,41 @@ async function list(d: Distribute, call: Call, args: Args<'readdirp'>, style: St
     reached ||= reply.ok;
     const last = reply.ok ? reply.entries.at(-1) : undefined;
     const childEnds = !reply.ok || reply.end || last === undefined;
-    const shown = reply.ok ? style.listed(d, state, index, reply.entries, args.want, index * span) : [];
+    const shown = reply.ok
+      ? style.listed(d, state, index, reply.entries, { want: args.want, base: index * span, listing })
+      : [];
     entries.push(...shown);
     room -= shown.reduce((sum, entry) => sum + entryBytes + entry.name.length, 0);
-    if (childEnds && index === finalChild) return { ok: true, entries, end: true };
+    if (childEnds && index === finalChild) {
+      const passed = await passedBy(d, call, args, listing, finalChild * span + span - 1);
+      return { ok: true, entries: [...entries, ...passed], end: true };
+    }
     if (entries.length > 0 && room < args.size / 2) return { ok: true, entries, end: false };
     if (childEnds) {
       index++;
       offset = 0;
     } else offset = last.offset;
   }
+}
+
+/** Files that were moved, while this listing went on, from a child that it had yet to come to to one that it had been at. */
+async function passedBy(
+  d: Distribute,
+  call: Call,
+  args: Args<'readdirp'>,
+  listing: Listing,
+  offset: number,
+): Promise<Dirent[]> {
+  const entries: Dirent[] = [];
+  for (const name of listing.takePassed()) {
+    const loc = locAt(args.fd.gfid, name);
+    const reply = await d.ops.lookup(d.ownCall(call), { loc, ...(args.want && { want: args.want }) });
+    if (!reply.ok || reply.iatt.type === FileType.directory) continue;
+    listing.show(name, offset, offset);
+    const { iatt, xattrs } = reply;
+    entries.push({ name, gfid: iatt.gfid, type: iatt.type, offset, iatt, xattrs });
+  }
+  return entries;
 }
 
 /** About what an entry takes in a caller's buffer, its name aside. */
@@ -121,13 +159,17 @@ function listed(
   state: DirectoryState,
   child: number,
   entries: readonly Dirent[],
-  want: Args<'readdirp'>['want'],
-  base: number,
+  { want, base, listing }: { want: Args<'readdirp'>['want']; base: number; listing: Listing },
 ): Dirent[] {
   const shown: Dirent[] = [];
   for (const entry of entries) {
-    if (isLinktoEntry(d, entry)) continue;
-    if (isDirectoryEntry(entry) && !listsDirectory(d, state, child, entry.name)) continue;
+    if (isLinktoEntry(d, entry)) {
+      listing.hide(entry.name);
+      continue;
+    }
+    if (isDirectoryEntry(entry)) {
+      if (!listsDirectory(d, state, child, entry.name)) continue;
+    } else if (!listing.show(entry.name, base + entry.offset, base)) continue;
     const { iatt, xattrs } = entry;
     shown.push({
       ...entry,

@@ -4,7 +4,7 @@ import { alike } from './fix-layout.ts';
 import { assignRanges, childOfHash, layoutOf, type Part } from './layout.ts';
 import { type FileToMove, migrateFile } from './migrate.ts';
 import { Rebalance, type RebalanceKind } from './rebalance.ts';
-import { type DistributeRig, distributeRig } from './rig.ts';
+import { type DistributeRig, distributeRig, joined } from './rig.ts';
 
 const linkto = 'trusted.glusterfs.dht.linkto';
 const regular = FileType.regular << 12;
@@ -51,7 +51,7 @@ async function grown(files: number, storage: 'memory' | 'posix' = 'memory') {
   for (const [i, path] of names.entries())
     gfids.set(path, await write(small, i % 2 ? sub : rootGfid, `f${i}`, `content of ${path}`));
   const more = await distributeRig({ children: 1, name: 'new', storage });
-  const rig = await distributeRig({ children: 3, over: { ...small, bricks: [...small.bricks, ...more.bricks] } });
+  const rig = await distributeRig({ children: 3, over: joined(small, more) });
   await rig.walk('/');
   const close = async () => {
     for (const each of [rig, small, more]) await each.close();
@@ -167,16 +167,44 @@ describe('moving files', () => {
     return { rig, gfid, file, call };
   }
 
-  it('leaves alone what another client has open, and an empty linkto in its place', async () => {
+  it('moves what another client has open, who goes on with the same descriptor', async () => {
     const { rig, gfid, file, call } = await one();
     const fd = new Fd(gfid, 2);
     await rig.ops.open(rig.call, { loc: locOf(gfid), flags: 2, fd });
-    expect(await migrateFile(rig.d, call, file)).toEqual({ outcome: 'skipped', reason: 'it is open' });
-    expect((await rig.onBrick(file.to, '/f'))!.iatt).toMatchObject({ size: 0, mode: 0o1000 });
+    expect(await migrateFile(rig.d, call, file)).toMatchObject({ outcome: 'moved', bytes: 8 });
+    await rig.ops.writev(rig.call, { fd, offset: 0, data: Buffer.from('new') });
+    expect(await read(rig, gfid)).toBe('new text');
+    expect((await rig.onBrick(file.to, '/f'))!.iatt).toMatchObject({ size: 8, mode: 0o640 });
+    const back = { ...file, from: file.to, to: file.from };
+    const other = new Fd(gfid, 2);
+    await rig.ops.open(rig.call, { loc: locOf(gfid), flags: 2, fd: other });
+    // Back to where it was open before, and is again.
+    expect(await migrateFile(rig.d, call, back)).toEqual({ outcome: 'moved', bytes: 8 });
     await rig.ops.writev(rig.call, { fd, offset: 0, data: Buffer.from('new') });
     fd.release();
-    expect(await migrateFile(rig.d, call, file)).toMatchObject({ outcome: 'moved', bytes: 8 });
-    expect(await read(rig, gfid)).toBe('new text');
+    await rig.ops.writev(rig.call, { fd: other, offset: 4, data: Buffer.from('TEXT') });
+    expect(await read(rig, gfid)).toBe('new TEXT');
+    // Open there, it outlives its name.
+    await rig.ops.unlink(rig.call, { loc: locAt(rootGfid, 'f', gfid) });
+    const kept = await rig.ops.readv(rig.call, { fd: other, size: 100, offset: 0 });
+    expect(kept.ok && Buffer.from(kept.data).toString()).toBe('new TEXT');
+    other.release();
+    await rig.close();
+  });
+
+  it('leaves alone what another client has locked, and an empty linkto in its place', async () => {
+    const { rig, gfid, file, call } = await one();
+    const fd = new Fd(gfid, 2);
+    await rig.ops.open(rig.call, { loc: locOf(gfid), flags: 2, fd });
+    const lock = (type: 'write' | 'unlock') =>
+      rig.ops.lk(rig.call, { fd, command: 'set', flock: { type, start: 0, length: 0, owner: '01', pid: 1 } });
+    expect(await lock('write')).toMatchObject({ ok: true });
+    expect(await migrateFile(rig.d, call, file)).toEqual({ outcome: 'skipped', reason: 'it is locked' });
+    expect((await rig.onBrick(file.to, '/f'))!.iatt).toMatchObject({ size: 0, mode: 0o1000 });
+    await lock('unlock');
+    expect(await migrateFile(rig.d, call, file)).toMatchObject({ outcome: 'moved' });
+    expect(await lock('write')).toMatchObject({ ok: true });
+    fd.release();
     await rig.close();
   });
 
@@ -202,8 +230,9 @@ describe('moving files', () => {
     let late: Promise<unknown> | undefined;
     const fd = new Fd(gfid, 2);
     const brick = rig.doors[file.from]!;
-    brick.refuse = (fop) => {
-      if (fop === 'setxattr') late ??= brick.child.open(rig.call, { loc: locOf(gfid), flags: 2, fd });
+    brick.refuse = (fop, args) => {
+      if (fop === 'setxattr' && linkto in (args as { xattrs: object }).xattrs)
+        late ??= brick.child.open(rig.call, { loc: locOf(gfid), flags: 2, fd });
       return undefined;
     };
     expect(await migrateFile(rig.d, call, file)).toMatchObject({ outcome: 'moved' });
@@ -278,10 +307,43 @@ describe('moving files', () => {
     await rig.close();
   });
 
-  it('leaves files with several names where they are', async () => {
+  it('leaves a file where one of its names belongs', async () => {
     const { rig, gfid, file, call } = await one();
     await rig.bricks[file.from]!.link(rig.call, { from: locOf(gfid), to: locAt(rootGfid, 'g') });
-    expect(await migrateFile(rig.d, call, file)).toEqual({ outcome: 'skipped', reason: 'it has several names' });
+    const at = await rig.d.hashedOf(rig.call, rootGfid, 'g');
+    expect(at).toBe(file.from);
+    expect(await migrateFile(rig.d, call, file)).toMatchObject({ outcome: 'skipped' });
+    await rig.close();
+  });
+
+  it('takes all names of a file along', async () => {
+    const rig = await distributeRig({ children: 3, storage: 'posix' });
+    await rig.walk('/');
+    const gfid = await write(rig, rootGfid, 'f', 'text');
+    const from = (await kinds(rig, '/f')).indexOf('data');
+    const others: string[] = [];
+    for (let i = 0; others.length < 6; i++)
+      if ((await rig.d.hashedOf(rig.call, rootGfid, `n${i}`)) !== from) others.push(`n${i}`);
+    for (const name of others)
+      expect(await rig.ops.link(rig.call, { from: locOf(gfid), to: locAt(rootGfid, name) })).toMatchObject({
+        ok: true,
+      });
+    // The first name hashes to where it is; without it, all others belong elsewhere.
+    expect(await rig.ops.unlink(rig.call, { loc: locAt(rootGfid, 'f', gfid) })).toMatchObject({ ok: true });
+    expect(await rebalance(rig, 'force')).toMatchObject({ state: 'completed', movedFiles: 1, failures: 0, skipped: 0 });
+    const places = new Set<number>();
+    for (const name of others) {
+      const now = await kinds(rig, `/${name}`);
+      expect(now[from], name).toBe('-');
+      places.add(now.indexOf('data'));
+      const hashed = (await rig.d.hashedOf(rig.call, rootGfid, name)) as number;
+      expect(now[hashed]).not.toBe('-');
+      rig.d.forgetState(gfid);
+      expect(await rig.walk(`/${name}`)).toMatchObject({ ok: true, iatt: { gfid, nlink: 6, size: 4 } });
+    }
+    expect(places.size).toBe(1);
+    expect(await read(rig, gfid)).toBe('text');
+    expect(await rebalance(rig, 'force')).toMatchObject({ movedFiles: 0, failures: 0 });
     await rig.close();
   });
 });

@@ -1,10 +1,25 @@
 /** Walks the volume: gives directories the layouts that they would get now, and moves files to where they hash to. */
-import { type Call, type Dirent, Fd, FileType, type Gfid, locAt, locOf, rootCall, rootGfid } from '@mortar/core';
+import {
+  type Call,
+  type Dirent,
+  Fd,
+  FileType,
+  type Gfid,
+  type Iatt,
+  locAt,
+  locOf,
+  rootCall,
+  rootGfid,
+} from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
 import { fixLayout } from './fix-layout.ts';
-import { linktoTarget } from './linkto.ts';
-import { migrateFile } from './migrate.ts';
+import { GfidList } from './gfid-list.ts';
+import { Left } from './left.ts';
+import { isMigrating, linktoTarget } from './linkto.ts';
+import { clearMark, type Moved, migrateFile } from './migrate.ts';
+import { namesOfFile } from './names-of-file.ts';
 import { hasRoom } from './room.ts';
+import { Throttle } from './throttle.ts';
 
 /**
  * `fix-layout` moves nothing, `migrate` leaves files where they are if their new place is fuller than the old one,
@@ -21,6 +36,8 @@ export interface RebalanceStatus {
   readonly failures: number;
   readonly skipped: number;
   readonly seconds: number;
+  /** Absent: not known (yet). */
+  readonly secondsLeft?: number;
 }
 
 interface Directory {
@@ -29,8 +46,16 @@ interface Directory {
   readonly name: string | null;
 }
 
+interface FileSeen {
+  readonly name: string;
+  readonly child: number;
+  readonly bytes: number;
+}
+
 const pageBytes = 64 * 1024;
-const filesAtATime = 4;
+/** Files in use are tried again at the end, so often, after so long a pause. */
+const roundsMax = 3;
+const roundPauseMs = 1000;
 /** Directories that wait to be walked; beyond that their parents would have to be read again. */
 const pendingMax = 1_000_000;
 
@@ -46,10 +71,16 @@ export class Rebalance {
   #scanned = 0;
   #failures = 0;
   #skipped = 0;
+  readonly #left = new Left();
+  readonly #throttle: Throttle;
+  /** Directories with files that were in use. */
+  #again = new Set<Gfid>();
+  #round = 0;
 
   constructor(d: Distribute, kind: RebalanceKind) {
     this.#d = d;
     this.#kind = kind;
+    this.#throttle = new Throttle(d.services.clock, () => d.options['rebal-throttle']);
     this.#beganMs = d.services.clock.nowMs();
   }
 
@@ -60,7 +91,9 @@ export class Rebalance {
 
   status(): RebalanceStatus {
     const endMs = this.#endedMs ?? this.#d.services.clock.nowMs();
+    const left = this.#state === 'running' ? this.#left.ms(endMs) : undefined;
     return {
+      ...(left !== undefined && { secondsLeft: Math.round(left / 1000) }),
       state: this.#state,
       movedFiles: this.#movedFiles,
       movedBytes: this.#movedBytes,
@@ -85,8 +118,35 @@ export class Rebalance {
     return this.status();
   }
 
-  /** A directory is laid out before anything below it is looked at, as new files in it go by the new layout. */
+  /** Layouts first: then it is known what is to be moved, and new files are where they belong. */
   async #walk(): Promise<RebalanceState> {
+    const directories = new GfidList();
+    const state = await this.#layOut(directories);
+    if (state !== 'completed' || this.#kind === 'fix-layout') return state;
+    this.#left.begin(this.#d.services.clock.nowMs());
+    for (const gfid of directories) {
+      if (this.#stopping) return 'stopped';
+      if (this.#d.someDown) return this.#fail('a subvolume is down');
+      await this.#moveFilesOf(gfid);
+    }
+    return this.#moveWhatWasInUse();
+  }
+
+  async #moveWhatWasInUse(): Promise<RebalanceState> {
+    for (this.#round = 1; this.#round <= roundsMax && this.#again.size > 0 && !this.#stopping; this.#round++) {
+      await this.#d.services.clock.sleep(roundPauseMs);
+      const again = this.#again;
+      this.#again = new Set();
+      for (const gfid of again) {
+        if (this.#d.someDown) return this.#fail('a subvolume is down');
+        await this.#moveFilesOf(gfid);
+      }
+    }
+    return this.#stopping ? 'stopped' : 'completed';
+  }
+
+  /** A directory is laid out before anything below it is looked at, as new files in it go by the new layout. */
+  async #layOut(directories: GfidList): Promise<RebalanceState> {
     const pending: Directory[] = [{ gfid: rootGfid, parent: null, name: null }];
     for (let directory = pending.pop(); directory; directory = pending.pop()) {
       if (this.#stopping) return 'stopped';
@@ -98,16 +158,19 @@ export class Rebalance {
       const found = await this.#d.ops.lookup(call, { loc });
       if (!found.ok) continue;
       // A directory is listed by the child that its name hashes to: it must be there before that is a new child.
-      const below = await this.#directoriesIn(directory.gfid);
+      const files: FileSeen[] = [];
+      const below = await this.#directoriesIn(directory.gfid, files);
       if (!below) {
         this.#failed(`listing of ${directory.gfid}`);
         continue;
       }
       for (const { parent, name, gfid } of below) await this.#d.ops.lookup(call, { loc: locAt(parent!, name!, gfid) });
       if (!(await fixLayout(this.#d, call, directory.gfid))) this.#failed(`layout of ${directory.gfid}`);
-      if (this.#kind !== 'fix-layout') await this.#moveFilesOf(directory.gfid);
+      for (const { name, child, bytes } of files)
+        if ((await this.#d.hashedOf(call, directory.gfid, name)) !== child) this.#left.expect(bytes);
       if (pending.length + below.length > pendingMax) return this.#fail('too many directories side by side');
       pending.push(...below);
+      directories.push(directory.gfid);
     }
     return this.#stopping ? 'stopped' : 'completed';
   }
@@ -127,15 +190,19 @@ export class Rebalance {
   }
 
   /** Directories in a directory that any child has; a listing of the volume shows what is where its name hashes to. */
-  async #directoriesIn(gfid: Gfid): Promise<Directory[] | undefined> {
+  async #directoriesIn(gfid: Gfid, files: FileSeen[]): Promise<Directory[] | undefined> {
     const found = new Map<string, Directory>();
-    for (const child of this.#d.children) {
+    const want = [this.#d.names.linkto];
+    for (const [index, child] of this.#d.children.entries()) {
       const complete = await this.#eachPage(
-        (fd, offset) => child.readdirp(this.#call(), { fd, size: pageBytes, offset }),
+        (fd, offset) => child.readdirp(this.#call(), { fd, size: pageBytes, offset, want }),
         gfid,
         async (entries) => {
-          for (const { name, iatt } of entries)
+          for (const entry of entries) {
+            const { name, iatt } = entry;
             if (iatt?.type === FileType.directory) found.set(name, { gfid: iatt.gfid, parent: gfid, name });
+            else if (this.#moves(index) && this.#isFile(entry)) files.push({ name, child: index, bytes: iatt!.size });
+          }
         },
       );
       if (!complete) return undefined;
@@ -143,20 +210,23 @@ export class Rebalance {
     return [...found.values()];
   }
 
+  /** What stays in the volume is not touched when others leave it. */
+  #moves(from: number): boolean {
+    return this.#kind !== 'fix-layout' && !(this.#kind === 'detach' && this.#d.isUsable(from));
+  }
+
   async #moveFilesOf(directory: Gfid): Promise<void> {
     const d = this.#d;
     for (const from of d.indices) {
-      // What stays in the volume is not touched when others leave it.
-      if (this.#kind === 'detach' && d.isUsable(from)) continue;
+      if (!this.#moves(from)) continue;
       const child = d.children[from]!;
-      const want = [d.names.linkto];
+      const want = [d.names.linkto, d.names.movingMode];
       const complete = await this.#eachPage(
         (fd, offset) => child.readdirp(this.#call(), { fd, size: pageBytes, offset, want }),
         directory,
         async (entries) => {
           const files = entries.filter((entry) => this.#isFile(entry));
-          for (let at = 0; at < files.length && !this.#stopping; at += filesAtATime)
-            await Promise.all(files.slice(at, at + filesAtATime).map((file) => this.#move(directory, from, file)));
+          await this.#throttle.each(files, (file) => (this.#stopping ? undefined : this.#move(directory, from, file)));
         },
       );
       if (!complete) this.#failed(`listing of ${directory} on ${d.childName(from)}`);
@@ -168,27 +238,65 @@ export class Rebalance {
     return linktoTarget(iatt, xattrs ?? {}, this.#d.names.linkto) === undefined;
   }
 
-  async #move(parent: Gfid, from: number, { name, iatt }: Dirent): Promise<void> {
+  async #move(parent: Gfid, from: number, { name, iatt, xattrs }: Dirent): Promise<void> {
     const d = this.#d;
-    this.#scanned++;
+    if (this.#round === 0) this.#scanned++;
     const call = this.#call();
-    const to = await d.hashedOf(call, parent, name);
-    if (isFailure(to)) return this.#failed(`place of ${parent}/${name}`);
-    if (to === from) return;
-    if (!(await hasRoom(d, call, iatt!, from, to, this.#kind))) {
+    const to = await this.#placeOf(call, parent, name, from, iatt!);
+    if (to === undefined) return this.#failed(`place of ${parent}/${name}`);
+    if (to === from) {
+      const marked = isMigrating(iatt!) && [d.names.linkto, d.names.movingMode].some((one) => xattrs?.[one]);
+      if (marked) await clearMark(d, call, { parent, name, gfid: iatt!.gfid, from, to });
+      return;
+    }
+    const { clock } = d.services;
+    const beganMs = clock.nowMs();
+    const roomy = await hasRoom(d, call, iatt!, from, to, this.#kind);
+    this.#throttle.took(clock.nowMs() - beganMs);
+    if (!roomy) {
+      this.#left.done(iatt!.size);
       this.#skipped++;
       return;
     }
     const moved = await migrateFile(d, call, { parent, name, gfid: iatt!.gfid, from, to });
+    this.#left.done(iatt!.size, clock.nowMs() - beganMs);
+    this.#count(parent, name, to, moved);
+  }
+
+  #count(parent: Gfid, name: string, to: number, moved: Moved): void {
+    const d = this.#d;
     if (moved.outcome === 'moved') {
       this.#movedFiles++;
       this.#movedBytes += moved.bytes;
     } else if (moved.outcome === 'skipped') {
+      // In use: once more at the end. A child that leaves may have it under another name now.
+      const isGone = moved.reason === 'it is gone';
+      if ((!isGone || this.#kind === 'detach') && this.#round < roundsMax && this.#again.size < pendingMax)
+        this.#again.add(parent);
       // A child that leaves must not keep anything.
-      if (this.#kind === 'detach' && moved.reason !== 'it is gone') this.#failures++;
-      else this.#skipped++;
+      else if (this.#kind === 'detach' && !isGone) this.#failures++;
+      else if (!isGone) this.#skipped++;
       d.services.log.write('INFO', d.name, `${parent}/${name} is not moved: ${moved.reason}`);
     } else this.#failed(`${parent}/${name} to ${d.childName(to)}: ${moved.reason}; moving it`);
+  }
+
+  /**
+   * Where a file belongs. One with several names: where it is, if any of them hashes to there, else where the first of them
+   * does, so that it does not go from one to the other with every rebalance.
+   */
+  async #placeOf(call: Call, parent: Gfid, name: string, from: number, iatt: Iatt): Promise<number | undefined> {
+    const d = this.#d;
+    const to = await d.hashedOf(call, parent, name);
+    if (isFailure(to)) return undefined;
+    if (iatt.nlink < 2 || to === from) return to;
+    const names = await namesOfFile(d, d.ownCall(call), from, iatt.gfid);
+    let first: number | undefined;
+    for (const one of names ?? []) {
+      const child = await d.hashedOf(call, one.parent, one.name);
+      if (child === from) return from;
+      if (!isFailure(child)) first ??= child;
+    }
+    return first ?? to;
   }
 
   async #eachPage(

@@ -35,6 +35,10 @@ import { xlator as distribute } from './index.ts';
 
 export class Door extends Xlator {
   shut = false;
+  /** As which session the bricks know who is behind it; undefined: as it says. */
+  session: string | undefined;
+  /** Nothing gets through any more, and nothing comes back: as for a process that was killed. */
+  dead: (fop: FopName) => boolean = () => false;
   readonly counts = new Map<FopName, number>();
   /** Answers instead of the brick where it returns one. */
   refuse: (fop: FopName, args: unknown) => Errno | undefined = () => undefined;
@@ -46,7 +50,10 @@ export class Door extends Xlator {
       const errno = this.refuse(name, args);
       if (errno !== undefined) return fail(errno);
       this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
-      return run(call, args);
+      const never = () => new Promise<never>(() => {});
+      if (this.dead(name)) return never();
+      const reply = await run(this.session === undefined ? call : { ...call, clientId: this.session }, args);
+      return this.dead(name) ? never() : reply;
     };
     return guarded as unknown as Fops[N];
   }
@@ -93,6 +100,10 @@ export interface DistributeRig {
   readonly doors: Door[];
   /** The bricks themselves, behind the doors. */
   readonly bricks: Subvolume[];
+  /** What the doors lead to: with locks, where there are any. */
+  readonly served: Subvolume[];
+  /** A session of the bricks ends: its locks go. */
+  endSession(clientId: string): void;
   readonly services: Services & { readonly clock: ManualClock };
   readonly events: GraphEvent[];
   readonly call: Call;
@@ -167,12 +178,14 @@ export async function distributeRig(rig: RigOptions = {}): Promise<DistributeRig
     ),
     nodeOf(name, 'test/top', [`${name}-dht`]),
   ];
-  const types = [memory, posix, locks, borrowed(over?.bricks ?? []), door, distribute, top] as XlatorType[];
+  const types = [memory, posix, locks, borrowed(over?.served ?? []), door, distribute, top] as XlatorType[];
   const graph = buildGraph({ volumes }, new Map(types.map((type) => [type.type, type])), services);
   await startGraph(graph);
   const d = graph.xlators.get(`${name}-dht`) as Distribute;
   const doors = numbers.map((i) => graph.xlators.get(`${name}-client-${i}`) as Door);
   const bricks = over?.bricks ?? numbers.map((i) => graph.xlators.get(`${name}-brick-${i}`)!.ops);
+  const served =
+    over?.served ?? numbers.map((i) => graph.xlators.get(`${name}-${onDisk ? 'locks' : 'brick'}-${i}`)!.ops);
   const call: Call = {
     uid: 0,
     gid: 0,
@@ -197,6 +210,13 @@ export async function distributeRig(rig: RigOptions = {}): Promise<DistributeRig
     ops: graph.top.ops,
     doors,
     bricks,
+    served,
+    endSession: (clientId) => {
+      if (over) over.endSession(clientId);
+      else
+        for (const i of numbers)
+          graph.xlators.get(`${name}-locks-${i}`)!.notify({ type: 'session-ended', clientId }, null);
+    },
     services,
     events: (graph.top as Top).events,
     call,
@@ -224,4 +244,17 @@ export async function distributeRig(rig: RigOptions = {}): Promise<DistributeRig
     requests: () => doors.reduce((sum, one) => sum + [...one.counts.values()].reduce((a, b) => a + b, 0), 0),
   };
   return self;
+}
+
+/** The bricks of both, for a rig over them. */
+export function joined(a: DistributeRig, b: DistributeRig): DistributeRig {
+  return {
+    ...a,
+    bricks: [...a.bricks, ...b.bricks],
+    served: [...a.served, ...b.served],
+    endSession: (clientId) => {
+      a.endSession(clientId);
+      b.endSession(clientId);
+    },
+  };
 }

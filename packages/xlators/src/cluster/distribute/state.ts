@@ -1,4 +1,5 @@
 /** What distribute remembers of an inode, in its slot of the inode table. */
+import type { Fd } from '@mortar/core';
 import type { Layout } from './layout.ts';
 
 export interface DirectoryState {
@@ -17,3 +18,8 @@ export interface FileState {
 }
 
 export type State = DirectoryState | FileState;
+
+/** Where an fd was opened. A file that moved away is opened anew at its new place, through an fd of distribute's own. */
+export interface FdState extends FileState {
+  readonly again?: Fd;
+}

@@ -1,7 +1,9 @@
 /** Operations that are about no single file. */
 import { type Args, type Call, Errno, fail, locOf, type Reply, rootGfid, type Success } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
+import { discover } from './lookup.ts';
 import { mergeStatfs } from './merge.ts';
+import { fdOn, movedAway } from './on-file.ts';
 
 export async function statfs(d: Distribute, call: Call, args: Args<'statfs'>): Promise<Reply<'statfs'>> {
   const state = args.loc.gfid ? d.stateOf(args.loc.gfid) : undefined;
@@ -25,7 +27,16 @@ export async function copy_file_range(
   if (isFailure(to)) return to;
   if (from.kind === 'directory' || to.kind === 'directory') return fail(Errno.EISDIR);
   if (from.child !== to.child) return fail(Errno.EXDEV);
-  return d.isUp(from.child) ? d.children[from.child]!.copy_file_range(call, args) : fail(Errno.ENOTCONN);
+  if (!d.isUp(from.child)) return fail(Errno.ENOTCONN);
+  const [source, target] = [await fdOn(d, call, args.from, from.child), await fdOn(d, call, args.to, to.child)];
+  const reply = await d.children[from.child]!.copy_file_range(call, { ...args, from: source, to: target });
+  if (!movedAway(reply)) return reply;
+  for (const { gfid } of [args.from, args.to]) {
+    d.forgetState(gfid);
+    await discover(d, call, gfid);
+  }
+  // Who copies by reading and writing finds both where they are now.
+  return fail(Errno.EXDEV);
 }
 
 /** To all children; the first that knows the operation answers. */

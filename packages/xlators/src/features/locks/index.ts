@@ -30,7 +30,7 @@ import { InternalLocks, type InternalSettings, type Place } from './internal-loc
 import { countLocks, type LockInfo, listLocks } from './list.ts';
 import { type EntryName, type InodeLocks, LockTable } from './lock-table.ts';
 import { MandatoryLocks, type MandatorySettings } from './mandatory.ts';
-import { Migrations, migrationDomain } from './migrations.ts';
+import { Migrations, migrationDomain, writtenXattr } from './migrations.ts';
 import { options } from './options.ts';
 import { PosixRequests } from './posix-requests.ts';
 import { lengthOf, type Range, rangeOf } from './ranges.ts';
@@ -38,6 +38,8 @@ import { lengthOf, type Range, rangeOf } from './ranges.ts';
 type Values = OptionValues<typeof options>;
 type DomainReply = Reply<'inodelk'>;
 const domainMaxBytes = 1024;
+/** Of files that only say where the data is; a file that has just this mode is opened anew, and found where it is. */
+const linktoMode = 0o1000;
 /** O_TRUNC: an open that changes data. */
 const truncating = 0o1000;
 
@@ -59,7 +61,7 @@ export class Locks extends Xlator {
     this.#fences = new Fences(clock);
     this.#table = new LockTable(inodes, this.slot, (claim) => this.#internal.make(claim));
     this.#posix = new PosixRequests(this.#table, clock, this.slot);
-    this.#migrations = new Migrations(clock);
+    this.#migrations = new Migrations(clock, (gfid, clientId) => this.#table.lockedBy(gfid, clientId));
     this.#mandatory = new MandatoryLocks(mandatoryOf(this.#options), this.#table, inodes, () => this.child);
     this.#internal = new InternalLocks(settingsOf(this.#options), {
       clock,
@@ -79,9 +81,15 @@ export class Locks extends Xlator {
   /** Whatever changes something is refused when it comes with a fence whose lock is gone. */
   protected override bindFop<N extends FopName>(name: N, next: Fops[N]): Fops[N] {
     const own = this.#mandatory.around(name, super.bindFop(name, next) as Fop<FopName>);
-    if (!isFenced(name)) return own as Fops[N];
+    const isOfFd = 'fd' in fops[name].args || 'from' in fops[name].args;
+    const living: Fop<FopName> = isOfFd
+      ? (call, args) => (this.#hasDead(args) ? Promise.resolve(fail(Errno.ESTALE)) : own(call, args))
+      : own;
+    if (!isFenced(name)) return (name === 'flush' ? own : living) as Fops[N];
     const bound: Fop<FopName> = (call, args) =>
-      this.#migrations.size === 0 ? own(call, args) : this.#gated(own, call, args);
+      this.#migrations.size === 0
+        ? this.#migrations.uncounted(living(call, args))
+        : this.#gated(name, living, call, args);
     const fenced: Fop<FopName> = (call, args) => {
       const fence = args.xdata?.fence;
       return fence === undefined || isHarmless(name, args) ? bound(call, args) : this.#fenced(fence, call, bound, args);
@@ -90,12 +98,30 @@ export class Locks extends Xlator {
   }
 
   /** A file that is being moved is left alone by all but the one that moves it. */
-  async #gated(own: Fop<FopName>, call: Call, args: Args<FopName>): Promise<Reply<FopName>> {
-    for (const gfid of gfidsOf(args)) {
-      const gate = await this.#migrations.gate(call, gfid);
-      if (gate) return gate;
-    }
-    return own(call, args);
+  async #gated(name: FopName, own: Fop<FopName>, call: Call, args: Args<FopName>): Promise<Reply<FopName>> {
+    const gfids = gfidsOf(args);
+    const refused = await this.#passed(call, gfids);
+    if (refused) return refused;
+    const reply = await this.#migrations.counted(call, name, args, gfids, () => own(call, args));
+    if (reply.ok && takesAway(name, args)) for (const gfid of gfids) this.#migrations.left(call, gfid);
+    return reply;
+  }
+
+  /** When none of the files is held by somebody who moves it. */
+  async #passed(call: Call, gfids: readonly Gfid[]): Promise<Failure | null> {
+    for (const gfid of gfids)
+      for (let gate = this.#migrations.gate(call, gfid); gate; gate = this.#migrations.gate(call, gfid)) {
+        const refused = await gate;
+        if (refused) return refused;
+      }
+    return null;
+  }
+
+  /** A descriptor of a file that was moved away. */
+  #hasDead(args: Args<FopName>): boolean {
+    const { fd, from, to } = args as { fd?: Fd; from?: Fd; to?: Fd };
+    if (fd) return this.#migrations.isDead(fd);
+    return (from !== undefined && this.#migrations.isDead(from)) || (to !== undefined && this.#migrations.isDead(to));
   }
 
   async #fenced(fence: number, call: Call, bound: Fop<FopName>, args: Args<FopName>): Promise<Reply<FopName>> {
@@ -122,13 +148,18 @@ export class Locks extends Xlator {
   async lk(call: Call, args: Args<'lk'>): Promise<Reply<'lk'>> {
     if (this.#options.trace) this.#trace('lk', call, `${args.fd.gfid} ${args.command} ${JSON.stringify(args.flock)}`);
     if (this.#monkey(args.flock.type === 'unlock' && args.command !== 'get')) return { ok: true, flock: args.flock };
+    if (this.#migrations.size > 0) {
+      const refused = await this.#passed(call, [args.fd.gfid]);
+      if (refused) return refused;
+    }
+    if (this.#migrations.isDead(args.fd)) return fail(Errno.ESTALE);
     if (call.session?.isEnded) return fail(Errno.ENOTCONN);
     return this.#posix.request(call, args);
   }
 
   async open(call: Call, args: Args<'open'>): Promise<Reply<'open'>> {
     const reply = await this.child.open(call, args);
-    if (reply.ok) this.#opened(call, args.fd);
+    if (reply.ok) this.#opened(args.fd);
     return reply;
   }
 
@@ -140,13 +171,13 @@ export class Locks extends Xlator {
 
   async create(call: Call, args: Args<'create'>): Promise<Reply<'create'>> {
     const reply = await this.child.create(call, args);
-    if (reply.ok) this.#opened(call, args.fd);
+    if (reply.ok) this.#opened(args.fd);
     return reply;
   }
 
-  #opened(call: Call, fd: Fd): void {
+  #opened(fd: Fd): void {
     this.#posix.opened(fd);
-    this.#migrations.opened(fd, call.clientId);
+    this.#migrations.opened(fd);
   }
 
   /** close(2) by a process: its locks on the file go, whichever descriptor they were taken through. */
@@ -180,7 +211,11 @@ export class Locks extends Xlator {
     const range = rangeOf(flock);
     if (!gfid || !range || !isDomain(domain)) return fail(Errno.EINVAL);
     if (flock.type === 'unlock' && command !== 'unlock') return fail(Errno.EINVAL);
-    if (domain === migrationDomain) return this.#migrations.request(call, gfid, command);
+    if (domain === migrationDomain) return this.#migrations.request(call, gfid, command, flock.type);
+    if (command !== 'unlock' && this.#migrations.size > 0 && this.#migrations.gate(call, gfid))
+      return this.#passed(call, [gfid]).then(
+        (refused) => refused ?? this.#inodelk(call, gfid, { domain, command, flock }),
+      );
     const type = flock.type === 'read' ? 'read' : 'write';
     const claim: Claim<Range> = { clientId: call.clientId, owner: call.lockOwner, type, resource: range };
     if (this.#options.trace)
@@ -248,9 +283,17 @@ export class Locks extends Xlator {
   }
 
   async getxattr(call: Call, args: Args<'getxattr'>): Promise<Reply<'getxattr'>> {
+    if (args.name === writtenXattr) return this.#written(call, args.loc.gfid);
     if (args.name === undefined || !isClearName(args.name)) return this.child.getxattr(call, args);
     const cleared = this.#clear(call, args.loc.gfid, args.name);
     return typeof cleared === 'string' ? { ok: true, xattrs: { [args.name]: Buffer.from(`${cleared}\0`) } } : cleared;
+  }
+
+  #written(call: Call, gfid: Gfid | null): Reply<'getxattr'> {
+    const spans = gfid === null ? undefined : this.#migrations.written(call, gfid);
+    if (!spans) return fail(Errno.ENODATA);
+    // JSON has no Infinity; it becomes null.
+    return { ok: true, xattrs: { [writtenXattr]: Buffer.from(JSON.stringify(spans)) } };
   }
 
   /** `gluster volume clear-locks`. */
@@ -340,6 +383,11 @@ export class Locks extends Xlator {
 function gfidsOf(args: Args<FopName>): Gfid[] {
   const { loc, fd, from, to } = args as { loc?: Loc; fd?: Fd; from?: Loc | Fd; to?: Loc | Fd };
   return [loc, fd, from, to].flatMap((one) => one?.gfid ?? []);
+}
+
+/** What the mover of a file does to it where it was, once it is elsewhere: its names go, or it becomes a linkto. */
+function takesAway(name: FopName, args: Args<FopName>): boolean {
+  return name === 'unlink' || (name === 'setattr' && (args as Args<'setattr'>).attr.mode === linktoMode);
 }
 
 function isFenced(name: FopName): boolean {

@@ -79,6 +79,19 @@ export class LockTable {
     return this.#inodes.find(gfid)?.slots[this.#slot] as InodeLocks | undefined;
   }
 
+  /** What others than this session have, or wait for, in the way of locks of a file. */
+  lockedBy(gfid: Gfid, clientId: string): 'internal' | 'posix' | undefined {
+    const locks = this.find(gfid);
+    if (!locks) return undefined;
+    if (!locks.posix.empty) return 'posix';
+    const foreign = [...locks.inodelk.values(), ...locks.entrylk.values()].some(
+      (queue) =>
+        queue.held.some((lock) => lock.clientId !== clientId) ||
+        queue.waiting.some(({ claim }) => claim.clientId !== clientId),
+    );
+    return foreign ? 'internal' : undefined;
+  }
+
   /** The locks of a file for a request by a client. `settle` must follow, whatever the outcome. */
   enter(gfid: Gfid, clientId: string): InodeLocks {
     const inode = this.#inodes.get(gfid);

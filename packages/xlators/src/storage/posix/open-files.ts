@@ -51,6 +51,11 @@ export class OpenFiles {
     return this.#states.get(gfid);
   }
 
+  /** Descriptors that are open stay so until they are closed, but say nothing of what has this gfid from now on. */
+  disown(gfid: Gfid): void {
+    this.#states.delete(gfid);
+  }
+
   /** Any descriptor of an open file. */
   fdOf(gfid: Gfid): OpenFile | undefined {
     const state = this.#states.get(gfid);

@@ -48,13 +48,20 @@ export function isLinkto(brick: Brick, { stat, target }: Entry, xattr: ByteStrin
 }
 
 /** 0 or the negative errno. `keepHandle`: heal may want the object under another name. */
-export function unlink(brick: Brick, call: Call, parent: Parent, { keepHandle, notLinkto }: Xdata = {}): number {
+export function unlink(
+  brick: Brick,
+  call: Call,
+  parent: Parent,
+  { keepHandle, notLinkto, movedAway }: Xdata = {},
+): number {
   const entry = entryOf(brick, parent.fd, parent.name);
   if (typeof entry === 'number') return entry;
   if (entry.stat.type === FileType.directory) return EISDIR;
   if (isLinkto(brick, entry, notLinkto)) return ENOENT;
   const result = brick.sys.unlinkat(parent.fd, parent.name);
   if (result < 0) return result;
+  // Its gfid may be given to a linkto in its place.
+  if (movedAway && entry.gfid && entry.stat.nlink <= 2) brick.open.disown(entry.gfid);
   nameLost(brick, call, { ...entry, gfid: entry.gfid ?? nullGfid }, parent.node.gfid, parent.name, keepHandle === true);
   return 0;
 }

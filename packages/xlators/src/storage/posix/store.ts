@@ -252,8 +252,10 @@ export class PosixStore {
 
   close(file: OpenFile): void {
     if (file.closed) return;
-    const unlinked = this.brick.open.of(file.gfid)?.unlinked === true;
-    if (!unlinked) flushTimes(this.brick, file);
+    const state = this.brick.open.of(file.gfid);
+    const unlinked = state?.unlinked === true;
+    // A disowned descriptor's times are nobody's.
+    if (!unlinked && state?.files.has(file)) flushTimes(this.brick, file);
     this.brick.listings.drop(file);
     const last = this.brick.open.remove(file);
     this.brick.open.closeWhenUnpinned(file);

@@ -1,0 +1,68 @@
+/**
+ * How hard a rebalance works: so many files at once, and how long it rests when its own small requests get slow, as then
+ * those of others do, too. The setting is read each time: a change takes effect with the next file.
+ */
+import type { Clock } from '@mortar/core';
+
+interface Pace {
+  readonly files: number;
+  /** Of the time that a request took too long; 0: no rest. */
+  readonly restFactor: number;
+}
+
+const paces: Readonly<Record<string, Pace>> = {
+  lazy: { files: 1, restFactor: 8 },
+  normal: { files: 4, restFactor: 2 },
+  aggressive: { files: 16, restFactor: 0 },
+};
+const filesMax = 64;
+/** Slow: so much longer than the quickest lately, and no less than this. */
+const slowFactor = 4;
+const slowMs = 20;
+const restMaxMs = 2000;
+
+/** What `rebal-throttle` says; anything else than its words is a number of files. */
+export function paceOf(setting: string): Pace {
+  const named = paces[setting];
+  if (named) return named;
+  const files = Number(setting);
+  return Number.isInteger(files) && files > 0 ? { files: Math.min(files, filesMax), restFactor: 2 } : paces.normal!;
+}
+
+export class Throttle {
+  readonly #clock: Clock;
+  readonly #setting: () => string;
+  #quickMs = Number.POSITIVE_INFINITY;
+  #recentMs = 0;
+
+  constructor(clock: Clock, setting: () => string) {
+    this.#clock = clock;
+    this.#setting = setting;
+  }
+
+  /** A small request of the rebalance itself took so long. */
+  took(ms: number): void {
+    // What was quick long ago says less and less.
+    this.#quickMs = Math.min(ms, this.#quickMs * 1.01 + 0.01);
+    this.#recentMs = this.#recentMs * 0.8 + ms * 0.2;
+  }
+
+  get restMs(): number {
+    const { restFactor } = paceOf(this.#setting());
+    const isSlow = this.#recentMs > slowMs && this.#recentMs > slowFactor * this.#quickMs;
+    return isSlow ? Math.min(restMaxMs, restFactor * this.#recentMs) : 0;
+  }
+
+  /** All of them, never more at once than the setting of the moment allows. */
+  async each<T>(items: readonly T[], work: (item: T) => Promise<void> | undefined): Promise<void> {
+    const running = new Set<Promise<void>>();
+    for (const item of items) {
+      while (running.size >= paceOf(this.#setting()).files) await Promise.race(running);
+      const rest = this.restMs;
+      if (rest > 0) await this.#clock.sleep(rest);
+      const one: Promise<void> = Promise.resolve(work(item)).finally(() => running.delete(one));
+      running.add(one);
+    }
+    await Promise.all(running);
+  }
+}
