@@ -39,8 +39,8 @@ export interface FileToMove {
 
 export type Moved =
   | { outcome: 'moved'; bytes: number }
-  /** In use, or with several names: it stays where it is and is found there. */
-  | { outcome: 'skipped'; reason: string }
+  /** It stays where it is and is found there. `isFinal`: waiting does not change that. */
+  | { outcome: 'skipped'; reason: string; isFinal?: true }
   | { outcome: 'failed'; reason: string };
 
 const skipped = (reason: string): Moved => ({ outcome: 'skipped', reason });
@@ -51,6 +51,8 @@ export async function migrateFile(d: Distribute, call: Call, file: FileToMove): 
   const source = await seen(d, own, file);
   if (!source) return skipped('it is gone');
   if (source.iatt.type !== FileType.regular) return moveSpecial(d, own, file, source.iatt);
+  // A run that is killed while the names of such a file change places can leave it without any.
+  if (source.iatt.nlink > 1) return { outcome: 'skipped', reason: 'it has several names', isFinal: true };
   const names = await allNames(d, own, file, source.iatt);
   if (!names) return skipped('not all of its names are known');
   const now = isLeaving(d, source) ? await movedTo(d, own, file) : undefined;

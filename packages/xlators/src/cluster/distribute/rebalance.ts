@@ -271,8 +271,8 @@ export class Rebalance {
     } else if (moved.outcome === 'skipped') {
       // In use: once more at the end. A child that leaves may have it under another name now.
       const isGone = moved.reason === 'it is gone';
-      if ((!isGone || this.#kind === 'detach') && this.#round < roundsMax && this.#again.size < pendingMax)
-        this.#again.add(parent);
+      const isWorthIt = !moved.isFinal && (!isGone || this.#kind === 'detach');
+      if (isWorthIt && this.#round < roundsMax && this.#again.size < pendingMax) this.#again.add(parent);
       // A child that leaves must not keep anything.
       else if (this.#kind === 'detach' && !isGone) this.#failures++;
       else if (!isGone) this.#skipped++;
