@@ -227,7 +227,7 @@ export class Leases {
     }
     // Who is there but has no part in it will miss what is done under it.
     lease.shutOut = up.filter((child) => !lease.holds.has(child));
-    for (const kind of kinds) contexts.exclude(gfid, kind, lease.shutOut);
+    if (lease.shutOut.length > 0) for (const kind of kinds) contexts.exclude(gfid, kind, lease.shutOut);
     // A child that came or went meanwhile is not rightly in or out.
     if (lease.participants.some((child) => !set.isUp(child))) lease.recalled = true;
     contexts.of(gfid).lease = lease;

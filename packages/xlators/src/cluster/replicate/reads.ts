@@ -29,10 +29,7 @@ export function readFops(replica: Replica): ReadFops {
     fstat: (call, args) => attributes(replica, args.fd.gfid, call, 'fstat', args),
     access: (call, args) => replica.read(gfidOf(args), 'metadata', 'access', call, args),
     readlink: (call, args) => replica.read(gfidOf(args), 'metadata', 'readlink', call, args),
-    async readv(call, args) {
-      const reply = await replica.read(args.fd.gfid, 'data', 'readv', call, args);
-      return reply;
-    },
+    readv: (call, args) => replica.read(args.fd.gfid, 'data', 'readv', call, args),
     seek: (call, args) => replica.read(args.fd.gfid, 'data', 'seek', call, args),
     rchecksum: (call, args) => replica.read(args.fd.gfid, 'data', 'rchecksum', call, args),
     async getxattr(call, args) {

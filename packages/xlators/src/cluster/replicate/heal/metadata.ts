@@ -83,28 +83,38 @@ async function bringUp(
     const reply = await set.windOne(sink, 'removexattr', call, { loc, name, xdata });
     if (!reply.ok) return false;
   }
-  const changed = Object.fromEntries(
-    Object.entries(want).filter(([name, value]) => !have[name] || Buffer.compare(value, have[name]) !== 0),
-  );
+  const changed = changedXattrs(want, have);
   if (Object.keys(changed).length === 0) return true;
   const reply = await set.windOne(sink, 'setxattr', call, { loc, xattrs: changed, flags: 0, xdata });
   return reply.ok;
 }
 
-function differs(a: Iatt, b: Iatt): boolean {
+/** Whether owner or mode are others. */
+export function differs(a: Iatt, b: Iatt): boolean {
   return a.uid !== b.uid || a.gid !== b.gid || a.mode !== b.mode;
 }
 
-/** The xattrs that replicas must have in common: users', ACLs, layouts; not those that speak of the brick itself. */
+/** Of `want` what `have` lacks or has otherwise. */
+export function changedXattrs(want: Xattrs, have: Xattrs): Xattrs {
+  return Object.fromEntries(
+    Object.entries(want).filter(([name, value]) => !have[name] || Buffer.compare(value, have[name]) !== 0),
+  );
+}
+
 async function xattrsOf(context: HealContext, child: number, gfid: Gfid): Promise<Xattrs | undefined> {
   const call = { ...context.replica.rootCall(), internal: 'self-heal' as const };
   const reply = await context.replica.set.windOne(child, 'getxattr', call, { loc: locOf(gfid) });
-  return reply.ok ? Object.fromEntries(Object.entries(reply.xattrs).filter(([name]) => isShared(name))) : undefined;
+  return reply.ok ? sharedXattrs(reply.xattrs) : undefined;
 }
 
 const local =
   /^(trusted\.(gfid|gfid2path\..*|pgfid\..*|bit-rot\..*|glusterfs\.(mdata|volume-id|quota\..*))|glusterfs\..*|security\.selinux)$/;
 
-export function isShared(name: string): boolean {
+/** The xattrs that replicas must have in common: users', ACLs, layouts; not those that speak of the brick itself. */
+export function sharedXattrs(xattrs: Xattrs): Xattrs {
+  return Object.fromEntries(Object.entries(xattrs).filter(([name]) => isShared(name)));
+}
+
+function isShared(name: string): boolean {
   return !isOwnXattr(name) && !local.test(name);
 }

@@ -18,7 +18,7 @@ import { encodeVector, judge, type Matrix, vectorOf } from '../changelog.ts';
 import type { Lease } from '../lease.ts';
 import type { Replica } from '../replica.ts';
 import { type Replies, successAt } from '../replica-set.ts';
-import { isShared } from './metadata.ts';
+import { changedXattrs, differs, sharedXattrs } from './metadata.ts';
 import type { HealContext, HealResult } from './result.ts';
 import { mdataKey } from './times.ts';
 
@@ -99,7 +99,7 @@ async function copyOf(replica: Replica, child: number, gfid: Gfid, call: Call, f
   const listed = replyOfStep('getxattr', reply.replies, 1);
   const read = fd && replyOfStep('readv', reply.replies, 2);
   if (!found?.ok || !listed?.ok || (read && !read.ok)) return undefined;
-  const shared = Object.fromEntries(Object.entries(listed.xattrs).filter(([name]) => isShared(name)));
+  const shared = sharedXattrs(listed.xattrs);
   return { iatt: found.iatt, mdata: found.xattrs[mdataKey], shared, data: read?.ok ? read.data : undefined };
 }
 
@@ -116,14 +116,8 @@ function bringUp(truth: Copy, old: Copy, gfid: Gfid, fd: Fd, fence: number): Raw
   const { uid, gid, mode, size, atime, atimeNsec, mtime, mtimeNsec } = truth.iatt;
   const steps: RawStep[] = [];
   const set = (attr: Args<'setattr'>['attr']) => steps.push(compoundStep('setattr', { loc, attr, xdata }));
-  const isOther = uid !== old.iatt.uid || gid !== old.iatt.gid || mode !== old.iatt.mode;
-  if (isOther) set({ uid, gid, mode });
-  const changed = Object.fromEntries(
-    Object.entries(truth.shared).filter(([name, value]) => {
-      const mine = old.shared[name];
-      return !mine || Buffer.compare(value, mine) !== 0;
-    }),
-  );
+  if (differs(truth.iatt, old.iatt)) set({ uid, gid, mode });
+  const changed = changedXattrs(truth.shared, old.shared);
   if (Object.keys(changed).length > 0) steps.push(compoundStep('setxattr', { loc, xattrs: changed, flags: 0, xdata }));
   if (old.iatt.size > size) steps.push(compoundStep('ftruncate', { fd, size, xdata }));
   if (size > 0) steps.push(compoundStep('writev', { fd, offset: 0, data: truth.data!, xdata }));
