@@ -45,6 +45,8 @@ async function must(program: string, ...words: string[]): Promise<string> {
 
 /** Lives as long as its standard input is open; its process 1 reaps whatever is left to it. */
 const hold = 'exec 3<&0; cat <&3 >/dev/null & wait $!';
+/** A copied mount keeps its server alive after its owner, another test of this machine, has unmounted it. */
+const dropCopiedMounts = `awk '$3 ~ /^fuse/ { print $2 }' /proc/mounts | xargs -r umount -l;`;
 
 export class Nodes {
   readonly home = mkdtempSync(join(tmpdir(), 'mortar-nodes-'));
@@ -57,8 +59,7 @@ export class Nodes {
 
   async start(): Promise<void> {
     ensureBuilt();
-    const words = ['-n', '-m', '--propagation', 'private', 'bash', '-c', hold];
-    this.#switch = spawn('unshare', words, { stdio: ['pipe', 'ignore', 'ignore'] });
+    this.#switch = spawn('unshare', ['-n', 'bash', '-c', hold], { stdio: ['pipe', 'ignore', 'ignore'] });
     const outside = readlinkSync('/proc/self/ns/net');
     const isApart = () => readlinkSync(`/proc/${this.#switch.pid}/ns/net`) !== outside;
     if (!(await until(isApart))) throw new Error('the namespace of the switch did not come up');
@@ -126,7 +127,9 @@ export class ClusterNode {
   /** Process 1 of the node, by its number outside. */
   async enter(): Promise<number> {
     const words = ['-n', '-m', '-p', '-u', '-f', '--mount-proc', '--kill-child', '--propagation', 'private'];
-    const holder = spawn('unshare', [...words, 'bash', '-c', hold], { stdio: ['pipe', 'ignore', 'ignore'] });
+    const holder = spawn('unshare', [...words, 'bash', '-c', dropCopiedMounts + hold], {
+      stdio: ['pipe', 'ignore', 'ignore'],
+    });
     this.#holder = holder;
     const first = () => Number(readFileSync(`/proc/${holder.pid}/task/${holder.pid}/children`, 'utf8').trim());
     const ready = () => {

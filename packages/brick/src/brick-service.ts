@@ -1,4 +1,5 @@
 /** A brick: a host whose graph's top is a protocol/server that listens (docs/processes.md). */
+import { Errno } from '@mortar/core/errno.ts';
 import {
   controlServer,
   type GraphKeeper,
@@ -58,7 +59,8 @@ async function serveBrick(host: Host): Promise<void> {
     await keeper.start();
   } catch (error) {
     const what = brickName === undefined ? 'brick' : `brick ${brickName}`;
-    throw new StartError(`${what} cannot start: ${(error as Error).message}`, 1, { cause: error });
+    const exitCode = isAddressInUse(error) ? Errno.EADDRINUSE : 1;
+    throw new StartError(`${what} cannot start: ${(error as Error).message}`, exitCode, { cause: error });
   }
   host.dumper.placeAt(() => statedumpPath(keeper));
   if (socketFile !== undefined) {
@@ -78,4 +80,10 @@ async function serveBrick(host: Host): Promise<void> {
       socketPath: unix?.kind === 'unix' ? unix.path : '',
     });
   }
+}
+
+/** glusterd gives such a brick another port. */
+function isAddressInUse(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return ('code' in error && error.code === 'EADDRINUSE') || isAddressInUse(error.cause);
 }

@@ -152,6 +152,15 @@ describe('volume start', () => {
     for (const port of ports) expect(port).toBeGreaterThanOrEqual(60900);
   });
 
+  it('gives a brick another port when somebody was faster, and gives up after some of them', async () => {
+    rig.processes.portsTaken = 2;
+    await rig.done({ verb: 'volume.start', volume: 'v', force: false });
+    expect(rig.processes.pidsOf('--brick-name')).toHaveLength(3);
+    await rig.done({ verb: 'volume.stop', volume: 'v', force: false });
+    rig.processes.portsTaken = 5;
+    await rig.refusal({ verb: 'volume.start', volume: 'v', force: false });
+  });
+
   it('is refused for a volume that runs, and restarts what died if forced', async () => {
     await rig.done({ verb: 'volume.start', volume: 'v', force: false });
     expect(await rig.refusal({ verb: 'volume.start', volume: 'v', force: false })).toBe('Volume v already started');

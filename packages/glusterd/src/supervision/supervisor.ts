@@ -1,5 +1,6 @@
 /** Bricks and heal daemons of this node: started, recognised again after a restart of glusterd, watched, ended. */
 import { dirname } from 'node:path';
+import { Errno } from '@mortar/core/errno.ts';
 import { OperationError } from '../errors.ts';
 import {
   brickPidFile,
@@ -59,6 +60,7 @@ export interface SignIn {
 }
 
 const startTimeoutMs = 60_000;
+const portAttempts = 5;
 const offline: ProcessState = { online: false, pid: 0, port: 0 };
 
 export class Supervisor {
@@ -138,20 +140,27 @@ export class Supervisor {
     const known = await this.#watch.find(this.#watchedBrick(volume.name, brick));
     if (known) return this.#remember(volume, brick, known.pid, portIn(known.words)).port;
     this.forget(brick.path);
-    const port = await this.#range.take(brick.port);
     await this.#prepareFolders(volume.name);
     // A socket that a killed brick left would keep its successor from listening.
     await this.#ports.files.remove(brickSocket(this.#directories, volume.name, brick));
-    const args = [...brickArguments(this.#directories, volume, brick, port), ...this.#portArguments()];
-    const { exit, message } = await this.#ports.processes.run(`${this.#binaries}/glusterfsd`, args, startTimeoutMs);
-    if (exit !== 0) {
-      this.#range.release(port);
-      this.#log('ERROR', `glusterfsd ${args.join(' ')}: exit status ${exit}: ${message}`);
-      throw new OperationError(`brick ${brick.host}:${brick.path} did not start: ${message}`);
-    }
+    const port = await this.#startBrickAtFreePort(volume, brick);
     const started = await this.#watch.find(this.#watchedBrick(volume.name, brick));
     this.#remember(volume, brick, started?.pid ?? 0, port);
     return port;
+  }
+
+  /** Between the look at a port and the brick's own listening another program may take it: then the next one. */
+  async #startBrickAtFreePort(volume: VolumeInfo, brick: BrickInfo): Promise<number> {
+    for (let attempt = 1, wanted = brick.port; ; attempt++, wanted = 0) {
+      const port = await this.#range.take(wanted);
+      const args = [...brickArguments(this.#directories, volume, brick, port), ...this.#portArguments()];
+      const { exit, message } = await this.#ports.processes.run(`${this.#binaries}/glusterfsd`, args, startTimeoutMs);
+      if (exit === 0) return port;
+      this.#range.release(port);
+      this.#log('ERROR', `glusterfsd ${args.join(' ')}: exit status ${exit}: ${message}`);
+      if (exit !== Errno.EADDRINUSE || attempt === portAttempts)
+        throw new OperationError(`brick ${brick.host}:${brick.path} did not start: ${message}`);
+    }
   }
 
   stopBrick(volume: VolumeInfo, brick: BrickInfo): Promise<void> {

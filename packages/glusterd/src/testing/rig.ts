@@ -59,6 +59,8 @@ export class RecordedProcesses implements ProcessPort {
   readonly signals: { pid: number; signal: string }[] = [];
   readonly asked: { socketPath: string; method: string; params: unknown }[] = [];
   readonly busyPorts = new Set<number>();
+  /** How many bricks from now on find that somebody has taken their port. */
+  portsTaken = 0;
   /** Processes that SIGTERM does not end. */
   readonly stubborn = new Set<number>();
   /** Paths of bricks that do not start. */
@@ -70,6 +72,8 @@ export class RecordedProcesses implements ProcessPort {
     this.ran.push({ program, args });
     if (!args.includes('--process-name')) return { exit: 0, message: '' };
     if (this.broken.has(option(args, '--brick-name'))) return { exit: 1, message: 'the brick is broken' };
+    if (args.includes('--brick-port') && this.portsTaken-- > 0)
+      return { exit: 98, message: 'listen EADDRINUSE: address already in use' };
     const pid = this.#nextPid++;
     this.alive.set(pid, ['glusterfsd', ...args]);
     await nodeFiles.write(option(args, '-p'), `${pid}\n`);
