@@ -3,15 +3,18 @@ import {
   type Args,
   type Call,
   Errno,
+  Fd,
   type Fop,
   type FopName,
   type Fops,
   fail,
   fops,
+  type Gfid,
   type Reply,
   Xlator,
   type XlatorInit,
 } from '@mortar/core';
+import { decodeSync, encodeSynced, syncOperation } from '@mortar/xlators/lib/sync-request.ts';
 import { changes, type SimDisk } from './disk.ts';
 
 /** What the disk does to a request. */
@@ -33,8 +36,21 @@ export class SimStorage extends Xlator {
 
   protected override bindFop<N extends FopName>(name: N, next: Fops[N]): Fops[N] {
     if (name === 'compound') return super.bindFop(name, next);
+    if (name === 'ipc') return this.#ipc.bind(this) as Fop<'ipc'> as unknown as Fops[N];
     const run: Fop<N> = (call, args) => this.#run(name, call, args);
     return run as unknown as Fops[N];
+  }
+
+  async #ipc(call: Call, { operation, data }: Args<'ipc'>): Promise<Reply<'ipc'>> {
+    const gfids = operation === syncOperation ? decodeSync(data) : null;
+    if (!gfids) return fail(Errno.EOPNOTSUPP);
+    const one = async (gfid: Gfid) => {
+      const fd = new Fd(gfid);
+      const reply = await this.#run('fsync', call, { fd, dataOnly: false });
+      fd.release();
+      return reply.ok ? 0 : reply.errno;
+    };
+    return { ok: true, data: encodeSynced(await Promise.all(gfids.map(one))) };
   }
 
   async #run<N extends FopName>(name: N, call: Call, args: Args<N>): Promise<Reply<N>> {

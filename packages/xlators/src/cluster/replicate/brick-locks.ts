@@ -100,14 +100,14 @@ export class BrickLocks {
     return reply.ok ? reply.xattrs : undefined;
   }
 
-  /** A request about the lock as one step of a compound. */
-  step(loc: Loc, command: 'try' | 'wait' | 'unlock'): RawStep {
+  /** A request about the lock as one step of a compound; `owner`: when it is not the whole compound's. */
+  step(loc: Loc, command: 'try' | 'wait' | 'unlock', owner = ''): RawStep {
     const type = command === 'unlock' ? 'unlock' : 'write';
     return compoundStep('inodelk', {
       loc,
       domain: this.#host.domain,
       command,
-      flock: { ...wholeFile, type, owner: '' },
+      flock: { ...wholeFile, type, owner },
     });
   }
 

@@ -17,8 +17,12 @@ import {
 } from '@mortar/core';
 import { encodeVector, vectorOf } from './changelog.ts';
 import type { Lease } from './lease.ts';
+import { lookup } from './lookup.ts';
 import type { Replica } from './replica.ts';
 import type { Change, Outcome } from './transaction.ts';
+
+const O_EXCL = 0o200;
+const createAttempts = 5;
 
 export type EntryFops = Pick<
   Fops,
@@ -28,7 +32,7 @@ type Making = 'create' | 'mknod' | 'mkdir' | 'symlink' | 'put';
 
 export function entryFops(replica: Replica): EntryFops {
   return {
-    create: (call, args) => make(replica, 'create', call, args, FileType.regular),
+    create: (call, args) => create(replica, call, args),
     mknod: (call, args) => make(replica, 'mknod', call, args, typeOfMode(args.mode)),
     mkdir: (call, args) => make(replica, 'mkdir', call, args, FileType.directory),
     symlink: (call, args) => make(replica, 'symlink', call, args, FileType.symlink),
@@ -54,6 +58,24 @@ export function newObjectBlame(replica: Replica, type: FileType, absent: readonl
         ? vectorOf({ data: replica.live.granular ? 1 : 0, metadata: 1, entry: 1 })
         : vectorOf({ metadata: 1 });
   return Object.fromEntries(absent.map((child) => [replica.set.pendingKeys[child]!, encodeVector(vector)]));
+}
+
+/**
+ * Without O_EXCL a brick would open whatever it has under the name, be it a stale file of another gfid that the others lost
+ * long ago. So all make the new file or none; a name that is taken is looked up, and the caller opens what it is.
+ */
+async function create(replica: Replica, call: Call, args: Args<'create'>): Promise<Reply<'create'>> {
+  for (let attempt = 1; ; attempt++) {
+    const reply = await make(replica, 'create', call, { ...args, flags: args.flags | O_EXCL }, FileType.regular);
+    if (reply.ok || reply.errno !== Errno.EEXIST || args.flags & O_EXCL) return reply;
+    const found = await lookup(replica, call, { loc: { ...args.loc, gfid: null } });
+    // Removed meanwhile: it is to be made after all.
+    if (!found.ok && found.errno === Errno.ENOENT && attempt < createAttempts) continue;
+    if (!found.ok) return found;
+    if (found.iatt.type === FileType.directory) return fail(Errno.EISDIR);
+    if (found.iatt.type === FileType.symlink) return fail(Errno.ELOOP);
+    return { ok: true, iatt: found.iatt, preParent: found.postParent, postParent: found.postParent };
+  }
 }
 
 async function make<N extends Making>(

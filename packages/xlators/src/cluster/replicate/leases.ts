@@ -1,25 +1,12 @@
 /** Gets, shares, keeps and gives up the leases of one replica set. */
-import {
-  type Call,
-  type Clock,
-  compoundStep,
-  Errno,
-  type Failure,
-  Fd,
-  FileType,
-  fail,
-  type Gfid,
-  locOf,
-  type RawStep,
-  type Xattrs,
-} from '@mortar/core';
+import { type Call, type Clock, Errno, type Failure, type Fd, fail, type Gfid } from '@mortar/core';
 import { BrickLocks, type Grant, type LockHost, mayBeHeld } from './brick-locks.ts';
-import { type Changelog, dirtyKey, encodeVector, isZero, type Kind, kinds, negated, type Vector } from './changelog.ts';
+import { type Changelog, kinds, type Vector } from './changelog.ts';
 import { IdleWheel } from './idle-wheel.ts';
 import type { InodeContexts } from './inode-context.ts';
 import { holdOf, Lease } from './lease.ts';
-import { quorumCount } from './quorum.ts';
-import { isAbsence, type Replies } from './replica-set.ts';
+import { LeaseEnding } from './lease-ending.ts';
+import { isAbsence } from './replica-set.ts';
 
 /** What a lease needs of its translator. */
 export interface LeaseHost extends LockHost {
@@ -42,12 +29,14 @@ export class Leases {
   readonly #acquiring = new Map<Gfid, Promise<Lease | Failure>>();
   readonly #live = new Set<Lease>();
   readonly #locks: BrickLocks;
+  readonly #ending: LeaseEnding;
   readonly #idle: IdleWheel<Lease>;
 
   constructor(host: LeaseHost) {
     this.#host = host;
     this.#idle = new IdleWheel(host.clock, (leases) => this.#leaveTogether(leases));
     this.#locks = new BrickLocks(host);
+    this.#ending = new LeaseEnding(host, this.#locks, (lease) => this.#ended(lease));
   }
 
   get count(): number {
@@ -154,7 +143,7 @@ export class Leases {
   }
 
   recallAll(): void {
-    for (const lease of [...this.#live]) this.recall(lease.gfid);
+    this.#leaveTogether([...this.#live]);
   }
 
   /** Ends an idle lease now and waits until it is off the bricks. */
@@ -166,7 +155,9 @@ export class Leases {
   }
 
   async settleAll(): Promise<void> {
-    await Promise.all([...this.#live].map((lease) => this.settle(lease.gfid)));
+    const live = [...this.#live];
+    this.#leaveTogether(live);
+    await Promise.all(live.map(({ ended }) => ended));
   }
 
   #start(gfid: Gfid, call: Call, patience: Patience, fd: Fd | undefined): Promise<Lease | Failure> {
@@ -249,53 +240,7 @@ export class Leases {
     const leaving = leases.filter((lease) => lease.users === 0 && !lease.leaving);
     if (leaving.length === 0) return;
     for (const lease of leaving) lease.leaving = true;
-    void this.#release(leaving);
-  }
-
-  /** Sync if needed, dirty marks off, unlock: what each brick is asked goes to it at once for all the leases. */
-  async #release(leases: readonly Lease[]): Promise<void> {
-    const disorder = (lease: Lease) => (error: unknown) => {
-      // What is not known to be durable stays dirty.
-      for (const child of lease.participants) lease.suspect.add(child);
-      this.#host.warn(`${lease.gfid}: its lease ended in disorder: ${String(error)}`);
-    };
-    await Promise.all(leases.map((lease) => this.#makeDurable(lease).catch(disorder(lease))));
-    await Promise.all(
-      leases.map((lease) =>
-        this.#giveUp(lease)
-          .catch(disorder(lease))
-          .finally(() => this.#ended(lease)),
-      ),
-    );
-  }
-
-  async #makeDurable(lease: Lease): Promise<void> {
-    if (!lease.unsynced || !this.#host.ensureDurability) return;
-    const call = this.#callOf(lease);
-    if (lease.lostName && (await this.#isGone(lease, call))) return;
-    await this.#sync(lease, call);
-  }
-
-  async #giveUp(lease: Lease): Promise<void> {
-    // Children may leave until here.
-    const changed = kinds.filter((kind) => [...lease.left.values()].some(({ did }) => did.has(kind)));
-    if (changed.some((kind) => !this.#mayBlame(lease, kind)))
-      for (const child of lease.participants) lease.suspect.add(child);
-    const call = this.#callOf(lease);
-    // Who left the lease may hold its lock still, and would keep everybody out with it.
-    await Promise.all([
-      this.#host.set.laggards.collect(
-        lease.participants,
-        (child) => this.#releaseOn(child, lease, call),
-        undefined,
-        () => true,
-      ),
-      this.#locks.unlock(lease.gfid, call, [...lease.locked]),
-    ]);
-  }
-
-  #callOf(lease: Lease): Call {
-    return { ...this.#host.rootCall(), lockOwner: lease.owner };
+    void this.#ending.end(leaving);
   }
 
   /** Whatever became of the release: nobody finds this lease again, and who waits for its end goes on. */
@@ -308,89 +253,6 @@ export class Leases {
     // A lost child's blame is on disk now, but lookups from before do not know of it.
     if (lease.left.size + lease.shutOut.length > 0 && context) context.generation = 0;
     lease.end();
-  }
-
-  /**
-   * Makes what was changed durable on all participants before the mark comes off any of them: one that loses power may
-   * lose its own mark as well, and then only the others know. Who cannot sync leaves the lease, to be blamed.
-   */
-  async #sync(lease: Lease, call: Call): Promise<void> {
-    const { set, contexts } = this.#host;
-    const { type } = contexts.inode(lease.gfid);
-    const fd = new Fd(lease.gfid);
-    const fop = type === FileType.directory ? 'fsyncdir' : 'fsync';
-    const replies: Replies<'fsyncdir'> = await set.wind(lease.participants, fop, call, () => ({ fd, dataOnly: false }));
-    fd.release();
-    const failed = lease.participants.filter((child) => {
-      const reply = replies[child];
-      return reply && !reply.ok && reply.errno !== Errno.ENOENT && reply.errno !== Errno.ESTALE;
-    });
-    if (failed.length === 0) return;
-    this.#host.warn(`${lease.gfid}: children ${failed.join(', ')} could not sync it`);
-    if (failed.length === lease.participants.length) for (const child of failed) lease.suspect.add(child);
-    else for (const child of failed) lease.leaveOut(child);
-  }
-
-  /** Marks off and unlock: one round trip. */
-  async #releaseOn(child: number, lease: Lease, call: Call): Promise<void> {
-    const { set } = this.#host;
-    const { fence, dirty } = lease.holds.get(child)!;
-    const loc = locOf(lease.gfid);
-    const steps: RawStep[] = [];
-    const values = this.#blameLost(lease);
-    if (!lease.suspect.has(child) && !isZero(dirty)) values[dirtyKey] = encodeVector(negated(dirty));
-    if (Object.keys(values).length > 0) {
-      steps.push(compoundStep('xattrop', { loc, operation: 'add32', values, xdata: { fence } }));
-    }
-    steps.push(this.#locks.step(loc, 'unlock'));
-    const reply = await set.windOne(child, 'compound', call, { steps });
-    if (reply.ok && reply.replies.at(-1)!.ok) return;
-    await this.#locks.unlock(lease.gfid, call, [child]);
-    if (!reply.ok) return;
-    const { errno } = reply.replies.at(-1) as Failure;
-    if (errno === Errno.ENOENT || errno === Errno.ESTALE) await this.#purgeIndex(child, lease.gfid, call);
-    else
-      this.#host.warn(
-        `${lease.gfid}: child ${child} could not end a change of it (errno ${errno}); it stays marked dirty`,
-      );
-  }
-
-  /** A removed file has no marks left; its entry in the index goes. */
-  async #purgeIndex(child: number, gfid: Gfid, call: Call): Promise<void> {
-    const data = Buffer.from(JSON.stringify({ gfid }));
-    await this.#host.set.windOne(child, 'ipc', { ...call, internal: 'self-heal' }, { operation: 'index.purge', data });
-  }
-
-  /** A child that went may have lost what it changed and what was not on its disk: the others say so before their marks go. */
-  #blameLost(lease: Lease): Xattrs {
-    const { pendingKeys } = this.#host.set;
-    const values: Xattrs = {};
-    const blamed = kinds.filter((kind) => this.#mayBlame(lease, kind));
-    for (const [child, { did }] of lease.left) {
-      const missed = kinds.map((kind) =>
-        blamed.includes(kind) && did.has(kind) && !lease.blamed[kind].has(child) ? 1 : 0,
-      );
-      // Nobody recorded which names these were: the data counter of a directory says that any may be missing.
-      if (did.has('entry') && blamed.includes('entry')) missed[0] = 1;
-      if (missed.some((count) => count !== 0))
-        values[pendingKeys[child]!] = encodeVector(missed as [number, number, number]);
-    }
-    return values;
-  }
-
-  /** Where only the lost hold the truth, those that are left must not accuse them: nobody would be right. They stay dirty. */
-  #mayBlame(lease: Lease, kind: Kind): boolean {
-    const { set } = this.#host;
-    const sources = lease.sources(kind, quorumCount(set.quorum, set.count));
-    if (sources.length === 0) return kind === 'entry';
-    return sources.some((child) => lease.holds.has(child) && (kind !== 'data' || set.holdsData(child)));
-  }
-
-  async #isGone(lease: Lease, call: Call): Promise<boolean> {
-    const [child] = lease.participants;
-    if (child === undefined) return false;
-    const reply = await this.#host.set.windOne(child, 'stat', call, { loc: locOf(lease.gfid) });
-    return !reply.ok && (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE);
   }
 }
 

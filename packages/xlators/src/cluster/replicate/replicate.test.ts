@@ -39,6 +39,29 @@ describe('a healthy replica set', () => {
     expect(requests().map((n, i) => n - refused[i]!)).toEqual([1, 1, 1]);
   });
 
+  it('opens a file that is there already as that file, on whichever bricks', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    const { fd, gfid } = await create(client, 'f', 'theirs');
+    fd.release();
+    const mine = rigs.at(-1)!.newGfid();
+    const asked = { loc: locAt(rootGfid, 'f'), flags: O_RDWR | O_CREAT, mode: 0o644, gfid: mine, fd: new Fd(mine, 2) };
+    expect(await client.ops.create(client.call, asked)).toMatchObject({ ok: true, iatt: { gfid } });
+    await client.ops.unlink(client.call, { loc: locAt(rootGfid, 'f', gfid) });
+    await client.xlator.drain();
+    // One has a file of that name which the others lost long ago: it is blamed, and not written to.
+    const stale = rigs.at(-1)!.newGfid();
+    const left = { ...asked, gfid: stale, fd: new Fd(stale, 2) };
+    expect(await bricks[2]!.ops.create(client.call, left)).toMatchObject({ ok: true });
+    expect(await client.ops.create(client.call, asked)).toMatchObject({ ok: true, iatt: { gfid: mine } });
+    await write(client, asked.fd, 'mine');
+    const [first, second, third] = await onBricks(bricks, client.call, mine);
+    expect([first, second]).toEqual(['mine', 'mine']);
+    expect(third).not.toBe('mine');
+    expect(await onBricks(bricks.slice(2), client.call, stale)).toEqual(['']);
+    expect(Object.keys(await marks(bricks[0]!, client.call, rootGfid))).toContain('vol-client-2');
+  });
+
   it('hands the lease over to another client and back', async () => {
     const { bricks } = await rig();
     const a = await rigs[0]!.client();

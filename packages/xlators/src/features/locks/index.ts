@@ -217,7 +217,9 @@ export class Locks extends Xlator {
         (refused) => refused ?? this.#inodelk(call, gfid, { domain, command, flock }),
       );
     const type = flock.type === 'read' ? 'read' : 'write';
-    const claim: Claim<Range> = { clientId: call.clientId, owner: call.lockOwner, type, resource: range };
+    // Steps of one compound may be about locks of several owners.
+    const owner = flock.owner || call.lockOwner;
+    const claim: Claim<Range> = { clientId: call.clientId, owner, type, resource: range };
     if (this.#options.trace)
       this.#trace('inodelk', call, `${gfid} ${domain} ${command} ${type} ${range.start} ${lengthOf(range)}`);
     return this.#request(call, gfid, command, claim, domain, 'inode', (locks) => locks.rangesOf(domain));

@@ -9,7 +9,8 @@ type LockFops = Pick<Fops, 'lk' | 'inodelk' | 'finodelk' | 'entrylk' | 'fentrylk
 type Command = 'try' | 'wait' | 'unlock';
 
 function lockOf(call: Call, flock: Flock): RangeLock {
-  const { owner, pid, start, length } = flock;
+  const { pid, start, length } = flock;
+  const owner = flock.owner || call.lockOwner;
   const end = length === 0 ? Number.POSITIVE_INFINITY : start + length;
   const type = flock.type === 'read' ? 'read' : 'write';
   return { holder: `${call.clientId} ${owner}`, owner, pid, type, start, end };

@@ -18,6 +18,8 @@ export class SyncQueue {
   readonly #next = new Map<Gfid, Round>();
   #allRunning: Promise<number> | undefined;
   #allNext: Promise<number> | undefined;
+  /** A sync of everything failed: whose data it was is told to nobody who asks so later. */
+  allFailed = false;
 
   constructor(open: OpenFiles) {
     this.#open = open;
@@ -47,8 +49,10 @@ export class SyncQueue {
   /** The whole file system that `osFd` is on: for what cannot be opened, symlinks and devices. */
   syncAll(osFd: number): Promise<number> {
     const run = () => {
-      this.#allRunning = syncfsInPool(osFd).finally(() => {
+      this.#allRunning = syncfsInPool(osFd).then((result) => {
         this.#allRunning = undefined;
+        this.allFailed ||= result !== 0;
+        return result;
       });
       return this.#allRunning;
     };

@@ -3,7 +3,7 @@ import {
   type Args,
   type Call,
   Errno,
-  type Fd,
+  Fd,
   FileType,
   type Fop,
   type FopName,
@@ -14,10 +14,12 @@ import {
   type OptionTable,
   type OptionValues,
   type Reply,
+  rootCall,
   Xlator,
   type XlatorInit,
 } from '@mortar/core';
 import * as libc from '@mortar/libc';
+import { decodeSync, encodeSynced, syncOperation } from '../../lib/sync-request.ts';
 import { failed, refused, type Sys } from './brick.ts';
 import * as io from './io.ts';
 import { list } from './list.ts';
@@ -30,6 +32,7 @@ import { openBrick } from './startup.ts';
 import { statfs } from './statfs.ts';
 import { type Opened, PosixStore, type Target } from './store.ts';
 import { SyncQueue } from './sync-queue.ts';
+import { SyncTogether } from './sync-together.ts';
 import { flushTimes, touchAtime } from './times.ts';
 import { Upkeep } from './upkeep.ts';
 import { xattrop } from './xattrop.ts';
@@ -39,6 +42,7 @@ export class PosixXlator extends Xlator {
   #values: PosixOptions;
   #store: PosixStore | null = null;
   #syncs: SyncQueue | null = null;
+  #together: SyncTogether | null = null;
   #upkeep: Upkeep | null = null;
   readonly #sys: Sys;
   readonly #placing: Placing;
@@ -81,7 +85,20 @@ export class PosixXlator extends Xlator {
     };
     const brick = openBrick(this.#sys, start, (level, text) => log.write(level, this.name, text));
     this.#store = new PosixStore(brick);
-    this.#syncs = new SyncQueue(brick.open);
+    const syncs = new SyncQueue(brick.open);
+    this.#syncs = syncs;
+    this.#together = new SyncTogether({
+      clock,
+      flush: (gfid) => {
+        const open = brick.open.fdOf(gfid);
+        if (open) flushTimes(brick, open);
+      },
+      one: (gfid) => this.#syncOne(gfid),
+      all: async () => (await syncs.syncAll(brick.hiddenFd)) === 0,
+      get tells() {
+        return !syncs.allFailed;
+      },
+    });
     this.#upkeep = new Upkeep(this.name, this.services, this.#store, values, () => {
       this.propagate({ type: 'child-down' });
     });
@@ -296,6 +313,26 @@ export class PosixXlator extends Xlator {
       ? this.#sync(opened.file, dataOnly)
       : this.#syncs!.syncAll(this.store.brick.hiddenFd));
     return synced < 0 ? failed(synced) : { ok: true, pre: iatt, post: iatt };
+  }
+
+  /** `storage.sync`; anything else is for translators above. */
+  async ipc(call: Call, { operation, data }: Args<'ipc'>): Promise<Reply<'ipc'>> {
+    if (operation !== syncOperation) return refused(Errno.EOPNOTSUPP);
+    if (!call.internal && call.uid !== 0) return refused(Errno.EPERM);
+    const gfids = decodeSync(data);
+    if (!gfids) return refused(Errno.EINVAL);
+    return { ok: true, data: encodeSynced(await this.#together!.sync(gfids)) };
+  }
+
+  /** One object that nobody has opened: 0 or the errno. */
+  async #syncOne(gfid: Gfid): Promise<number> {
+    const node = this.store.node(locOf(gfid));
+    if (typeof node === 'number') return -node;
+    const fop = node.stat.type === FileType.directory ? 'fsyncdir' : 'fsync';
+    const fd = new Fd(gfid);
+    const reply: Reply<'fsyncdir'> = await this[fop](rootCall(this.services.clock), { fd, dataOnly: false });
+    fd.release();
+    return reply.ok ? 0 : reply.errno;
   }
 
   async fsyncdir(_call: Call, { fd, dataOnly }: Args<'fsyncdir'>): Promise<Reply<'fsyncdir'>> {
