@@ -4,6 +4,7 @@ import {
   type Call,
   compoundStep,
   Errno,
+  type Failure,
   FileType,
   type FopName,
   type Fops,
@@ -18,7 +19,9 @@ import {
 import { encodeVector, vectorOf } from './changelog.ts';
 import type { Lease } from './lease.ts';
 import { lookup } from './lookup.ts';
+import { quorumCount } from './quorum.ts';
 import type { Replica } from './replica.ts';
+import { successAt } from './replica-set.ts';
 import type { Change, Outcome } from './transaction.ts';
 
 const O_EXCL = 0o200;
@@ -200,10 +203,33 @@ async function remove<N extends 'unlink' | 'rmdir'>(
     claims: [[{ name: where.name }]],
     names: [[where.name]],
     args: () => args,
+    prepare: async (_lease, leases) => (await refusedBelowQuorum(replica, loc, leases)) ?? args,
   });
   if ('errno' in outcome) return outcome;
   lostName(replica, loc.gfid);
   return outcome.reply;
+}
+
+/**
+ * What takes a name away cannot be taken back. Where fewer than a quorum of those that are there are believed, some may lack
+ * the name that others have: then nobody is to lose it, who may have the last good copy.
+ */
+async function refusedBelowQuorum(replica: Replica, loc: Loc, leases: readonly Lease[]): Promise<Failure | undefined> {
+  const { set } = replica;
+  const count = quorumCount(set.quorum, set.count);
+  const isBelieved = (child: number) => leases.every((lease) => lease.sources('entry', count).includes(child));
+  const present = set.up.filter((child) => leases.every((lease) => lease.holds.has(child)));
+  if (set.suffices(present.filter(isBelieved))) return undefined;
+  const replies = await set.wind(present, 'lookup', replica.rootCall(), () => ({ loc: { ...loc, gfid: null } }));
+  const having = present.filter((child) => {
+    const reply = successAt(replies, child);
+    return reply !== undefined && (loc.gfid === null || reply.iatt.gfid === loc.gfid);
+  });
+  if (having.length === 0 || set.suffices(having)) return undefined;
+  replica.warn(
+    `${loc.parent}/${loc.name}: only children ${having.join(', ')} have it; nobody takes it away until it is healed`,
+  );
+  return fail(Errno.ENOTCONN);
 }
 
 /** A file that has lost a name may be gone: our lease on it ends, and what is gone needs no sync and no marks. */
@@ -224,6 +250,7 @@ async function rename(replica: Replica, call: Call, args: Args<'rename'>): Promi
     claims: same ? [[{ name: from.name }, { name: to.name }]] : [[{ name: from.name }], [{ name: to.name }]],
     names: same ? [[from.name, to.name]] : [[from.name], [to.name]],
     args: () => args,
+    prepare: async (_lease, leases) => (await refusedBelowQuorum(replica, args.from, leases)) ?? args,
   });
   if ('errno' in outcome) return outcome;
   lostName(replica, args.to.gfid);

@@ -62,6 +62,25 @@ describe('a healthy replica set', () => {
     expect(Object.keys(await marks(bricks[0]!, client.call, rootGfid))).toContain('vol-client-2');
   });
 
+  it('takes no name away that only a minority has while the others are not healed', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client({ 'post-op-delay-secs': '0' });
+    const { gfid } = await create(client, 'f', 'good');
+    // Brick 0 misses it, and is accused of that; brick 2 goes.
+    await bricks[0]!.ops.unlink(client.call, { loc: locAt(rootGfid, 'f', gfid) });
+    const accused = { 'trusted.afr.vol-client-0': Buffer.from('000000000000000000000001', 'hex') };
+    for (const brick of bricks.slice(1))
+      await brick.ops.xattrop(client.call, { loc: locOf(rootGfid), operation: 'add32', values: accused });
+    rigs[0]!.cut(2);
+    const loc = locAt(rootGfid, 'f', gfid);
+    const refused = { ok: false, errno: Errno.ENOTCONN };
+    expect(await client.ops.unlink(client.call, { loc })).toEqual(refused);
+    expect(await client.ops.rename(client.call, { from: loc, to: locAt(rootGfid, 'g'), flags: 0 })).toEqual(refused);
+    expect(await onBricks(bricks.slice(1, 2), client.call, gfid)).toEqual(['good']);
+    rigs[0]!.join(2);
+    expect(await client.ops.unlink(client.call, { loc })).toMatchObject({ ok: true });
+  });
+
   it('hands the lease over to another client and back', async () => {
     const { bricks } = await rig();
     const a = await rigs[0]!.client();

@@ -40,7 +40,7 @@ export interface Change<N extends FopName> {
   readonly claims: readonly (readonly Claim[])[];
   readonly args: (child: number, absent: readonly number[]) => Args<N>;
   /** Arguments that depend on the state under the lease; takes the place of `args`. */
-  readonly prepare?: (lease: Lease) => Promise<Args<N> | Failure>;
+  readonly prepare?: (lease: Lease, leases: readonly Lease[]) => Promise<Args<N> | Failure>;
   /** entry changes: the names touched in each directory of `under`, for granular heal. */
   readonly names?: readonly (readonly ByteString[])[];
   /** Takes the change back on children that did it when a quorum did not. Whether that came off: only then it may be tried again. */
@@ -102,7 +102,7 @@ export class Transactions {
       }
       for (const lease of leases)
         leaves.push(await lease.ordering.enter(change.claims[change.under.indexOf(lease.gfid)]!));
-      const prepared = await change.prepare?.(leases[0]!);
+      const prepared = await change.prepare?.(leases[0]!, leases);
       if (prepared && 'errno' in prepared) return prepared;
       return await this.#apply(prepared ? { ...change, args: () => prepared } : change, leases);
     } finally {
