@@ -91,4 +91,7 @@ export const regressions: { what: string; seed: number; plan: PlanChanges }[] = 
   { what: 'a session that ended in the middle of a creation got the lock on the new file', seed: 70194, plan: {} },
   { what: 'heal took the mark off its source before that was on the disk', seed: 61071, plan: {} },
   { what: 'of replicas that were all dirty the one that had lost writes was taken', seed: 110764, plan: {} },
+  { what: 'a stale file of the name to be made was opened in place of the new one', seed: 41071, plan: {} },
+  { what: 'a name was taken from the last good replica while another was not healed', seed: 44044, plan: {} },
+  { what: 'who was accused had a vote on what the others had', seed: 44463, plan: {} },
 ];

@@ -165,6 +165,25 @@ describe('healing', () => {
     expect(Math.max(...requests) / made.length).toBeLessThan(16);
   });
 
+  it('gives who is accused no vote on what the others have, when one of them has lost it', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client({ 'post-op-delay-secs': '0' });
+    const { fd, gfid } = await create(client, 'f', '\0\0\0\0');
+    await client.xlator.drain();
+    // All but brick 0, which missed it, were interrupted in a write; brick 1 has lost that, and brick 2 has it.
+    const later = { ...client.call, time: { ...client.call.time, sec: client.call.time.sec + 60 } };
+    await bricks[2]!.ops.writev(later, { fd: new Fd(gfid, 2), offset: 0, data: Buffer.from('good') });
+    const open = (key: string) => ({ [`trusted.afr.${key}`]: Buffer.from('000000010000000000000000', 'hex') });
+    for (const brick of bricks.slice(1)) {
+      const values = { ...open('dirty'), ...open('vol-client-0') };
+      await brick.ops.xattrop(client.call, { loc: locOf(gfid), operation: 'add32', values });
+    }
+    fd.release();
+    await rigs[0]!.healDaemon();
+    await until(async () => Object.keys(await marks(bricks[2]!, client.call, gfid)).length === 0);
+    expect(await onBricks(bricks, client.call, gfid)).toEqual(['good', 'good', 'good']);
+  });
+
   it('heals a large sparse file while a client goes on writing to it', async () => {
     const { bricks } = await rig();
     const { daemon } = await rigs[0]!.healDaemon({ 'data-self-heal-window-size': '1' });

@@ -15,8 +15,8 @@ interface Plan {
   readonly sinks: readonly number[];
   readonly size: number;
   readonly diff: boolean;
-  /** Nobody is known to be whole: of each block the majority's contents count. */
-  readonly vote: boolean;
+  /** Nobody is known to be whole: of each block the contents that most of these have count. Who is accused has no vote. */
+  readonly voters: readonly number[];
   readonly matrix: Matrix;
 }
 
@@ -88,9 +88,9 @@ async function makePlan(context: HealContext, lease: Lease, gfid: Gfid, call: Ca
       (context.full || inDoubt || !holders.includes(child)),
   );
   const hadData = sinks.some((child) => successAt(replies, child)!.iatt.size > 0);
-  const vote = verdict.inDoubt && sinks.length > 1;
-  const diff = vote || context.algorithm === 'diff' || (context.algorithm === 'auto' && hadData);
-  return { source, sinks, size, diff, vote, matrix: lease.matrix };
+  const voters = verdict.inDoubt && sinks.length > 1 ? holders : [];
+  const diff = voters.length > 0 || context.algorithm === 'diff' || (context.algorithm === 'auto' && hadData);
+  return { source, sinks, size, diff, voters, matrix: lease.matrix };
 }
 
 async function cutSinks(
@@ -121,7 +121,7 @@ async function copyWindow(
   offset: number,
 ): Promise<number | Failure> {
   if (plan.sinks.length === 0 || offset >= plan.size) return plan.size;
-  const start = plan.vote ? offset : await nextData(context, plan, fd, call, offset);
+  const start = plan.voters.length > 0 ? offset : await nextData(context, plan, fd, call, offset);
   const end = Math.min(start + context.windowBytes, plan.size);
   const blocks: number[] = [];
   for (let at = start; at < end; at += blockBytes) blocks.push(at);
@@ -210,10 +210,11 @@ async function differing(
     return sum?.ok ? `${sum.size} ${Buffer.from(sum.strong).toString('latin1')}` : undefined;
   };
   if (sumOf(plan.source) === undefined) return (sums[plan.source] as Failure | undefined) ?? fail(Errno.ENOTCONN);
-  const alike = (child: number) => children.filter((other) => sumOf(other) === sumOf(child));
+  const { voters } = plan;
+  const alike = (child: number) => voters.filter((other) => sumOf(other) === sumOf(child));
   // What was acknowledged is on all but those whose machine lost it.
-  const common = children.find((child) => sumOf(child) !== undefined && 2 * alike(child).length > children.length);
-  const right = plan.vote && common !== undefined ? common : plan.source;
+  const common = voters.find((child) => sumOf(child) !== undefined && 2 * alike(child).length > voters.length);
+  const right = common ?? plan.source;
   return { right, behind: children.filter((child) => sumOf(child) !== sumOf(right)) };
 }
 
