@@ -93,5 +93,6 @@ export const regressions: { what: string; seed: number; plan: PlanChanges }[] = 
   { what: 'of replicas that were all dirty the one that had lost writes was taken', seed: 110764, plan: {} },
   { what: 'a stale file of the name to be made was opened in place of the new one', seed: 41071, plan: {} },
   { what: 'a name was taken from the last good replica while another was not healed', seed: 44044, plan: {} },
+  { what: 'a write that most had no room for was read from the one that made it', seed: 41669, plan: {} },
   { what: 'who was accused had a vote on what the others had', seed: 44463, plan: {} },
 ];

@@ -81,6 +81,25 @@ describe('a healthy replica set', () => {
     expect(await client.ops.unlink(client.call, { loc })).toMatchObject({ ok: true });
   });
 
+  it('a write that a quorum had no room for is read by nobody from who made it', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client({ 'post-op-delay-secs': '0' });
+    const reader = await rigs[0]!.client({ 'read-subvolume-index': '2' });
+    const { fd, gfid } = await create(client, 'f', 'old');
+    await client.xlator.drain();
+    expect(await reader.ops.lookup(reader.call, { loc: locAt(rootGfid, 'f') })).toMatchObject({ ok: true });
+    expect(await contents(reader.ops, reader.call, gfid)).toBe('old');
+    const isWrite = (fop: string, args: unknown) =>
+      fop === 'writev' || (fop === 'compound' && (args as { steps: { fop: string }[] }).steps[1]?.fop === 'writev');
+    for (const gate of client.gates.slice(0, 2))
+      gate.fault = (fop, args) => (isWrite(fop, args) ? Errno.ENOSPC : 'pass');
+    expect(await write(client, fd, 'new')).toMatchObject({ ok: false, errno: Errno.ENOSPC });
+    expect(await onBricks(bricks, client.call, gfid)).toEqual(['old', 'old', 'new']);
+    expect(await contents(client.ops, client.call, gfid)).toBe('old');
+    expect(await contents(reader.ops, reader.call, gfid)).toBe('old');
+    expect(Object.keys(await marks(bricks[0]!, client.call, gfid))).toContain('vol-client-2');
+  });
+
   it('hands the lease over to another client and back', async () => {
     const { bricks } = await rig();
     const a = await rigs[0]!.client();

@@ -212,6 +212,7 @@ export class Transactions {
     if (failed.length > 0 && !this.#stands(change.kind, leases, done)) {
       this.#markSuspect(leases, done);
       const undone = (await change.undo?.(done, change.call, replies, leases[0]!)) ?? true;
+      if (!change.undo || !undone) await this.#disown(change, leases, done, failed, replies);
       const failure = failureOf(failed.map((child) => replies[child]));
       return failure.errno === Errno.ESTALE && !undone ? fail(Errno.EIO) : failure;
     }
@@ -273,6 +274,43 @@ export class Transactions {
     return marked;
   }
 
+  /**
+   * A change that the caller is told did not happen, and that a quorum is known not to have made: these accuse those who
+   * made it. Their dirty marks alone would tell nobody who reads from them already.
+   */
+  async #disown<N extends FopName>(
+    change: Change<N>,
+    leases: readonly Lease[],
+    done: readonly number[],
+    failed: readonly number[],
+    replies: Replies<N>,
+  ): Promise<void> {
+    const without = failed.filter((child) => isRefusal((replies[child] as Failure).errno));
+    if (change.kind === 'entry' || !this.#stands(change.kind, leases, without)) return;
+    const one = encodeVector(vectorOf({ [change.kind]: 1 }));
+    const values: Xattrs = Object.fromEntries(done.map((child) => [this.#set.pendingKeys[child]!, one]));
+    for (const lease of leases) {
+      this.#host.contexts.exclude(lease.gfid, change.kind, done);
+      await this.#writeMarks(change, lease, without, (child) => ({
+        operation: 'add32' as const,
+        values,
+        xdata: { fence: lease.fenceOf(child) },
+      }));
+    }
+  }
+
+  /** Through the open file if there is one: it may have no name any more. */
+  #writeMarks<N extends FopName>(
+    { fd, call }: Change<N>,
+    lease: Lease,
+    children: readonly number[],
+    mark: (child: number) => Omit<Args<'fxattrop'>, 'fd'>,
+  ): Promise<readonly ({ readonly ok: boolean } | undefined)[]> {
+    return fd
+      ? this.#set.wind(children, 'fxattrop', call, (child) => ({ fd, ...mark(child) }))
+      : this.#set.wind(children, 'xattrop', call, (child) => ({ loc: locOf(lease.gfid), ...mark(child) }));
+  }
+
   /** Blame for `missing` on `children`; which of these did not write it. */
   async #accuse<N extends FopName>(
     change: Change<N>,
@@ -294,14 +332,11 @@ export class Transactions {
         fence: lease.fenceOf(child),
         ...(names ? { pendingNames: [...names] } : {}),
       });
-      const { fd } = change;
-      const mark = (child: number) => ({ operation: 'add32' as const, values, xdata: xdata(child) });
-      const replies = fd
-        ? await this.#set.wind(children, 'fxattrop', change.call, (child) => ({ fd, ...mark(child) }))
-        : await this.#set.wind(children, 'xattrop', change.call, (child) => ({
-            loc: locOf(lease.gfid),
-            ...mark(child),
-          }));
+      const replies = await this.#writeMarks(change, lease, children, (child) => ({
+        operation: 'add32' as const,
+        values,
+        xdata: xdata(child),
+      }));
       for (const child of children) if (!replies[child]?.ok) refused.add(child);
     }
     return [...refused];
@@ -314,4 +349,9 @@ function isLost(reply: { ok: boolean } | undefined): boolean {
     !reply.ok &&
     (isAbsence((reply as Failure).errno) || (reply as Failure).errno === Errno.ESTALE)
   );
+}
+
+/** The child says that it did nothing, because it may not or cannot hold more. */
+function isRefusal(errno: Errno): boolean {
+  return errno === Errno.ENOSPC || errno === Errno.EDQUOT || errno === Errno.EFBIG || errno === Errno.EROFS;
 }
