@@ -14,11 +14,10 @@ import {
   locOf,
   type Reply,
   typeOfMode,
-  type Xattrs,
 } from '@mortar/core';
-import { encodeVector, vectorOf } from './changelog.ts';
 import type { Lease } from './lease.ts';
 import { lookup } from './lookup.ts';
+import { newObjectBlame } from './new-object.ts';
 import { quorumCount } from './quorum.ts';
 import type { Replica } from './replica.ts';
 import { successAt } from './replica-set.ts';
@@ -49,18 +48,6 @@ export function entryFops(replica: Replica): EntryFops {
 
 function nameOf(loc: Loc): { parent: Gfid; name: string } | undefined {
   return loc.parent !== null && loc.name !== null ? { parent: loc.parent, name: loc.name } : undefined;
-}
-
-/** What a new object carries about children that will not have it: everything in it is missing there. */
-export function newObjectBlame(replica: Replica, type: FileType, absent: readonly number[]): Xattrs {
-  if (absent.length === 0 || type === FileType.symlink) return {};
-  const vector =
-    type === FileType.regular
-      ? vectorOf({ data: 1, metadata: 1 })
-      : type === FileType.directory
-        ? vectorOf({ data: replica.live.granular ? 1 : 0, metadata: 1, entry: 1 })
-        : vectorOf({ metadata: 1 });
-  return Object.fromEntries(absent.map((child) => [replica.set.pendingKeys[child]!, encodeVector(vector)]));
 }
 
 /**

@@ -14,8 +14,8 @@ import {
   statMode,
 } from '@mortar/core';
 import { changelogOf, dirtyKey, judge } from '../changelog.ts';
-import { newObjectBlame } from '../entry-changes.ts';
 import type { Lease } from '../lease.ts';
+import { newObjectBlame } from '../new-object.ts';
 import type { Replica } from '../replica.ts';
 import { type Replies, succeeded, successAt } from '../replica-set.ts';
 import { type Candidate, choose } from '../split-brain.ts';
