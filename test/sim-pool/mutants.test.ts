@@ -1,4 +1,5 @@
 /** Planted bugs: a simulation that does not find them would find nothing else either. */
+import { breaking } from '@mortar/glusterd/pool/coordinator.ts';
 import { Session } from '@mortar/glusterd/pool/session.ts';
 import { PoolDisk } from '@mortar/testing/pool-sim/disk.ts';
 import { crowded, type PoolRunOptions, simulatePool } from '@mortar/testing/pool-sim/simulation.ts';
@@ -39,6 +40,20 @@ describe('a simulation finds', () => {
 
   it('a coordinator that does not finish what it finds accepted', async () => {
     await expectCaught(() => vi.spyOn(Session.prototype, 'found').mockReturnValue(null));
+  });
+
+  it('a lock that is broken by being forgotten alone', async () => {
+    const { begin } = Session.prototype;
+    let caught: string[] = [];
+    for (let seed = 1; seed <= mostSeeds && caught.length === 0; seed++) {
+      vi.spyOn(Session.prototype, 'begin').mockImplementation(function (this: Session) {
+        return this.operation === breaking ? Promise.resolve() : begin.call(this);
+      });
+      const { problems } = await simulatePool(seed, { ...crowded, isThorough: true });
+      caught = problems.filter((problem) => problem.includes('broke the lock'));
+      vi.restoreAllMocks();
+    }
+    expect(caught).not.toEqual([]);
   });
 
   it('a majority of two out of four', async () => {

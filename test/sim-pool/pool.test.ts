@@ -31,6 +31,11 @@ describe('a simulated pool', () => {
     for (let seed = 1; seed <= 100; seed++) expect(await problemsOf(seed, crowded)).toEqual([]);
   });
 
+  it('lets nobody commit whose lock was broken', async () => {
+    for (let seed = 1; seed <= 100; seed++)
+      for (const options of [{}, crowded]) expect(await problemsOf(seed, { ...options, isThorough: true })).toEqual([]);
+  });
+
   it('agrees under everything at once', async () => {
     for (let seed = 1; seed <= 100; seed++) expect(await problemsOf(seed, { faults: poolFaults })).toEqual([]);
   });

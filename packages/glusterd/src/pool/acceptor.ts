@@ -16,6 +16,8 @@ export interface AcceptorOptions {
   readonly check?: (key: string, value: unknown) => void;
   /** After a version was applied, and after this node joined or left a pool. */
   readonly onApplied?: (version: number) => void;
+  /** The lock was taken from an operation of this node. */
+  readonly onBroken?: () => void;
 }
 
 export class Acceptor {
@@ -24,6 +26,7 @@ export class Acceptor {
   readonly #lock: CourtesyLock;
   readonly #check: (key: string, value: unknown) => void;
   readonly #onApplied: (version: number) => void;
+  readonly #onBroken: () => void;
   #state: MemberState = newMemberState;
   #documents = new PoolDocuments([]);
   /** A batch failed: it may be on disk all the same. */
@@ -39,6 +42,7 @@ export class Acceptor {
     this.#lock = new CourtesyLock(clock);
     this.#check = options.check ?? checkDocument;
     this.#onApplied = options.onApplied ?? (() => {});
+    this.#onBroken = options.onBroken ?? (() => {});
   }
 
   static async open(
@@ -87,9 +91,11 @@ export class Acceptor {
     return this.#lock.holds(ballot);
   }
 
-  /** Takes the lock from its holder here; to be asked of all members. Who held it, or null. */
+  /** Takes the lock from its holder here; who held it, or null. What makes that safe is in `Coordinator.breakLock`. */
   breakLock(): LockInfo | null {
-    return this.#lock.break();
+    const info = this.#lock.break();
+    if (info?.node === this.self) this.#onBroken();
+    return info;
   }
 
   /** This member for requests that name a pool: they are refused when it is not in it, or not any more. */
@@ -105,6 +111,8 @@ export class Acceptor {
         return this.#in(pool, () => this.#learn(proposal));
       },
       unlock: async (ballot) => this.#in(pool, async () => this.#lock.giveBack(ballot)),
+      holder: async (isBroken) =>
+        this.#in(pool, async () => ({ lock: isBroken ? this.breakLock() : this.#lock.info() })),
       changes: (since) => this.#in(pool, async () => this.#documents.page(since, this.version)),
     };
   }

@@ -16,10 +16,10 @@ interface AgreementPorts {
 }
 
 export async function agreement(
-  { self, call, applied }: PoolSurroundings,
+  { self, call, applied, broken }: PoolSurroundings,
   { clock, random, store }: AgreementPorts,
 ): Promise<PoolParts> {
-  const acceptor = await Acceptor.open(self, storeStorage(store), clock, { onApplied: applied });
+  const acceptor = await Acceptor.open(self, storeStorage(store), clock, { onApplied: applied, onBroken: broken });
   const reach: Reach = (node, pool) => memberOver((name, params) => call(node, pool, name, params));
   const catchUp = new CatchUp(acceptor, reach, clock);
   const pool = new Coordinator({ acceptor, catchUp, reach, clock, random });

@@ -2,7 +2,7 @@
 import type { Pool } from './types.ts';
 
 /** A call of `Member` by name, as it travels. */
-export const memberCallNames = ['lock', 'accept', 'learn', 'unlock', 'changes'] as const;
+export const memberCallNames = ['lock', 'accept', 'learn', 'unlock', 'holder', 'changes'] as const;
 export type MemberCallName = (typeof memberCallNames)[number];
 
 /** Agreement on this node. */
@@ -30,4 +30,6 @@ export interface PoolSurroundings {
   call(node: string, pool: string, name: MemberCallName, params: unknown): Promise<unknown>;
   /** To be called after each version that was applied here. */
   applied(): void;
+  /** To be called when the lock was taken from an operation of this node. */
+  broken(): void;
 }

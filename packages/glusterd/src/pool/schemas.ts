@@ -45,6 +45,7 @@ export const acceptReplySchema = z.discriminatedUnion('accepted', [
   z.strictObject({ accepted: z.literal(true) }),
   z.strictObject({ accepted: z.literal(false), promised: ballotSchema, version: versionSchema }),
 ]);
+export const holderReplySchema = z.strictObject({ lock: lockInfoSchema.nullable() });
 export const storedDocumentSchema = z.strictObject({
   key: documentKeySchema,
   value: z.unknown(),
@@ -69,6 +70,7 @@ export const memberCalls = {
   accept: z.strictObject({ proposal: proposalSchema }),
   learn: z.strictObject({ proposal: proposalSchema }),
   unlock: z.strictObject({ ballot: ballotSchema }),
+  holder: z.strictObject({ isBroken: z.boolean() }),
   changes: z.strictObject({ since: versionSchema }),
 };
 

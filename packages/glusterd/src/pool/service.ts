@@ -10,7 +10,7 @@ import type { MemberCallName, PoolParts, PoolSurroundings } from './parts.ts';
 import { Reconciler } from './reconcile.ts';
 import { ServerQuorum } from './server-quorum.ts';
 import { AddressBook } from './trust.ts';
-import type { DocumentChange } from './types.ts';
+import type { DocumentChange, Holding } from './types.ts';
 
 export interface PoolSettings {
   transport: Transport;
@@ -78,6 +78,7 @@ export class PoolService {
       self: context.store.state.node.uuid,
       call: (node, pool, name, params) => this.#callMember(node, pool, name, params),
       applied: () => void this.learned(),
+      broken: () => context.locks.break(),
     };
     this.#parts = await this.#settings.parts(surroundings, context);
   }
@@ -176,6 +177,15 @@ export class PoolService {
         if (node) await this.#context.store.commit({ node });
       }),
     );
+  }
+
+  /** Who holds the cluster lock. */
+  holders(): Promise<Holding[]> {
+    return this.#parts.pool.holders();
+  }
+
+  async breakLock(): Promise<Holding[]> {
+    return (await this.#parts.pool.breakLock()).holders;
   }
 
   /** Documents of this node are others now. */

@@ -10,6 +10,7 @@ const { values } = parseArgs({
     only: { type: 'string' },
     trace: { type: 'boolean', default: false },
     crowded: { type: 'boolean', default: false },
+    thorough: { type: 'boolean', default: false },
     faults: { type: 'string' },
   },
 });
@@ -17,7 +18,9 @@ const { values } = parseArgs({
 const from = Number(values.from);
 const count = Number(values.seeds);
 if (!Number.isSafeInteger(from) || !Number.isSafeInteger(count) || count < 1) {
-  console.error('usage: npm run sim -- pool --seeds N [--from S] [--only S,S] [--faults F,F] [--crowded] [--trace]');
+  console.error(
+    'usage: npm run sim -- pool --seeds N [--from S] [--only S,S] [--faults F,F] [--crowded] [--thorough] [--trace]',
+  );
   process.exit(2);
 }
 const faults =
@@ -29,6 +32,7 @@ for (const seed of seeds) {
   const verdict = await simulatePool(seed, {
     keepTrace: values.trace,
     ...(values.crowded && crowded),
+    isThorough: values.thorough,
     ...(faults && { faults }),
   });
   total.events += verdict.events;

@@ -33,6 +33,8 @@ export interface PoolRunOptions {
   readonly nodes?: number;
   readonly steps?: number;
   readonly isHasty?: boolean;
+  /** Locks are broken for good, as the command line does it; a broken holder must commit nothing afterwards. */
+  readonly isThorough?: boolean;
 }
 
 /** Many people who break one another's locks, while messages are late and nodes die as they write. */
@@ -91,7 +93,8 @@ class PoolRun {
       this.#nodes.push(new PoolNode(id, disk, this.#scheduler, this.#network, random.fork()));
     }
     const say = (who: string) => (text: string) => this.#trace.add(who, text);
-    this.#work = new Work(this.#nodes, this.#judge, random.fork(), this.#isHasty, say('work'));
+    const manner = { isHasty: this.#isHasty, isThorough: options.isThorough ?? false };
+    this.#work = new Work(this.#nodes, this.#judge, random.fork(), manner, say('work'));
     this.#faults = new Faults(kinds, this.#nodes, this.#network, this.#scheduler, random.fork(), say('fault'));
   }
 
