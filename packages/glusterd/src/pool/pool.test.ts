@@ -1,3 +1,4 @@
+import { readdirSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Network, PoolNode, until } from '../testing/pool-rig.ts';
 import { needed } from './server-quorum.ts';
@@ -73,6 +74,19 @@ describe('peer probe', () => {
     const [peer] = (await node(1).done({ verb: 'peer.status' })).peers;
     expect(peer!.hostnames).toEqual(['node2', '10.9.0.2']);
     await equal(nodes.slice(0, 2));
+  });
+
+  it('refuses a node that is too old for the pool', async () => {
+    const { pool: own, store } = node(1).daemon.context;
+    await node(2).daemon.context.store.commit({ node: { uuid: node(2).uuid, opVersion: 80_000 } });
+    const { hello } = own!;
+    own!.hello = async (host) => ({ ...(await hello.call(own, host)), maxOpVersion: 80_000 });
+    const text = '10.9.0.2 does not support required op-version';
+    expect(await probe(1, node(2).address)).toEqual({ ok: false, error: { text: `Peer ${text}`, errno: 10 } });
+    // One that could have it takes it over.
+    own!.hello = hello;
+    await pool(2);
+    expect(node(2).daemon.context.store.state.node.opVersion).toBe(store.state.node.opVersion);
   });
 
   it('refuses this node, nobody, and nodes of other pools or with volumes', async () => {
@@ -226,6 +240,85 @@ describe('volumes over nodes', () => {
     await node(3).done({ verb: 'volume.remove-brick', volume: 'v', bricks: [node(2).at('v')], action: 'force' });
     await equal(members);
     await until('the brick has ended', () => runningOn(node(2)) === 0);
+  });
+});
+
+describe('what an operation does on every node', () => {
+  const make = () => node(1).create('v', [node(1).at('v'), node(2).at('v')]);
+
+  it('is running the hooks, each node its own', async () => {
+    const members = await pool(3);
+    for (const one of members)
+      for (const when of ['pre', 'post']) {
+        const folder = `${one.directories.work}/hooks/1/start/${when}`;
+        writeFileSync(`${folder}/S10-${when}`, '');
+        writeFileSync(`${folder}/K10`, '');
+      }
+    await make();
+    await node(3).done({ verb: 'volume.start', volume: 'v', force: false });
+    for (const one of members) {
+      const ran = one.processes.ran.filter(({ program }) => program.includes('/hooks/'));
+      const { work } = one.directories;
+      const words = ['--volname=v', '--first=yes', '--version=1', '--volume-op=start', `--gd-workdir=${work}`];
+      expect(ran).toEqual([
+        { program: `${work}/hooks/1/start/pre/S10-pre`, args: words },
+        { program: `${work}/hooks/1/start/post/S10-post`, args: words },
+      ]);
+    }
+  });
+
+  it('is raising the op-version, which all must know', async () => {
+    const members = await pool(3);
+    for (const one of members) {
+      const { store } = one.daemon.context;
+      await store.commit({ node: { ...store.state.node, opVersion: 90_000 } });
+    }
+    const raise = (value: string) => ({
+      verb: 'volume.set' as const,
+      volume: 'all',
+      pairs: [{ key: 'cluster.op-version', value }],
+    });
+    const { connections } = node(1).daemon.context.pool!;
+    const { call } = connections;
+    connections.call = async (uuid, method, ...more) => {
+      const answer = await call.call(connections, uuid, method, ...more);
+      const isOld = method === 'pool.hello' && uuid === node(3).uuid;
+      return isOld ? { ...(answer as object), maxOpVersion: 90_001 } : answer;
+    };
+    expect(await node(1).refusal(raise('100000'))).toBe(
+      'Staging failed on 10.9.0.3. Error: Required op_version (100000) is not supported. Max supported op version is 90001',
+    );
+    connections.call = call;
+    await node(3).down();
+    await until('node 3 is missed', () => !node(1).daemon.context.pool!.isConnected(node(3).uuid));
+    expect(await node(1).refusal(raise('100000'))).toBe('Host 10.9.0.3 not connected');
+    await node(3).up();
+    await connected(members);
+    await node(2).done(raise('100000'));
+    const opVersions = () => members.map((one) => one.daemon.context.store.state.node.opVersion).join();
+    await until('all have it', () => opVersions() === '100000,100000,100000');
+    expect((await node(3).done({ verb: 'volume.get', volume: 'all', key: 'cluster.op-version' })).options).toEqual([
+      { key: 'cluster.op-version', value: '100000' },
+    ]);
+  });
+
+  it('is giving the logs of bricks new files', async () => {
+    await pool(3);
+    await make();
+    await node(3).done({ verb: 'volume.start', volume: 'v', force: false });
+    const logOf = (one: PoolNode) => `${one.directories.log}/bricks`;
+    const name = (one: PoolNode) => `${one.root}/v`.slice(1).replaceAll('/', '-');
+    for (const one of nodes.slice(0, 2)) writeFileSync(`${logOf(one)}/${name(one)}.log`, 'old');
+    await node(3).done({ verb: 'volume.log.rotate', volume: 'v' });
+    for (const one of nodes.slice(0, 2)) {
+      expect(readdirSync(logOf(one))).toEqual([expect.stringMatching(/-v\.log\.\d+$/)]);
+      expect(one.processes.signals.filter(({ signal }) => signal === 'SIGHUP')).toHaveLength(1);
+    }
+    await node(3).done({ verb: 'volume.log.rotate', volume: 'v', brick: node(2).at('v') });
+    expect(node(1).processes.signals.filter(({ signal }) => signal === 'SIGHUP')).toHaveLength(1);
+    expect(await node(1).refusal({ verb: 'volume.log.rotate', volume: 'v', brick: node(3).at('v') })).toMatch(
+      /^Incorrect brick/,
+    );
   });
 });
 

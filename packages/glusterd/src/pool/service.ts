@@ -77,7 +77,10 @@ export class PoolService {
     const surroundings: PoolSurroundings = {
       self: context.store.state.node.uuid,
       call: (node, pool, name, params) => this.#callMember(node, pool, name, params),
-      applied: () => void this.learned(),
+      applied: () =>
+        void this.learned().catch((error: Error) =>
+          context.log.write('ERROR', 'management', `after a change of the pool: ${error.stack ?? error.message}`),
+        ),
       broken: () => context.locks.break(),
     };
     this.#parts = await this.#settings.parts(surroundings, context);
@@ -158,6 +161,16 @@ export class PoolService {
     return helloReplySchema.parse(await this.connections.callOnce(host, 'pool.hello', {}));
   }
 
+  /** The highest op-version that a member can have. OperationError when it cannot be asked. */
+  async maxOpVersionOf(uuid: string): Promise<number> {
+    try {
+      return helloReplySchema.parse(await this.connections.call(uuid, 'pool.hello', {})).maxOpVersion;
+    } catch (error) {
+      this.#context.log.write('WARNING', 'management', `peer ${this.nameOf(uuid)}: ${(error as Error).message}`);
+      throw new OperationError(`Host ${this.nameOf(uuid)} not connected`);
+    }
+  }
+
   found(pool: string, peer: PeerDocument): Promise<void> {
     return this.#parts.found(pool, peer);
   }
@@ -193,6 +206,17 @@ export class PoolService {
     this.connections.update(this.others().map(placeOf));
     this.quorum.look();
     await this.#reconciler.run(new Set(this.#ownVolumes));
+    await this.#followOpVersion();
+  }
+
+  /** Raised for all: this node's own document follows. */
+  async #followOpVersion(): Promise<void> {
+    const { store, log } = this.#context;
+    const { node, globals } = store.state;
+    const wanted = Math.min(globals.opVersion ?? 1, maxOpVersion);
+    if (this.#isClosed || wanted <= node.opVersion) return;
+    log.write('INFO', 'management', `the op-version of the pool is ${wanted}`);
+    await store.commit({ node: { ...node, opVersion: wanted } });
   }
 
   /** A node that is a member in the documents is told so. */
