@@ -174,6 +174,11 @@ export class ClusterNode {
     await this.sh(`pid=$(cat ${file}); kill -9 $pid; while kill -0 $pid 2>/dev/null; do sleep 0.05; done`);
   }
 
+  /** SIGSTOP and SIGCONT: it is there, and says nothing. */
+  async signalGlusterd(signal: 'STOP' | 'CONT'): Promise<void> {
+    await this.sh(`kill -${signal} $(cat ${this.at('run/glusterd.pid')})`);
+  }
+
   gluster(...words: string[]): Promise<Said> {
     const socket = `--glusterd-sock=${this.at('run/glusterd.socket')}`;
     return this.run(

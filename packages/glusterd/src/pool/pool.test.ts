@@ -1,4 +1,4 @@
-import { readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Network, PoolNode, until } from '../testing/pool-rig.ts';
 import { needed } from './server-quorum.ts';
@@ -129,6 +129,44 @@ describe('peer detach', () => {
     await node(1).done({ verb: 'peer.detach', host: node(3).address, force: true });
     await node(3).up();
     await until('node 3 is alone', () => node(3).daemon.context.store.state.peers.size === 0);
+  });
+});
+
+describe('a member that is installed anew under its old uuid', () => {
+  it('catches up, after a change that it has no vote in', async () => {
+    const members = await pool(3);
+    await node(1).create('v', [node(3).at('v')]);
+    await equal(members);
+    await node(3).down();
+    const { uuid } = node(3);
+    node(3).batches.entries.clear();
+    rmSync(node(3).directories.work, { recursive: true });
+    mkdirSync(node(3).directories.work);
+    writeFileSync(`${node(3).directories.work}/glusterd.info`, `UUID=${uuid}\noperating-version=100000\n`);
+    const before = node(1).daemon.context.pool!.version;
+    await node(3).up();
+    expect(node(3).uuid).toBe(uuid);
+    await equal(members);
+    await until('it is at a version that it knew nothing of', () => node(3).daemon.context.pool!.version > before);
+    await node(3).done({ verb: 'volume.start', volume: 'v', force: true });
+    await equal(members);
+  });
+
+  it('is not taken back while the others are no majority without it', async () => {
+    const members = await pool(3);
+    await node(3).down();
+    node(3).batches.entries.clear();
+    rmSync(node(3).directories.work, { recursive: true });
+    mkdirSync(node(3).directories.work);
+    const info = `UUID=${node(3).uuid}\noperating-version=100000\n`;
+    writeFileSync(`${node(3).directories.work}/glusterd.info`, info);
+    network.cut(node(2).address);
+    await until('node 2 is missed', () => !node(1).daemon.context.pool!.isConnected(node(2).uuid));
+    await node(3).up();
+    await until('node 1 has tried', () => node(1).lines.some((line) => line.includes('No majority of the pool')));
+    expect(node(3).daemon.context.pool!.isShared).toBe(false);
+    network.mend(node(2).address);
+    await equal(members);
   });
 });
 

@@ -99,7 +99,7 @@ export class PoolService {
     this.#timer?.cancel();
     this.#timer = this.#context.clock.after(lookAgainMs, () => {
       const connected = this.others().filter(({ uuid }) => this.connections.isConnected(uuid));
-      for (const { uuid } of connected) void this.#parts.catchUp(uuid).catch(() => undefined);
+      for (const { uuid } of connected) void this.#connected(uuid).catch(() => undefined);
       this.#lookNowAndThen();
     });
   }
@@ -227,6 +227,18 @@ export class PoolService {
     else await this.connections.callOnce(host, 'pool.join', params);
   }
 
+  /**
+   * A member that has nothing: it was installed anew under its old uuid, or went away before it was told to join. It may have
+   * forgotten what it promised and accepted, so that a change without it comes first: whatever it forgot is past then. With
+   * two members there is no change without it, and nothing that it alone could have decided.
+   */
+  async takeBack(uuid: string, host?: string): Promise<void> {
+    const peer = this.#context.store.state.peers.get(uuid);
+    if (peer && this.others().length > 1)
+      await this.transact(`return of ${this.nameOf(uuid)}`, (propose) => propose({ peers: new Map([[uuid, peer]]) }));
+    await this.invite(uuid, host);
+  }
+
   /** Invited: takes the documents of the pool from the node at that address. */
   async join(pool: string, inviter: Inviter, opVersion: number): Promise<void> {
     // Several members may find this node missing at once.
@@ -271,8 +283,7 @@ export class PoolService {
   async #connected(uuid: string): Promise<void> {
     if (!this.others().some((peer) => peer.uuid === uuid)) return;
     const hello = helloReplySchema.parse(await this.connections.call(uuid, 'pool.hello', {}));
-    // A member that was installed anew under its old uuid, or that went away before it was told to join.
-    if (!hello.isMember && !hello.hasVolumes) return this.invite(uuid);
+    if (!hello.isMember && !hello.hasVolumes) return this.takeBack(uuid);
     const pool = this.id;
     const standing = standingSchema.parse(await this.ask(uuid, 'pool.standing', {}));
     if (pool === null) return;
