@@ -179,6 +179,41 @@ export class ClusterNode {
     await this.sh(`kill -${signal} $(cat ${this.at('run/glusterd.pid')})`);
   }
 
+  /** Whether anything is sent to another node from here. */
+  async setRoute(to: ClusterNode, state: 'open' | 'cut'): Promise<void> {
+    await this.sh(`ip route ${state === 'cut' ? 'replace' : 'del'} blackhole ${to.address}/32`);
+  }
+
+  /** Directories of the bricks that run here. */
+  async bricks(): Promise<string[]> {
+    const found = await this.sh(
+      `for p in /proc/[0-9]*; do tr '\\0' ' ' 2>/dev/null < $p/cmdline || true; echo; done | grep -o -- '--brick-name /[^ ]*' || true`,
+    );
+    return [...found.matchAll(/--brick-name (\/[a-zA-Z]\S*)/g)].map(([, path]) => path!).sort();
+  }
+
+  /** All that members of a pool have in common, as its text files say it. */
+  documents(): string {
+    const read = (path: string) => {
+      try {
+        return readFileSync(this.at('lib', path), 'utf8');
+      } catch {
+        return '';
+      }
+    };
+    const list = (path: string) => {
+      try {
+        return readdirSync(this.at('lib', path)).sort();
+      } catch {
+        return [];
+      }
+    };
+    const own = /UUID=(\S+)/.exec(read('glusterd.info'))?.[1] ?? '';
+    const members = [...list('peers').filter((name) => !name.startsWith('.')), own].sort();
+    const volumes = list('vols').map((name) => `${name}\n${read(`vols/${name}/info`)}`);
+    return [members.join(' '), read('options'), ...volumes].join('\n');
+  }
+
   gluster(...words: string[]): Promise<Said> {
     const socket = `--glusterd-sock=${this.at('run/glusterd.socket')}`;
     return this.run(
