@@ -33,19 +33,22 @@ export class Chaos {
   /** Some verbs at once, some faults meanwhile; everything works again when it resolves. */
   async round(): Promise<void> {
     const { random } = this;
-    const victims = random.chance(0.5) ? 1 : 2;
+    const victims = random.pick([1, 1, 2, 2, 3]);
     const some = new Set<ClusterNode>();
     while (some.size < victims) some.add(random.pick(this.#cluster.nodes));
     const faults = [...some].map((node) => this.#fault(node));
-    const verbs = Array.from({ length: 2 + random.integer(3) }, () => this.#verb());
-    const pauses = verbs.map(() => random.between(0, 1200));
+    const verbs = Array.from({ length: 3 + random.integer(4) }, () => this.#verb());
+    const pauses = verbs.map(() => random.between(0, 900));
     await Promise.all([...faults.map((run) => run()), ...verbs.map((run, i) => pause(pauses[i]).then(run))]);
   }
 
   #fault(node: ClusterNode): () => Promise<void> {
     const { random } = this;
     const soon = random.between(0, 900);
-    const lasts = random.pick([100, 1500, 4000]) * random.between(0.1, 1);
+    // Silence of ten seconds ends connections.
+    const lasts = random.chance(0.1)
+      ? random.between(10_500, 14_000)
+      : random.between(0.1, 1) * random.pick([200, 4000]);
     const other = random.pick(this.#cluster.nodes.filter((one) => one !== node));
     const kinds: [string, () => Promise<void>, () => Promise<void>][] = [
       ['is killed', () => node.killGlusterd(), () => node.startGlusterd()],

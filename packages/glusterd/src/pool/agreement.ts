@@ -33,6 +33,7 @@ export async function agreement(
     join: (node, id) => catchUp.join(node, id),
     removed: (id, version) =>
       acceptor.apply(id, { version, documents: [{ key: peerKey(self), value: null, version }] }),
+    hasLeft: (id) => acceptor.hasLeft(id),
     async catchUp(node) {
       if (acceptor.pool !== null) await catchUp.from(node, acceptor.pool);
     },

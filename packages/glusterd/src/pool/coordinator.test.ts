@@ -206,6 +206,33 @@ describe('a pool', () => {
     for (const { acceptor } of [second!, third!]) expect([acceptor.pool, acceptor.version]).toEqual([null, 0]);
   });
 
+  it('of two is left by one, and the other hears of it although it was told nothing', async () => {
+    const rig = new PoolRig();
+    const [first, second] = await rig.pool(2);
+    const version = first!.acceptor.version + 1;
+    const changes = [{ key: `peer/${uuidOf(2)}`, value: null }];
+    const decided = { version, ballot: { round: 100, node: uuidOf(2) }, changes };
+    for (const { acceptor } of [first!, second!]) await acceptor.forPool(poolId).accept(decided);
+    await second!.acceptor.forPool(poolId).learn(decided);
+    expect(second!.acceptor.pool).toBeNull();
+    await expect(first!.coordinator.transact('set', (propose) => propose([globals(1)]))).rejects.toThrow('No majority');
+    await first!.catchUp.fromAll();
+    expect([first!.acceptor.version, first!.coordinator.isAlone]).toEqual([version, true]);
+    await first!.coordinator.transact('set', (propose) => propose([globals(1)]));
+  });
+
+  it('of two is not left by one because it says so', async () => {
+    const rig = new PoolRig();
+    const [first, second] = await rig.pool(2);
+    const { version } = first!.acceptor;
+    await second!.acceptor.apply(poolId, {
+      version: version + 1,
+      documents: [{ key: `peer/${uuidOf(2)}`, value: null, version: version + 1 }],
+    });
+    await first!.catchUp.fromAll();
+    expect([first!.acceptor.version, first!.coordinator.isAlone]).toEqual([version, false]);
+  });
+
   it('is not joined by a node with volumes', async () => {
     const rig = new PoolRig();
     const [first] = await rig.pool(1);

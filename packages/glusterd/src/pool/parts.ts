@@ -18,6 +18,8 @@ export interface PoolParts {
   join(node: string, pool: string): Promise<void>;
   /** This node was removed by that version. */
   removed(pool: string, version: number): Promise<void>;
+  /** Whether this node was in that pool: who knows its id may ask since when it is not. */
+  hasLeft(pool: string): boolean;
   /** Takes from a member what was missed. */
   catchUp(node: string): Promise<void>;
 }

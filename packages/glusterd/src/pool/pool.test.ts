@@ -108,6 +108,12 @@ describe('peer detach', () => {
     await node(1).done({ verb: 'peer.detach', host: node(3).address, force: false });
     await until('node 3 is alone', () => node(3).daemon.context.store.state.peers.size === 0);
     await equal(members.slice(0, 2));
+    // It still says since when it is none, to who knows the pool; and nothing else.
+    const { connections, id, version } = node(1).daemon.context.pool!;
+    const ask = (pool: string | null) =>
+      connections.callOnce(node(3).address, 'pool.changes', { pool, from: node(1).uuid, params: { since: 0 } });
+    expect(await ask(id)).toEqual({ version, documents: [], hasLeft: true });
+    await expect(ask(node(1).uuid)).rejects.toThrow('only members');
     expect((await node(2).done({ verb: 'peer.status' })).peers).toHaveLength(1);
     expect(await probe(1, node(3).address)).toMatchObject({ ok: true });
     await connected(members);

@@ -54,6 +54,7 @@ export const storedDocumentSchema = z.strictObject({
 export const changesSchema = z.strictObject({
   version: versionSchema,
   documents: z.array(storedDocumentSchema).max(mostPageDocuments),
+  hasLeft: z.boolean().optional(),
 });
 
 export const memberStateSchema = z.strictObject({

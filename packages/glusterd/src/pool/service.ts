@@ -151,6 +151,10 @@ export class PoolService {
     return this.connections.call(node, `pool.${name}`, said);
   }
 
+  hasLeft(pool: string): boolean {
+    return this.#parts.hasLeft(pool);
+  }
+
   /** Serves agreement. */
   answer(pool: string, name: MemberCallName, params: unknown): Promise<unknown> {
     return this.#parts.answer(pool, name, params);
@@ -283,12 +287,15 @@ export class PoolService {
   async #connected(uuid: string): Promise<void> {
     if (!this.others().some((peer) => peer.uuid === uuid)) return;
     const hello = helloReplySchema.parse(await this.connections.call(uuid, 'pool.hello', {}));
+    // It may have left by a change that nobody else has heard of.
+    const missed = await this.#parts.catchUp(uuid).catch((error: Error) => error);
+    if (!this.others().some((peer) => peer.uuid === uuid)) return;
     if (!hello.isMember && !hello.hasVolumes) return this.takeBack(uuid);
     const pool = this.id;
     const standing = standingSchema.parse(await this.ask(uuid, 'pool.standing', {}));
     if (pool === null) return;
-    if (standing.isMember) await this.#parts.catchUp(uuid);
-    else await this.dismissed(pool, standing.version, this.nameOf(uuid));
+    if (!standing.isMember) await this.dismissed(pool, standing.version, this.nameOf(uuid));
+    else if (missed) throw missed;
   }
 }
 

@@ -51,6 +51,8 @@ export interface Holding extends LockInfo {
 export interface Changes {
   readonly version: number;
   readonly documents: readonly { readonly key: string; readonly value: unknown; readonly version: number }[];
+  /** Who was asked is no member any more since that version, and has no documents. */
+  readonly hasLeft?: boolean | undefined;
 }
 
 /** How a member is asked; rejects when it cannot be reached in time. */
