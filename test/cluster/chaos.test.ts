@@ -1,7 +1,8 @@
 /**
  * Five nodes, random verbs at random nodes while glusterds are killed, hang or are cut off: at the end all have the same
  * documents, everything that was acknowledged is there, and the bricks that run are those that should.
- * MORTAR_CHAOS_ROUNDS and MORTAR_CHAOS_SEED run more or others; what was done is printed when a check fails.
+ * MORTAR_CHAOS_ROUNDS and MORTAR_CHAOS_SEED run more or others; what was done is printed when a check fails, or with
+ * MORTAR_CHAOS_TRACE=1.
  */
 import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -97,6 +98,7 @@ describe.skipIf(problem !== null)(`a pool of five nodes${problem === null ? '' :
       }
       throw error;
     }
+    if (process.env.MORTAR_CHAOS_TRACE) console.log(lines.join('\n'));
     const failed = chaos.outcomes.filter(({ exitCode }) => exitCode !== 0).length;
     const slowest = Math.max(...chaos.outcomes.map(({ ms }) => ms));
     console.log(

@@ -73,6 +73,20 @@ describe.skipIf(problem !== null)(
       await three.must('volume', 'profile', 'd', 'stop');
     }, 120_000);
 
+    it('are counted by each node for what runs on it', async () => {
+      const [first, , third] = [await one.metrics(), await two.metrics(), await three.metrics()];
+      const brick = `volume="d",brick="${one.address}:${one.at('bricks/d')}"`;
+      expect(first).toContain(`mortar_process_answers{process="brick",${brick}} 1\n`);
+      expect(first).toMatch(new RegExp(`^mortar_fops_total\\{process="brick",${brick},.*fop="WRITE".*\\} [1-9]`, 'm'));
+      expect(first).toMatch(/^process_cpu_seconds_total\{process="glusterd"\} \d/m);
+      expect(first).toContain('mortar_pool_members 3\n');
+      expect(third.match(/^mortar_peer_connected\{.*\} 1$/gm)).toHaveLength(2);
+      expect(third).not.toContain('process="brick"');
+      // Each family once, as the format wants it.
+      const types = [...first.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name);
+      expect(new Set(types).size).toBe(types.length);
+    }, 60_000);
+
     it('rotate the logs of bricks where they are', async () => {
       await three.must('volume', 'log', 'd', 'rotate');
       for (const node of [one, two]) {

@@ -96,6 +96,7 @@ export class Chaos {
       () => ['volume', 'delete', name],
       () => ['volume', 'delete', name],
       () => ['volume', 'set', name, 'network.ping-timeout', `${10 + (serial % 50)}`],
+      () => ['volume', 'set', name, 'cluster.server-quorum-type', random.pick(['server', 'none'])],
       () => ['volume', 'set', 'all', 'cluster.server-quorum-ratio', `${30 + (serial % 60)}%`],
       () => ['volume', 'reset', name],
       () => ['volume', 'add-brick', name, places[0]!, 'force'],

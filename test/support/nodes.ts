@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { canMount, ensureBuilt, root, until } from './sandbox.ts';
 
 const network = '10.78.7';
+const metricsPort = 9713;
 const commandTimeoutMs = 120_000;
 
 /** Why there can be no nodes here, or null. */
@@ -165,7 +166,8 @@ export class ClusterNode {
     };
     const words = Object.entries(options).map(([key, value]) => `--xlator-option management.${key}=${value}`);
     const log = `--log-file=${this.at('log/glusterd.log')}`;
-    await this.sh(`${join(root, 'bin/glusterd')} ${words.join(' ')} ${log} --pid-file=${this.at('run/glusterd.pid')}`);
+    const more = `--metrics-port=${metricsPort} --pid-file=${this.at('run/glusterd.pid')}`;
+    await this.sh(`${join(root, 'bin/glusterd')} ${words.join(' ')} ${log} ${more}`);
   }
 
   /** SIGKILL; resolves when it is gone. */
@@ -231,6 +233,12 @@ export class ClusterNode {
     if (exitCode !== 0)
       throw new Error(`node${this.index}: gluster ${words.join(' ')}: ${exitCode}: ${stderr}${stdout}`);
     return stdout;
+  }
+
+  /** What Prometheus would read here. */
+  metrics(): Promise<string> {
+    const script = `fetch('http://127.0.0.1:${metricsPort}/metrics').then(async (r) => process.stdout.write(await r.text()))`;
+    return this.sh(`node -e "${script}"`);
   }
 
   async mount(volume: string, servers: readonly ClusterNode[]): Promise<string> {
