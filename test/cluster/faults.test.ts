@@ -99,10 +99,7 @@ describe.skipIf(problem !== null)(`a pool of three nodes in trouble${problem ===
 
   it('takes a node back that was installed anew under its old uuid', async () => {
     await three.killGlusterd();
-    const uuid = (await three.sh(`grep UUID ${three.at('lib/glusterd.info')}`)).trim();
-    rmSync(three.at('lib'), { recursive: true });
-    await three.sh(`mkdir -p ${three.at('lib')}`);
-    writeFileSync(three.at('lib/glusterd.info'), `${uuid}\noperating-version=100000\n`);
+    three.installAnew();
     expect((await set(two, 33)).exitCode).toBe(0);
     await three.startGlusterd();
     await eventually('node3 knows the volume', () => infoIs(33, three));

@@ -1,8 +1,8 @@
 /** Planted bugs: a simulation that does not find them would find nothing else either. */
-import { breaking } from '@mortar/glusterd/pool/coordinator.ts';
+import { breaking, Coordinator } from '@mortar/glusterd/pool/coordinator.ts';
 import { Session } from '@mortar/glusterd/pool/session.ts';
 import { PoolDisk } from '@mortar/testing/pool-sim/disk.ts';
-import { crowded, type PoolRunOptions, simulatePool } from '@mortar/testing/pool-sim/simulation.ts';
+import { crowded, forgetful, type PoolRunOptions, simulatePool } from '@mortar/testing/pool-sim/simulation.ts';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 
 const mostSeeds = 500;
@@ -54,6 +54,10 @@ describe('a simulation finds', () => {
       vi.restoreAllMocks();
     }
     expect(caught).not.toEqual([]);
+  });
+
+  it('a member that lost its disk and is taken back as if it remembered', async () => {
+    await expectCaught(() => vi.spyOn(Coordinator.prototype, 'readmit').mockResolvedValue(), forgetful);
   });
 
   it('a majority of two out of four', async () => {

@@ -36,13 +36,27 @@ export class Chaos {
     const victims = random.pick([1, 1, 2, 2, 3]);
     const some = new Set<ClusterNode>();
     while (some.size < victims) some.add(random.pick(this.#cluster.nodes));
-    const faults = [...some].map((node) => this.#fault(node));
+    const isDark = random.chance(0.08);
+    const faults = isDark ? [this.#powerCut()] : [...some].map((node, i) => this.#fault(node, i === 0));
     const verbs = Array.from({ length: 3 + random.integer(4) }, () => this.#verb());
     const pauses = verbs.map(() => random.between(0, 900));
     await Promise.all([...faults.map((run) => run()), ...verbs.map((run, i) => pause(pauses[i]).then(run))]);
   }
 
-  #fault(node: ClusterNode): () => Promise<void> {
+  /** All glusterds at once; they come back one after the other. */
+  #powerCut(): () => Promise<void> {
+    const soon = this.random.between(0, 900);
+    const pauses = this.#cluster.nodes.map(() => this.random.between(0, 3000));
+    return async () => {
+      await pause(soon);
+      this.#say('all are killed');
+      await Promise.all(this.#cluster.nodes.map((node) => node.killGlusterd()));
+      await Promise.all(this.#cluster.nodes.map((node, i) => pause(pauses[i]).then(() => node.startGlusterd())));
+    };
+  }
+
+  /** `mayForget`: one node at a time may lose its disk, as a pool of five can stand it. */
+  #fault(node: ClusterNode, mayForget: boolean): () => Promise<void> {
     const { random } = this;
     const soon = random.between(0, 900);
     // Silence of ten seconds ends connections.
@@ -55,6 +69,14 @@ export class Chaos {
       ['is killed', () => node.killGlusterd(), () => node.startGlusterd()],
       ['is cut off', () => this.#cluster.setLink(node, 'down'), () => this.#cluster.setLink(node, 'up')],
       [`does not reach node${other.index}`, () => node.setRoute(other, 'cut'), () => node.setRoute(other, 'open')],
+      [
+        'is killed and installed anew',
+        async () => {
+          await node.killGlusterd();
+          if (mayForget) node.installAnew();
+        },
+        () => node.startGlusterd(),
+      ],
       ['hangs', () => node.signalGlusterd('STOP'), () => node.signalGlusterd('CONT')],
     ];
     const [what, begin, end] = random.pick(kinds);

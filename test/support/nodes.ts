@@ -176,6 +176,14 @@ export class ClusterNode {
     await this.sh(`pid=$(cat ${file}); kill -9 $pid; while kill -0 $pid 2>/dev/null; do sleep 0.05; done`);
   }
 
+  /** Its disk is new, its name and uuid are those it had; glusterd must not run. Bricks and hooks stay. */
+  installAnew(): void {
+    const uuid = /^UUID=\S+$/m.exec(readFileSync(this.at('lib/glusterd.info'), 'utf8'))![0];
+    rmSync(this.at('lib'), { recursive: true });
+    mkdirSync(this.at('lib'));
+    writeFileSync(this.at('lib/glusterd.info'), `${uuid}\noperating-version=100000\n`);
+  }
+
   /** SIGSTOP and SIGCONT: it is there, and says nothing. */
   async signalGlusterd(signal: 'STOP' | 'CONT'): Promise<void> {
     await this.sh(`kill -${signal} $(cat ${this.at('run/glusterd.pid')})`);

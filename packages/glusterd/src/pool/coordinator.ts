@@ -2,7 +2,8 @@
 import type { Random } from '@mortar/core/ports.ts';
 import { lockLifeMs } from '../transaction/lock.ts';
 import { answerMs, gather } from './ask.ts';
-import { contended, lockTaken, removedFromPool } from './errors.ts';
+import { isPeerKey, peerKey } from './documents.ts';
+import { contended, lockTaken, PoolError, removedFromPool } from './errors.ts';
 import { Beaten, Session, type SessionPorts } from './session.ts';
 import type { Ballot, DocumentChange, HolderReply, Holding, LockInfo, Pool } from './types.ts';
 
@@ -78,6 +79,27 @@ export class Coordinator implements Pool {
     const session = await this.#begin(breaking);
     await session.end();
     return { holders, ballot: session.ballot };
+  }
+
+  /**
+   * A member that lost its disk has forgotten what it promised and accepted. So the others decide a change without it first:
+   * what it forgot is about versions that are past then. Of two members none decides without the other, and this one knows all that
+   * both have voted for; unless that makes a third member, with whom the lost one may have decided more.
+   */
+  async readmit(node: string): Promise<void> {
+    const { acceptor } = this.#ports;
+    const key = peerKey(node);
+    const value = acceptor.documents.get(key);
+    if (value === null) throw new PoolError(`node ${node} is no member`);
+    if (acceptor.members.length > 2) return this.transact(`return of ${node}`, (propose) => propose([{ key, value }]));
+    const { accepted, version, documents } = acceptor;
+    const isNew = (change: DocumentChange) => isPeerKey(change.key) && documents.get(change.key) === null;
+    if (
+      accepted &&
+      accepted.version > version &&
+      accepted.changes.some((change) => change.value !== null && isNew(change))
+    )
+      throw new PoolError(`node ${node} was lost while a third one was taken in`);
   }
 
   async #askHolders(isBroken: boolean): Promise<Holding[]> {

@@ -158,6 +158,37 @@ describe('a member that is installed anew under its old uuid', () => {
     await equal(members);
   });
 
+  it('ends what it ran for volumes that are stopped or gone by now', async () => {
+    const members = await pool(3);
+    const own = (name: string) => node(3).processes.pidsOf(`${node(3).root}/${name}`).length;
+    for (const name of ['on', 'off', 'gone']) {
+      await node(1).create(name, [node(3).at(name)]);
+      await node(1).done({ verb: 'volume.start', volume: name, force: false });
+    }
+    await equal(members);
+    const stop = (volume: string) => node(1).done({ verb: 'volume.stop', volume, force: false });
+    await stop('gone');
+    await node(1).done({ verb: 'volume.delete', volume: 'gone' });
+    await node(3).processes.run('glusterfsd', strayOf(node(3), 'gone'));
+    await node(3).down();
+    await until('node 3 is missed', () => !node(1).daemon.context.pool!.isConnected(node(3).uuid));
+    await stop('off');
+    expect([own('on'), own('off'), own('gone')]).toEqual([1, 1, 1]);
+    node(3).batches.entries.clear();
+    rmSync(node(3).directories.work, { recursive: true });
+    mkdirSync(node(3).directories.work);
+    const info = `UUID=${node(3).uuid}\noperating-version=100000\n`;
+    writeFileSync(`${node(3).directories.work}/glusterd.info`, info);
+    await node(3).up();
+    await until('only what is wanted runs', () => `${own('on')},${own('off')},${own('gone')}` === '1,0,0');
+    await equal(members);
+  });
+
+  const strayOf = ({ directories, address, root }: PoolNode, name: string) => [
+    ...['--process-name', 'brick', '--brick-name', `${root}/${name}`],
+    ...['--volfile-id', `${name}.${address}.x`, '-p', `${directories.run}/vols/${name}/x.pid`],
+  ];
+
   it('is not taken back while the others are no majority without it', async () => {
     const members = await pool(3);
     await node(3).down();

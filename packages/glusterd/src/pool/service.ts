@@ -4,6 +4,7 @@ import type { Transport } from '@mortar/rpc/stream.ts';
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
 import { type Change, maxOpVersion, type PeerDocument } from '../store/documents.ts';
+import { endStrays } from '../supervision/strays.ts';
 import { PeerConnections } from './connections.ts';
 import { type HelloReply, helloReplySchema, standingSchema } from './messages.ts';
 import type { MemberCallName, PoolParts, PoolSurroundings } from './parts.ts';
@@ -58,9 +59,7 @@ export class PoolService {
     const lost = () => this.quorum.look();
     const connected = (uuid: string) => {
       this.quorum.look();
-      void this.#connected(uuid).catch((error: Error) =>
-        context.log.write('WARNING', 'management', `peer ${this.nameOf(uuid)}: ${error.message}`),
-      );
+      this.#meet(uuid);
     };
     this.connections = new PeerConnections(settings.transport, settings.port, context, { connected, lost });
   }
@@ -99,7 +98,7 @@ export class PoolService {
     this.#timer?.cancel();
     this.#timer = this.#context.clock.after(lookAgainMs, () => {
       const connected = this.others().filter(({ uuid }) => this.connections.isConnected(uuid));
-      for (const { uuid } of connected) void this.#connected(uuid).catch(() => undefined);
+      for (const { uuid } of connected) this.#meet(uuid, lookAgainMs);
       this.#lookNowAndThen();
     });
   }
@@ -231,16 +230,12 @@ export class PoolService {
     else await this.connections.callOnce(host, 'pool.join', params);
   }
 
-  /**
-   * A member that has nothing: it was installed anew under its old uuid, or went away before it was told to join. It may have
-   * forgotten what it promised and accepted, so that a change without it comes first: whatever it forgot is past then. With
-   * two members there is no change without it, and nothing that it alone could have decided.
-   */
+  /** A member that has nothing: it was installed anew under its old uuid, or went away before it was told to join. */
   async takeBack(uuid: string, host?: string): Promise<void> {
-    const peer = this.#context.store.state.peers.get(uuid);
-    if (peer && this.others().length > 1)
-      await this.transact(`return of ${this.nameOf(uuid)}`, (propose) => propose({ peers: new Map([[uuid, peer]]) }));
+    await this.#parts.pool.readmit(uuid);
     await this.invite(uuid, host);
+    // What only this one of two has kept is on both disks when the lock was taken once.
+    if (this.others().length === 1) await this.transact(`return of ${this.nameOf(uuid)}`, async () => undefined);
   }
 
   /** Invited: takes the documents of the pool from the node at that address. */
@@ -268,6 +263,8 @@ export class PoolService {
     }
     await store.commit({ node: { ...store.state.node, opVersion: Math.min(opVersion, maxOpVersion) } });
     await this.learned();
+    for (const pidFile of await endStrays(this.#context))
+      this.#context.log.write('WARNING', 'management', `ended a process that no volume wants (${pidFile})`);
   }
 
   /** Of a pool of this node alone nothing is left. */
@@ -283,8 +280,19 @@ export class PoolService {
     await this.learned();
   }
 
+  /** What fails, for want of a majority or of the lock, may be possible a moment later. */
+  #meet(uuid: string, retryMs = 1000): void {
+    this.#connected(uuid).catch((error: Error) => {
+      const { log, clock } = this.#context;
+      if (this.#isClosed || !this.connections.isConnected(uuid)) return;
+      log.write('WARNING', 'management', `peer ${this.nameOf(uuid)}: ${error.message}`);
+      if (retryMs < lookAgainMs) clock.after(retryMs, () => this.#meet(uuid, 2 * retryMs));
+    });
+  }
+
   /** Either side may have missed something: that it was taken in, that it was sent away, changes. */
   async #connected(uuid: string): Promise<void> {
+    if (this.#isClosed || !this.connections.isConnected(uuid)) return;
     if (!this.others().some((peer) => peer.uuid === uuid)) return;
     const hello = helloReplySchema.parse(await this.connections.call(uuid, 'pool.hello', {}));
     // It may have left by a change that nobody else has heard of.

@@ -85,6 +85,8 @@ export interface Pool {
    * without a majority. Who had it, and the ballot below which no proposal is decided any more.
    */
   breakLock(): Promise<{ holders: Holding[]; ballot: Ballot }>;
+  /** To be done before a member that has lost its disk joins again; rejects when it may not. */
+  readmit(node: string): Promise<void>;
   /** Whether this is the only member. */
   readonly isAlone: boolean;
 }

@@ -45,6 +45,12 @@ export const crowded: PoolRunOptions = {
   isHasty: true,
 };
 
+/** Members that lose their disks and come back under their old uuid. */
+export const forgetful: PoolRunOptions = {
+  faults: ['crash', 'restarts', 'slow-net', 'partition', 'amnesia'],
+  steps: 60,
+};
+
 export async function simulatePool(seed: number, options: PoolRunOptions = {}): Promise<PoolVerdict> {
   const run = new PoolRun(seed, options);
   await run.go();
@@ -95,7 +101,9 @@ class PoolRun {
     const say = (who: string) => (text: string) => this.#trace.add(who, text);
     const manner = { isHasty: this.#isHasty, isThorough: options.isThorough ?? false };
     this.#work = new Work(this.#nodes, this.#judge, random.fork(), manner, say('work'));
-    this.#faults = new Faults(kinds, this.#nodes, this.#network, this.#scheduler, random.fork(), say('fault'));
+    this.#faults = new Faults(kinds, this.#nodes, this.#network, this.#scheduler, random.fork(), say('fault'), (node) =>
+      this.#mayForget(node),
+    );
   }
 
   async go(): Promise<void> {
@@ -173,6 +181,19 @@ class PoolRun {
     for (const node of members)
       if (node.process?.acceptor.pool === null) for (const from of members) this.#work.join(from, node);
   }
+
+  /** The first at any moment; others when all have everything, so that a second disk is not lost with the only copy. */
+  #mayForget(node: PoolNode): boolean {
+    const members = this.#nodes.filter((one) => this.#isMember(one));
+    if (members.length < 2 || !members.includes(node)) return false;
+    const states = members.map(({ disk }) => disk.durable.state);
+    if (!states.every(({ pool }) => pool === this.#judge.pool)) return false;
+    if (this.#hasForgotten && !states.every(({ version }) => version === this.#judge.latest)) return false;
+    this.#hasForgotten = true;
+    return true;
+  }
+
+  #hasForgotten = false;
 
   #isMember({ id }: PoolNode): boolean {
     return membersOf(this.#latest()).includes(id);

@@ -88,10 +88,23 @@ export class Work {
   /** A node is told to join the pool of another. */
   join(from: PoolNode, node: PoolNode): void {
     if (node === from) return;
-    node.process?.catchUp.join(from.id, this.#judge.pool).then(
+    const joining = node.disk.hasForgotten ? this.#takeBack(from, node) : this.#join(from, node);
+    joining.then(
       () => this.#say(`${node.id.slice(0, 8)} has joined`),
       (error: Error) => this.#say(`${node.id.slice(0, 8)} does not join: ${error.message}`),
     );
+  }
+
+  async #join(from: PoolNode, node: PoolNode): Promise<void> {
+    await node.process?.catchUp.join(from.id, this.#judge.pool);
+  }
+
+  /** As the management does it with one that is a member by the documents and has none. */
+  async #takeBack(from: PoolNode, node: PoolNode): Promise<void> {
+    const process = from.process;
+    if (process?.acceptor.pool !== this.#judge.pool) return;
+    await process.coordinator.readmit(node.id);
+    await this.#join(from, node);
   }
 
   /** Whether it was told that the change is made. */
