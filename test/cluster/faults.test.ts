@@ -54,6 +54,7 @@ describe.skipIf(problem !== null)(`a pool of three nodes in trouble${problem ===
   it('waits for a glusterd that hangs no longer than until its silence is noticed, and not at all to look', async () => {
     await three.signalGlusterd('STOP');
     const setting = timed(set(one, 31));
+    const asking = timed(two.must('volume', 'status', 'v'));
     const looks = [];
     for (let i = 0; i < 3; i++)
       for (const node of [one, two]) {
@@ -61,6 +62,10 @@ describe.skipIf(problem !== null)(`a pool of three nodes in trouble${problem ===
         looks.push((await timed(node.must('peer', 'status'))).ms);
       }
     const { ms, result } = await setting;
+    // What it would have said is left out.
+    const status = await asking;
+    expect(status.result).not.toContain(`node3:${three.at('bricks/v')}`);
+    expect(status.ms).toBeLessThan(mostMs);
     console.log(
       `a change past a glusterd that hangs took ${ms} ms; looking meanwhile at most ${Math.max(...looks)} ms`,
     );
