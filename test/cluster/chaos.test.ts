@@ -11,7 +11,7 @@ import { Chaos } from '../support/chaos.ts';
 import { type ClusterNode, Nodes, nodesImpossible } from '../support/nodes.ts';
 
 const problem = nodesImpossible();
-const rounds = Number(process.env.MORTAR_CHAOS_ROUNDS ?? 4);
+const rounds = Number(process.env.MORTAR_CHAOS_ROUNDS ?? 2);
 const seed = Number(process.env.MORTAR_CHAOS_SEED ?? 7);
 
 describe.skipIf(problem !== null)(`a pool of five nodes${problem === null ? '' : ` (${problem})`}`, () => {
