@@ -41,6 +41,8 @@ export class PoolService {
   #parts!: PoolParts;
   /** Volumes that this node changes at the moment: its operation sees to their processes. */
   readonly #ownVolumes = new Set<string>();
+  /** Members by the documents that were none when they were asked. */
+  readonly #seenOutside = new Set<string>();
   /** While this node joins: whom it takes the documents from. */
   #inviter: Inviter | null = null;
   #joining: Promise<void> | null = null;
@@ -298,7 +300,15 @@ export class PoolService {
     // It may have left by a change that nobody else has heard of.
     const missed = await this.#parts.catchUp(uuid).catch((error: Error) => error);
     if (!this.others().some((peer) => peer.uuid === uuid)) return;
-    if (!hello.isMember && !hello.hasVolumes) return this.takeBack(uuid);
+    if (!hello.isMember && !hello.hasVolumes) {
+      // One that was probed a moment ago is about to be told to join, and needs no change of its own.
+      if (!this.#seenOutside.has(uuid)) {
+        this.#seenOutside.add(uuid);
+        throw new OperationError('it is no member yet');
+      }
+      return this.takeBack(uuid);
+    }
+    this.#seenOutside.delete(uuid);
     const pool = this.id;
     const standing = standingSchema.parse(await this.ask(uuid, 'pool.standing', {}));
     if (pool === null) return;
