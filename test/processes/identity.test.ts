@@ -137,7 +137,7 @@ describe('a daemon', () => {
     expect(await client.call('process.info')).toMatchObject({ pid, name: 'glusterfs' });
     expect(await client.call('graph.info')).toMatchObject({ top: 'm', state: 'up', generations: 1 });
     expect(await client.call('metrics.text')).toMatchObject({
-      text: expect.stringContaining('mortar_process_resident_bytes'),
+      text: expect.stringContaining('\nprocess_resident_memory_bytes '),
     });
     expect(await client.call('loglevel.set', { level: 'DEBUG' })).toEqual({ level: 'DEBUG' });
     await expect(client.call('loglevel.set', { level: 'LOUD' })).rejects.toMatchObject({ code: 'BAD_PARAMS' });

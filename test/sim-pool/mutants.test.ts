@@ -1,7 +1,8 @@
 /** Planted bugs: a simulation that does not find them would find nothing else either. */
+import { breaking, Coordinator } from '@mortar/glusterd/pool/coordinator.ts';
 import { Session } from '@mortar/glusterd/pool/session.ts';
 import { PoolDisk } from '@mortar/testing/pool-sim/disk.ts';
-import { crowded, type PoolRunOptions, simulatePool } from '@mortar/testing/pool-sim/simulation.ts';
+import { crowded, forgetful, type PoolRunOptions, simulatePool } from '@mortar/testing/pool-sim/simulation.ts';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 
 const mostSeeds = 500;
@@ -39,6 +40,24 @@ describe('a simulation finds', () => {
 
   it('a coordinator that does not finish what it finds accepted', async () => {
     await expectCaught(() => vi.spyOn(Session.prototype, 'found').mockReturnValue(null));
+  });
+
+  it('a lock that is broken by being forgotten alone', async () => {
+    const { begin } = Session.prototype;
+    let caught: string[] = [];
+    for (let seed = 1; seed <= mostSeeds && caught.length === 0; seed++) {
+      vi.spyOn(Session.prototype, 'begin').mockImplementation(function (this: Session) {
+        return this.operation === breaking ? Promise.resolve() : begin.call(this);
+      });
+      const { problems } = await simulatePool(seed, { ...crowded, isThorough: true });
+      caught = problems.filter((problem) => problem.includes('broke the lock'));
+      vi.restoreAllMocks();
+    }
+    expect(caught).not.toEqual([]);
+  });
+
+  it('a member that lost its disk and is taken back as if it remembered', async () => {
+    await expectCaught(() => vi.spyOn(Coordinator.prototype, 'readmit').mockResolvedValue(), forgetful);
   });
 
   it('a majority of two out of four', async () => {

@@ -1,5 +1,5 @@
 import { poolFaults } from '@mortar/testing/pool-sim/faults.ts';
-import { crowded, type PoolRunOptions, simulatePool } from '@mortar/testing/pool-sim/simulation.ts';
+import { crowded, forgetful, type PoolRunOptions, simulatePool } from '@mortar/testing/pool-sim/simulation.ts';
 import { describe, expect, it } from 'vitest';
 
 /** All that a person needs to run it again. */
@@ -29,6 +29,15 @@ describe('a simulated pool', () => {
 
   it('agrees where many work at the same time and nodes die as they write', async () => {
     for (let seed = 1; seed <= 100; seed++) expect(await problemsOf(seed, crowded)).toEqual([]);
+  });
+
+  it('lets nobody commit whose lock was broken', async () => {
+    for (let seed = 1; seed <= 100; seed++)
+      for (const options of [{}, crowded]) expect(await problemsOf(seed, { ...options, isThorough: true })).toEqual([]);
+  });
+
+  it('takes members back that lost their disks', async () => {
+    for (let seed = 1; seed <= 100; seed++) expect(await problemsOf(seed, forgetful)).toEqual([]);
   });
 
   it('agrees under everything at once', async () => {

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { canMount, ensureBuilt, root, until } from './sandbox.ts';
 
 const network = '10.78.7';
+const metricsPort = 9713;
 const commandTimeoutMs = 120_000;
 
 /** Why there can be no nodes here, or null. */
@@ -165,13 +166,62 @@ export class ClusterNode {
     };
     const words = Object.entries(options).map(([key, value]) => `--xlator-option management.${key}=${value}`);
     const log = `--log-file=${this.at('log/glusterd.log')}`;
-    await this.sh(`${join(root, 'bin/glusterd')} ${words.join(' ')} ${log} --pid-file=${this.at('run/glusterd.pid')}`);
+    const more = `--metrics-port=${metricsPort} --pid-file=${this.at('run/glusterd.pid')}`;
+    await this.sh(`${join(root, 'bin/glusterd')} ${words.join(' ')} ${log} ${more}`);
   }
 
   /** SIGKILL; resolves when it is gone. */
   async killGlusterd(): Promise<void> {
     const file = this.at('run/glusterd.pid');
     await this.sh(`pid=$(cat ${file}); kill -9 $pid; while kill -0 $pid 2>/dev/null; do sleep 0.05; done`);
+  }
+
+  /** Its disk is new, its name and uuid are those it had; glusterd must not run. Bricks and hooks stay. */
+  installAnew(): void {
+    const uuid = /^UUID=\S+$/m.exec(readFileSync(this.at('lib/glusterd.info'), 'utf8'))![0];
+    rmSync(this.at('lib'), { recursive: true });
+    mkdirSync(this.at('lib'));
+    writeFileSync(this.at('lib/glusterd.info'), `${uuid}\noperating-version=100000\n`);
+  }
+
+  /** SIGSTOP and SIGCONT: it is there, and says nothing. */
+  async signalGlusterd(signal: 'STOP' | 'CONT'): Promise<void> {
+    await this.sh(`kill -${signal} $(cat ${this.at('run/glusterd.pid')})`);
+  }
+
+  /** Whether anything is sent to another node from here. */
+  async setRoute(to: ClusterNode, state: 'open' | 'cut'): Promise<void> {
+    await this.sh(`ip route ${state === 'cut' ? 'replace' : 'del'} blackhole ${to.address}/32`);
+  }
+
+  /** Directories of the bricks that run here. */
+  async bricks(): Promise<string[]> {
+    const found = await this.sh(
+      `for p in /proc/[0-9]*; do tr '\\0' ' ' 2>/dev/null < $p/cmdline || true; echo; done | grep -o -- '--brick-name /[^ ]*' || true`,
+    );
+    return [...found.matchAll(/--brick-name (\/[a-zA-Z]\S*)/g)].map(([, path]) => path!).sort();
+  }
+
+  /** All that members of a pool have in common, as its text files say it. */
+  documents(): string {
+    const read = (path: string) => {
+      try {
+        return readFileSync(this.at('lib', path), 'utf8');
+      } catch {
+        return '';
+      }
+    };
+    const list = (path: string) => {
+      try {
+        return readdirSync(this.at('lib', path)).sort();
+      } catch {
+        return [];
+      }
+    };
+    const own = /UUID=(\S+)/.exec(read('glusterd.info'))?.[1] ?? '';
+    const members = [...list('peers').filter((name) => !name.startsWith('.')), own].sort();
+    const volumes = list('vols').map((name) => `${name}\n${read(`vols/${name}/info`)}`);
+    return [members.join(' '), read('options'), ...volumes].join('\n');
   }
 
   gluster(...words: string[]): Promise<Said> {
@@ -191,6 +241,12 @@ export class ClusterNode {
     if (exitCode !== 0)
       throw new Error(`node${this.index}: gluster ${words.join(' ')}: ${exitCode}: ${stderr}${stdout}`);
     return stdout;
+  }
+
+  /** What Prometheus would read here. */
+  metrics(): Promise<string> {
+    const script = `fetch('http://127.0.0.1:${metricsPort}/metrics').then(async (r) => process.stdout.write(await r.text()))`;
+    return this.sh(`node -e "${script}"`);
   }
 
   async mount(volume: string, servers: readonly ClusterNode[]): Promise<string> {

@@ -26,6 +26,7 @@ const bricks = () => import('./commands/bricks.ts');
 const lifecycle = () => import('./commands/lifecycle.ts');
 const options = () => import('./commands/options.ts');
 const peers = () => import('./commands/peers.ts');
+const locks = () => import('./commands/locks.ts');
 const tools = () => import('./commands/tools.ts');
 const heal = async () => (await import('./commands/heal.ts')).volumeHeal;
 const help = () => import('./help.ts');
@@ -307,6 +308,20 @@ export const commands: readonly Command[] = [
     synopsis: '',
     description: 'give this node a new uuid',
     load: async () => (await tools()).uuidReset,
+  },
+  {
+    path: ['system::', 'lock', 'show'],
+    family: 'system',
+    synopsis: '',
+    description: 'print which operation holds the cluster lock, where and since when',
+    load: async () => (await locks()).show,
+  },
+  {
+    path: ['system::', 'lock', 'break'],
+    family: 'system',
+    synopsis: '',
+    description: 'take the cluster lock from an operation that does not end',
+    load: async () => (await locks()).breakIt,
   },
   missing('system:: mount', 'system', '<label> <args...>', 'mount on behalf of another'),
   missing('system:: umount', 'system', '<path> [lazy]', 'unmount on behalf of another'),

@@ -5,9 +5,14 @@ export interface Io {
   /** The next line of standard input without its end, or null at the end of the input. */
   readLine(): Promise<string | null>;
   readonly inputIsTerminal: boolean;
+  /** At a terminal: a line that is edited, with history and with completion of its last word. Null at its end. */
+  prompt?(text: string, complete: Completer): Promise<string | null>;
   /** A line of the command line's own log, where there is one. A log that cannot be written stops no command. */
   log?(file: string, level: 'I' | 'E', text: string): void;
 }
+
+/** The possible ends of a line's last word, and that word. */
+export type Completer = (line: string) => Promise<[string[], string]>;
 
 /** `cli_out`: one line on standard output. */
 export function line(io: Io, text: string): void {

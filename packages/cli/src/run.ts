@@ -46,14 +46,33 @@ export async function runWords(session: Session, words: readonly string[]): Prom
 async function prompt(session: Session, io: Io): Promise<number> {
   errorLine(io, "Welcome to gluster prompt, type 'help' to see the available commands.");
   for (;;) {
-    if (io.inputIsTerminal) io.out('gluster> ');
-    const text = await io.readLine();
+    const text = await nextLine(session, io);
     if (text === null) return 0;
     const words = text.split(/[ \t\r\n]+/).filter((word) => word !== '');
     if (words.length === 0) continue;
     if (words[0] === 'quit' || words[0] === 'exit') return 0;
     const status = await runWords(session, words);
     if (status !== 0 && !io.inputIsTerminal) return status;
+  }
+}
+
+async function nextLine(session: Session, io: Io): Promise<string | null> {
+  if (!io.inputIsTerminal) return io.readLine();
+  if (io.prompt) {
+    const { completeLine } = await import('./completion.ts');
+    return io.prompt('gluster> ', (line) => completeLine(line, () => volumeNames(session)));
+  }
+  io.out('gluster> ');
+  return io.readLine();
+}
+
+/** For completion: without a daemon there are none. */
+async function volumeNames(session: Session): Promise<readonly string[]> {
+  try {
+    const reply = await session.request(['volume', 'list'], { verb: 'volume.list' });
+    return reply.ok ? reply.data.names : [];
+  } catch {
+    return [];
   }
 }
 

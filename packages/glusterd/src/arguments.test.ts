@@ -36,7 +36,18 @@ describe('the command line of glusterd', () => {
     });
   });
 
-  it.each([[['--nosuch']], [['word']], [['-L', 'LOUD']], [['--xlator-option', 'x=y']]])('refuses %j', (words) => {
-    expect(() => parse(...words)).toThrow();
+  it('serves metrics where it is told to', () => {
+    expect(parse()).toMatchObject({ metrics: null });
+    expect(parse('--metrics-port=9713')).toMatchObject({ metrics: { port: 9713, address: '127.0.0.1' } });
+    expect(parse('--metrics-port', '1', '--metrics-address', '0.0.0.0')).toMatchObject({
+      metrics: { port: 1, address: '0.0.0.0' },
+    });
   });
+
+  it.each([[['--nosuch']], [['word']], [['-L', 'LOUD']], [['--xlator-option', 'x=y']], [['--metrics-port=x']]])(
+    'refuses %j',
+    (words) => {
+      expect(() => parse(...words)).toThrow();
+    },
+  );
 });

@@ -16,6 +16,8 @@ const specs = {
   'run-id': { short: 'r', value: 'required' },
   'localtime-logging': none,
   'secure-mgmt': { value: 'optional' },
+  'metrics-port': required,
+  'metrics-address': required,
   debug: none,
   version: { short: 'V', value: 'none' },
   help: { short: '?', value: 'none' },
@@ -34,6 +36,8 @@ export interface DaemonArguments {
   /** Address to listen at; null: all. */
   bindAddress: string | null;
   port: number;
+  /** Where Prometheus finds the node's metrics; null: nowhere. */
+  metrics: { port: number; address: string } | null;
 }
 
 export function daemonArguments(words: readonly string[], environment: NodeJS.ProcessEnv): DaemonArguments {
@@ -58,7 +62,8 @@ export function daemonArguments(words: readonly string[], environment: NodeJS.Pr
     directories,
     socketPath: settings.get('glusterd-sockfile') ?? '/var/run/glusterd.socket',
     bindAddress: settings.get('transport.socket.bind-address') ?? null,
-    port: portOf(settings.get('transport.socket.listen-port')),
+    port: portOf('listen-port', settings.get('transport.socket.listen-port') ?? `${managementPort}`),
+    metrics: metricsPlace(given.get('metrics-port'), given.get('metrics-address')),
   };
 }
 
@@ -80,9 +85,13 @@ function levelOf(text: string): LogLevel {
   return level;
 }
 
-function portOf(text: string | undefined): number {
-  if (text === undefined) return managementPort;
+function portOf(option: string, text: string): number {
   const port = Number(text);
-  if (!/^\d+$/.test(text) || port > 65535) throw new UsageError(`listen-port '${text}': a port number is expected`);
+  if (!/^\d+$/.test(text) || port > 65535) throw new UsageError(`${option} '${text}': a port number is expected`);
   return port;
+}
+
+function metricsPlace(port: string | null | undefined, address: string | null | undefined): DaemonArguments['metrics'] {
+  if (typeof port !== 'string') return null;
+  return { port: portOf('metrics-port', port), address: address ?? '127.0.0.1' };
 }

@@ -19,7 +19,10 @@ export class Hooks {
   }
 
   /** A script that fails is logged and changes nothing: hooks observe. */
-  async run(event: string, when: 'pre' | 'post', args: readonly string[]): Promise<void> {
+  async run(event: string, when: 'pre' | 'post', words: readonly string[]): Promise<void> {
+    // What is said of a node is said of this one.
+    const own = `--gd-workdir=${this.#directories.work}`;
+    const args = words.map((word) => (word.startsWith('--gd-workdir=') ? own : word));
     const folder = `${this.#directories.work}/hooks/1/${event}/${when}`;
     const scripts = (await this.#files.list(folder)).filter((name) => name.startsWith('S'));
     for (const script of scripts) {

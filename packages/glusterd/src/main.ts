@@ -11,7 +11,8 @@ const usageExitCode = 64;
 const version = 'glusterfs 10.3\nMortar 0.1.0: the formats and commands of GlusterFS 10, written anew\n';
 const help =
   'Usage: glusterd [-N|--no-daemon] [-p|--pid-file=FILE] [-l|--log-file=FILE] [-L|--log-level=LEVEL] [--debug]\n' +
-  '                [--xlator-option=management.OPTION=VALUE]... [--version]\n' +
+  '                [--xlator-option=management.OPTION=VALUE]... [--metrics-port=PORT [--metrics-address=ADDRESS]]\n' +
+  '                [--version]\n' +
   'Options: working-directory, run-directory, logging-directory, glusterd-sockfile, transport.socket.bind-address,\n' +
   '         transport.socket.listen-port\n';
 

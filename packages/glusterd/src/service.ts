@@ -3,6 +3,9 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { StateDumper } from '@mortar/host/dump/writer.ts';
 import { consoleTarget, FileTarget, LineLog } from '@mortar/host/ports/log.ts';
+import { MetricsRegistry } from '@mortar/host/ports/metrics.ts';
+import { listenForMetrics, type MetricsPlace } from '@mortar/host/ports/metrics-server.ts';
+import { addProcessMetrics } from '@mortar/host/ports/process-metrics.ts';
 import { setCommandName } from '@mortar/host/process/identity.ts';
 import { takePidFile } from '@mortar/host/process/pidfile.ts';
 import { tellFailed, tellReady } from '@mortar/host/process/readiness.ts';
@@ -12,6 +15,7 @@ import { tcpTransport } from '@mortar/rpc/transports/tcp.ts';
 import { unixTransport } from '@mortar/rpc/transports/unix.ts';
 import type { DaemonArguments } from './arguments.ts';
 import { Daemon } from './daemon.ts';
+import { nodeMetrics } from './metrics/node-metrics.ts';
 import { nodeFiles } from './node/files.ts';
 import { nodeHosts } from './node/hosts.ts';
 import { nodeProcesses } from './node/processes.ts';
@@ -73,17 +77,32 @@ async function start(args: DaemonArguments, installation: string): Promise<Signa
   await daemon.listen(tcpTransport(), { kind: 'tcp', host: args.bindAddress ?? '0.0.0.0', port: args.port });
   await daemon.listen(unixTransport(), { kind: 'unix', path: args.socketPath });
   daemon.resume().catch((error: Error) => log.write('ERROR', 'management', `resuming failed: ${error.stack}`));
+  const metricsServer = args.metrics && (await openMetrics(args.metrics, daemon));
   const dumper = new StateDumper(nodeClock);
   dumper.add(() => sections(daemon));
   return {
     async stop(signal) {
       log.write('WARNING', 'glusterd', `received ${signal}, shutting down; bricks go on`, 100032);
+      metricsServer?.close();
       await daemon.close();
       pidFile.release();
     },
     reopen: () => log.reopen(),
     dump: () => void dumper.write(),
   };
+}
+
+/** Several who look at the same moment are told the same. */
+function openMetrics(place: MetricsPlace, daemon: Daemon) {
+  const own = new MetricsRegistry();
+  addProcessMetrics(own);
+  let looking: Promise<string> | null = null;
+  return listenForMetrics(place, () => {
+    looking ??= nodeMetrics(daemon.context, own.text()).finally(() => {
+      looking = null;
+    });
+    return looking;
+  });
 }
 
 /** What the state dump says of management. */

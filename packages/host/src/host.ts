@@ -11,6 +11,7 @@ import { StateDumper } from './dump/writer.ts';
 import { GraphKeeper, type KeeperOptions, type RunningGraph } from './graph/keeper.ts';
 import { SystemClock } from './ports/clock.ts';
 import { consoleTarget, FileTarget, LineLog } from './ports/log.ts';
+import { addProcessMetrics } from './ports/process-metrics.ts';
 import { logDirectory, runDirectory } from './process/directories.ts';
 import { setCommandName, setOomScoreAdjust } from './process/identity.ts';
 import { type PidFile, takePidFile } from './process/pidfile.ts';
@@ -155,9 +156,7 @@ export class Host {
 
   #gauges(): void {
     const { metrics, inodes } = this.services;
-    metrics.gauge('process_resident_bytes', () => process.memoryUsage.rss());
-    metrics.gauge('process_cpu_micros', () => process.cpuUsage().user + process.cpuUsage().system);
-    metrics.gauge('process_uptime_milliseconds', () => Math.floor(process.uptime() * 1000));
+    addProcessMetrics(metrics);
     metrics.gauge('inodes_active', () => inodes.stats().active);
     metrics.gauge('inodes_idle', () => inodes.stats().lru);
   }

@@ -10,6 +10,7 @@ import { blameFresh } from './blame.ts';
 import { checkAvailable, checkDirectory, checkOrder, checkPathLength } from './brick-checks.ts';
 import { checkElsewhere, makeEverywhere, requireConnected, startNewBricks, stopElsewhere } from './brick-sites.ts';
 import { checkDisjoint, resolveBricks } from './new-bricks.ts';
+import { runHooks } from './run-hooks.ts';
 import { processesOf } from './status.ts';
 import { refuseWhileMoving } from './tasks.ts';
 import { commit, commitQuietly, commitVolume, nextVersion } from './volumes.ts';
@@ -148,7 +149,7 @@ async function checkOnline(context: Context, volume: VolumeInfo): Promise<void> 
 async function add(context: Context, { before, after, added }: Plan): Promise<ReplyData['volume.add-brick']> {
   const { uuid } = context.store.state.node;
   const args = brickHookArguments(context, before, 'add-brick');
-  await context.hooks.run('add-brick', 'pre', args);
+  await runHooks(context, 'add-brick', 'pre', args);
   const own = added.filter((brick) => brick.hostUuid === uuid);
   // Whole new sets have nothing to be healed from.
   const isHealed = after.replicaCount > before.replicaCount;
@@ -171,7 +172,7 @@ async function add(context: Context, { before, after, added }: Plan): Promise<Re
     if (!(error instanceof UndecidedError)) for (const step of undo.reverse()) await step();
     throw error;
   }
-  await context.hooks.run('add-brick', 'post', args);
+  await runHooks(context, 'add-brick', 'post', args);
   return {};
 }
 

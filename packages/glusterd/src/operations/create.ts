@@ -11,6 +11,7 @@ import { type BrickInfo, setSize, type VolumeInfo, volumeInfoSchema } from '../v
 import { checkAvailable, checkDirectory, checkOrder, checkPathLength } from './brick-checks.ts';
 import { checkElsewhere, makeEverywhere } from './brick-sites.ts';
 import { checkDisjoint, resolveBricks } from './new-bricks.ts';
+import { runHooks } from './run-hooks.ts';
 import { commitVolume, localBricks } from './volumes.ts';
 
 type CreateRequest = RequestOf<'volume.create'>;
@@ -78,7 +79,7 @@ function volumeOf(context: Context, request: CreateRequest, bricks: readonly Bri
 }
 
 async function create(context: Context, volume: VolumeInfo): Promise<ReplyData['volume.create']> {
-  await context.hooks.run('create', 'pre', [`--volname=${volume.name}`]);
+  await runHooks(context, 'create', 'pre', [`--volname=${volume.name}`]);
   const { made, undo } = await makeEverywhere(context, volume, volume.bricks);
   try {
     await commitVolume(context, made);
@@ -87,6 +88,6 @@ async function create(context: Context, volume: VolumeInfo): Promise<ReplyData['
     if (!(error instanceof UndecidedError)) await undo();
     throw error;
   }
-  await context.hooks.run('create', 'post', [`--volname=${volume.name}`]);
+  await runHooks(context, 'create', 'post', [`--volname=${volume.name}`]);
   return { volume: volume.name, id: volume.id };
 }

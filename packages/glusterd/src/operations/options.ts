@@ -18,6 +18,7 @@ import { type Change, maxOpVersion } from '../store/documents.ts';
 import type { Operation } from '../transaction/operation.ts';
 import { noteForOption } from '../volgen/index.ts';
 import type { VolumeInfo } from '../volume.ts';
+import { runHooks } from './run-hooks.ts';
 import { commit, nextVersion, volumeNamed } from './volumes.ts';
 
 type SetRequest = RequestOf<'volume.set'>;
@@ -113,16 +114,19 @@ function planOf(volume: VolumeInfo, words: string[]): Plan {
   };
 }
 
-function planForAll(context: Context, pairs: readonly { key: string; value: string }[]): Plan {
+async function planForAll(context: Context, pairs: readonly { key: string; value: string }[]): Promise<Plan> {
   const { node, globals } = context.store.state;
   const change: Change = {};
-  let { options } = globals;
+  let { options, opVersion } = globals;
   for (const pair of pairs) {
     const { key, value } = checked(context, 'all', pair);
-    if (key === 'cluster.op-version') change.node = { ...node, opVersion: Number(value) };
-    else options = withOption(options, key, value);
+    if (key === 'cluster.op-version') {
+      opVersion = Number(value);
+      await checkPeersKnow(context, opVersion);
+      change.node = { ...node, opVersion };
+    } else options = withOption(options, key, value);
   }
-  change.globals = { version: globals.version + 1, options };
+  change.globals = { ...globals, version: globals.version + 1, options, ...(opVersion !== undefined && { opVersion }) };
   return {
     change,
     volumes: [],
@@ -131,11 +135,23 @@ function planForAll(context: Context, pairs: readonly { key: string; value: stri
   };
 }
 
+/** All members must be there: one that is too old for an op-version would be shut out by it. */
+async function checkPeersKnow({ pool }: Context, wanted: number): Promise<void> {
+  for (const { uuid } of pool?.others() ?? []) {
+    const most = await pool!.maxOpVersionOf(uuid);
+    if (most < wanted)
+      throw new OperationError(
+        `Staging failed on ${pool!.nameOf(uuid)}. Error: Required op_version (${wanted}) is not supported. ` +
+          `Max supported op version is ${most}`,
+      );
+  }
+}
+
 async function apply(context: Context, event: 'set' | 'reset', plan: Plan): Promise<void> {
-  await context.hooks.run(event, 'pre', plan.hookArguments);
+  await runHooks(context, event, 'pre', plan.hookArguments);
   await commit(context, plan.change);
   for (const volume of plan.volumes) await context.supervisor.updateHealDaemon(volume, context.store.state.node.uuid);
-  await context.hooks.run(event, 'post', plan.hookArguments);
+  await runHooks(context, event, 'post', plan.hookArguments);
 }
 
 /** Options that have commands of their own, such as `volume heal V disable`. */
@@ -208,7 +224,7 @@ function planResetOfAll(context: Context, key: string | undefined): Plan {
     const found = keyForGet(key);
     if ('error' in found) throw new OperationError(`Option ${key} does not exist\n${found.error}`);
   }
-  const change = { globals: { version: globals.version + 1, options: Object.fromEntries(kept) } };
+  const change = { globals: { ...globals, version: globals.version + 1, options: Object.fromEntries(kept) } };
   return { change, volumes: [], hookArguments: ['--volname=all'], notes: [] };
 }
 

@@ -1,6 +1,7 @@
 /** `volume rebalance`: files go to where their names hash to. */
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
+import { UndecidedError } from '../pool/errors.ts';
 import type { ReplyData } from '../protocol/replies.ts';
 import type { RequestOf } from '../protocol/requests.ts';
 import { execute, type Operation } from '../transaction/operation.ts';
@@ -50,8 +51,15 @@ function start(name: string, operation: 'fix-layout' | 'start' | 'force'): Opera
     },
     async commit(context, volume) {
       const task = newTask(context, 'rebalance', operation === 'start' ? 'migrate' : operation, []);
-      await context.supervisor.startRebalance(volume, task.command, context.store.state.node.uuid);
-      await commitVolume(context, { ...volume, task });
+      const { uuid } = context.store.state.node;
+      await context.supervisor.startRebalance(volume, task.command, uuid);
+      try {
+        await commitVolume(context, { ...volume, task });
+      } catch (error) {
+        // Nobody would ever know of the process.
+        if (!(error instanceof UndecidedError)) await context.supervisor.endRebalance(volume, uuid);
+        throw error;
+      }
       return { task: taskData(context, task) };
     },
   };

@@ -7,6 +7,7 @@ import { execute, type Operation } from '../transaction/operation.ts';
 import { type BrickInfo, setCount, setSize, type VolumeInfo, type VolumeTask, withOption } from '../volume.ts';
 import { brickHookArguments } from './add-brick.ts';
 import { stopElsewhere } from './brick-sites.ts';
+import { runHooks } from './run-hooks.ts';
 import { newTask, refuseWhileMoving, stopTask, taskData, withTaskNow } from './tasks.ts';
 import { brickName, commitVolume, nextVersion } from './volumes.ts';
 
@@ -230,12 +231,12 @@ function volumeWithout(before: VolumeInfo, removed: readonly BrickInfo[], replic
 async function remove(context: Context, { before, after, removed }: Plan): Promise<Reply> {
   const { uuid } = context.store.state.node;
   const args = brickHookArguments(context, before, 'remove-brick');
-  await context.hooks.run('remove-brick', 'pre', args);
+  await runHooks(context, 'remove-brick', 'pre', args);
   await commitVolume(context, after);
   await context.supervisor.updateHealDaemon(after, uuid);
   const own = removed.filter((brick) => brick.hostUuid === uuid);
   await Promise.all(own.map((brick) => context.supervisor.stopBrick(before, brick)));
   await stopElsewhere(context, before, removed);
-  await context.hooks.run('remove-brick', 'post', args);
+  await runHooks(context, 'remove-brick', 'post', args);
   return {};
 }

@@ -17,6 +17,7 @@ import {
   stopElsewhere,
 } from './brick-sites.ts';
 import { resolveBricks } from './new-bricks.ts';
+import { runHooks } from './run-hooks.ts';
 import { processesOf } from './status.ts';
 import { refuseWhileMoving } from './tasks.ts';
 import { brickName, commit, commitQuietly, commitVolume, nextVersion, volumeNamed } from './volumes.ts';
@@ -139,7 +140,7 @@ async function exchange(
 ): Promise<Nothing> {
   const { uuid } = context.store.state.node;
   const args = brickHookArguments(context, volume, operation);
-  await context.hooks.run(operation, 'pre', args);
+  await runHooks(context, operation, 'pre', args);
   const own = isOwn(context, target) ? [target] : [];
   const bricks = volume.bricks.map((brick) => (brick === source ? target : brick));
   const task = volume.task && { task: { ...volume.task, state: 'reset' as const } };
@@ -167,6 +168,6 @@ async function exchange(
     if (!(error instanceof UndecidedError)) for (const step of undo.reverse()) await step();
     throw error;
   }
-  await context.hooks.run(operation, 'post', args);
+  await runHooks(context, operation, 'post', args);
   return {};
 }

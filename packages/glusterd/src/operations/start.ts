@@ -8,6 +8,7 @@ import type { Operation } from '../transaction/operation.ts';
 import type { BrickInfo, VolumeInfo } from '../volume.ts';
 import { brickProblem } from './brick-problem.ts';
 import { requireConnected, startElsewhere, stopElsewhere } from './brick-sites.ts';
+import { runHooks } from './run-hooks.ts';
 import { commitVolume, localBricks, nextVersion, volumeNamed } from './volumes.ts';
 
 export function startVolume(request: RequestOf<'volume.start'>): Operation<VolumeInfo, ReplyData['volume.start']> {
@@ -53,7 +54,7 @@ export function hookArguments(context: Context, volume: VolumeInfo, operation: s
 
 async function start(context: Context, volume: VolumeInfo, force: boolean): Promise<ReplyData['volume.start']> {
   const args = hookArguments(context, volume, 'start');
-  await context.hooks.run('start', 'pre', args);
+  await runHooks(context, 'start', 'pre', args);
   const running: { brick: BrickInfo; port: number }[] = [];
   const failures: string[] = [];
   await Promise.all(
@@ -92,6 +93,6 @@ async function start(context: Context, volume: VolumeInfo, force: boolean): Prom
     throw error;
   }
   await context.supervisor.updateHealDaemon(started, context.store.state.node.uuid);
-  await context.hooks.run('start', 'post', args);
+  await runHooks(context, 'start', 'post', args);
   return { volume: volume.name, id: volume.id };
 }

@@ -5,6 +5,7 @@ import type { RequestOf } from '../protocol/requests.ts';
 import type { Operation } from '../transaction/operation.ts';
 import type { VolumeInfo } from '../volume.ts';
 import { stopElsewhere } from './brick-sites.ts';
+import { runHooks } from './run-hooks.ts';
 import { hookArguments } from './start.ts';
 import { stopTask, withTaskNow } from './tasks.ts';
 import { commit, commitVolume, localBricks, nextVersion, volumeNamed } from './volumes.ts';
@@ -27,7 +28,7 @@ export function stopVolume(request: RequestOf<'volume.stop'>): Operation<VolumeI
 
 async function stop(context: Context, volume: VolumeInfo): Promise<ReplyData['volume.stop']> {
   const args = hookArguments(context, volume, 'stop');
-  await context.hooks.run('stop', 'pre', args);
+  await runHooks(context, 'stop', 'pre', args);
   const stopped: VolumeInfo = { ...nextVersion(volume), status: 'stopped' };
   // First what is wanted, then the processes: a crash in between leaves bricks that the next start of glusterd ends.
   await commitVolume(context, stopped);
@@ -35,7 +36,7 @@ async function stop(context: Context, volume: VolumeInfo): Promise<ReplyData['vo
   await Promise.all(localBricks(context, stopped).map((brick) => context.supervisor.stopBrick(stopped, brick)));
   // The others have learned it and end their bricks by themselves; people expect them to be gone now.
   await stopElsewhere(context, stopped, stopped.bricks);
-  await context.hooks.run('stop', 'post', args);
+  await runHooks(context, 'stop', 'post', args);
   return { volume: volume.name, id: volume.id };
 }
 
@@ -55,11 +56,11 @@ export function deleteVolume(request: RequestOf<'volume.delete'>): Operation<Vol
       return volume;
     },
     async commit(context, volume) {
-      await context.hooks.run('delete', 'pre', [`--volname=${volume.name}`]);
+      await runHooks(context, 'delete', 'pre', [`--volname=${volume.name}`]);
       await commit(context, { volumes: new Map([[volume.name, null]]) });
       for (const kind of ['vols', 'shd'])
         await context.files.remove(`${context.directories.run}/${kind}/${volume.name}`);
-      await context.hooks.run('delete', 'post', [`--volname=${volume.name}`]);
+      await runHooks(context, 'delete', 'post', [`--volname=${volume.name}`]);
       return { volume: volume.name, id: volume.id };
     },
   };

@@ -93,6 +93,8 @@ async function lookAt(
   const { task } = volume;
   if (!task || isHere(context, task)) return lookHere(context, volume, method, timeoutMs);
   const { pool } = context;
+  // Detached while it worked: its process, if it lives, has no say any more.
+  if (pool && !pool.others().some(({ uuid }) => uuid === task.node)) return answer.parse({ ...task, state: 'failed' });
   try {
     if (!pool) throw new OperationError('this node is alone');
     return answer.parse(await pool.ask(task.node!, 'site.task', { volume: volume.name, method }, timeoutMs));

@@ -1,13 +1,14 @@
 /** statedump, log rotate, sync; peer commands, as far as they need no peer. */
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
-import { brickLogFile } from '../paths.ts';
 import { detachPeer, probePeer } from '../pool/membership.ts';
 import { gather, onSite } from '../pool/sites.ts';
 import type { ReplyData } from '../protocol/replies.ts';
 import type { RequestOf } from '../protocol/requests.ts';
 import type { BrickInfo, VolumeInfo } from '../volume.ts';
 import { refreshBricks } from './ask-bricks.ts';
+import { requireConnected } from './brick-sites.ts';
+import { rotateHere } from './rotate.ts';
 import { brickName, localBricks, volumeNamed } from './volumes.ts';
 
 function started(context: Context, name: string): VolumeInfo {
@@ -51,16 +52,15 @@ export async function rotateLogs(
 ): Promise<Record<string, never>> {
   const volume = started(context, request.volume);
   const { brick: wanted } = request;
-  const bricks = localBricks(context, volume).filter((brick) => wanted === undefined || brickName(brick) === wanted);
+  const bricks = volume.bricks.filter((brick) => wanted === undefined || brickName(brick) === wanted);
   if (wanted !== undefined && bricks.length === 0)
     throw new OperationError(`Incorrect brick ${wanted} for volume ${volume.name}`);
-  for (const brick of bricks) {
-    const file = brickLogFile(context.directories, brick);
-    if ((await context.files.read(file)) !== null)
-      await context.files.rename(file, `${file}.${context.clock.wall().sec}`);
-    const { online, pid } = await context.supervisor.brickState(volume, brick);
-    if (online) context.processes.signal(pid, 'SIGHUP');
-  }
+  if (wanted !== undefined) requireConnected(context, bricks);
+  const own = localBricks(context, volume).filter((brick) => bricks.includes(brick));
+  const elsewhere = gather(context, bricks, (node, theirs) =>
+    onSite(context, node, 'rotateLogs', { volume: volume.name, bricks: theirs.map((brick) => brick.brickId) }),
+  );
+  await Promise.all([rotateHere(context, volume, own), elsewhere]);
   return {};
 }
 

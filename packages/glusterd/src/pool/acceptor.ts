@@ -16,6 +16,8 @@ export interface AcceptorOptions {
   readonly check?: (key: string, value: unknown) => void;
   /** After a version was applied, and after this node joined or left a pool. */
   readonly onApplied?: (version: number) => void;
+  /** The lock was taken from an operation of this node. */
+  readonly onBroken?: () => void;
 }
 
 export class Acceptor {
@@ -24,6 +26,7 @@ export class Acceptor {
   readonly #lock: CourtesyLock;
   readonly #check: (key: string, value: unknown) => void;
   readonly #onApplied: (version: number) => void;
+  readonly #onBroken: () => void;
   #state: MemberState = newMemberState;
   #documents = new PoolDocuments([]);
   /** A batch failed: it may be on disk all the same. */
@@ -39,6 +42,7 @@ export class Acceptor {
     this.#lock = new CourtesyLock(clock);
     this.#check = options.check ?? checkDocument;
     this.#onApplied = options.onApplied ?? (() => {});
+    this.#onBroken = options.onBroken ?? (() => {});
   }
 
   static async open(
@@ -87,9 +91,11 @@ export class Acceptor {
     return this.#lock.holds(ballot);
   }
 
-  /** Takes the lock from its holder here; to be asked of all members. Who held it, or null. */
+  /** Takes the lock from its holder here; who held it, or null. What makes that safe is in `Coordinator.breakLock`. */
   breakLock(): LockInfo | null {
-    return this.#lock.break();
+    const info = this.#lock.break();
+    if (info?.node === this.self) this.#onBroken();
+    return info;
   }
 
   /** This member for requests that name a pool: they are refused when it is not in it, or not any more. */
@@ -105,7 +111,9 @@ export class Acceptor {
         return this.#in(pool, () => this.#learn(proposal));
       },
       unlock: async (ballot) => this.#in(pool, async () => this.#lock.giveBack(ballot)),
-      changes: (since) => this.#in(pool, async () => this.#documents.page(since, this.version)),
+      holder: async (isBroken) =>
+        this.#in(pool, async () => ({ lock: isBroken ? this.breakLock() : this.#lock.info() })),
+      changes: (since) => this.#serially(async () => this.#farewell(pool) ?? this.#changes(pool, since)),
     };
   }
 
@@ -114,6 +122,34 @@ export class Acceptor {
     return this.#in(pool, async () => {
       if (version > this.version) await this.#apply(version, documents);
     });
+  }
+
+  /** Whether this node was in that pool. */
+  hasLeft(pool: string): boolean {
+    return this.#farewell(pool) !== null;
+  }
+
+  /**
+   * The other one of two has applied the version that removed it, and its documents are gone with it. Decided by two means
+   * accepted by both: what this node has accepted for that version is what was decided.
+   */
+  parted(pool: string, node: string, version: number): Promise<void> {
+    return this.#in(pool, async () => {
+      const { accepted } = this.#state;
+      if (this.members.length !== 2 || version !== this.version + 1 || accepted?.version !== version) return;
+      const isFarewell = accepted.changes.some(({ key, value }) => key === peerKey(node) && value === null);
+      if (isFarewell) await this.#apply(version, stamped(accepted.changes, version));
+    });
+  }
+
+  #farewell(pool: string | null): Changes | null {
+    const left = pool === this.pool ? undefined : this.#state.left.find((one) => one.pool === pool);
+    return left ? { version: left.version, documents: [], hasLeft: true } : null;
+  }
+
+  #changes(pool: string | null, since: number): Changes {
+    this.#requirePool(pool);
+    return this.#documents.page(since, this.version);
   }
 
   /** Makes the pool, of this node alone; `peer` is its own document. Nothing may be pending: see `Coordinator`. */
@@ -215,9 +251,13 @@ export class Acceptor {
 
   #in<T>(pool: string | null, step: () => Promise<T>): Promise<T> {
     return this.#serially(() => {
-      if (pool !== this.pool) throw new PoolError('this node is not in that pool');
+      this.#requirePool(pool);
       return step();
     });
+  }
+
+  #requirePool(pool: string | null): void {
+    if (pool !== this.pool) throw new PoolError('this node is not in that pool');
   }
 
   #serially<T>(step: () => Promise<T>): Promise<T> {

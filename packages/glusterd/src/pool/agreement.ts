@@ -16,10 +16,10 @@ interface AgreementPorts {
 }
 
 export async function agreement(
-  { self, call, applied }: PoolSurroundings,
+  { self, call, applied, broken }: PoolSurroundings,
   { clock, random, store }: AgreementPorts,
 ): Promise<PoolParts> {
-  const acceptor = await Acceptor.open(self, storeStorage(store), clock, { onApplied: applied });
+  const acceptor = await Acceptor.open(self, storeStorage(store), clock, { onApplied: applied, onBroken: broken });
   const reach: Reach = (node, pool) => memberOver((name, params) => call(node, pool, name, params));
   const catchUp = new CatchUp(acceptor, reach, clock);
   const pool = new Coordinator({ acceptor, catchUp, reach, clock, random });
@@ -33,6 +33,7 @@ export async function agreement(
     join: (node, id) => catchUp.join(node, id),
     removed: (id, version) =>
       acceptor.apply(id, { version, documents: [{ key: peerKey(self), value: null, version }] }),
+    hasLeft: (id) => acceptor.hasLeft(id),
     async catchUp(node) {
       if (acceptor.pool !== null) await catchUp.from(node, acceptor.pool);
     },

@@ -20,6 +20,7 @@ export async function collect(member: Member, since: number, clock: Clock): Prom
   let version = since;
   for (;;) {
     const page = await inTime(clock, answerMs, member.changes(version));
+    if (page.hasLeft) return page;
     for (const document of page.documents) documents.set(document.key, document);
     if (documents.size > mostDocuments) throw new PoolError('too many documents');
     if (page.version <= version) return { version, documents: [...documents.values()] };
@@ -89,6 +90,7 @@ export class CatchUp {
 
   async #from(node: string, pool: string): Promise<void> {
     const changes = await collect(this.#reach(node, pool), this.#acceptor.version, this.#clock);
-    await this.#acceptor.apply(pool, changes);
+    if (changes.hasLeft) await this.#acceptor.parted(pool, node, changes.version);
+    else await this.#acceptor.apply(pool, changes);
   }
 }

@@ -79,6 +79,59 @@ describe('a pool', () => {
     expect(first!.acceptor.documents.get('globals')).toEqual(globals(1).value);
   });
 
+  it('lets nobody commit whose lock was broken for good, although nobody else has changed anything', async () => {
+    const rig = new PoolRig();
+    const [first, second, third] = await rig.pool(3);
+    rig.away.add(uuidOf(3));
+    const late = first!.coordinator.transact('late', async (propose) => {
+      rig.clock.now += 5000;
+      expect(await third!.coordinator.holders()).toEqual([]);
+      rig.away.delete(uuidOf(3));
+      const held = { node: uuidOf(1), operation: 'late', ageMs: 5000, expiresInMs: 175_000, members: 2 };
+      expect(await third!.coordinator.holders()).toEqual([held]);
+      expect((await third!.coordinator.breakLock()).holders).toEqual([held]);
+      await propose([globals(1)]);
+    });
+    await expect(late).rejects.toThrow('broken or expired, and another operation has taken over');
+    for (const { acceptor } of [first!, second!, third!]) expect(acceptor.documents.get('globals')).toBeNull();
+    expect(await second!.coordinator.holders()).toEqual([]);
+  });
+
+  it('can have its lock broken by the node that holds it, which goes on with other work', async () => {
+    const rig = new PoolRig();
+    const [first] = await rig.pool(3);
+    const late = first!.coordinator.transact('late', async (propose) => {
+      await first!.coordinator.breakLock();
+      await first!.coordinator.transact('next', (next) => next([globals(1)]));
+      await propose([globals(2)]);
+    });
+    await expect(late).rejects.toThrow('broken or expired');
+    expect(first!.acceptor.documents.get('globals')).toEqual(globals(1).value);
+  });
+
+  it('finishes what the broken holder had begun to propose', async () => {
+    const rig = new PoolRig();
+    const [first, second, third] = await rig.pool(3);
+    const late = first!.coordinator.transact('late', async (propose) => {
+      rig.away.add(uuidOf(2)).add(uuidOf(3));
+      await propose([globals(1)]);
+    });
+    await expect(late).rejects.toThrow(UndecidedError);
+    rig.away.clear();
+    rig.away.add(uuidOf(3));
+    await second!.coordinator.breakLock();
+    rig.away.clear();
+    await third!.catchUp.fromAll();
+    expect(third!.acceptor.documents.get('globals')).toEqual(globals(1).value);
+  });
+
+  it('is not broken without a majority', async () => {
+    const rig = new PoolRig();
+    const [first] = await rig.pool(3);
+    rig.away.add(uuidOf(2)).add(uuidOf(3));
+    await expect(first!.coordinator.breakLock()).rejects.toThrow('No majority of the pool can be reached');
+  });
+
   it('brings up who was away, when it is back and when it is needed', async () => {
     const rig = new PoolRig();
     const [first, second, third] = await rig.pool(3);
@@ -151,6 +204,33 @@ describe('a pool', () => {
     });
     expect(first!.coordinator.isAlone).toBe(true);
     for (const { acceptor } of [second!, third!]) expect([acceptor.pool, acceptor.version]).toEqual([null, 0]);
+  });
+
+  it('of two is left by one, and the other hears of it although it was told nothing', async () => {
+    const rig = new PoolRig();
+    const [first, second] = await rig.pool(2);
+    const version = first!.acceptor.version + 1;
+    const changes = [{ key: `peer/${uuidOf(2)}`, value: null }];
+    const decided = { version, ballot: { round: 100, node: uuidOf(2) }, changes };
+    for (const { acceptor } of [first!, second!]) await acceptor.forPool(poolId).accept(decided);
+    await second!.acceptor.forPool(poolId).learn(decided);
+    expect(second!.acceptor.pool).toBeNull();
+    await expect(first!.coordinator.transact('set', (propose) => propose([globals(1)]))).rejects.toThrow('No majority');
+    await first!.catchUp.fromAll();
+    expect([first!.acceptor.version, first!.coordinator.isAlone]).toEqual([version, true]);
+    await first!.coordinator.transact('set', (propose) => propose([globals(1)]));
+  });
+
+  it('of two is not left by one because it says so', async () => {
+    const rig = new PoolRig();
+    const [first, second] = await rig.pool(2);
+    const { version } = first!.acceptor;
+    await second!.acceptor.apply(poolId, {
+      version: version + 1,
+      documents: [{ key: `peer/${uuidOf(2)}`, value: null, version: version + 1 }],
+    });
+    await first!.catchUp.fromAll();
+    expect([first!.acceptor.version, first!.coordinator.isAlone]).toEqual([version, false]);
   });
 
   it('is not joined by a node with volumes', async () => {

@@ -1,10 +1,14 @@
 /** The pool as operations use it: one change after the other under the cluster lock, agreed on by a majority. */
 import type { Random } from '@mortar/core/ports.ts';
 import { lockLifeMs } from '../transaction/lock.ts';
-import { contended, lockTaken } from './errors.ts';
+import { answerMs, gather } from './ask.ts';
+import { isPeerKey, peerKey } from './documents.ts';
+import { contended, lockTaken, PoolError, removedFromPool } from './errors.ts';
 import { Beaten, Session, type SessionPorts } from './session.ts';
-import type { Ballot, DocumentChange, LockInfo, Pool } from './types.ts';
+import type { Ballot, DocumentChange, HolderReply, Holding, LockInfo, Pool } from './types.ts';
 
+/** What holds the lock for the moment that breaking it takes. */
+export const breaking = 'lock break';
 const mostAttempts = 6;
 /** A lock of this age belongs to somebody who came at the same moment, and may be about to give up, too. */
 const contentionMs = 2000;
@@ -58,6 +62,54 @@ export class Coordinator implements Pool {
     }
   }
 
+  holders(): Promise<Holding[]> {
+    return this.#askHolders(false);
+  }
+
+  /**
+   * A lock that is forgotten binds nobody, but who had it could still propose. So a majority promises a higher ballot, with
+   * which what was found half done is finished as well: then a proposal of the ballot before is refused for good.
+   */
+  async breakLock(): Promise<{ holders: Holding[]; ballot: Ballot }> {
+    const { acceptor } = this.#ports;
+    const { pool } = acceptor;
+    const holders = await this.#askHolders(true);
+    // A node that is alone by now would agree with itself.
+    if (acceptor.pool !== pool) throw removedFromPool();
+    const session = await this.#begin(breaking);
+    await session.end();
+    return { holders, ballot: session.ballot };
+  }
+
+  /**
+   * A member that lost its disk has forgotten what it promised and accepted. So the others decide a change without it first:
+   * what it forgot is about versions that are past then. Of two members none decides without the other, and this one knows all that
+   * both have voted for; unless that makes a third member, with whom the lost one may have decided more.
+   */
+  async readmit(node: string): Promise<void> {
+    const { acceptor } = this.#ports;
+    const key = peerKey(node);
+    const value = acceptor.documents.get(key);
+    if (value === null) throw new PoolError(`node ${node} is no member`);
+    if (acceptor.members.length > 2) return this.transact(`return of ${node}`, (propose) => propose([{ key, value }]));
+    const { accepted, version, documents } = acceptor;
+    const isNew = (change: DocumentChange) => isPeerKey(change.key) && documents.get(change.key) === null;
+    if (
+      accepted &&
+      accepted.version > version &&
+      accepted.changes.some((change) => change.value !== null && isNew(change))
+    )
+      throw new PoolError(`node ${node} was lost while a third one was taken in`);
+  }
+
+  async #askHolders(isBroken: boolean): Promise<Holding[]> {
+    const { acceptor, reach, clock } = this.#ports;
+    const { pool, self } = acceptor;
+    const member = (node: string) => (node === self || pool === null ? acceptor.forPool(pool) : reach(node, pool));
+    const answers = await gather(clock, answerMs, acceptor.members, (node) => member(node).holder(isBroken));
+    return together([...answers.values()]);
+  }
+
   /** What this node itself works on; not if its lock was broken, so that another operation can go on. */
   #own(): LockInfo | null {
     const { acceptor, clock } = this.#ports;
@@ -68,7 +120,7 @@ export class Coordinator implements Pool {
     return { node: acceptor.self, operation, ageMs, expiresInMs: Math.max(0, lockLifeMs - ageMs) };
   }
 
-  async #begin(operation: string, current: Current): Promise<Session> {
+  async #begin(operation: string, current?: Current): Promise<Session> {
     const { acceptor, clock, random } = this.#ports;
     const { pool } = acceptor;
     for (let attempt = 1; ; attempt++) {
@@ -77,7 +129,7 @@ export class Coordinator implements Pool {
       const session = new Session(this.#ports, pool, ballot, operation, lockLifeMs);
       try {
         await session.begin();
-        current.ballot = ballot;
+        if (current) current.ballot = ballot;
         return session;
       } catch (error) {
         await session.end();
@@ -90,4 +142,17 @@ export class Coordinator implements Pool {
       }
     }
   }
+}
+
+/** Clocks of members differ, and some were asked for the lock later: the longest time counts. */
+function together(replies: readonly HolderReply[]): Holding[] {
+  const found = new Map<string, Holding>();
+  for (const { lock } of replies) {
+    if (!lock) continue;
+    const key = `${lock.node} ${lock.operation}`;
+    const known = found.get(key);
+    const older = known && known.ageMs > lock.ageMs ? known : lock;
+    found.set(key, { ...older, members: (known?.members ?? 0) + 1 });
+  }
+  return [...found.values()].sort((a, b) => b.members - a.members);
 }

@@ -12,6 +12,10 @@ export function peerKey(node: string): string {
   return `${peerPrefix}${node}`;
 }
 
+export function isPeerKey(key: string): boolean {
+  return key.startsWith(peerPrefix);
+}
+
 export class PoolDocuments {
   readonly #documents = new Map<string, StoredDocument>();
 

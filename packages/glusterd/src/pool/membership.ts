@@ -31,7 +31,7 @@ export async function probePeer(context: Context, pool: PoolService, host: strin
     throw new OperationError(`Peer uuid (host ${host}) is same as local uuid`, { errno: probeErrno.sameUuid });
   const known = pool.others().find((peer) => peer.uuid === hello.uuid);
   if (!known) return take(context, pool, host, hello);
-  if (!hello.isMember && !hello.hasVolumes) await pool.invite(known.uuid, host);
+  if (!hello.isMember && !hello.hasVolumes) await pool.takeBack(known.uuid, host);
   const more = { ...known, ...places(known, host, await pool.addresses.resolve(host)) };
   await pool.transact(`peer probe ${host}`, (propose) => propose({ peers: new Map([[more.uuid, more]]) }));
   return { errno: 0 };

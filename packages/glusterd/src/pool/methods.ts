@@ -47,9 +47,10 @@ export function addPoolMethods(server: ManagementServer, context: Context, pool:
     name: string,
     schema: S,
     run: (params: z.infer<S>, call: ManagementContext) => unknown,
+    isOpen: (pool: string) => boolean = () => false,
   ): void => {
     server.method(name, credentials.extend(schema.shape), async (params, call) => {
-      await requireMember(context, pool, params as Credentials, call);
+      if (!isOpen((params as Credentials).pool)) await requireMember(context, pool, params as Credentials, call);
       try {
         return await run(params as z.infer<S>, call);
       } catch (error) {
@@ -72,12 +73,18 @@ export function addPoolMethods(server: ManagementServer, context: Context, pool:
   };
 
   for (const name of memberCallNames)
-    forMembers(`pool.${name}`, z.object({ params: z.unknown() }), async (said, { caller }) => {
-      const { pool: id } = said as unknown as Credentials;
-      const answer = (await pool.answer(id, name, said.params)) ?? {};
-      if (name === 'lock') giveBackWith(caller, id, said.params as { ballot: unknown });
-      return answer;
-    });
+    forMembers(
+      `pool.${name}`,
+      z.object({ params: z.unknown() }),
+      async (said, { caller }) => {
+        const { pool: id } = said as unknown as Credentials;
+        const answer = (await pool.answer(id, name, said.params)) ?? {};
+        if (name === 'lock') giveBackWith(caller, id, said.params as { ballot: unknown });
+        return answer;
+      },
+      // Of a pool that this node has left it tells who was there, and only since when.
+      (id) => name === 'changes' && pool.hasLeft(id),
+    );
 
   // Asked also by those who are members no more.
   server.method('pool.standing', credentials, ({ pool: id, from }) => {

@@ -2,7 +2,7 @@
 import type { Pool } from './types.ts';
 
 /** A call of `Member` by name, as it travels. */
-export const memberCallNames = ['lock', 'accept', 'learn', 'unlock', 'changes'] as const;
+export const memberCallNames = ['lock', 'accept', 'learn', 'unlock', 'holder', 'changes'] as const;
 export type MemberCallName = (typeof memberCallNames)[number];
 
 /** Agreement on this node. */
@@ -18,6 +18,8 @@ export interface PoolParts {
   join(node: string, pool: string): Promise<void>;
   /** This node was removed by that version. */
   removed(pool: string, version: number): Promise<void>;
+  /** Whether this node was in that pool: who knows its id may ask since when it is not. */
+  hasLeft(pool: string): boolean;
   /** Takes from a member what was missed. */
   catchUp(node: string): Promise<void>;
 }
@@ -30,4 +32,6 @@ export interface PoolSurroundings {
   call(node: string, pool: string, name: MemberCallName, params: unknown): Promise<unknown>;
   /** To be called after each version that was applied here. */
   applied(): void;
+  /** To be called when the lock was taken from an operation of this node. */
+  broken(): void;
 }

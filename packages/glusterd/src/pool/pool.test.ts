@@ -1,3 +1,4 @@
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Network, PoolNode, until } from '../testing/pool-rig.ts';
 import { needed } from './server-quorum.ts';
@@ -75,6 +76,19 @@ describe('peer probe', () => {
     await equal(nodes.slice(0, 2));
   });
 
+  it('refuses a node that is too old for the pool', async () => {
+    const { pool: own, store } = node(1).daemon.context;
+    await node(2).daemon.context.store.commit({ node: { uuid: node(2).uuid, opVersion: 80_000 } });
+    const { hello } = own!;
+    own!.hello = async (host) => ({ ...(await hello.call(own, host)), maxOpVersion: 80_000 });
+    const text = '10.9.0.2 does not support required op-version';
+    expect(await probe(1, node(2).address)).toEqual({ ok: false, error: { text: `Peer ${text}`, errno: 10 } });
+    // One that could have it takes it over.
+    own!.hello = hello;
+    await pool(2);
+    expect(node(2).daemon.context.store.state.node.opVersion).toBe(store.state.node.opVersion);
+  });
+
   it('refuses this node, nobody, and nodes of other pools or with volumes', async () => {
     expect(await probe(1, 'node1')).toMatchObject({ ok: true, data: { message: 'Probe on localhost not needed' } });
     const nobody = { text: 'Probe returned with Transport endpoint is not connected', errno: 107 };
@@ -94,6 +108,12 @@ describe('peer detach', () => {
     await node(1).done({ verb: 'peer.detach', host: node(3).address, force: false });
     await until('node 3 is alone', () => node(3).daemon.context.store.state.peers.size === 0);
     await equal(members.slice(0, 2));
+    // It still says since when it is none, to who knows the pool; and nothing else.
+    const { connections, id, version } = node(1).daemon.context.pool!;
+    const ask = (pool: string | null) =>
+      connections.callOnce(node(3).address, 'pool.changes', { pool, from: node(1).uuid, params: { since: 0 } });
+    expect(await ask(id)).toEqual({ version, documents: [], hasLeft: true });
+    await expect(ask(node(1).uuid)).rejects.toThrow('only members');
     expect((await node(2).done({ verb: 'peer.status' })).peers).toHaveLength(1);
     expect(await probe(1, node(3).address)).toMatchObject({ ok: true });
     await connected(members);
@@ -115,6 +135,77 @@ describe('peer detach', () => {
     await node(1).done({ verb: 'peer.detach', host: node(3).address, force: true });
     await node(3).up();
     await until('node 3 is alone', () => node(3).daemon.context.store.state.peers.size === 0);
+  });
+});
+
+describe('a member that is installed anew under its old uuid', () => {
+  it('catches up, after a change that it has no vote in', async () => {
+    const members = await pool(3);
+    await node(1).create('v', [node(3).at('v')]);
+    await equal(members);
+    await node(3).down();
+    const { uuid } = node(3);
+    node(3).batches.entries.clear();
+    rmSync(node(3).directories.work, { recursive: true });
+    mkdirSync(node(3).directories.work);
+    writeFileSync(`${node(3).directories.work}/glusterd.info`, `UUID=${uuid}\noperating-version=100000\n`);
+    const before = node(1).daemon.context.pool!.version;
+    await node(3).up();
+    expect(node(3).uuid).toBe(uuid);
+    await equal(members);
+    await until('it is at a version that it knew nothing of', () => node(3).daemon.context.pool!.version > before);
+    await node(3).done({ verb: 'volume.start', volume: 'v', force: true });
+    await equal(members);
+  });
+
+  it('ends what it ran for volumes that are stopped or gone by now', async () => {
+    const members = await pool(3);
+    const own = (name: string) => node(3).processes.pidsOf(`${node(3).root}/${name}`).length;
+    for (const name of ['on', 'off', 'gone']) {
+      await node(1).create(name, [node(3).at(name)]);
+      await node(1).done({ verb: 'volume.start', volume: name, force: false });
+    }
+    await equal(members);
+    const stop = (volume: string) => node(1).done({ verb: 'volume.stop', volume, force: false });
+    await stop('gone');
+    await node(1).done({ verb: 'volume.delete', volume: 'gone' });
+    // Node 3 has cleaned up behind the volume before it forgets it.
+    await until('nothing is left of it', () => !existsSync(`${node(3).directories.run}/vols/gone`));
+    await node(3).down();
+    await until('node 3 is missed', () => !node(1).daemon.context.pool!.isConnected(node(3).uuid));
+    await stop('off');
+    await node(3).processes.run('glusterfsd', strayOf(node(3), 'gone'));
+    expect([own('on'), own('off'), own('gone')]).toEqual([1, 1, 1]);
+    node(3).batches.entries.clear();
+    rmSync(node(3).directories.work, { recursive: true });
+    mkdirSync(node(3).directories.work);
+    const info = `UUID=${node(3).uuid}\noperating-version=100000\n`;
+    writeFileSync(`${node(3).directories.work}/glusterd.info`, info);
+    await node(3).up();
+    await until('only what is wanted runs', () => `${own('on')},${own('off')},${own('gone')}` === '1,0,0');
+    await equal(members);
+  });
+
+  const strayOf = ({ directories, address, root }: PoolNode, name: string) => [
+    ...['--process-name', 'brick', '--brick-name', `${root}/${name}`],
+    ...['--volfile-id', `${name}.${address}.x`, '-p', `${directories.run}/vols/${name}/x.pid`],
+  ];
+
+  it('is not taken back while the others are no majority without it', async () => {
+    const members = await pool(3);
+    await node(3).down();
+    node(3).batches.entries.clear();
+    rmSync(node(3).directories.work, { recursive: true });
+    mkdirSync(node(3).directories.work);
+    const info = `UUID=${node(3).uuid}\noperating-version=100000\n`;
+    writeFileSync(`${node(3).directories.work}/glusterd.info`, info);
+    network.cut(node(2).address);
+    await until('node 2 is missed', () => !node(1).daemon.context.pool!.isConnected(node(2).uuid));
+    await node(3).up();
+    await until('node 1 has tried', () => node(1).lines.some((line) => line.includes('No majority of the pool')));
+    expect(node(3).daemon.context.pool!.isShared).toBe(false);
+    network.mend(node(2).address);
+    await equal(members);
   });
 });
 
@@ -229,6 +320,85 @@ describe('volumes over nodes', () => {
   });
 });
 
+describe('what an operation does on every node', () => {
+  const make = () => node(1).create('v', [node(1).at('v'), node(2).at('v')]);
+
+  it('is running the hooks, each node its own', async () => {
+    const members = await pool(3);
+    for (const one of members)
+      for (const when of ['pre', 'post']) {
+        const folder = `${one.directories.work}/hooks/1/start/${when}`;
+        writeFileSync(`${folder}/S10-${when}`, '');
+        writeFileSync(`${folder}/K10`, '');
+      }
+    await make();
+    await node(3).done({ verb: 'volume.start', volume: 'v', force: false });
+    for (const one of members) {
+      const ran = one.processes.ran.filter(({ program }) => program.includes('/hooks/'));
+      const { work } = one.directories;
+      const words = ['--volname=v', '--first=yes', '--version=1', '--volume-op=start', `--gd-workdir=${work}`];
+      expect(ran).toEqual([
+        { program: `${work}/hooks/1/start/pre/S10-pre`, args: words },
+        { program: `${work}/hooks/1/start/post/S10-post`, args: words },
+      ]);
+    }
+  });
+
+  it('is raising the op-version, which all must know', async () => {
+    const members = await pool(3);
+    for (const one of members) {
+      const { store } = one.daemon.context;
+      await store.commit({ node: { ...store.state.node, opVersion: 90_000 } });
+    }
+    const raise = (value: string) => ({
+      verb: 'volume.set' as const,
+      volume: 'all',
+      pairs: [{ key: 'cluster.op-version', value }],
+    });
+    const { connections } = node(1).daemon.context.pool!;
+    const { call } = connections;
+    connections.call = async (uuid, method, ...more) => {
+      const answer = await call.call(connections, uuid, method, ...more);
+      const isOld = method === 'pool.hello' && uuid === node(3).uuid;
+      return isOld ? { ...(answer as object), maxOpVersion: 90_001 } : answer;
+    };
+    expect(await node(1).refusal(raise('100000'))).toBe(
+      'Staging failed on 10.9.0.3. Error: Required op_version (100000) is not supported. Max supported op version is 90001',
+    );
+    connections.call = call;
+    await node(3).down();
+    await until('node 3 is missed', () => !node(1).daemon.context.pool!.isConnected(node(3).uuid));
+    expect(await node(1).refusal(raise('100000'))).toBe('Host 10.9.0.3 not connected');
+    await node(3).up();
+    await connected(members);
+    await node(2).done(raise('100000'));
+    const opVersions = () => members.map((one) => one.daemon.context.store.state.node.opVersion).join();
+    await until('all have it', () => opVersions() === '100000,100000,100000');
+    expect((await node(3).done({ verb: 'volume.get', volume: 'all', key: 'cluster.op-version' })).options).toEqual([
+      { key: 'cluster.op-version', value: '100000' },
+    ]);
+  });
+
+  it('is giving the logs of bricks new files', async () => {
+    await pool(3);
+    await make();
+    await node(3).done({ verb: 'volume.start', volume: 'v', force: false });
+    const logOf = (one: PoolNode) => `${one.directories.log}/bricks`;
+    const name = (one: PoolNode) => `${one.root}/v`.slice(1).replaceAll('/', '-');
+    for (const one of nodes.slice(0, 2)) writeFileSync(`${logOf(one)}/${name(one)}.log`, 'old');
+    await node(3).done({ verb: 'volume.log.rotate', volume: 'v' });
+    for (const one of nodes.slice(0, 2)) {
+      expect(readdirSync(logOf(one))).toEqual([expect.stringMatching(/-v\.log\.\d+$/)]);
+      expect(one.processes.signals.filter(({ signal }) => signal === 'SIGHUP')).toHaveLength(1);
+    }
+    await node(3).done({ verb: 'volume.log.rotate', volume: 'v', brick: node(2).at('v') });
+    expect(node(1).processes.signals.filter(({ signal }) => signal === 'SIGHUP')).toHaveLength(1);
+    expect(await node(1).refusal({ verb: 'volume.log.rotate', volume: 'v', brick: node(3).at('v') })).toMatch(
+      /^Incorrect brick/,
+    );
+  });
+});
+
 describe('the quorum of servers', () => {
   it('is more than half, or as many as the ratio says', () => {
     expect([2, 3, 4, 5].map((members) => needed(members, undefined))).toEqual([2, 2, 3, 3]);
@@ -268,6 +438,68 @@ describe('the cluster lock', () => {
     const set = { verb: 'volume.set' as const, volume: 'v', pairs: [{ key: 'network.ping-timeout', value: '9' }] };
     await until('node 1 has its lock back', async () => (await node(1).run(set)).ok);
   });
+
+  it('is shown and broken on every node', async () => {
+    await pool(3);
+    await make3();
+    const release = await heldByNode1();
+    const show = async (index: number) => (await node(index).done({ verb: 'system.lock.show' })).locks;
+    const lock = { subject: 'cluster', uuid: node(1).uuid, operation: 'volume set v' };
+    await until('the lock is taken', async () => (await show(2)).length === 1);
+    expect(await show(2)).toMatchObject([{ ...lock, hostname: 'node1' }]);
+    expect(await show(1)).toMatchObject([{ ...lock, hostname: 'localhost' }]);
+    expect(await set(2, '8')).toMatchObject({ ok: false });
+    expect((await node(3).done({ verb: 'system.lock.break' })).locks).toMatchObject([lock]);
+    expect(await show(2)).toEqual([]);
+    // On the node of the broken operation, too, others go on.
+    for (const index of [1, 2]) expect(await set(index, `1${index}`)).toMatchObject({ ok: true });
+    expect(await release()).toMatchObject({
+      ok: false,
+      error: { text: expect.stringContaining('lock of this operation was broken') },
+    });
+    await equal(nodes.slice(0, 3));
+    expect(node(1).daemon.context.store.state.volumes.get('v')!.options['network.ping-timeout']).toBe('12');
+  });
+
+  it('of a node that is alone keeps a broken holder from committing, too', async () => {
+    await make3();
+    const release = await heldByNode1();
+    expect((await node(1).done({ verb: 'system.lock.show' })).locks).toMatchObject([
+      { subject: 'v', hostname: 'localhost', operation: 'volume set v', ageSeconds: 0, expiresInSeconds: 180 },
+    ]);
+    expect((await node(1).done({ verb: 'system.lock.break' })).locks).toHaveLength(1);
+    expect(await release()).toMatchObject({ ok: false });
+    expect((await node(1).done({ verb: 'system.lock.show' })).locks).toEqual([]);
+    expect(node(1).daemon.context.store.state.volumes.get('v')!.options['network.ping-timeout']).toBeUndefined();
+  });
+
+  const set = (index: number, value: string) =>
+    node(index).run({ verb: 'volume.set', volume: 'v', pairs: [{ key: 'network.ping-timeout', value }] });
+
+  /** An operation of node 1 that has the lock and waits, in a hook, until it is let go. */
+  async function heldByNode1() {
+    const { hooks } = node(1).daemon.context;
+    const run = hooks.run.bind(hooks);
+    let go = () => {};
+    const held = new Promise<void>((resolve) => {
+      go = resolve;
+    });
+    let began = () => {};
+    const begun = new Promise<void>((resolve) => {
+      began = resolve;
+    });
+    hooks.run = async () => {
+      hooks.run = run;
+      began();
+      await held;
+    };
+    const late = set(1, '7');
+    await begun;
+    return () => {
+      go();
+      return late;
+    };
+  }
 
   const make3 = () => node(1).create('v', [node(1).at('v')]);
 });

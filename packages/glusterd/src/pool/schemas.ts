@@ -45,6 +45,7 @@ export const acceptReplySchema = z.discriminatedUnion('accepted', [
   z.strictObject({ accepted: z.literal(true) }),
   z.strictObject({ accepted: z.literal(false), promised: ballotSchema, version: versionSchema }),
 ]);
+export const holderReplySchema = z.strictObject({ lock: lockInfoSchema.nullable() });
 export const storedDocumentSchema = z.strictObject({
   key: documentKeySchema,
   value: z.unknown(),
@@ -53,6 +54,7 @@ export const storedDocumentSchema = z.strictObject({
 export const changesSchema = z.strictObject({
   version: versionSchema,
   documents: z.array(storedDocumentSchema).max(mostPageDocuments),
+  hasLeft: z.boolean().optional(),
 });
 
 export const memberStateSchema = z.strictObject({
@@ -69,6 +71,7 @@ export const memberCalls = {
   accept: z.strictObject({ proposal: proposalSchema }),
   learn: z.strictObject({ proposal: proposalSchema }),
   unlock: z.strictObject({ ballot: ballotSchema }),
+  holder: z.strictObject({ isBroken: z.boolean() }),
   changes: z.strictObject({ since: versionSchema }),
 };
 

@@ -4,13 +4,14 @@ import type { Transport } from '@mortar/rpc/stream.ts';
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
 import { type Change, maxOpVersion, type PeerDocument } from '../store/documents.ts';
+import { endStrays } from '../supervision/strays.ts';
 import { PeerConnections } from './connections.ts';
 import { type HelloReply, helloReplySchema, standingSchema } from './messages.ts';
 import type { MemberCallName, PoolParts, PoolSurroundings } from './parts.ts';
 import { Reconciler } from './reconcile.ts';
 import { ServerQuorum } from './server-quorum.ts';
 import { AddressBook } from './trust.ts';
-import type { DocumentChange } from './types.ts';
+import type { DocumentChange, Holding } from './types.ts';
 
 export interface PoolSettings {
   transport: Transport;
@@ -40,6 +41,8 @@ export class PoolService {
   #parts!: PoolParts;
   /** Volumes that this node changes at the moment: its operation sees to their processes. */
   readonly #ownVolumes = new Set<string>();
+  /** Members by the documents that were none when they were asked. */
+  readonly #seenOutside = new Set<string>();
   /** While this node joins: whom it takes the documents from. */
   #inviter: Inviter | null = null;
   #joining: Promise<void> | null = null;
@@ -58,9 +61,7 @@ export class PoolService {
     const lost = () => this.quorum.look();
     const connected = (uuid: string) => {
       this.quorum.look();
-      void this.#connected(uuid).catch((error: Error) =>
-        context.log.write('WARNING', 'management', `peer ${this.nameOf(uuid)}: ${error.message}`),
-      );
+      this.#meet(uuid);
     };
     this.connections = new PeerConnections(settings.transport, settings.port, context, { connected, lost });
   }
@@ -77,7 +78,11 @@ export class PoolService {
     const surroundings: PoolSurroundings = {
       self: context.store.state.node.uuid,
       call: (node, pool, name, params) => this.#callMember(node, pool, name, params),
-      applied: () => void this.learned(),
+      applied: () =>
+        void this.learned().catch((error: Error) =>
+          context.log.write('ERROR', 'management', `after a change of the pool: ${error.stack ?? error.message}`),
+        ),
+      broken: () => context.locks.break(),
     };
     this.#parts = await this.#settings.parts(surroundings, context);
   }
@@ -95,7 +100,7 @@ export class PoolService {
     this.#timer?.cancel();
     this.#timer = this.#context.clock.after(lookAgainMs, () => {
       const connected = this.others().filter(({ uuid }) => this.connections.isConnected(uuid));
-      for (const { uuid } of connected) void this.#parts.catchUp(uuid).catch(() => undefined);
+      for (const { uuid } of connected) this.#meet(uuid, lookAgainMs);
       this.#lookNowAndThen();
     });
   }
@@ -147,6 +152,10 @@ export class PoolService {
     return this.connections.call(node, `pool.${name}`, said);
   }
 
+  hasLeft(pool: string): boolean {
+    return this.#parts.hasLeft(pool);
+  }
+
   /** Serves agreement. */
   answer(pool: string, name: MemberCallName, params: unknown): Promise<unknown> {
     return this.#parts.answer(pool, name, params);
@@ -155,6 +164,16 @@ export class PoolService {
   /** What a node says of itself. Rejects when it does not answer. */
   async hello(host: string): Promise<HelloReply> {
     return helloReplySchema.parse(await this.connections.callOnce(host, 'pool.hello', {}));
+  }
+
+  /** The highest op-version that a member can have. OperationError when it cannot be asked. */
+  async maxOpVersionOf(uuid: string): Promise<number> {
+    try {
+      return helloReplySchema.parse(await this.connections.call(uuid, 'pool.hello', {})).maxOpVersion;
+    } catch (error) {
+      this.#context.log.write('WARNING', 'management', `peer ${this.nameOf(uuid)}: ${(error as Error).message}`);
+      throw new OperationError(`Host ${this.nameOf(uuid)} not connected`);
+    }
   }
 
   found(pool: string, peer: PeerDocument): Promise<void> {
@@ -178,11 +197,31 @@ export class PoolService {
     );
   }
 
+  /** Who holds the cluster lock. */
+  holders(): Promise<Holding[]> {
+    return this.#parts.pool.holders();
+  }
+
+  async breakLock(): Promise<Holding[]> {
+    return (await this.#parts.pool.breakLock()).holders;
+  }
+
   /** Documents of this node are others now. */
   async learned(): Promise<void> {
     this.connections.update(this.others().map(placeOf));
     this.quorum.look();
     await this.#reconciler.run(new Set(this.#ownVolumes));
+    await this.#followOpVersion();
+  }
+
+  /** Raised for all: this node's own document follows. */
+  async #followOpVersion(): Promise<void> {
+    const { store, log } = this.#context;
+    const { node, globals } = store.state;
+    const wanted = Math.min(globals.opVersion ?? 1, maxOpVersion);
+    if (this.#isClosed || wanted <= node.opVersion) return;
+    log.write('INFO', 'management', `the op-version of the pool is ${wanted}`);
+    await store.commit({ node: { ...node, opVersion: wanted } });
   }
 
   /** A node that is a member in the documents is told so. */
@@ -191,6 +230,14 @@ export class PoolService {
     const params = { pool: this.id, from: node.uuid, opVersion: node.opVersion };
     if (host === undefined) await this.connections.call(uuid, 'pool.join', params);
     else await this.connections.callOnce(host, 'pool.join', params);
+  }
+
+  /** A member that has nothing: it was installed anew under its old uuid, or went away before it was told to join. */
+  async takeBack(uuid: string, host?: string): Promise<void> {
+    await this.#parts.pool.readmit(uuid);
+    await this.invite(uuid, host);
+    // What only this one of two has kept is on both disks when the lock was taken once.
+    if (this.others().length === 1) await this.transact(`return of ${this.nameOf(uuid)}`, async () => undefined);
   }
 
   /** Invited: takes the documents of the pool from the node at that address. */
@@ -218,6 +265,8 @@ export class PoolService {
     }
     await store.commit({ node: { ...store.state.node, opVersion: Math.min(opVersion, maxOpVersion) } });
     await this.learned();
+    for (const pidFile of await endStrays(this.#context))
+      this.#context.log.write('WARNING', 'management', `ended a process that no volume wants (${pidFile})`);
   }
 
   /** Of a pool of this node alone nothing is left. */
@@ -233,17 +282,38 @@ export class PoolService {
     await this.learned();
   }
 
+  /** What fails, for want of a majority or of the lock, may be possible a moment later. */
+  #meet(uuid: string, retryMs = 1000): void {
+    this.#connected(uuid).catch((error: Error) => {
+      const { log, clock } = this.#context;
+      if (this.#isClosed || !this.connections.isConnected(uuid)) return;
+      log.write('WARNING', 'management', `peer ${this.nameOf(uuid)}: ${error.message}`);
+      if (retryMs < lookAgainMs) clock.after(retryMs, () => this.#meet(uuid, 2 * retryMs));
+    });
+  }
+
   /** Either side may have missed something: that it was taken in, that it was sent away, changes. */
   async #connected(uuid: string): Promise<void> {
+    if (this.#isClosed || !this.connections.isConnected(uuid)) return;
     if (!this.others().some((peer) => peer.uuid === uuid)) return;
     const hello = helloReplySchema.parse(await this.connections.call(uuid, 'pool.hello', {}));
-    // A member that was installed anew under its old uuid, or that went away before it was told to join.
-    if (!hello.isMember && !hello.hasVolumes) return this.invite(uuid);
+    // It may have left by a change that nobody else has heard of.
+    const missed = await this.#parts.catchUp(uuid).catch((error: Error) => error);
+    if (!this.others().some((peer) => peer.uuid === uuid)) return;
+    if (!hello.isMember && !hello.hasVolumes) {
+      // One that was probed a moment ago is about to be told to join, and needs no change of its own.
+      if (!this.#seenOutside.has(uuid)) {
+        this.#seenOutside.add(uuid);
+        throw new OperationError('it is no member yet');
+      }
+      return this.takeBack(uuid);
+    }
+    this.#seenOutside.delete(uuid);
     const pool = this.id;
     const standing = standingSchema.parse(await this.ask(uuid, 'pool.standing', {}));
     if (pool === null) return;
-    if (standing.isMember) await this.#parts.catchUp(uuid);
-    else await this.dismissed(pool, standing.version, this.nameOf(uuid));
+    if (!standing.isMember) await this.dismissed(pool, standing.version, this.nameOf(uuid));
+    else if (missed) throw missed;
   }
 }
 

@@ -40,9 +40,9 @@ export interface SessionPorts {
 
 export class Session {
   readonly ballot: Ballot;
+  readonly operation: string;
   readonly #ports: SessionPorts;
   readonly #pool: string | null;
-  readonly #operation: string;
   readonly #lifeMs: number;
   readonly #promises = new Map<string, Granted>();
   readonly #asked = new Set<string>();
@@ -56,7 +56,7 @@ export class Session {
   constructor(ports: SessionPorts, pool: string | null, ballot: Ballot, operation: string, lifeMs: number) {
     this.#ports = ports;
     this.ballot = ballot;
-    this.#operation = operation;
+    this.operation = operation;
     this.#lifeMs = lifeMs;
     this.#pool = pool;
   }
@@ -81,7 +81,7 @@ export class Session {
     this.#checkPool();
     // This node's promise is on disk before anybody else hears of the ballot, so that it is never used again.
     this.#asked.add(acceptor.self);
-    const own = await this.#ask(acceptor.self).lock(this.ballot, this.#operation, this.#lifeMs);
+    const own = await this.#ask(acceptor.self).lock(this.ballot, this.operation, this.#lifeMs);
     if (!own.granted) throw new Beaten(own.promised.round, own.lock);
     this.#promises.set(acceptor.self, own);
     await this.#becomeReady();
@@ -138,7 +138,7 @@ export class Session {
       clock,
       answerMs,
       missing,
-      (node) => this.#ask(node).lock(this.ballot, this.#operation, this.#lifeMs),
+      (node) => this.#ask(node).lock(this.ballot, this.operation, this.#lifeMs),
       (soFar) => grants(soFar) >= needed,
     );
     const refusals = [];

@@ -9,6 +9,7 @@ import { checkAvailable, checkDirectory, realPath } from '../operations/brick-ch
 import { brickProblem } from '../operations/brick-problem.ts';
 import { localProcesses } from '../operations/local-status.ts';
 import { makeBricks, withFacts } from '../operations/new-bricks.ts';
+import { rotateHere } from '../operations/rotate.ts';
 import { lookHere, answer as taskAnswer } from '../operations/tasks.ts';
 import type { ProcessData } from '../protocol/replies.ts';
 import { statusDaemons, statusSections } from '../protocol/requests.ts';
@@ -235,6 +236,33 @@ export const siteCalls = {
       const last = await lookHere(context, volume, method, method === 'rebalance.stop' ? 120_000 : quick);
       if (method === 'rebalance.stop') await context.supervisor.endRebalance(volume, uuid);
       return last;
+    },
+  }),
+
+  /** The scripts of the administrator of this node. */
+  runHooks: call({
+    params: z.object({
+      event: z.string().regex(/^[a-z-]{1,32}$/),
+      when: z.enum(['pre', 'post']),
+      words: z.array(word).max(1024),
+    }),
+    result: z.object({}),
+    timeoutMs: slow,
+    async run({ hooks }, { event, when, words }) {
+      await hooks.run(event, when, words);
+      return {};
+    },
+  }),
+
+  /** Logs of bricks begin anew. */
+  rotateLogs: call({
+    params: z.object({ volume: word, bricks: brickIds }),
+    result: z.object({}),
+    timeoutMs: quick,
+    async run(context, { volume: name, bricks: ids }) {
+      const volume = context.store.state.volumes.get(name);
+      if (volume) await rotateHere(context, volume, chosen(context, volume, ids));
+      return {};
     },
   }),
 

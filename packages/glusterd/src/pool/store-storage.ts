@@ -53,7 +53,8 @@ function changeOf({ state }: Store, { documents, isWhole }: PoolBatch): Change {
   if (isWhole) {
     for (const name of state.volumes.keys()) volumes.set(name, null);
     for (const uuid of state.peers.keys()) peers.set(uuid, null);
-    if (Object.keys(state.globals.options).length > 0) globals = { version: state.globals.version + 1, options: {} };
+    if (Object.keys(state.globals.options).length > 0 || state.globals.opVersion !== undefined)
+      globals = { version: state.globals.version + 1, options: {} };
   }
   for (const { key, value } of documents) {
     const name = key.slice(key.indexOf('/') + 1);

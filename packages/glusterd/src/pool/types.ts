@@ -37,10 +37,22 @@ export type AcceptReply =
   | { readonly accepted: true }
   | { readonly accepted: false; readonly promised: Ballot; readonly version: number };
 
+export interface HolderReply {
+  readonly lock: LockInfo | null;
+}
+
+/** A holder as several members know it. */
+export interface Holding extends LockInfo {
+  /** How many members know of it. */
+  readonly members: number;
+}
+
 /** Documents changed after a version, each as it is now. */
 export interface Changes {
   readonly version: number;
   readonly documents: readonly { readonly key: string; readonly value: unknown; readonly version: number }[];
+  /** Who was asked is no member any more since that version, and has no documents. */
+  readonly hasLeft?: boolean | undefined;
 }
 
 /** How a member is asked; rejects when it cannot be reached in time. */
@@ -49,6 +61,8 @@ export interface Member {
   accept(proposal: Proposal): Promise<AcceptReply>;
   learn(proposal: Proposal): Promise<void>;
   unlock(ballot: Ballot): Promise<void>;
+  /** Who has the lock there; `isBroken`: it is taken from them. */
+  holder(isBroken: boolean): Promise<HolderReply>;
   /** `since`: the asker's version. */
   changes(since: number): Promise<Changes>;
 }
@@ -64,6 +78,15 @@ export interface Pool {
     operation: string,
     work: (propose: (changes: readonly DocumentChange[]) => Promise<void>) => Promise<T>,
   ): Promise<T>;
+  /** Who has the lock, as all members that answer know it; several if some could not be told of its end. */
+  holders(): Promise<Holding[]>;
+  /**
+   * Takes the lock from whoever has it: when this resolves, nothing is committed any more by who had it. OperationError
+   * without a majority. Who had it, and the ballot below which no proposal is decided any more.
+   */
+  breakLock(): Promise<{ holders: Holding[]; ballot: Ballot }>;
+  /** To be done before a member that has lost its disk joins again; rejects when it may not. */
+  readmit(node: string): Promise<void>;
   /** Whether this is the only member. */
   readonly isAlone: boolean;
 }

@@ -1,6 +1,6 @@
 /** `Member` over calls by name with JSON: what is sent and what serves it, both checked. */
 import type { z } from 'zod';
-import { acceptReplySchema, changesSchema, lockReplySchema, memberCalls } from './schemas.ts';
+import { acceptReplySchema, changesSchema, holderReplySchema, lockReplySchema, memberCalls } from './schemas.ts';
 import type { Changes, Member } from './types.ts';
 
 export type MemberCall = keyof typeof memberCalls;
@@ -14,6 +14,7 @@ export function memberOver(call: (name: MemberCall, params: unknown) => Promise<
     accept: async (proposal) => acceptReplySchema.parse(await call('accept', { proposal })),
     learn: async (proposal) => void (await call('learn', { proposal })),
     unlock: async (ballot) => void (await call('unlock', { ballot })),
+    holder: async (isBroken) => holderReplySchema.parse(await call('holder', { isBroken })),
     changes: async (since) => changesSchema.parse(await call('changes', { since })) satisfies Changes,
   };
 }
@@ -33,6 +34,8 @@ export async function answerFor(member: Member, name: MemberCall, params: unknow
       return member.learn(memberCalls.learn.parse(params).proposal);
     case 'unlock':
       return member.unlock(memberCalls.unlock.parse(params).ballot);
+    case 'holder':
+      return member.holder(memberCalls.holder.parse(params).isBroken);
     case 'changes':
       return member.changes(memberCalls.changes.parse(params).since);
   }

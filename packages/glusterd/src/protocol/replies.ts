@@ -216,6 +216,17 @@ export interface TopBrickData {
   measured?: { megabytesPerSecond: number; seconds: number };
 }
 
+export interface LockData {
+  /** `cluster`, or on a node that is in no pool a volume or `all`. */
+  subject: string;
+  /** Of the node that works. */
+  hostname: string;
+  uuid: string;
+  operation: string;
+  ageSeconds: number;
+  expiresInSeconds: number;
+}
+
 export interface ReplyData {
   'volume.create': { volume: string; id: string };
   'volume.start': { volume: string; id: string };
@@ -254,6 +265,9 @@ export interface ReplyData {
   'system.uuid.get': { uuid: string };
   'system.uuid.reset': { uuid: string };
   'system.getwd': { path: string };
+  'system.lock.show': { locks: LockData[] };
+  /** What was taken from its holders. */
+  'system.lock.break': { locks: LockData[] };
   'get-state': { path: string };
 }
 

@@ -162,6 +162,8 @@ export const requestSchema = z.discriminatedUnion('verb', [
   z.object({ verb: z.literal('system.uuid.get') }),
   z.object({ verb: z.literal('system.uuid.reset') }),
   z.object({ verb: z.literal('system.getwd') }),
+  z.object({ verb: z.literal('system.lock.show') }),
+  z.object({ verb: z.literal('system.lock.break') }),
   z.object({
     verb: z.literal('get-state'),
     directory: word.optional(),

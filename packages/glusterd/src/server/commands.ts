@@ -4,6 +4,7 @@ import { OperationError } from '../errors.ts';
 import { addBricks } from '../operations/add-brick.ts';
 import { volumeBarrier } from '../operations/barrier.ts';
 import { clearLocks } from '../operations/clear-locks.ts';
+import { breakLock, showLock } from '../operations/cluster-lock.ts';
 import { createVolume } from '../operations/create.ts';
 import { getState } from '../operations/get-state.ts';
 import { healVolume } from '../operations/heal.ts';
@@ -64,6 +65,8 @@ const handlers: Handlers = {
   },
   'system.uuid.get': async (context) => ({ uuid: context.store.state.node.uuid }),
   'system.uuid.reset': (context) => execute(context, resetUuid()),
+  'system.lock.show': showLock,
+  'system.lock.break': breakLock,
   'system.getwd': async (context) => ({ path: context.directories.work }),
   'get-state': getState,
 };
@@ -73,6 +76,7 @@ const silent: ReadonlySet<Verb> = new Set<Verb>([
   'system.getspec',
   'system.uuid.get',
   'system.getwd',
+  'system.lock.show',
   'volume.set.help',
 ]);
 

@@ -81,6 +81,7 @@ function isReadOnly(verb: string): boolean {
     'peer.status',
     'pool.list',
     'volume.set.help',
+    'system.lock.show',
   ].includes(verb);
 }
 

@@ -18,6 +18,8 @@ export const globalsSchema = z.object({
   /** One more with every change; nodes follow the highest. */
   version: z.int().min(0),
   options: z.record(z.string(), line),
+  /** What `cluster.op-version` was raised to; each node keeps it with its own document, too. */
+  opVersion: z.int().min(1).optional(),
 });
 export type GlobalsDocument = z.infer<typeof globalsSchema>;
 

@@ -112,6 +112,18 @@ export function isHealDaemon(words: readonly string[], volume: string): boolean 
   return follows(words, '--process-name') === 'glustershd' && follows(words, '--volfile-id') === `shd/${volume}`;
 }
 
+/** The volume of a process that is a brick of some volume. */
+export function brickVolumeOf(words: readonly string[]): string | undefined {
+  // Volumes have no dot in their names.
+  return follows(words, '--brick-name') === undefined ? undefined : follows(words, '--volfile-id')?.split('.')[0];
+}
+
+/** The volume of a process that is a heal daemon. */
+export function healVolumeOf(words: readonly string[]): string | undefined {
+  if (follows(words, '--process-name') !== 'glustershd') return undefined;
+  return /^shd\/(.+)$/.exec(follows(words, '--volfile-id') ?? '')?.[1];
+}
+
 /** The port that a brick was told to listen at, or 0. */
 export function portIn(words: readonly string[]): number {
   const port = Number(follows(words, '--brick-port'));

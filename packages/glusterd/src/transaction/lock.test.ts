@@ -26,6 +26,15 @@ describe('the cluster lock', () => {
     expect(() => locks.take('v', 'n1', 'volume set')).toThrow();
   });
 
+  it('is gone when it is broken', () => {
+    const locks = new LockTable(clock);
+    const holder = locks.take('v', 'n1', 'volume set');
+    expect(locks.isHeld('v', holder)).toBe(true);
+    expect(locks.break()).toMatchObject([{ subject: 'v', holder }]);
+    expect(locks.isHeld('v', holder)).toBe(false);
+    expect(locks.holders()).toEqual([]);
+  });
+
   it('expires, and its late holder releases nothing', () => {
     const locks = new LockTable(clock);
     const late = locks.take('v', 'n1', 'volume set');

@@ -39,6 +39,18 @@ export class LockTable {
     if (this.#holders.get(subject) === holder) this.#holders.delete(subject);
   }
 
+  /** Whether it was neither given back nor broken nor, after its time, taken by another. */
+  isHeld(subject: string, holder: Holder): boolean {
+    return this.#holders.get(subject) === holder;
+  }
+
+  /** Takes all from whoever has them; they commit nothing any more (`execute`). */
+  break(): { subject: string; holder: Holder; ageMs: number }[] {
+    const broken = this.holders();
+    this.#holders.clear();
+    return broken;
+  }
+
   /** Locks that are held, for the state dump and `get-state`. */
   holders(): { subject: string; holder: Holder; ageMs: number }[] {
     const now = this.#clock.nowMs();

@@ -4,6 +4,9 @@
  */
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
+import { commitQuietly } from '../operations/volumes.ts';
+import { outvoted } from '../pool/errors.ts';
+import type { Change } from '../store/documents.ts';
 
 export interface Operation<Plan, Result> {
   /** `volume create`, for the log, the history and who waits for the lock. */
@@ -21,7 +24,13 @@ export async function execute<Plan, Result>(context: Context, operation: Operati
   try {
     const run = async (own: Context) => operation.commit(own, await operation.stage(own));
     const { pool } = context;
-    if (!pool || pool.id === null) return await run(context);
+    if (!pool || pool.id === null) {
+      const propose = async (change: Change) => {
+        if (!locks.isHeld(operation.subject, holder)) throw outvoted(false);
+        await commitQuietly(context, change);
+      };
+      return await run({ ...context, propose });
+    }
     const volume = store.state.volumes.get(operation.subject);
     if (volume && !pool.quorum.isMetFor(volume))
       throw new OperationError('Quorum not met. Volume operation not allowed.');

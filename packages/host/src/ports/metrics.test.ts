@@ -32,6 +32,22 @@ describe('MetricsRegistry', () => {
     expect(metrics.text()).toContain('mortar_rpc_bugs_total 1');
   });
 
+  it('gives names the prefix and units once, and those of the process none', () => {
+    const metrics = new MetricsRegistry();
+    metrics.counter('mortar_read_bytes_total').add();
+    metrics.histogram('mortar_fop_latency_micros').record(1);
+    metrics.gauge('process_resident_memory_bytes', () => 5);
+    metrics.total('process_cpu_seconds_total', () => 1.5);
+    const names = [...metrics.text().matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => `${name} ${type}`);
+    expect(names).toEqual([
+      'process_cpu_seconds_total counter',
+      'mortar_read_bytes_total counter',
+      'process_resident_memory_bytes gauge',
+      'mortar_fop_latency_seconds histogram',
+    ]);
+    expect(metrics.text()).toContain('# HELP process_cpu_seconds_total CPU time that the process has used.\n');
+  });
+
   it('escapes what would end a label', () => {
     const metrics = new MetricsRegistry();
     metrics.counter('x', { path: 'a"b\\c\nd' }).add();

@@ -1,5 +1,6 @@
 /** Counters and latency histograms of a process, and their Prometheus text. */
 import type { Counter, Histogram, Metrics } from '@mortar/core';
+import { metricHelp } from './metric-help.ts';
 
 /** Upper bounds in microseconds: powers of two from 1 µs to about 33 s; one more bucket holds the rest. */
 const boundCount = 26;
@@ -34,10 +35,16 @@ interface Family<T> {
 /** A value that is asked for when somebody looks: sizes of tables, memory. */
 export type Gauge = () => number;
 
+/**
+ * Names follow Prometheus: `mortar_` before all but the customary `process_`, base units (seconds, bytes) in the name, `_total`
+ * behind counters. Callers may leave these out, or have them already.
+ */
 export class MetricsRegistry implements Metrics {
   readonly #counters = new Map<string, Family<Count>>();
   readonly #histograms = new Map<string, Family<LatencyHistogram>>();
   readonly #gauges = new Map<string, Map<string, Gauge>>();
+  /** Numbers that are counted elsewhere. */
+  readonly #totals = new Map<string, Gauge>();
 
   counter(name: string, labels: Labels = {}): Counter {
     return seriesOf(this.#counters, name, labels, () => new Count());
@@ -52,22 +59,31 @@ export class MetricsRegistry implements Metrics {
     this.#gauges.set(name, family.set(labelText(labels), gauge));
   }
 
+  /** A counter that somebody else keeps. */
+  total(name: string, read: Gauge): void {
+    this.#totals.set(name, read);
+  }
+
   /** Prometheus text exposition format, version 0.0.4; durations in seconds. */
   text(): string {
     const lines: string[] = [];
+    for (const [name, read] of this.#totals) {
+      const metric = counterName(name);
+      lines.push(...headOf(metric, 'counter'), `${metric} ${read()}`);
+    }
     for (const [name, { series }] of this.#counters) {
-      const metric = `mortar_${metricName(name).replace(/_total$/, '')}_total`;
-      lines.push(`# TYPE ${metric} counter`);
+      const metric = counterName(name);
+      lines.push(...headOf(metric, 'counter'));
       for (const [labels, counter] of series) lines.push(`${metric}${braces(labels)} ${counter.value}`);
     }
     for (const [name, series] of this.#gauges) {
-      const metric = `mortar_${metricName(name)}`;
-      lines.push(`# TYPE ${metric} gauge`);
+      const metric = fullName(name);
+      lines.push(...headOf(metric, 'gauge'));
       for (const [labels, gauge] of series) lines.push(`${metric}${braces(labels)} ${gauge()}`);
     }
     for (const [name, { series }] of this.#histograms) {
-      const metric = `mortar_${metricName(name)}_seconds`;
-      lines.push(`# TYPE ${metric} histogram`);
+      const metric = `${fullName(name).replace(/_micros$/, '')}_seconds`;
+      lines.push(...headOf(metric, 'histogram'));
       for (const [labels, histogram] of series) lines.push(...histogramLines(metric, labels, histogram));
     }
     return `${lines.join('\n')}\n`;
@@ -97,6 +113,20 @@ function labelText(labels: Labels): string {
 
 function braces(labels: string): string {
   return labels === '' ? '' : `{${labels}}`;
+}
+
+function fullName(name: string): string {
+  const plain = metricName(name);
+  return /^(mortar|process)_/.test(plain) ? plain : `mortar_${plain}`;
+}
+
+function counterName(name: string): string {
+  return `${fullName(name).replace(/_total$/, '')}_total`;
+}
+
+function headOf(metric: string, type: string): string[] {
+  const help = metricHelp[metric];
+  return [...(help === undefined ? [] : [`# HELP ${metric} ${help}`]), `# TYPE ${metric} ${type}`];
 }
 
 function metricName(name: string): string {

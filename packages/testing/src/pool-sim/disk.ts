@@ -28,6 +28,15 @@ export class PoolDisk {
     this.#onChange = onChange;
   }
 
+  /** A new disk: what was promised and accepted is forgotten. */
+  wipe(): void {
+    this.durable = { state: newMemberState, documents: new Map() };
+    this.hasForgotten = true;
+  }
+
+  /** Since the last wipe it has not joined again. */
+  hasForgotten = false;
+
   /** The disk as a running process has it: what was asked for by one that died in the meantime never happens. */
   attachedTo(node: SimNode): PoolStorage {
     return {
@@ -57,6 +66,7 @@ export class PoolDisk {
     const after = new Map(isWhole ? [] : before.documents);
     for (const document of documents) after.set(document.key, document);
     this.durable = { state, documents: after };
+    if (state.pool !== null) this.hasForgotten = false;
     this.#onChange(before, this.durable);
   }
 }

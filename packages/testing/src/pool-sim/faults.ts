@@ -15,7 +15,8 @@ export const poolFaults = [
   'slow-disk',
   'bad-disk',
 ] as const;
-export type PoolFault = (typeof poolFaults)[number];
+/** `amnesia`: a member loses its disk. A seed does not draw it; it is asked for. */
+export type PoolFault = (typeof poolFaults)[number] | 'amnesia';
 
 export class Faults {
   readonly kinds: readonly PoolFault[];
@@ -24,6 +25,7 @@ export class Faults {
   readonly #scheduler: Scheduler;
   readonly #random: SeededRandom;
   readonly #say: (text: string) => void;
+  readonly #mayForget: (node: PoolNode) => boolean;
   #isOver = false;
 
   constructor(
@@ -33,7 +35,9 @@ export class Faults {
     scheduler: Scheduler,
     random: SeededRandom,
     say: (text: string) => void,
+    mayForget: (node: PoolNode) => boolean,
   ) {
+    this.#mayForget = mayForget;
     this.kinds = kinds;
     this.#nodes = nodes;
     this.#network = network;
@@ -93,14 +97,15 @@ export class Faults {
   #next(): void {
     this.#scheduler.after(this.#random.between(100, 3000), () => {
       if (this.#isOver) return;
-      const some = (['crash', 'partition', 'one-way'] as const).filter((kind) => this.#has(kind));
+      const some = (['crash', 'partition', 'one-way', 'amnesia'] as const).filter((kind) => this.#has(kind));
       if (some.length > 0) this.#strike(this.#random.pick(some));
       this.#next();
     });
   }
 
-  #strike(kind: 'crash' | 'partition' | 'one-way'): void {
-    if (kind === 'crash') this.#crash(this.#random.pick(this.#nodes));
+  #strike(kind: 'crash' | 'partition' | 'one-way' | 'amnesia'): void {
+    if (kind === 'amnesia') this.#forget(this.#random.pick(this.#nodes));
+    else if (kind === 'crash') this.#crash(this.#random.pick(this.#nodes));
     else this.#part(kind);
   }
 
@@ -118,6 +123,14 @@ export class Faults {
         if (kind === 'partition' || side.has(a)) blocked.add(`${a.id} ${b.id}`);
       }
     this.#say(`${kind}: ${[...side].map(({ id }) => id.slice(0, 8)).join(' ')}`);
+  }
+
+  /** One after the other: what the majority of a pool has lost is lost. */
+  #forget(node: PoolNode): void {
+    if (this.#nodes.some(({ disk }) => disk.hasForgotten) || !this.#mayForget(node)) return;
+    this.#crash(node);
+    node.disk.wipe();
+    this.#say(`${node.id.slice(0, 8)} has lost its disk`);
   }
 
   #crash(node: PoolNode, downMs = this.#random.between(10, this.#random.pick([100, 5000]))): void {

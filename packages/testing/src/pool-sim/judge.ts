@@ -4,7 +4,7 @@
  */
 import { compareBallots } from '@mortar/glusterd/pool/ballot.ts';
 import type { StoredDocument } from '@mortar/glusterd/pool/storage.ts';
-import type { DocumentChange, Proposal } from '@mortar/glusterd/pool/types.ts';
+import type { Ballot, DocumentChange, Proposal } from '@mortar/glusterd/pool/types.ts';
 import type { Durable } from './disk.ts';
 
 interface Options {
@@ -38,6 +38,7 @@ export class Judge {
   readonly #accepted = new Map<string, Set<string>>();
   /** Ids of operations, with the version that has them. */
   readonly done = new Map<string, number>();
+  #barred: Ballot | null = null;
   readonly #say: (text: string) => void;
 
   constructor(pool: string, version: number, documents: Documents, say: (text: string) => void) {
@@ -71,6 +72,11 @@ export class Judge {
       this.problem(`${node} at version ${version} has ${canonical(after.documents)}, not ${expected}`);
   }
 
+  /** The lock was broken with that ballot: who had a lower one commits nothing any more. */
+  broken(ballot: Ballot): void {
+    if (compareBallots(ballot, this.#barred) > 0) this.#barred = ballot;
+  }
+
   /** An operation was told that its change is made. */
   acknowledged(id: string): void {
     if (!this.done.has(id)) this.problem(`${id} was acknowledged but not decided`);
@@ -86,10 +92,11 @@ export class Judge {
     voters.add(node);
     this.#accepted.set(key, voters);
     // More than half: written down here once more on purpose.
-    if (2 * [...voters].filter((one) => members.includes(one)).length > members.length) this.#decide(version, changes);
+    if (2 * [...voters].filter((one) => members.includes(one)).length > members.length)
+      this.#decide(version, changes, ballot);
   }
 
-  #decide(version: number, changes: readonly DocumentChange[]): void {
+  #decide(version: number, changes: readonly DocumentChange[], ballot: Ballot): void {
     const value = JSON.stringify(changes);
     const before = this.#decided.get(version);
     if (before !== undefined) {
@@ -97,6 +104,10 @@ export class Judge {
       return;
     }
     this.#decided.set(version, value);
+    if (compareBallots(ballot, this.#barred) < 0)
+      this.problem(
+        `version ${version} was decided with ballot ${ballot.round} after ${this.#barred?.round} broke the lock`,
+      );
     const base = this.states.get(version - 1);
     if (!base) {
       this.problem(`version ${version} was decided before ${version - 1}`);

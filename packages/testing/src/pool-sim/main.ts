@@ -1,7 +1,7 @@
 /** `npm run sim -- pool --seeds N [--from S] [--trace]`: runs seeds, prints those that fail and how to run each again. */
 import { parseArgs } from 'node:util';
 import { poolFaults } from './faults.ts';
-import { crowded, simulatePool } from './simulation.ts';
+import { crowded, forgetful, simulatePool } from './simulation.ts';
 
 const { values } = parseArgs({
   options: {
@@ -10,6 +10,8 @@ const { values } = parseArgs({
     only: { type: 'string' },
     trace: { type: 'boolean', default: false },
     crowded: { type: 'boolean', default: false },
+    thorough: { type: 'boolean', default: false },
+    forgetful: { type: 'boolean', default: false },
     faults: { type: 'string' },
   },
 });
@@ -17,7 +19,9 @@ const { values } = parseArgs({
 const from = Number(values.from);
 const count = Number(values.seeds);
 if (!Number.isSafeInteger(from) || !Number.isSafeInteger(count) || count < 1) {
-  console.error('usage: npm run sim -- pool --seeds N [--from S] [--only S,S] [--faults F,F] [--crowded] [--trace]');
+  console.error(
+    'usage: npm run sim -- pool --seeds N [--from S] [--only S,S] [--faults F,F] [--crowded] [--thorough] [--forgetful] [--trace]',
+  );
   process.exit(2);
 }
 const faults =
@@ -29,6 +33,8 @@ for (const seed of seeds) {
   const verdict = await simulatePool(seed, {
     keepTrace: values.trace,
     ...(values.crowded && crowded),
+    ...(values.forgetful && forgetful),
+    isThorough: values.thorough,
     ...(faults && { faults }),
   });
   total.events += verdict.events;

@@ -33,6 +33,8 @@ export interface PoolRunOptions {
   readonly nodes?: number;
   readonly steps?: number;
   readonly isHasty?: boolean;
+  /** Locks are broken for good, as the command line does it; a broken holder must commit nothing afterwards. */
+  readonly isThorough?: boolean;
 }
 
 /** Many people who break one another's locks, while messages are late and nodes die as they write. */
@@ -41,6 +43,12 @@ export const crowded: PoolRunOptions = {
   faults: ['restarts', 'slow-net', 'one-way'],
   steps: 100,
   isHasty: true,
+};
+
+/** Members that lose their disks and come back under their old uuid. */
+export const forgetful: PoolRunOptions = {
+  faults: ['crash', 'restarts', 'slow-net', 'partition', 'amnesia'],
+  steps: 60,
 };
 
 export async function simulatePool(seed: number, options: PoolRunOptions = {}): Promise<PoolVerdict> {
@@ -91,8 +99,11 @@ class PoolRun {
       this.#nodes.push(new PoolNode(id, disk, this.#scheduler, this.#network, random.fork()));
     }
     const say = (who: string) => (text: string) => this.#trace.add(who, text);
-    this.#work = new Work(this.#nodes, this.#judge, random.fork(), this.#isHasty, say('work'));
-    this.#faults = new Faults(kinds, this.#nodes, this.#network, this.#scheduler, random.fork(), say('fault'));
+    const manner = { isHasty: this.#isHasty, isThorough: options.isThorough ?? false };
+    this.#work = new Work(this.#nodes, this.#judge, random.fork(), manner, say('work'));
+    this.#faults = new Faults(kinds, this.#nodes, this.#network, this.#scheduler, random.fork(), say('fault'), (node) =>
+      this.#mayForget(node),
+    );
   }
 
   async go(): Promise<void> {
@@ -170,6 +181,19 @@ class PoolRun {
     for (const node of members)
       if (node.process?.acceptor.pool === null) for (const from of members) this.#work.join(from, node);
   }
+
+  /** The first at any moment; others when all have everything, so that a second disk is not lost with the only copy. */
+  #mayForget(node: PoolNode): boolean {
+    const members = this.#nodes.filter((one) => this.#isMember(one));
+    if (members.length < 2 || !members.includes(node)) return false;
+    const states = members.map(({ disk }) => disk.durable.state);
+    if (!states.every(({ pool }) => pool === this.#judge.pool)) return false;
+    if (this.#hasForgotten && !states.every(({ version }) => version === this.#judge.latest)) return false;
+    this.#hasForgotten = true;
+    return true;
+  }
+
+  #hasForgotten = false;
 
   #isMember({ id }: PoolNode): boolean {
     return membersOf(this.#latest()).includes(id);

@@ -27,15 +27,18 @@ export class Work {
   readonly #refused = new Set<string>();
 
   readonly #isHasty: boolean;
+  /** Locks are broken by `Coordinator.breakLock`, not only forgotten by the members. */
+  readonly #isThorough: boolean;
 
   constructor(
     nodes: readonly PoolNode[],
     judge: Judge,
     random: SeededRandom,
-    isHasty: boolean,
+    { isHasty, isThorough }: { isHasty: boolean; isThorough: boolean },
     say: (text: string) => void,
   ) {
     this.#isHasty = isHasty;
+    this.#isThorough = isThorough;
     this.#nodes = nodes;
     this.#judge = judge;
     this.#random = random;
@@ -55,8 +58,10 @@ export class Work {
     else if (what < 4 && members.length > 2)
       void this.run(node, [{ key: `peer/${random.pick(members.filter((id) => id !== node.id))}`, value: null }]);
     else if (what < 7) this.join(node, random.pick(this.#nodes));
-    else if (what < (this.#isHasty ? 13 : 9)) this.breakLocks();
-    else void this.run(node, this.#someDocuments());
+    else if (what < (this.#isHasty ? 13 : 9)) {
+      if (this.#isThorough) void this.breakForGood(node);
+      else this.breakLocks();
+    } else void this.run(node, this.#someDocuments());
     return node;
   }
 
@@ -65,13 +70,41 @@ export class Work {
     for (const { process } of this.#nodes) process?.acceptor.breakLock();
   }
 
+  /** Somebody breaks the lock as the command line does: afterwards who had it commits nothing. */
+  async breakForGood(node: PoolNode): Promise<void> {
+    const process = node.process;
+    if (process?.acceptor.pool !== this.#judge.pool) return;
+    this.#say(`${node.id.slice(0, 8)} breaks the lock`);
+    try {
+      const { holders, ballot } = await process.coordinator.breakLock();
+      this.#judge.broken(ballot);
+      this.#say(`the lock of ${holders.map(({ operation }) => operation).join(', ') || 'nobody'} is broken for good`);
+    } catch (error) {
+      this.#say(`the lock is not broken: ${(error as Error).message}`);
+      if (error instanceof TypeError || error instanceof RangeError) this.#judge.problem(`lock break: ${error.stack}`);
+    }
+  }
+
   /** A node is told to join the pool of another. */
   join(from: PoolNode, node: PoolNode): void {
     if (node === from) return;
-    node.process?.catchUp.join(from.id, this.#judge.pool).then(
+    const joining = node.disk.hasForgotten ? this.#takeBack(from, node) : this.#join(from, node);
+    joining.then(
       () => this.#say(`${node.id.slice(0, 8)} has joined`),
       (error: Error) => this.#say(`${node.id.slice(0, 8)} does not join: ${error.message}`),
     );
+  }
+
+  async #join(from: PoolNode, node: PoolNode): Promise<void> {
+    await node.process?.catchUp.join(from.id, this.#judge.pool);
+  }
+
+  /** As the management does it with one that is a member by the documents and has none. */
+  async #takeBack(from: PoolNode, node: PoolNode): Promise<void> {
+    const process = from.process;
+    if (process?.acceptor.pool !== this.#judge.pool) return;
+    await process.coordinator.readmit(node.id);
+    await this.#join(from, node);
   }
 
   /** Whether it was told that the change is made. */

@@ -1,0 +1,46 @@
+/** `system:: lock`: commands that GlusterFS does not have. */
+import { describe, expect, it } from 'vitest';
+import { ok, refused, runCommand } from './testing/transcripts.ts';
+
+const lock = {
+  subject: 'cluster',
+  hostname: 'node2',
+  uuid: '60a2f999-8f85-4fd1-be5d-3d47c27e711e',
+  operation: 'volume start v',
+  ageSeconds: 12,
+  expiresInSeconds: 168,
+};
+
+describe('system:: lock', () => {
+  it('shows who holds it, for what and how long', async () => {
+    const shown = await runCommand('gluster system:: lock show', () => ok({ locks: [lock] }));
+    expect(shown).toMatchObject({
+      stdout:
+        'Lock: cluster\nHolder: node2 (60a2f999-8f85-4fd1-be5d-3d47c27e711e)\nOperation: volume start v\n' +
+        'Age: 12 s\nExpires in: 168 s\n',
+      exit: 0,
+    });
+    const nobody = await runCommand('gluster system:: lock show', () => ok({ locks: [] }));
+    expect(nobody).toMatchObject({ stdout: 'No operation holds the cluster lock\n', exit: 0 });
+  });
+
+  it('shows it as XML', async () => {
+    const { stdout } = await runCommand('gluster --xml system:: lock show', () => ok({ locks: [lock] }));
+    expect(stdout).toContain('<operation>volume start v</operation>');
+    expect(stdout).toContain('<expiresIn>168</expiresIn>');
+  });
+
+  it('is broken when that is confirmed, and says what lost it', async () => {
+    const broken = await runCommand('gluster --mode=script system:: lock break', () => ok({ locks: [lock] }));
+    expect(broken).toMatchObject({
+      stdout: 'lock break: success\nTaken from node2: volume start v, after 12 s\n',
+      exit: 0,
+    });
+    const failed = await runCommand('gluster --mode=script system:: lock break', () => refused('No majority'));
+    expect(failed).toMatchObject({ stderr: 'lock break: failed: No majority\n', exit: 1 });
+  });
+
+  it('takes no more words', async () => {
+    expect(await runCommand('gluster system:: lock show v', () => ok({}))).toMatchObject({ exit: 1 });
+  });
+});
