@@ -208,6 +208,8 @@ describe.skipIf(!canMount)('a volume grows and shrinks while it is used', () => 
         check();
         console.log(`round ${round}: ${kills} rebalances, ${killed.path} and a client killed\n${grown}${shrunk}`);
         await cluster.must('volume', 'remove-brick', volume, ...names, 'commit');
+        // Another brick of the same set must not go before.
+        await cluster.healed(volume);
         check();
       }
       work.over = true;

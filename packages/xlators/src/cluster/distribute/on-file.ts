@@ -95,7 +95,7 @@ async function runOn<N extends FopName>(
 }
 
 /** A child that leaves the volume is shut down when its files are elsewhere. */
-function isShutDown(d: Distribute, child: number, reply: Reply<FopName>): boolean {
+export function isShutDown(d: Distribute, child: number, reply: Reply<FopName>): boolean {
   return !reply.ok && reply.errno === Errno.ENOTCONN && d.leaves(child);
 }
 
