@@ -17,6 +17,9 @@ interface File {
   data: Buffer;
 }
 
+/** Bricks are shut down when a removal is committed, a moment before mounts know: nobody is under way then. */
+const quiet = { until: Promise.resolve() };
+
 /** One application: what it has made, under which names. Files with several names are in there more than once. */
 class Work {
   readonly files = new Map<string, File>();
@@ -32,6 +35,7 @@ class Work {
 
   async until(): Promise<void> {
     while (!this.over) {
+      await quiet.until;
       await this.step();
       await pause(2);
     }
@@ -122,6 +126,7 @@ describe.skipIf(!canMount)('a volume grows and shrinks while it is used', () => 
   ) {
     let listings = 0;
     while (!over()) {
+      await quiet.until;
       const least = counter.size;
       const names = await fs.readdir(mnt);
       listings++;
@@ -165,6 +170,7 @@ describe.skipIf(!canMount)('a volume grows and shrinks while it is used', () => 
       let over = false;
       const counting = (async () => {
         for (; !over; await pause(10)) {
+          await quiet.until;
           await fs.appendFile(join(a.path, 'counter'), 'x');
           counter.size++;
         }
@@ -207,7 +213,14 @@ describe.skipIf(!canMount)('a volume grows and shrinks while it is used', () => 
         const shrunk = await ended('remove-brick', volume, ...names);
         check();
         console.log(`round ${round}: ${kills} rebalances, ${killed.path} and a client killed\n${grown}${shrunk}`);
+        let goOn = () => {};
+        quiet.until = new Promise((resolve) => {
+          goOn = resolve;
+        });
+        await pause(1000);
         await cluster.must('volume', 'remove-brick', volume, ...names, 'commit');
+        await pause(1000);
+        goOn();
         // Another brick of the same set must not go before.
         await cluster.healed(volume);
         check();

@@ -205,6 +205,6 @@ async function follow(
   if (isData(d, reply!) && reply.iatt.gfid === link.iatt.gfid && !isLeaving(d, reply))
     return finishFile(d, args, target, reply);
   // The child with the data is away: the name exists, its file cannot be had.
-  if (!reply!.ok && reply!.errno === Errno.ENOTCONN) return reply!;
+  if (!reply!.ok && reply!.errno === Errno.ENOTCONN && !d.leaves(target)) return reply!;
   return lookEverywhere(d, call, args, hashed, link);
 }
