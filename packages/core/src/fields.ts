@@ -104,7 +104,7 @@ export interface Xdata {
   layout?: string;
   /**
    * unlink, rename, link; set by distribute, read by storage: what loses or gets a name must be a file with its data. If
-   * it is a linkto (mode 01000, with the xattr that is named here) the file is not here: ENOENT.
+   * it has the xattr that is named here, it is a linkto, or a move of it is not settled: ENOENT.
    */
   notLinkto?: ByteString;
   /** unlink; set by heal: the object may be renamed elsewhere, keep its handle. */

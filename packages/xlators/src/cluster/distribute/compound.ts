@@ -12,7 +12,7 @@ import {
   runSteps,
 } from '@mortar/core';
 import type { Distribute } from './distribute.ts';
-import { movedAway } from './on-file.ts';
+import { isShutDown, movedAway } from './on-file.ts';
 
 /** What needs nothing from distribute on a file whose child is known but to be sent there. */
 const plain = new Set<FopName>([
@@ -43,12 +43,16 @@ export async function compound(d: Distribute, call: Call, args: Args<'compound'>
   const child = commonChild(d, args.steps);
   if (child === undefined || !d.isUp(child)) return runSteps(d.ops, call, args.steps);
   const reply = await d.children[child]!.compound(call, args);
-  if (!reply.ok) return reply;
-  const at = reply.replies.findIndex((one) => movedAway(one as Reply<FopName>));
+  if (!reply.ok) return isShutDown(d, child, reply) ? runSteps(d.ops, call, args.steps) : reply;
+  const at = reply.replies.findIndex((one) => isElsewhere(d, child, one as Reply<FopName>));
   if (at < 0) return reply;
   // The file was moved: from there on step by step, where it is now.
   const rest = await runSteps(d.ops, call, args.steps.slice(at));
   return rest.ok ? { ...rest, replies: [...reply.replies.slice(0, at), ...rest.replies] } : rest;
+}
+
+function isElsewhere(d: Distribute, child: number, reply: Reply<FopName>): boolean {
+  return movedAway(reply) || isShutDown(d, child, reply);
 }
 
 function commonChild(d: Distribute, steps: readonly RawStep[]): number | undefined {

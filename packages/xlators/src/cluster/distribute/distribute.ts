@@ -95,7 +95,12 @@ export class Distribute extends Xlator {
   }
 
   isUsable(child: number): boolean {
-    return this.isUp(child) && !this.#decommissioned.has(this.childName(child));
+    return this.isUp(child) && !this.leaves(child);
+  }
+
+  /** The child leaves the volume: its files are brought elsewhere, then it is shut down. */
+  leaves(child: number): boolean {
+    return this.#decommissioned.has(this.childName(child));
   }
 
   childName(child: number): string {

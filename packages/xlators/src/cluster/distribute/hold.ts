@@ -48,9 +48,7 @@ export async function beginWatch(d: Distribute, own: Call, file: Held): Promise<
 }
 
 export async function endWatch(d: Distribute, own: Call, file: Held): Promise<void> {
-  const loc = locOf(file.gfid);
-  const now = await d.children[file.from]!.stat(own, { loc });
-  if (now.ok) await d.children[file.from]!.removexattr(asOf(own, now.iatt), { loc, name: d.names.moving });
+  await clearBarrier(d, own, file);
   await request(d, own, file, 'unlock');
 }
 
@@ -98,6 +96,12 @@ async function barrier(d: Distribute, own: Call, { gfid, from }: Held): Promise<
   });
 }
 
+export async function clearBarrier(d: Distribute, own: Call, { gfid, from }: Held): Promise<void> {
+  const loc = locOf(gfid);
+  const now = await d.children[from]!.stat(own, { loc });
+  if (now.ok) await d.children[from]!.removexattr(asOf(own, now.iatt), { loc, name: d.names.moving });
+}
+
 /** For changes that nobody is to see by the time of the file's last change. */
 export function asOf(own: Call, { ctime, ctimeNsec }: Iatt): Call {
   return { ...own, time: { sec: ctime, nsec: ctimeNsec } };
@@ -115,6 +119,7 @@ export async function hold(
       await barrier(d, own, file);
     }
     const reply = await request(d, own, file, 'write');
+    if (reply.ok && attempt > 0) await clearBarrier(d, own, file);
     if (reply.ok) return 'held';
     if (isUnknown(reply)) return 'alone';
     if (reply.errno === Errno.EBUSY) return 'locked';

@@ -8,6 +8,7 @@ import { withNames } from './locks.ts';
 import { lookupAfresh } from './lookup.ts';
 import { directoryIatt } from './merge.ts';
 import { orElsewhere } from './on-file.ts';
+import { settled } from './settle.ts';
 import { hashedPlace, underLayout } from './under-layout.ts';
 
 export async function link(d: Distribute, call: Call, args: Args<'link'>): Promise<Reply<'link'>> {
@@ -17,13 +18,16 @@ export async function link(d: Distribute, call: Call, args: Args<'link'>): Promi
 
 async function linkUnder(d: Distribute, call: Call, args: Args<'link'>, says: boolean): Promise<Reply<'link'>> {
   const { from, to } = args;
-  const state = await d.locateLoc(call, from);
+  const located = await d.locateLoc(call, from);
+  if (isFailure(located)) return located;
+  const { gfid } = located;
+  const state = await settled(d, call, gfid, located);
   if (isFailure(state)) return state;
   if (state.kind === 'directory') return fail(Errno.EPERM);
   const place = await hashedPlace(d, call, to, says);
   if (isFailure(place)) return place;
   const { child: hashed, believe } = place;
-  const { child, gfid } = state;
+  const { child } = state;
   if (!d.isUp(child)) return fail(Errno.ENOTCONN);
   const run = async (): Promise<Reply<'link'>> => {
     const given = meaningData({ ...args, from: { ...from, gfid } }, d.names.linkto);
@@ -41,7 +45,9 @@ async function linkUnder(d: Distribute, call: Call, args: Args<'link'>, says: bo
     if (!file.ok) return file;
     const made = await makeLinkto(d, call, hashed, to, file.iatt, child, believe);
     if (!made.ok) return made;
-    const reply = await run();
+    let reply = await run();
+    // A linkto where the name does not hash to has no use.
+    if (!reply.ok && reply.errno === Errno.EEXIST && (await removeLinkto(d, call, child, to)).ok) reply = await run();
     if (!reply.ok) await removeLinkto(d, call, hashed, to);
     return reply;
   });

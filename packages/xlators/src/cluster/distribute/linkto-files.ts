@@ -39,8 +39,10 @@ export async function makeLinkto(
     await d.children[child]!.unlink(d.ownCall(call), { loc: at });
     return fail(Errno.ENOENT);
   }
-  if (made.ok || made.errno !== Errno.EEXIST) return made.ok ? { ok: true } : made;
-  return adoptLinkto(d, call, child, at, file, value);
+  if (made.ok) return { ok: true };
+  // ENOENT also if it is open and has lost its names.
+  if (made.errno !== Errno.EEXIST && made.errno !== Errno.ENOENT) return made;
+  return adoptLinkto(d, call, child, at, file, value, made);
 }
 
 /**
@@ -54,6 +56,7 @@ async function adoptLinkto(
   loc: Loc,
   file: Pick<Iatt, 'gfid' | 'uid' | 'gid'>,
   value: Record<string, Uint8Array>,
+  refused: Failure,
 ): Promise<Done> {
   const own = d.ownCall(call);
   const named = await d.children[child]!.lookup(own, askArgs(d, { loc }));
@@ -65,8 +68,10 @@ async function adoptLinkto(
     const byGfid = await d.children[child]!.lookup(own, askArgs(d, { loc: locOf(file.gfid) }));
     // The file itself: it is not where it was believed to be (any more).
     if (isData(d, byGfid)) return fail(Errno.ENOENT);
-    if (!isLinkto(d, byGfid)) return fail(Errno.EEXIST);
-    const linked = await d.children[child]!.link(own, { from: locOf(file.gfid), to: loc });
+    if (!isLinkto(d, byGfid)) return refused;
+    // Somebody who copies into it may have it open though it lost its last name.
+    const again = { from: locOf(file.gfid), to: loc, xdata: { nameless: true } };
+    const linked = await d.children[child]!.link(own, again);
     if (!linked.ok) return linked;
   }
   // A chown of the file does not reach its linktos: they follow when they are used.
@@ -77,21 +82,25 @@ async function adoptLinkto(
 }
 
 /** Removes a linkto that leads nowhere, after a second look under the lock that those who make linktos hold. */
-export async function removeStaleLinkto(d: Distribute, call: Call, child: number, loc: Loc): Promise<Done> {
+export function removeStaleLinkto(d: Distribute, call: Call, child: number, loc: Loc): Promise<Done> {
+  const name = { child, parent: loc.parent!, name: loc.name! };
+  return withNames(d, call, [name], () => removeStaleLinktoLocked(d, call, child, loc));
+}
+
+/** For who holds that lock. */
+export async function removeStaleLinktoLocked(d: Distribute, call: Call, child: number, loc: Loc): Promise<Done> {
   const at = locAt(loc.parent!, loc.name!);
   const own = d.ownCall(call);
-  return withNames(d, call, [{ child, parent: loc.parent!, name: loc.name! }], async (): Promise<Done> => {
-    const found = await d.children[child]!.lookup(own, askArgs(d, { loc: at }));
-    if (!isLinkto(d, found)) return { ok: true };
-    const target = d.childNamed(linktoTarget(found.iatt, found.xattrs, d.names.linkto)!);
-    if (target !== undefined && target !== child) {
-      const [data] = await d.ask([target], (one) => one.lookup(own, askArgs(d, { loc: at })));
-      if (isData(d, data!) && data.iatt.gfid === found.iatt.gfid) return { ok: true };
-      if (!data!.ok && data!.errno !== Errno.ENOENT && data!.errno !== Errno.ESTALE) return data!;
-    }
-    const removed = await d.children[child]!.unlink(own, { loc: at });
-    return removed.ok || removed.errno === Errno.ENOENT ? { ok: true } : removed;
-  });
+  const found = await d.children[child]!.lookup(own, askArgs(d, { loc: at }));
+  if (!isLinkto(d, found)) return { ok: true };
+  const target = d.childNamed(linktoTarget(found.iatt, found.xattrs, d.names.linkto)!);
+  if (target !== undefined && target !== child) {
+    const [data] = await d.ask([target], (one) => one.lookup(own, askArgs(d, { loc: at })));
+    if (isData(d, data!) && data.iatt.gfid === found.iatt.gfid) return { ok: true };
+    if (!data!.ok && data!.errno !== Errno.ENOENT && data!.errno !== Errno.ESTALE) return data!;
+  }
+  const removed = await d.children[child]!.unlink(own, { loc: at });
+  return removed.ok || removed.errno === Errno.ENOENT ? { ok: true } : removed;
 }
 
 /** Removes the linkto of a name whose file goes away; anything but a linkto stays. */

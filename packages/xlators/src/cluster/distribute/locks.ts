@@ -4,6 +4,7 @@ import type { Distribute } from './distribute.ts';
 
 export const layoutDomain = 'dht.layout.heal';
 export const entryDomain = 'dht.entry.sync';
+const settleDomain = 'dht.file.settle';
 
 /** A graph without features/locks has a single client: nothing to lock out. */
 function granted(reply: Reply<'entrylk'> | Reply<'inodelk'>): boolean {
@@ -51,9 +52,34 @@ export async function withNames<R>(
 }
 
 /** Runs `work` while no one else changes this directory's layout, or its shared xattrs, on `children`. */
-export async function withLayout<R>(
+export function withLayout<R>(
   d: Distribute,
   call: Call,
+  children: readonly number[],
+  gfid: Gfid,
+  work: () => Promise<R>,
+): Promise<R | Failure> {
+  return withInode(d, call, layoutDomain, children, gfid, work);
+}
+
+/**
+ * Runs `work` while no one moves this file away from any of `children`: bricks grant such a lock when the file is not held
+ * by a mover, and do not let a mover hold what is locked.
+ */
+export function withMovesShut<R>(
+  d: Distribute,
+  call: Call,
+  children: readonly number[],
+  gfid: Gfid,
+  work: () => Promise<R>,
+): Promise<R | Failure> {
+  return withInode(d, call, settleDomain, children, gfid, work);
+}
+
+async function withInode<R>(
+  d: Distribute,
+  call: Call,
+  domain: string,
   children: readonly number[],
   gfid: Gfid,
   work: () => Promise<R>,
@@ -61,7 +87,7 @@ export async function withLayout<R>(
   const owner = lockCall(d, call);
   const args = (command: Args<'inodelk'>['command']): Args<'inodelk'> => ({
     loc: locOf(gfid),
-    domain: layoutDomain,
+    domain,
     command,
     flock: { type: command === 'unlock' ? 'unlock' : 'write', start: 0, length: 0, owner: owner.lockOwner, pid: 0 },
   });

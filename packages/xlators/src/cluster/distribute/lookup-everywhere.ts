@@ -46,7 +46,9 @@ export async function lookEverywhere(
     if (isLeftover(d, replies, hashed)) return fail(Errno.ENOENT);
     return finishDirectory(d, call, args, replies, hashed === undefined ? { generation } : { generation, hashed });
   }
-  return files.length > 0 ? foundFile(d, call, args, replies, files, hashed) : notFound(d, call, args, replies, hashed);
+  return files.length > 0
+    ? foundFile(d, call, args, replies, files, all.length > files.length, hashed)
+    : notFound(d, call, args, replies, hashed);
 }
 
 function conflict(d: Distribute, args: Args<'lookup'>, what: string): LookupReply {
@@ -74,6 +76,7 @@ async function foundFile(
   args: Args<'lookup'>,
   replies: readonly LookupReply[],
   files: readonly number[],
+  others: boolean,
   hashed: number | undefined,
 ): Promise<LookupReply> {
   const at = (i: number) => replies[i] as Found;
@@ -86,7 +89,7 @@ async function foundFile(
     return conflict(d, args, 'files of different gfids on several subvolumes');
   const cached = preferred ?? files[0]!;
   if (hashed !== undefined && hashed !== cached) await mendLinkto(d, call, args, hashed, link, cached, at(cached));
-  return finishFile(d, args, cached, at(cached));
+  return finishFile(d, args, cached, at(cached), others);
 }
 
 /** Where the name hashes to there shall be a linkto to the child that has the file. Best effort: the file is found anyway. */

@@ -72,9 +72,18 @@ export function isAbsent(reply: LookupReply | undefined): boolean {
   return reply !== undefined && !reply.ok && (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE);
 }
 
-export function finishFile(d: Distribute, args: Args<'lookup'>, child: number, reply: Found): LookupReply {
+/** `others`: there is data of the file elsewhere, too. */
+export function finishFile(
+  d: Distribute,
+  args: Args<'lookup'>,
+  child: number,
+  reply: Found,
+  others = false,
+): LookupReply {
   const { loc } = args;
-  const inode = d.remember(reply.iatt.gfid, { kind: 'file', child });
+  // A file that has just come, or is about to go, still says so.
+  const isUnsettled = others || (reply.iatt.type === FileType.regular && reply.xattrs[d.names.linkto] !== undefined);
+  const inode = d.remember(reply.iatt.gfid, { kind: 'file', child, ...(isUnsettled && { isUnsettled }) });
   if (loc.parent !== null && loc.name !== null) d.services.inodes.link(loc.parent, loc.name, inode);
   return {
     ...reply,
@@ -104,7 +113,7 @@ export async function discover(
   const data = d.indices.filter((i) => isData(d, replies[i]!));
   // A migration that ended halfway leaves the file at its old place, marked as being moved.
   const child = data.find((i) => !isLeaving(d, replies[i] as Found)) ?? data[0] ?? -1;
-  if (child >= 0) return finishFile(d, { ...args, loc }, child, replies[child] as Found);
+  if (child >= 0) return finishFile(d, { ...args, loc }, child, replies[child] as Found, data.length > 1);
   d.forgetState(gfid);
   const unsure = replies.find((reply) => !reply.ok && !isAbsent(reply));
   if (unsure) return fail(unsure.ok ? Errno.EIO : unsure.errno);
@@ -196,6 +205,6 @@ async function follow(
   if (isData(d, reply!) && reply.iatt.gfid === link.iatt.gfid && !isLeaving(d, reply))
     return finishFile(d, args, target, reply);
   // The child with the data is away: the name exists, its file cannot be had.
-  if (!reply!.ok && reply!.errno === Errno.ENOTCONN) return reply!;
+  if (!reply!.ok && reply!.errno === Errno.ENOTCONN && !d.leaves(target)) return reply!;
   return lookEverywhere(d, call, args, hashed, link);
 }

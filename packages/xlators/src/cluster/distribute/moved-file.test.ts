@@ -68,3 +68,22 @@ describe.each(['memory', 'posix'] as const)(
     });
   },
 );
+
+it('is found elsewhere when the child that it has left for good is shut down', async () => {
+  const { rig, gfid, old, now } = await moved('memory');
+  const options = { 'decommissioned-bricks': `tr-client-${old}` };
+  const client = await distributeRig({ children: 2, over: rig, options });
+  rigs.push(client);
+  await client.walk('/');
+  client.d.remember(gfid, { kind: 'file', child: old });
+  client.doors[old]!.close();
+  const truncate = { loc: locOf(gfid), size: 5 };
+  done(await client.ops.truncate(client.call, truncate));
+  expect(await rig.onBrick(now, '/f')).toMatchObject({ iatt: { size: 5 } });
+  client.d.remember(gfid, { kind: 'file', child: old });
+  const reply = await client.ops.compound(client.call, {
+    steps: [{ fop: 'truncate', args: { ...truncate, size: 6 } }],
+  });
+  expect(reply).toMatchObject({ ok: true, replies: [{ ok: true }] });
+  expect(await rig.onBrick(now, '/f')).toMatchObject({ iatt: { size: 6 } });
+});

@@ -1,11 +1,12 @@
 /** create, mknod, symlink, put: a new name goes to the child it hashes to, or leaves a linkto there. */
-import { type Args, type Call, Errno, type Fop, fail, type Loc, locAt, type Reply } from '@mortar/core';
+import { type Args, type Call, Errno, type Fop, fail, type Gfid, type Loc, locAt, type Reply } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
 import { looksLikeLinkto } from './linkto.ts';
 import { makeLinkto, removeLinkto } from './linkto-files.ts';
 import { withNames } from './locks.ts';
 import { lookupAfresh } from './lookup.ts';
 import { directoryIatt } from './merge.ts';
+import type { State } from './state.ts';
 import { type Hashed, hashedPlace, underLayout } from './under-layout.ts';
 
 type NewFop = 'create' | 'mknod' | 'symlink' | 'put';
@@ -72,7 +73,7 @@ async function makeAt<N extends NewFop>(
   const parent = d.stateOf(loc.parent!);
   const place = parent?.kind === 'directory' ? d.space.choose(hashed, parent.layout, (i) => d.isUsable(i)) : hashed;
   const given = (place === hashed ? believe(args as Args<NewFop>) : args) as Args<NewFop>;
-  const run = async () => finish(d, loc, place, await (d.children[place]![fop] as Fop<NewFop>)(call, given));
+  const run = async () => finish(d, loc, place, gfid, await (d.children[place]![fop] as Fop<NewFop>)(call, given));
   if (place === hashed) return (await run()) as Reply<N>;
   const made = await withNames(d, call, [{ child: hashed, parent: loc.parent!, name: loc.name! }], async () => {
     const owner = { gfid, uid: call.uid, gid: call.gid };
@@ -85,11 +86,18 @@ async function makeAt<N extends NewFop>(
   return made as Reply<N>;
 }
 
-function finish<N extends NewFop>(d: Distribute, loc: Loc, child: number, reply: Reply<N>): Reply<N> {
+/** What was there already may be unsettled: who knows nothing of it looks, before he changes its names. */
+function stateOfMade(d: Distribute, made: Gfid, child: number, gfid: Gfid): State {
+  const known = d.stateOf(gfid);
+  if (known?.kind === 'file' && known.child === child) return known;
+  return { kind: 'file', child, ...(made !== gfid && { isUnsettled: true }) };
+}
+
+function finish<N extends NewFop>(d: Distribute, loc: Loc, child: number, made: Gfid, reply: Reply<N>): Reply<N> {
   if (!reply.ok) return reply;
   const found = reply as Reply<'mknod'> & { ok: true };
   if (!looksLikeLinkto(found.iatt)) {
-    const inode = d.remember(found.iatt.gfid, { kind: 'file', child });
+    const inode = d.remember(found.iatt.gfid, stateOfMade(d, made, child, found.iatt.gfid));
     d.services.inodes.link(loc.parent!, loc.name!, inode);
   }
   return {

@@ -70,9 +70,8 @@ async function onFile<N extends FopName>(
 ): Promise<Reply<N>> {
   let { child } = state;
   for (let moves = 0; ; moves++) {
-    if (!d.isUp(child)) return fail(Errno.ENOTCONN);
-    const reply = await run(d.children[child]!, fop, call, await openedAt(d, call, args, child));
-    if (!movedAway(reply) || moves === movesMax) return reply;
+    const reply = await runOn(d, fop, call, args, child);
+    if (!(movedAway(reply) || isShutDown(d, child, reply)) || moves === movesMax) return reply;
     // The file isn't there (any more): a rebalance took it elsewhere, or it is gone for good.
     d.forgetState(gfid);
     const found = await discover(d, call, gfid);
@@ -82,6 +81,22 @@ async function onFile<N extends FopName>(
     if (now.child === child && !(await reopened(d, call, args, reply, child))) return reply;
     child = now.child;
   }
+}
+
+async function runOn<N extends FopName>(
+  d: Distribute,
+  fop: N,
+  call: Call,
+  args: Args<N>,
+  child: number,
+): Promise<Reply<N>> {
+  if (!d.isUp(child)) return fail(Errno.ENOTCONN);
+  return run(d.children[child]!, fop, call, await openedAt(d, call, args, child));
+}
+
+/** A child that leaves the volume is shut down when its files are elsewhere. */
+export function isShutDown(d: Distribute, child: number, reply: Reply<FopName>): boolean {
+  return !reply.ok && reply.errno === Errno.ENOTCONN && d.leaves(child);
 }
 
 /** O_CREAT, O_EXCL, O_TRUNC: done when it was opened first. */
@@ -151,14 +166,23 @@ export async function orElsewhere<R extends { ok: true }>(
   gfid: Gfid | null,
   run: () => Promise<R | Failure>,
 ): Promise<R | Failure> {
-  const believed = gfid === null ? undefined : d.stateOf(gfid);
-  const reply = await run();
-  const isGone = !reply.ok && (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE);
-  if (!isGone || gfid === null || believed?.kind !== 'file') return reply;
-  d.forgetState(gfid);
-  const found = await discover(d, call, gfid);
-  const now = d.stateOf(gfid);
-  return found.ok && now?.kind === 'file' && now.child !== believed.child ? run() : reply;
+  for (let moves = 0; ; moves++) {
+    const before = gfid === null ? undefined : d.stateOf(gfid);
+    const reply = await run();
+    const believedAt = before?.kind === 'file' ? before.child : undefined;
+    const isGone = !reply.ok && (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE);
+    const wasShutDown = believedAt !== undefined && isShutDown(d, believedAt, reply);
+    if (!(isGone || wasShutDown) || gfid === null || moves === movesMax) return reply;
+    // Found out on the way, by this or another request, or settled.
+    const believed = [before, d.stateOf(gfid)].filter((state) => state?.kind === 'file');
+    if (believed.length === 0) return reply;
+    d.forgetState(gfid);
+    const found = await discover(d, call, gfid);
+    const now = d.stateOf(gfid);
+    if (!found.ok || now?.kind !== 'file') return reply;
+    // Names of a file that a killed move has marked are left alone until that is settled.
+    if (!believed.some((one) => now.child !== one.child || (now.isUnsettled && !one.isUnsettled))) return reply;
+  }
 }
 
 /** Errors, and attributes of a linkto or of a file that is being moved, which a file has that was moved away. */

@@ -14,11 +14,15 @@ import {
 import { type Distribute, isFailure } from './distribute.ts';
 import { fixLayout } from './fix-layout.ts';
 import { GfidList } from './gfid-list.ts';
+import { clearBarrier } from './hold.ts';
 import { Left } from './left.ts';
-import { isMigrating, linktoTarget } from './linkto.ts';
-import { clearMark, type Moved, migrateFile } from './migrate.ts';
+import { linktoTarget } from './linkto.ts';
+import { migrateFile } from './migrate.ts';
+import type { Moved } from './moved.ts';
 import { namesOfFile } from './names-of-file.ts';
+import { tidyLinkto } from './new-place.ts';
 import { hasRoom } from './room.ts';
+import { settle } from './settle.ts';
 import { Throttle } from './throttle.ts';
 
 /**
@@ -220,13 +224,16 @@ export class Rebalance {
     for (const from of d.indices) {
       if (!this.#moves(from)) continue;
       const child = d.children[from]!;
-      const want = [d.names.linkto, d.names.movingMode];
+      const want = [d.names.linkto, d.names.movingMode, d.names.moving];
       const complete = await this.#eachPage(
         (fd, offset) => child.readdirp(this.#call(), { fd, size: pageBytes, offset, want }),
         directory,
         async (entries) => {
-          const files = entries.filter((entry) => this.#isFile(entry));
-          await this.#throttle.each(files, (file) => (this.#stopping ? undefined : this.#move(directory, from, file)));
+          const files = entries.filter((entry) => entry.iatt && entry.iatt.type !== FileType.directory);
+          await this.#throttle.each(files, (file) => {
+            if (this.#stopping) return undefined;
+            return this.#isFile(file) ? this.#move(directory, from, file) : this.#tidy(directory, from, file);
+          });
         },
       );
       if (!complete) this.#failed(`listing of ${directory} on ${d.childName(from)}`);
@@ -245,8 +252,9 @@ export class Rebalance {
     const to = await this.#placeOf(call, parent, name, from, iatt!);
     if (to === undefined) return this.#failed(`place of ${parent}/${name}`);
     if (to === from) {
-      const marked = isMigrating(iatt!) && [d.names.linkto, d.names.movingMode].some((one) => xattrs?.[one]);
-      if (marked) await clearMark(d, call, { parent, name, gfid: iatt!.gfid, from, to });
+      // A move to here, or from here, did not end.
+      if ([d.names.linkto, d.names.movingMode].some((one) => xattrs?.[one])) await settle(d, call, iatt!.gfid);
+      if (xattrs?.[d.names.moving]) await clearBarrier(d, d.ownCall(call), { gfid: iatt!.gfid, from });
       return;
     }
     const { clock } = d.services;
@@ -261,6 +269,15 @@ export class Rebalance {
     const moved = await migrateFile(d, call, { parent, name, gfid: iatt!.gfid, from, to });
     this.#left.done(iatt!.size, clock.nowMs() - beganMs);
     this.#count(parent, name, to, moved);
+  }
+
+  /** A linkto that has a copy, or lies where its name does not hash to: what a killed run has left. */
+  async #tidy(parent: Gfid, from: number, { name, iatt }: Dirent): Promise<void> {
+    const d = this.#d;
+    const call = this.#call();
+    const to = await d.hashedOf(call, parent, name);
+    if (isFailure(to) || (to === from && iatt!.size === 0)) return;
+    await tidyLinkto(d, call, { parent, name, gfid: iatt!.gfid, from, to });
   }
 
   #count(parent: Gfid, name: string, to: number, moved: Moved): void {

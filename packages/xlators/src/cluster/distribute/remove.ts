@@ -22,6 +22,7 @@ import { askArgs, isDirectory, lookupAfresh } from './lookup.ts';
 import { copiesOf } from './lookup-directory.ts';
 import { directoryIatt, mergeDirectoryIatts } from './merge.ts';
 import { orElsewhere } from './on-file.ts';
+import { settled } from './settle.ts';
 
 const pageBytes = 65536;
 
@@ -39,12 +40,15 @@ export async function unlink(d: Distribute, call: Call, args: Args<'unlink'>): P
 
 async function unlinkOnce(d: Distribute, call: Call, args: Args<'unlink'>, hashed: number): Promise<Reply<'unlink'>> {
   const { loc } = args;
-  const state = await d.locateLoc(call, loc);
+  const located = await d.locateLoc(call, loc);
+  if (isFailure(located)) return located;
+  const { gfid } = located;
+  const state = await settled(d, call, gfid, located);
   if (isFailure(state)) return state;
   if (state.kind === 'directory') return fail(Errno.EISDIR);
   const { child } = state;
   if (!d.isUp(child)) return fail(Errno.ENOTCONN);
-  const given = meaningData({ ...args, loc: { ...loc, gfid: state.gfid } }, d.names.linkto);
+  const given = meaningData({ ...args, loc: { ...loc, gfid } }, d.names.linkto);
   const reply = await d.children[child]!.unlink(call, given);
   if (!reply.ok) return reply;
   // After the file: the caller's permission was checked there, and a linkto that is left over leads nowhere and is

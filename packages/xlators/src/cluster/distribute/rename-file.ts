@@ -2,13 +2,15 @@
  * rename of a file. Its data stays where it is; what moves is names and linktos, in an order in which at any time one
  * of the two names, or both, leads to the file (docs/distribute.md).
  */
-import { type Args, type Call, Errno, fail, locAt, type Reply } from '@mortar/core';
-import type { Distribute } from './distribute.ts';
+import { type Args, type Call, Errno, fail, type Gfid, type Loc, type Reply } from '@mortar/core';
+import { type Distribute, isFailure } from './distribute.ts';
 import { meaningData } from './linkto.ts';
-import { makeLinkto, removeLinkto } from './linkto-files.ts';
+import { makeLinkto, removeLinkto, removeStaleLinkto, removeStaleLinktoLocked } from './linkto-files.ts';
 import { withoutIdentity } from './loc.ts';
 import { withNames } from './locks.ts';
+import { orElsewhere } from './on-file.ts';
 import { type RenamePlan, withDirectoryParents } from './rename.ts';
+import { settled } from './settle.ts';
 
 type RenameReply = Reply<'rename'>;
 
@@ -59,7 +61,11 @@ async function renameByLink(d: Distribute, call: Call, plan: RenamePlan, source:
     if (toHashed !== fromHashed) await removeLinkto(d, call, toHashed, args.from);
   };
   const second: Args<'link'> = { from: args.from, to: withoutIdentity(args.to) };
-  const linked = await d.children[source]!.link(call, meaningData(second, d.names.linkto));
+  const link = () => d.children[source]!.link(call, meaningData(second, d.names.linkto));
+  let linked = await link();
+  // A linkto where the name does not hash to has no use.
+  if (!linked.ok && linked.errno === Errno.EEXIST && (await removeLinkto(d, call, source, second.to)).ok)
+    linked = await link();
   if (!linked.ok) {
     await undo();
     return linked;
@@ -67,11 +73,11 @@ async function renameByLink(d: Distribute, call: Call, plan: RenamePlan, source:
   // As the caller: whether the target may be replaced is decided here, before anything is removed.
   const shown = await d.children[toHashed]!.rename(call, plan.believe({ ...args, from: withoutIdentity(args.from) }));
   if (!shown.ok) {
-    await d.children[source]!.unlink(d.ownCall(call), { loc: locAt(args.to.parent!, args.to.name!) });
+    await unlinkWhereItIs(d, d.ownCall(call), withoutIdentity(args.to), plan.gfid, source);
     await undo();
     return shown;
   }
-  const removed = await d.children[source]!.unlink(call, { loc: args.from });
+  const removed = await unlinkWhereItIs(d, call, args.from, plan.gfid, source);
   if (!removed.ok) {
     // Not allowed, or the child went away: both names stay, which is what a crash here leaves too.
     if (removed.errno !== Errno.ENOENT) d.warn(`rename of ${plan.gfid}: its old name stays: errno ${removed.errno}`);
@@ -90,11 +96,41 @@ async function renameByLink(d: Distribute, call: Call, plan: RenamePlan, source:
   });
 }
 
+/** A rebalance may have taken the file elsewhere, with this name, since the operation began. */
+async function unlinkWhereItIs(
+  d: Distribute,
+  call: Call,
+  loc: Loc,
+  gfid: Gfid,
+  child: number,
+): Promise<Reply<'unlink'>> {
+  let place = child;
+  return orElsewhere(d, call, gfid, async () => {
+    const located = await d.locate(call, gfid);
+    const state = isFailure(located) ? located : await settled(d, call, gfid, located);
+    if (!isFailure(state) && state.kind === 'file') place = state.child;
+    if (place !== child) {
+      // What was put in its place is not meant.
+      const found = await d.children[place]!.lookup(d.ownCall(call), { loc: withoutIdentity(loc) });
+      if (!found.ok) return found;
+      if (found.iatt.gfid !== gfid) return fail(Errno.ENOENT);
+    }
+    const given: Args<'unlink'> = { loc: { ...loc, gfid } };
+    return d.children[place]!.unlink(call, meaningData(given, d.names.linkto));
+  });
+}
+
 /** A linkto under the old name where the new one hashes to, unless the old name's linkto is there already. */
 async function prepareLinkto(d: Distribute, call: Call, plan: RenamePlan, source: number) {
   const file = await d.children[source]!.stat(d.ownCall(call), { loc: { gfid: plan.gfid, parent: null, name: null } });
   if (!file.ok) return file;
-  return makeLinkto(d, call, plan.toHashed, plan.args.from, file.iatt, source);
+  const { toHashed, fromHashed, args } = plan;
+  const made = await makeLinkto(d, call, toHashed, args.from, file.iatt, source);
+  if (made.ok || made.errno !== Errno.EEXIST) return made;
+  // One of a file that had the name before.
+  const remove = toHashed === fromHashed ? removeStaleLinktoLocked : removeStaleLinkto;
+  const removed = await remove(d, call, toHashed, args.from);
+  return removed.ok ? makeLinkto(d, call, toHashed, args.from, file.iatt, source) : removed;
 }
 
 async function moveLinkto(d: Distribute, call: Call, plan: RenamePlan): Promise<void> {
@@ -112,7 +148,7 @@ async function clearOldNames(d: Distribute, call: Call, plan: RenamePlan, source
 
 async function removeOldTarget(d: Distribute, call: Call, plan: RenamePlan, child: number): Promise<void> {
   const loc = { ...plan.args.to, gfid: plan.target!.gfid };
-  const removed = await d.children[child]!.unlink(d.ownCall(call), { loc });
+  const removed = await unlinkWhereItIs(d, d.ownCall(call), loc, plan.target!.gfid, child);
   if (!removed.ok && removed.errno !== Errno.ENOENT)
     d.warn(`rename over ${plan.target!.gfid}: its data stays on ${d.childName(child)}: errno ${removed.errno}`);
 }

@@ -8,6 +8,7 @@ import { orElsewhere } from './on-file.ts';
 import { renameDirectory } from './rename-directory.ts';
 import { exchange } from './rename-exchange.ts';
 import { renameFile } from './rename-file.ts';
+import { settled } from './settle.ts';
 import { type Believe, hashedPlace, underLayout } from './under-layout.ts';
 
 export const renameFlags = { noReplace: 1, exchange: 2 } as const;
@@ -37,20 +38,28 @@ async function renameUnder(d: Distribute, call: Call, args: Args<'rename'>, says
   if (isFailure(place)) return place;
   const { child: toHashed, believe } = place;
   if (args.flags & ~(renameFlags.noReplace | renameFlags.exchange) || args.flags === 3) return fail(Errno.EINVAL);
-  const [source, found] = await Promise.all([
+  const [located, found] = await Promise.all([
     d.locateLoc(call, from),
     lookupAfresh(d, call, { loc: withoutIdentity(to) }),
   ]);
+  if (isFailure(located)) return located;
+  const { gfid } = located;
+  const source = await settled(d, call, gfid, located);
   if (isFailure(source)) return source;
   if (!found.ok && found.errno !== Errno.ENOENT) return found;
   if (found.ok && args.flags & renameFlags.noReplace) return fail(Errno.EEXIST);
-  if (found.ok && found.iatt.gfid === source.gfid && source.kind === 'file' && !(args.flags & renameFlags.exchange))
+  if (found.ok && found.iatt.gfid === gfid && source.kind === 'file' && !(args.flags & renameFlags.exchange))
     return sameFile(d, call, args);
+  const replaced = found.ok ? d.stateOf(found.iatt.gfid) : undefined;
+  if (found.ok && replaced) {
+    const done = await settled(d, call, found.iatt.gfid, replaced);
+    if (isFailure(done)) return done;
+  }
   const target = found.ok
     ? { gfid: found.iatt.gfid, directory: found.iatt.type === FileType.directory, child: childOf(d, found.iatt.gfid) }
     : undefined;
-  const full = { ...args, from: { ...from, gfid: source.gfid }, to: { ...to, gfid: target?.gfid ?? null } };
-  const plan: RenamePlan = { args: full, gfid: source.gfid, fromHashed, toHashed, target, believe };
+  const full = { ...args, from: { ...from, gfid }, to: { ...to, gfid: target?.gfid ?? null } };
+  const plan: RenamePlan = { args: full, gfid, fromHashed, toHashed, target, believe };
   if (args.flags & renameFlags.exchange) return exchange(d, call, plan);
   if (source.kind === 'file') return renameFile(d, call, plan, source.child);
   return renameDirectory(d, call, plan);

@@ -4,9 +4,11 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
+  type Args,
   buildGraph,
   type Call,
   Errno,
+  Fd,
   type Fop,
   type FopName,
   type Fops,
@@ -39,7 +41,12 @@ export class Door extends Xlator {
   session: string | undefined;
   /** Nothing gets through any more, and nothing comes back: as for a process that was killed. */
   dead: (fop: FopName) => boolean = () => false;
+  /** The brick does it, and nobody is told. */
+  lost: (fop: FopName) => boolean = () => false;
   readonly counts = new Map<FopName, number>();
+  /** A brick closes them when a session ends, and knows them no more. */
+  readonly #opened = new Set<Fd>();
+  readonly #closed = new WeakSet<Fd>();
   /** Answers instead of the brick where it returns one. */
   refuse: (fop: FopName, args: unknown) => Errno | undefined = () => undefined;
 
@@ -47,15 +54,32 @@ export class Door extends Xlator {
     const run = next as Fop<FopName>;
     const guarded: Fop<FopName> = async (call, args) => {
       if (this.shut) return fail(Errno.ENOTCONN);
+      const { fd } = args as { fd?: Fd };
+      if (fd && this.#closed.has(fd)) return fail(Errno.EBADF);
       const errno = this.refuse(name, args);
       if (errno !== undefined) return fail(errno);
       this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
       const never = () => new Promise<never>(() => {});
       if (this.dead(name)) return never();
       const reply = await run(this.session === undefined ? call : { ...call, clientId: this.session }, args);
+      if (reply.ok && (name === 'open' || name === 'create')) this.#remember((args as Args<'open'>).fd);
+      if (this.lost(name)) return fail(Errno.ENOTCONN);
       return this.dead(name) ? never() : reply;
     };
     return guarded as unknown as Fops[N];
+  }
+
+  #remember(fd: Fd): void {
+    this.#opened.add(fd);
+    fd.onRelease(() => this.#opened.delete(fd));
+  }
+
+  /** The session is over. */
+  closeAll(): void {
+    for (const fd of [...this.#opened]) {
+      this.#closed.add(fd);
+      fd.release();
+    }
   }
 
   close(): void {
@@ -102,8 +126,8 @@ export interface DistributeRig {
   readonly bricks: Subvolume[];
   /** What the doors lead to: with locks, where there are any. */
   readonly served: Subvolume[];
-  /** A session of the bricks ends: its locks go. */
-  endSession(clientId: string): void;
+  /** A session of the bricks, or of one, ends: its locks go. */
+  endSession(clientId: string, brick?: number): void;
   readonly services: Services & { readonly clock: ManualClock };
   readonly events: GraphEvent[];
   readonly call: Call;
@@ -130,13 +154,34 @@ export interface RigOptions {
   readonly storage?: 'memory' | 'posix';
 }
 
-/** Passes to bricks that another graph owns. */
+/** Passes to bricks that another graph owns. A brick has descriptors of its own, as graphs number what they keep in them. */
 function borrowed(bricks: readonly Subvolume[]): XlatorType {
   class Borrowed extends Xlator {
+    readonly #inner = new WeakMap<Fd, Fd>();
+
     protected override bindFop<N extends FopName>(name: N, _next: Fops[N]): Fops[N] {
       const brick = bricks[Number(this.name.split('-').at(-1))]!;
-      return brick[name] as Fops[N];
+      const run = brick[name] as Fop<FopName>;
+      const translated: Fop<FopName> = (call, args) => run(call, this.#translated(args));
+      return translated as unknown as Fops[N];
     }
+
+    #translated<A extends object>(args: A): A {
+      const fds = Object.entries(args).filter(([, value]) => value instanceof Fd);
+      return fds.length === 0
+        ? args
+        : { ...args, ...Object.fromEntries(fds.map(([key, fd]) => [key, this.#innerOf(fd as Fd)])) };
+    }
+
+    #innerOf(fd: Fd): Fd {
+      const known = this.#inner.get(fd);
+      if (known) return known;
+      const inner = new Fd(fd.gfid, fd.flags);
+      this.#inner.set(fd, inner);
+      fd.onRelease(() => inner.release());
+      return inner;
+    }
+
     override async init(): Promise<void> {
       this.propagate({ type: 'child-up' });
     }
@@ -211,10 +256,10 @@ export async function distributeRig(rig: RigOptions = {}): Promise<DistributeRig
     doors,
     bricks,
     served,
-    endSession: (clientId) => {
-      if (over) over.endSession(clientId);
+    endSession: (clientId, brick) => {
+      if (over) over.endSession(clientId, brick);
       else
-        for (const i of numbers)
+        for (const i of brick === undefined ? numbers : [brick])
           graph.xlators.get(`${name}-locks-${i}`)!.notify({ type: 'session-ended', clientId }, null);
     },
     services,
@@ -252,9 +297,10 @@ export function joined(a: DistributeRig, b: DistributeRig): DistributeRig {
     ...a,
     bricks: [...a.bricks, ...b.bricks],
     served: [...a.served, ...b.served],
-    endSession: (clientId) => {
-      a.endSession(clientId);
-      b.endSession(clientId);
+    endSession: (clientId, brick) => {
+      const inA = a.bricks.length;
+      if (brick === undefined || brick < inA) a.endSession(clientId, brick);
+      if (brick === undefined || brick >= inA) b.endSession(clientId, brick === undefined ? undefined : brick - inA);
     },
   };
 }

@@ -15,6 +15,8 @@ export interface FileState {
   readonly kind: 'file';
   /** The child that has the data. */
   readonly child: number;
+  /** A move that did not end may have left something of it elsewhere: before its names change, that is settled. */
+  readonly isUnsettled?: boolean;
 }
 
 export type State = DirectoryState | FileState;

@@ -383,8 +383,9 @@ export class Locks extends Xlator {
 
 /** The files that a request is about, as far as it says. */
 function gfidsOf(args: Args<FopName>): Gfid[] {
-  const { loc, fd, from, to } = args as { loc?: Loc; fd?: Fd; from?: Loc | Fd; to?: Loc | Fd };
-  return [loc, fd, from, to].flatMap((one) => one?.gfid ?? []);
+  const { loc, fd, from, to, gfid } = args as { loc?: Loc; fd?: Fd; from?: Loc | Fd; to?: Loc | Fd; gfid?: Gfid };
+  // A linkto that is made of a gfid that is here becomes one more name of it.
+  return [...[loc, fd, from, to].flatMap((one) => one?.gfid ?? []), ...(gfid ? [gfid] : [])];
 }
 
 /** What the mover of a file does to it where it was, once it is elsewhere: its names go, or it becomes a linkto. */

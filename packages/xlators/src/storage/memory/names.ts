@@ -6,7 +6,6 @@ import { type NewFile, touch, type Volume, wantedXattrs } from './volume.ts';
 
 const noReplace = 1;
 const exchange = 2;
-const linktoMode = 0o1000;
 
 type NameFops = Pick<
   Fops,
@@ -54,10 +53,10 @@ function isBelow(dir: MemoryFile, file: MemoryFile): boolean {
   return false;
 }
 
-/** Whether an object is a linkto of distribute's, whose xattr of that name says where the file is. */
+/** Whether an object is a linkto of distribute's, or a file whose move is not settled: its xattr says where it is, goes, or was. */
 function isLinkto(file: MemoryFile, xdata: Xdata | undefined): boolean {
   const xattr = xdata?.notLinkto;
-  if (xattr === undefined || file.type !== FileType.regular || file.mode !== linktoMode) return false;
+  if (xattr === undefined || file.type !== FileType.regular) return false;
   return file.xattrs.has(xattr);
 }
 

@@ -13,7 +13,6 @@ const ENOTDIR = -20;
 const EISDIR = -21;
 const EEXIST = -17;
 const ENOTEMPTY = -39;
-const linktoMode = 0o1000;
 
 /**
  * After a name of a non-directory is gone: other names stay, or the last one was it and the handle goes as well; the
@@ -41,9 +40,9 @@ export function nameLost(brick: Brick, call: Call, before: Node, parent: Gfid, n
   if (sys.renameat2(hiddenFd, path, hiddenFd, unlinkedPath(before.gfid)) === 0) state.unlinked = true;
 }
 
-/** Whether an object is a linkto of distribute's, whose xattr of that name says where the file is. */
+/** Whether an object is a linkto of distribute's, or a file whose move is not settled: its xattr says where it is, goes, or was. */
 export function isLinkto(brick: Brick, { stat, target }: Entry, xattr: ByteString | undefined): boolean {
-  if (xattr === undefined || stat.type !== FileType.regular || (stat.mode & 0o7777) !== linktoMode) return false;
+  if (xattr === undefined || stat.type !== FileType.regular) return false;
   return brick.sys.getxattr(target, xattr) instanceof Uint8Array;
 }
 

@@ -1,0 +1,42 @@
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { Left } from './left.ts';
+
+/** Files cost something each and something by the byte, and a bit more or less by chance; each is done when its time is over. */
+const runs = fc.record({
+  sizes: fc.array(fc.integer({ min: 0, max: 50_000_000 }), { minLength: 40, maxLength: 300 }),
+  perFileMs: fc.integer({ min: 5, max: 200 }),
+  bytesPerMs: fc.integer({ min: 1000, max: 200_000 }),
+  noise: fc.array(fc.double({ min: 0.9, max: 1.1, noNaN: true }), { minLength: 40, maxLength: 300 }),
+});
+
+it('in the last half tells the time left within a fifth', () => {
+  fc.assert(
+    fc.property(runs, ({ sizes, perFileMs, bytesPerMs, noise }) => {
+      const costs = sizes.map((bytes, i) => (perFileMs + bytes / bytesPerMs) * noise[i % noise.length]!);
+      const total = costs.reduce((sum, ms) => sum + ms, 0);
+      const left = new Left();
+      for (const bytes of sizes) left.expect(bytes);
+      left.begin(0);
+      let nowMs = 0;
+      for (const [i, bytes] of sizes.entries()) {
+        nowMs += costs[i]!;
+        left.done(bytes, costs[i]!);
+        const rest = total - nowMs;
+        if (nowMs < total / 2 || i === sizes.length - 1) continue;
+        const told = left.ms(nowMs)!;
+        expect(Math.abs(told - rest)).toBeLessThanOrEqual(rest * 0.2 + total * 0.001);
+      }
+    }),
+  );
+});
+
+it('knows nothing before the first file is done, and nothing is left after the last', () => {
+  const left = new Left();
+  left.expect(10);
+  expect(left.ms(5)).toBeUndefined();
+  left.begin(5);
+  expect(left.ms(9)).toBeUndefined();
+  left.done(10, 3);
+  expect(left.ms(9)).toBe(0);
+});

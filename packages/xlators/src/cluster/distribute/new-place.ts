@@ -1,0 +1,111 @@
+/** Where a file goes: linktos of all its names there, and of no other name, as they will be the file's when it has come. */
+import { type Call, Errno, locAt, locOf } from '@mortar/core';
+import type { Distribute } from './distribute.ts';
+import { beginWatch, endWatch } from './hold.ts';
+import { linktoTarget } from './linkto.ts';
+import { makeLinkto, removeLinkto, removeStaleLinkto } from './linkto-files.ts';
+import { withNames } from './locks.ts';
+import { askArgs, type Found, isAbsent, isData, isLinkto } from './lookup.ts';
+import { type FileToMove, failed, type Moved, type Place, skipped, type WholeFile } from './moved.ts';
+import { namesOfFile } from './names-of-file.ts';
+import { inTurn } from './turns.ts';
+
+/** Undefined: all is ready. */
+export async function prepareNewPlace(
+  d: Distribute,
+  own: Call,
+  file: WholeFile,
+  source: Found,
+): Promise<Moved | undefined> {
+  for (const place of file.places) {
+    const refused = await prepareName(d, own, file, place, source);
+    if (refused) return refused;
+  }
+  return (await hasAll(d, own, file)) ? undefined : removeOthers(d, own, file);
+}
+
+async function prepareName(
+  d: Distribute,
+  own: Call,
+  file: WholeFile,
+  { parent, name }: Place,
+  source: Found,
+): Promise<Moved | undefined> {
+  const loc = locAt(parent, name);
+  const look = () => d.ask([file.to], (child) => child.lookup(own, askArgs(d, { loc })));
+  let [there] = await look();
+  if (isLinkto(d, there!) && there.iatt.gfid !== file.gfid) {
+    // Of one that had the name before.
+    await removeStaleLinkto(d, own, file.to, loc);
+    [there] = await look();
+  }
+  if (there!.ok && there!.iatt.gfid !== file.gfid) return failed('another file has its name there');
+  if (isData(d, there!)) return failed('a file of its identity is there already');
+  if (!there!.ok && !isAbsent(there)) return failed(`its new place cannot be asked: errno ${there!.errno}`);
+  if (isLinkto(d, there!)) return undefined;
+  const made = await makeLinkto(d, own, file.to, loc, source.iatt, file.from);
+  if (made.ok) return undefined;
+  // The brick has the identity still, without a name.
+  if (made.errno === Errno.ENOENT) return skipped('it was there before and is still open from then');
+  return failed(`no linkto can be made there: errno ${made.errno}`);
+}
+
+/** Whether the linkto there has the file's names and no others. */
+export async function hasAll(d: Distribute, own: Call, file: WholeFile): Promise<boolean> {
+  const { places, gfid, to } = file;
+  const [{ parent, name }] = places as [Place];
+  const [there] = await d.ask([to], (child) => child.lookup(own, askArgs(d, { loc: locAt(parent, name) })));
+  if (!isLinkto(d, there!) || there.iatt.gfid !== gfid || there.iatt.nlink !== places.length) return false;
+  if (places.length === 1) return true;
+  const names = await namesOfFile(d, own, to, gfid);
+  return names?.every((one) => places.some((place) => place.parent === one.parent && place.name === one.name)) === true;
+}
+
+async function removeOthers(d: Distribute, own: Call, file: WholeFile): Promise<Moved | undefined> {
+  const names = await namesOfFile(d, own, file.to, file.gfid);
+  if (!names) return skipped('not all names of its linkto are known');
+  for (const { parent, name } of names)
+    if (!file.places.some((place) => place.parent === parent && place.name === name))
+      await removeStaleLinkto(d, own, file.to, locAt(parent, name));
+  return (await hasAll(d, own, file)) ? undefined : skipped('its names change');
+}
+
+/** The copy of a move that did not come about goes: a linkto is empty. */
+export async function emptyNewPlace(d: Distribute, own: Call, file: FileToMove): Promise<void> {
+  const loc = locOf(file.gfid);
+  const [there] = await d.ask([file.to], (child) => child.lookup(own, askArgs(d, { loc })));
+  if (isLinkto(d, there!)) await d.children[file.to]!.truncate(own, { loc, size: 0 });
+}
+
+/** A linkto of no use, of a file that nobody moves: its copy goes, and itself when its name does not hash to there. */
+export async function tidyLinkto(
+  d: Distribute,
+  call: Call,
+  { parent, name, gfid, from, to }: FileToMove,
+): Promise<void> {
+  const own = { ...d.ownCall(call), lockOwner: d.nextLockOwner() };
+  const loc = locAt(parent, name);
+  await inTurn(d, gfid, async () => {
+    const found = await d.children[from]!.lookup(own, askArgs(d, { loc }));
+    if (!isLinkto(d, found) || found.iatt.gfid !== gfid) return;
+    const file = d.childNamed(linktoTarget(found.iatt, found.xattrs, d.names.linkto)!);
+    if (file === undefined || file === from) return;
+    const watched = { gfid, from: file };
+    const watching = await beginWatch(d, own, watched);
+    // Somebody may be filling it.
+    if (watching === 'busy') return;
+    try {
+      const again = await d.children[from]!.lookup(own, askArgs(d, { loc }));
+      if (!isLinkto(d, again) || again.iatt.gfid !== gfid) return;
+      if (again.iatt.size > 0) await d.children[from]!.truncate(own, { loc: locOf(gfid), size: 0 });
+      if (to === from) return;
+      const names = [
+        { child: from, parent, name },
+        { child: to, parent, name },
+      ];
+      await withNames(d, own, names, () => removeLinkto(d, own, from, loc));
+    } finally {
+      if (watching === 'watched') await endWatch(d, own, watched);
+    }
+  });
+}
