@@ -309,6 +309,15 @@ describe('with a replica away', () => {
     expect(await marks(bricks[0]!, client.call, gfid)).toEqual({ dirty: '000000010000000000000000' });
   });
 
+  it('says why when a quorum did it and one of them then refuses to accuse the others', async () => {
+    await rig();
+    const client = await rigs[0]!.client();
+    const { fd } = await create(client, 'f', 'old');
+    client.gates[0]!.fault = (fop) => (fop === 'writev' ? Errno.EROFS : 'pass');
+    client.gates[1]!.fault = (fop) => (fop === 'fxattrop' ? Errno.EROFS : 'pass');
+    expect(await write(client, fd, 'new')).toEqual({ ok: false, errno: Errno.EROFS });
+  });
+
   it('takes a creation back that only a minority did', async () => {
     const { bricks } = await rig();
     const client = await rigs[0]!.client();

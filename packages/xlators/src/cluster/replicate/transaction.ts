@@ -216,10 +216,13 @@ export class Transactions {
       const failure = failureOf(failed.map((child) => replies[child]));
       return failure.errno === Errno.ESTALE && !undone ? fail(Errno.EIO) : failure;
     }
-    const marked = failed.length > 0 ? await this.#blame(change, leases, done, failed, replies) : done;
+    const refused = failed.length > 0 ? await this.#blame(change, leases, done, failed, replies) : new Map();
+    const marked = done.filter((child) => !refused.has(child));
     if (!this.#stands(change.kind, leases, marked)) {
       this.#markSuspect(leases, done);
-      return fail(Errno.ENOTCONN);
+      const failure = failureOf([...failed.map((child) => replies[child]), ...refused.values()]);
+      // ESTALE would tell the caller that nothing was done.
+      return failure.errno === Errno.ESTALE ? fail(Errno.ENOTCONN) : failure;
     }
     const best =
       marked.find((child) => this.#set.holdsData(child) && this.#sources(change.kind, leases).includes(child)) ??
@@ -249,29 +252,31 @@ export class Transactions {
     }
   }
 
-  /** Writes on those that did it that the others missed it, and goes on without them. Returns on whom it is written. */
+  /** Writes on those that did it that the others missed it, and goes on without them. Returns who of them did not write it. */
   async #blame<N extends FopName>(
     change: Change<N>,
     leases: readonly Lease[],
     done: readonly number[],
     failed: readonly number[],
     replies: Replies<N>,
-  ): Promise<readonly number[]> {
+  ): Promise<ReadonlyMap<number, Failure>> {
     for (const child of failed) {
       const { errno } = replies[child] as Failure;
       this.#host.warn(
         `${change.fop} on ${change.under.join(', ')}: child ${child} failed with errno ${errno} where others succeeded; it is marked for healing`,
       );
     }
+    const refused = new Map<number, Failure>();
     let marked = done;
     // Where the change does not stand, whoever did it must not accuse those who may hold the truth.
     for (let missing = failed; missing.length > 0 && this.#stands(change.kind, leases, marked); ) {
-      const refused = await this.#accuse(change, leases, marked, missing);
-      marked = marked.filter((child) => !refused.includes(child));
+      const refusals = await this.#accuse(change, leases, marked, missing);
+      for (const [child, failure] of refusals) refused.set(child, failure);
+      marked = marked.filter((child) => !refusals.has(child));
       // Who could not write it would pass for clean beside whom it should accuse: it is blamed as well.
-      missing = refused;
+      missing = [...refusals.keys()];
     }
-    return marked;
+    return refused;
   }
 
   /**
@@ -305,20 +310,20 @@ export class Transactions {
     lease: Lease,
     children: readonly number[],
     mark: (child: number) => Omit<Args<'fxattrop'>, 'fd'>,
-  ): Promise<readonly ({ readonly ok: boolean } | undefined)[]> {
+  ): Promise<readonly (Reply<'xattrop'> | undefined)[]> {
     return fd
       ? this.#set.wind(children, 'fxattrop', call, (child) => ({ fd, ...mark(child) }))
       : this.#set.wind(children, 'xattrop', call, (child) => ({ loc: locOf(lease.gfid), ...mark(child) }));
   }
 
-  /** Blame for `missing` on `children`; which of these did not write it. */
+  /** Blame for `missing` on `children`; which of these did not write it, and why. */
   async #accuse<N extends FopName>(
     change: Change<N>,
     leases: readonly Lease[],
     children: readonly number[],
     missing: readonly number[],
-  ): Promise<number[]> {
-    const refused = new Set<number>();
+  ): Promise<ReadonlyMap<number, Failure>> {
+    const refused = new Map<number, Failure>();
     for (const lease of leases) {
       const unnamed = missing.filter((child) => !lease.blamed[change.kind].has(child));
       for (const child of missing) lease.leaveOut(child);
@@ -337,9 +342,12 @@ export class Transactions {
         values,
         xdata: xdata(child),
       }));
-      for (const child of children) if (!replies[child]?.ok) refused.add(child);
+      for (const child of children) {
+        const reply = replies[child] ?? fail(Errno.ENOTCONN);
+        if (!reply.ok) refused.set(child, reply);
+      }
     }
-    return [...refused];
+    return refused;
   }
 }
 
