@@ -177,9 +177,15 @@ describe('a start that fails', () => {
   });
 
   it('refuses a log file that cannot be made', () => {
-    const { status, stderr } = box.command('glusterfs', '-f', box.file('m.vol', memory), '-l', '/no/such/dir/x.log');
+    const { status, stderr } = box.command('glusterfs', '-f', box.file('m.vol', memory), '-l', '/dev/null/x.log');
     expect(status).toBe(1);
-    expect(stderr).toContain('failed to create logfile "/no/such/dir/x.log"');
+    expect(stderr).toContain('failed to create logfile "/dev/null/x.log"');
+  });
+
+  it('makes the directory of the log file', () => {
+    const log = join(box.logs, 'new', 'dir', 'x.log');
+    box.command('glusterfs', '-f', box.file('bad.vol', 'volume'), '-l', log);
+    expect(existsSync(log)).toBe(true);
   });
 
   it('needs a volume id with a server', () => {

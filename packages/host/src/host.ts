@@ -12,7 +12,7 @@ import { GraphKeeper, type KeeperOptions, type RunningGraph } from './graph/keep
 import { SystemClock } from './ports/clock.ts';
 import { consoleTarget, FileTarget, LineLog } from './ports/log.ts';
 import { addProcessMetrics } from './ports/process-metrics.ts';
-import { logDirectory, runDirectory } from './process/directories.ts';
+import { runDirectory } from './process/directories.ts';
 import { setCommandName, setOomScoreAdjust } from './process/identity.ts';
 import { type PidFile, takePidFile } from './process/pidfile.ts';
 import { tellFailed, tellReady } from './process/readiness.ts';
@@ -205,7 +205,7 @@ export async function runHost(
 
 function openLog(path: string): FileTarget {
   try {
-    if (dirname(path) === logDirectory) mkdirSync(logDirectory, { recursive: true, mode: 0o755 });
+    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
     return new FileTarget(path);
   } catch (error) {
     throw new StartError(`ERROR: failed to create logfile "${path}" (${(error as Error).message})`);

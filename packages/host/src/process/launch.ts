@@ -5,7 +5,6 @@
 import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { logDirectory } from './directories.ts';
 import { type Readiness, readyFdVariable } from './readiness.ts';
 
 export interface Launch {
@@ -22,7 +21,7 @@ export interface Launch {
 export async function launchDaemon({ entry = process.argv[1]!, name, args, logFile }: Launch): Promise<number> {
   let output: number;
   try {
-    if (dirname(logFile) === logDirectory) mkdirSync(logDirectory, { recursive: true, mode: 0o755 });
+    mkdirSync(dirname(logFile), { recursive: true, mode: 0o755 });
     output = openSync(logFile, 'a', 0o600);
   } catch (error) {
     process.stderr.write(`ERROR: failed to create logfile "${logFile}" (${(error as Error).message})\n`);
