@@ -25,6 +25,8 @@ export interface DaemonSettings {
   binaries: string;
   /** Folder with what a new working directory gets: `groups`, `hooks`; null: nothing. */
   seeds: string | null;
+  /** The one address or name at which this node listens; null: all of the machine's. */
+  bindAddress?: string | null;
   /** Where daemons of this node find glusterd. */
   server?: ServerAddress;
   inspector?: BrickInspector;
@@ -71,7 +73,7 @@ export class Daemon {
       store,
       volfiles,
       locks: new LockTable(clock),
-      hostBook: new HostBook(hosts),
+      hostBook: new HostBook(hosts, settings.bindAddress),
       inspector: settings.inspector ?? systemInspector,
       supervisor: new Supervisor(
         ports,

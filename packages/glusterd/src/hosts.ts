@@ -5,15 +5,20 @@ import type { State } from './store/documents.ts';
 
 export class HostBook {
   readonly #hosts: HostNames;
+  readonly #bound: string | null;
   /** Looks names up for a bounded time, where there are peers. */
   addresses: AddressBook | null = null;
 
-  constructor(hosts: HostNames) {
+  /** `bound`: the one address at which this node listens, if it is one. The machine's others may be those of other nodes. */
+  constructor(hosts: HostNames, bound: string | null = null) {
     this.#hosts = hosts;
+    this.#bound = bound && !isUnspecified(bound) ? bound : null;
   }
 
   async isLocal(host: string): Promise<boolean> {
-    if (host === 'localhost' || host === this.#hosts.hostname() || isLoopback(host)) return true;
+    if (host === 'localhost' || host === this.#hosts.hostname()) return true;
+    if (this.#bound !== null) return this.#areSame(host, this.#bound);
+    if (isLoopback(host)) return true;
     const own = new Set(this.#hosts.addresses());
     if (own.has(host)) return true;
     const addresses = await this.#resolve(host);
@@ -35,6 +40,12 @@ export class HostBook {
     return peers.find((_, index) => [...places[index]!].some((address) => wanted.has(address)))?.uuid ?? null;
   }
 
+  async #areSame(one: string, other: string): Promise<boolean> {
+    if (one === other) return true;
+    const [ones, others] = await Promise.all([this.#resolve(one), this.#resolve(other)]);
+    return [one, ...ones].some((address) => address === other || others.includes(address));
+  }
+
   #resolve(host: string): Promise<readonly string[]> {
     return this.addresses ? this.addresses.resolve(host) : this.#hosts.resolve(host);
   }
@@ -42,4 +53,8 @@ export class HostBook {
 
 function isLoopback(address: string): boolean {
   return /^127\.\d+\.\d+\.\d+$/.test(address) || address === '::1';
+}
+
+function isUnspecified(address: string): boolean {
+  return address === '0.0.0.0' || address === '::';
 }

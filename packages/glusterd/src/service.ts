@@ -64,6 +64,7 @@ async function start(args: DaemonArguments, installation: string): Promise<Signa
     directories,
     binaries: process.env.MORTAR_BIN ?? join(installation, 'bin'),
     seeds: join(installation, 'share', 'glusterd'),
+    bindAddress: args.bindAddress,
     server: { host: args.bindAddress ?? 'localhost', port: args.port },
     pool: {
       // Peers know this node by the address that it listens at.
