@@ -53,7 +53,6 @@ const withoutEffect: readonly ProcessOptionName[] = [
   'io-engine',
   'client-pid',
   'secure-mgmt',
-  'localtime-logging',
 ];
 
 export function optionsWithoutEffect({ given }: ProcessArguments): readonly ProcessOptionName[] {

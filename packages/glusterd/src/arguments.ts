@@ -31,6 +31,8 @@ export interface DaemonArguments {
   pidFile: string;
   logFile: string;
   logLevel: LogLevel;
+  /** The log has local time, whatever the option of the pool says. */
+  localTime: boolean;
   directories: Directories;
   socketPath: string;
   /** Address to listen at; null: all. */
@@ -59,6 +61,7 @@ export function daemonArguments(words: readonly string[], environment: NodeJS.Pr
     pidFile: given.get('pid-file') ?? '/var/run/glusterd.pid',
     logFile,
     logLevel: debug ? 'DEBUG' : levelOf(given.get('log-level') ?? 'INFO'),
+    localTime: given.has('localtime-logging'),
     directories,
     socketPath: settings.get('glusterd-sockfile') ?? '/var/run/glusterd.socket',
     bindAddress: settings.get('transport.socket.bind-address') ?? null,

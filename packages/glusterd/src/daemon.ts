@@ -80,7 +80,7 @@ export class Daemon {
         directories,
         settings.binaries,
         settings.server,
-        () => state()?.globals.options['cluster.daemon-log-level'],
+        (key) => state()?.globals.options[key],
       ),
       hooks: new Hooks(files, processes, directories, log),
       pool: null,

@@ -1,6 +1,7 @@
 /** The running daemon: real ports, sockets, signals. Loaded only in the process that serves. */
 import { mkdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { parseBool } from '@mortar/core';
 import { StateDumper } from '@mortar/host/dump/writer.ts';
 import { consoleTarget, FileTarget, LineLog } from '@mortar/host/ports/log.ts';
 import { MetricsRegistry } from '@mortar/host/ports/metrics.ts';
@@ -75,6 +76,10 @@ async function start(args: DaemonArguments, installation: string): Promise<Signa
   };
   const batches = await openLevel(join(directories.work, 'mortar.db'));
   const daemon = await Daemon.open(settings, batches, ports);
+  log.inLocalTime = () => {
+    const set = daemon.context.store.state.globals.options['cluster.localtime-logging'];
+    return args.localTime || (set !== undefined && parseBool(set) === true);
+  };
   await daemon.listen(tcpTransport(), { kind: 'tcp', host: args.bindAddress ?? '0.0.0.0', port: args.port });
   await daemon.listen(unixTransport(), { kind: 'unix', path: args.socketPath });
   daemon.resume().catch((error: Error) => log.write('ERROR', 'management', `resuming failed: ${error.stack}`));

@@ -188,6 +188,7 @@ export async function runHost(
     if (args.oomScoreAdjust !== undefined) setOomScoreAdjust(args.oomScoreAdjust);
     const clock = new SystemClock();
     const log = new LineLog(args.console ? consoleTarget : openLog(args.logFile), clock);
+    log.inLocalTime = () => args.given.has('localtime-logging');
     host = new Host(name, args, new HostServices(log, clock, args.lruLimit));
     catchBugs(host);
     const line = [name, ...process.argv.slice(2)].join(' ');

@@ -62,9 +62,29 @@ describe('a pool', () => {
       rig.clock.now += 7000;
       const text = `Another transaction is in progress for the cluster. Please try again after some time. (volume start v by node ${uuidOf(1)}, for 7 s)`;
       for (const { coordinator } of [first!, second!])
-        await expect(coordinator.transact('other', async () => {})).rejects.toThrow(text);
+        await expect(coordinator.transact('volume set v', async () => {})).rejects.toThrow(text);
+      rig.clock.now += 30_000;
+      for (const { coordinator } of [first!, second!])
+        await expect(coordinator.transact('volume set w', async () => {})).rejects.toThrow('for 37 s)');
     });
-    await second!.coordinator.transact('other', async () => {});
+    await second!.coordinator.transact('volume set v', async () => {});
+  });
+
+  it('has changes of different volumes made one after the other', async () => {
+    const rig = new PoolRig();
+    const [first, second] = await rig.pool(3);
+    const order: string[] = [];
+    const change = (node: typeof first, volume: string, value: number) =>
+      node!.coordinator.transact(`volume start ${volume}`, async (propose) => {
+        order.push(`${volume} begins`);
+        rig.clock.now += 3000;
+        for (let i = 0; i < 5; i++) await Promise.resolve();
+        await propose([globals(value)]);
+        order.push(`${volume} ends`);
+      });
+    await Promise.all([change(first, 'v', 1), change(second, 'w', 2), change(first, 'x', 3)]);
+    expect(order).toHaveLength(6);
+    for (let i = 0; i < 6; i += 2) expect(order[i + 1]).toBe(order[i]!.replace('begins', 'ends'));
   });
 
   it('refuses the change of a holder whose lock was broken', async () => {

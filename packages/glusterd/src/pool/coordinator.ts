@@ -12,6 +12,11 @@ export const breaking = 'lock break';
 const mostAttempts = 6;
 /** A lock of this age belongs to somebody who came at the same moment, and may be about to give up, too. */
 const contentionMs = 2000;
+/** How long a change waits for one that is about something else: people expect that changes of two volumes do not meet. */
+const patienceMs = 20_000;
+/** Who has the lock for longer than this may have it for much longer. */
+const longMs = 30_000;
+const pauseMs = 300;
 
 export interface CoordinatorPorts extends SessionPorts {
   readonly random: Random;
@@ -45,9 +50,15 @@ export class Coordinator implements Pool {
     operation: string,
     work: (propose: (changes: readonly DocumentChange[]) => Promise<void>) => Promise<T>,
   ): Promise<T> {
-    const { clock } = this.#ports;
-    const own = this.#own();
-    if (own) throw lockTaken(own);
+    const { acceptor, clock } = this.#ports;
+    const { pool } = acceptor;
+    const sinceMs = clock.nowMs();
+    for (let own = this.#own(); own; own = this.#own()) {
+      if (!isWorthWaiting(operation, own, clock.nowMs() - sinceMs)) throw lockTaken(own);
+      await clock.sleep(pauseMs / 3);
+      // Removed from the pool meanwhile, it would agree with itself.
+      if (acceptor.pool !== pool) throw removedFromPool();
+    }
     const current: Current = { operation, sinceMs: clock.nowMs(), ballot: null };
     this.#current = current;
     try {
@@ -123,6 +134,7 @@ export class Coordinator implements Pool {
   async #begin(operation: string, current?: Current): Promise<Session> {
     const { acceptor, clock, random } = this.#ports;
     const { pool } = acceptor;
+    const sinceMs = clock.nowMs();
     for (let attempt = 1; ; attempt++) {
       this.#round = Math.max(this.#round, acceptor.promised?.round ?? 0) + 1;
       const ballot = { round: this.#round, node: acceptor.self };
@@ -136,12 +148,27 @@ export class Coordinator implements Pool {
         if (!(error instanceof Beaten)) throw error;
         this.#round = Math.max(this.#round, error.round);
         const { lock } = error;
+        if (lock && isWorthWaiting(operation, lock, clock.nowMs() - sinceMs)) {
+          await clock.sleep(random.integer(pauseMs) + 20);
+          continue;
+        }
         if (lock && (lock.ageMs >= contentionMs || attempt === mostAttempts)) throw lockTaken(lock);
         if (attempt === mostAttempts) throw contended();
         await clock.sleep(random.integer(100 * attempt) + 20);
       }
     }
   }
+}
+
+/** Whether a lock is held for another volume, and not for so long that people should be told. */
+function isWorthWaiting(operation: string, lock: LockInfo, waitedMs: number): boolean {
+  if (operation === breaking || subjectOf(lock.operation) === subjectOf(operation)) return false;
+  return lock.ageMs < longMs && waitedMs < patienceMs;
+}
+
+/** Operations are named with what they are about at the end: `volume start v`. */
+function subjectOf(operation: string): string {
+  return operation.slice(operation.lastIndexOf(' ') + 1);
 }
 
 /** Clocks of members differ, and some were asked for the lock later: the longest time counts. */

@@ -1,5 +1,6 @@
 /** Bricks and heal daemons of this node: started, recognised again after a restart of glusterd, watched, ended. */
 import { dirname } from 'node:path';
+import { parseBool } from '@mortar/core';
 import { Errno } from '@mortar/core/errno.ts';
 import { OperationError } from '../errors.ts';
 import {
@@ -74,16 +75,16 @@ export class Supervisor {
   /** What is under way for a brick (by path) or a heal daemon (by `shd/VOLUME`): one thing after the other. */
   readonly #turns = new Map<string, Promise<unknown>>();
   readonly #server: ServerAddress;
-  readonly #daemonLogLevel: () => string | undefined;
+  readonly #poolOption: (key: string) => string | undefined;
 
   constructor(
     ports: MachinePorts,
     directories: Directories,
     binaries: string,
     server: ServerAddress = { host: 'localhost', port: managementPort },
-    daemonLogLevel: () => string | undefined = () => undefined,
+    poolOption: (key: string) => string | undefined = () => undefined,
   ) {
-    this.#daemonLogLevel = daemonLogLevel;
+    this.#poolOption = poolOption;
     this.#server = server;
     this.#ports = ports;
     this.#directories = directories;
@@ -153,7 +154,7 @@ export class Supervisor {
   async #startBrickAtFreePort(volume: VolumeInfo, brick: BrickInfo): Promise<number> {
     for (let attempt = 1, wanted = brick.port; ; attempt++, wanted = 0) {
       const port = await this.#range.take(wanted);
-      const args = [...brickArguments(this.#directories, volume, brick, port), ...this.#portArguments()];
+      const args = [...brickArguments(this.#directories, volume, brick, port), ...this.#commonArguments()];
       const { exit, message } = await this.#ports.processes.run(`${this.#binaries}/glusterfsd`, args, startTimeoutMs);
       if (exit === 0) return port;
       this.#range.release(port);
@@ -201,8 +202,8 @@ export class Supervisor {
     await this.#prepareFolders(volume.name);
     await this.#ports.files.remove(healDaemonSocket(this.#directories, volume.name));
     const own = healDaemonArguments(this.#directories, volume.name, node, this.#server.host);
-    const level = this.#daemonLogLevel();
-    const args = [...own, ...(level === undefined ? [] : ['--log-level', level]), ...this.#portArguments()];
+    const level = this.#poolOption('cluster.daemon-log-level');
+    const args = [...own, ...(level === undefined ? [] : ['--log-level', level]), ...this.#commonArguments()];
     const { exit, message } = await this.#ports.processes.run(`${this.#binaries}/glusterfs`, args, startTimeoutMs);
     if (exit !== 0) this.#log('ERROR', `the heal daemon of ${volume.name} did not start: ${message}`);
   }
@@ -217,7 +218,7 @@ export class Supervisor {
       await files.remove(rebalanceStatusFile(this.#directories, volume.name));
       await files.remove(rebalanceSocket(this.#directories, volume.id));
       const own = rebalanceArguments(this.#directories, volume, command, node, this.#server.host);
-      const args = [...own, ...this.#portArguments()];
+      const args = [...own, ...this.#commonArguments()];
       const { exit, message } = await processes.run(`${this.#binaries}/glusterfs`, args, startTimeoutMs);
       if (exit === 0) return;
       this.#log('ERROR', `glusterfs ${args.join(' ')}: exit status ${exit}: ${message}`);
@@ -324,9 +325,13 @@ export class Supervisor {
     };
   }
 
-  #portArguments(): string[] {
+  #commonArguments(): string[] {
     const { port } = this.#server;
-    return port === managementPort ? [] : ['--volfile-server-port', `${port}`];
+    const isLocalTime = parseBool(this.#poolOption('cluster.localtime-logging') ?? 'off') === true;
+    return [
+      ...(port === managementPort ? [] : ['--volfile-server-port', `${port}`]),
+      ...(isLocalTime ? ['--localtime-logging'] : []),
+    ];
   }
 
   async #prepareFolders(volume: string): Promise<void> {

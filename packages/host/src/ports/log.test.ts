@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { SystemClock } from './clock.ts';
-import { FileTarget, LineLog, stamp } from './log.ts';
+import { FileTarget, LineLog, localStamp, stamp } from './log.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -80,4 +80,37 @@ describe('LineLog', () => {
 
 it('stamps microseconds of UTC', () => {
   expect(stamp({ sec: 1_700_000_001, nsec: 4_321_999 })).toBe('2023-11-14 22:13:21.004321');
+});
+
+describe('local time', () => {
+  const zone = process.env.TZ;
+  afterEach(() => {
+    if (zone === undefined) delete process.env.TZ;
+    else process.env.TZ = zone;
+  });
+
+  it.each([
+    ['UTC', '2023-11-14 22:13:21.004321 +0000'],
+    ['Asia/Kolkata', '2023-11-15 03:43:21.004321 +0530'],
+    ['America/St_Johns', '2023-11-14 18:43:21.004321 -0330'],
+  ])('in %s', (name, expected) => {
+    process.env.TZ = name;
+    expect(localStamp({ sec: 1_700_000_001, nsec: 4_321_999 })).toBe(expected);
+  });
+
+  it('is in the lines while it is wanted', () => {
+    process.env.TZ = 'Asia/Kolkata';
+    const lines: string[] = [];
+    const target = { write: (line: string) => void lines.push(line), reopen() {}, close() {} };
+    const clock = new SystemClock();
+    clock.wall = () => ({ sec: 1_700_000_001, nsec: 0 });
+    const log = new LineLog(target, clock);
+    log.write('INFO', 'x', 'one');
+    log.inLocalTime = () => true;
+    log.write('INFO', 'x', 'two');
+    expect(lines).toEqual([
+      '[2023-11-14 22:13:21.000000 +0000] I [x] 0-x: one\n',
+      '[2023-11-15 03:43:21.000000 +0530] I [x] 0-x: two\n',
+    ]);
+  });
 });

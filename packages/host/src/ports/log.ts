@@ -55,6 +55,15 @@ export function stamp({ sec, nsec }: Timespec): string {
   return `${date.slice(0, 10)} ${date.slice(11, 19)}.${micros}`;
 }
 
+/** The same as the clocks on the wall show it here, with the distance from UTC: `2026-11-21 06:32:03.000004 +0530`. */
+export function localStamp({ sec, nsec }: Timespec): string {
+  const minutes = -new Date(sec * 1000).getTimezoneOffset();
+  const distance = Math.abs(minutes);
+  const two = (value: number) => `${value}`.padStart(2, '0');
+  const zone = `${minutes < 0 ? '-' : '+'}${two(Math.floor(distance / 60))}${two(distance % 60)}`;
+  return `${stamp({ sec: sec + minutes * 60, nsec })} ${zone}`;
+}
+
 const rank = new Map(logLevels.map((level, i) => [level, i]));
 
 export class LineLog implements Log {
@@ -63,6 +72,8 @@ export class LineLog implements Log {
   #level: LogLevel;
   /** Of origins that have one of their own. */
   readonly #levels = new Map<string, LogLevel>();
+  /** Whether lines have local time (`localtime-logging`). */
+  inLocalTime: () => boolean = () => false;
 
   constructor(target: LogTarget, clock: Clock, level: LogLevel = 'INFO') {
     this.#target = target;
@@ -89,7 +100,9 @@ export class LineLog implements Log {
     const id = messageId === undefined ? '' : ` [MSGID: ${messageId}]`;
     // One line a message: what a file name or a peer smuggles in must not look like a line of its own.
     const oneLine = text.replace(/\n/g, ' | ').replace(/\p{Cc}/gu, '?');
-    this.#target.write(`[${stamp(this.#clock.wall())} +0000] ${level[0]}${id} [${source}] 0-${origin}: ${oneLine}\n`);
+    const now = this.#clock.wall();
+    const time = this.inLocalTime() ? localStamp(now) : `${stamp(now)} +0000`;
+    this.#target.write(`[${time}] ${level[0]}${id} [${source}] 0-${origin}: ${oneLine}\n`);
   }
 
   /** A line without the frame, for banners such as the volfile in use. */

@@ -170,8 +170,10 @@ class PoolRun {
         if (!this.#isMember(node) ? node.process && !isIn : isIn && (await this.#work.run(node, []))) open.delete(node);
         await this.#sleep(500);
       }
-      // A change that nobody had learned may have made a member of one that was none.
-      if (open.size === 0) open = new Set(this.#nodes.filter((node) => !this.#isRight(node)));
+      if (open.size > 0) continue;
+      // Changes wait for one another, and one of them, or one that nobody had learned, may make a member of one that was none.
+      while (!this.#isIdle()) await this.#sleep(500);
+      open = new Set(this.#nodes.filter((node) => !this.#isRight(node)));
     }
   }
 
