@@ -138,8 +138,9 @@ export function refusalOf(
 ): Failure | null {
   const { readOnly, minimumBytes } = device.traits;
   if (kind !== 'read' && readOnly) return refuse(Errno.EPERM);
-  if (!(offset >= 0 && length >= 0 && Number.isSafeInteger(offset) && Number.isSafeInteger(length)))
+  if (!(offset >= 0 && length >= 0 && Number.isInteger(offset) && Number.isInteger(length)))
     return refuse(Errno.EINVAL);
+  // No size is beyond 2^53: what is not a safe integer is beyond the end as well.
   if (offset > device.sizeBytes || length > device.sizeBytes - offset)
     return refuse(kind === 'write' ? Errno.ENOSPC : Errno.EINVAL);
   if (minimumBytes > 1 && (offset % minimumBytes !== 0 || length % minimumBytes !== 0)) return refuse(Errno.EINVAL);
