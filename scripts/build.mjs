@@ -26,12 +26,14 @@ const daemons = {
   glusterd: 'packages/glusterd/src/main.ts',
   glusterfsd: 'packages/brick/src/main.ts',
   glusterfs: 'packages/fuse-mount/src/main.ts',
+  rssrv: 'packages/block/src/server/main.ts',
 };
 /** Commands that start often and end soon: one file each. */
 const commands = {
   gluster: 'packages/cli/src/main.ts',
   'mount.glusterfs': 'packages/fuse-mount/src/mount-helper.ts',
   gf_attach: 'packages/brick/src/gf-attach.ts',
+  rsslogcat: 'packages/block/src/server/rsslogcat.ts',
 };
 
 const common = {

@@ -20,7 +20,7 @@ export interface ConnectionOptions {
 }
 
 /** After it was closed, a connection whose client does not read is dropped. */
-const lingerMs = 5000;
+const lingerMs = 2000;
 /** Answers that a client may leave unread while it negotiates. */
 const unreadMaxBytes = 1024 * 1024;
 

@@ -1,0 +1,165 @@
+/** The service of rssrv: its devices, NBD in front of them, and what signals do to them. */
+import { readFileSync } from 'node:fs';
+import { type Host, runHost } from '@mortar/host/host.ts';
+import { serveMetrics } from '@mortar/host/ports/metrics-server.ts';
+import { StartError } from '@mortar/host/start-error.ts';
+import { parseServerConfig, type ServerConfig } from '../config/server-config.ts';
+import { type NbdAddress, NbdServer } from '../nbd/server.ts';
+import { TlsServer } from '../nbd/tls.ts';
+import type { ServerArguments } from './arguments.ts';
+import { DeviceStore } from './device-store.ts';
+
+const origin = 'rssrv';
+
+/** Throws ConfigError; or the error of a file that cannot be read. */
+export function readConfig(file: string): ServerConfig {
+  return parseServerConfig(readFileSync(file, 'utf8'), file);
+}
+
+export async function serve(args: ServerArguments): Promise<void> {
+  await runHost('rssrv', args.process, (host) => serveDevices(host, args.configFile));
+}
+
+async function serveDevices(host: Host, file: string): Promise<void> {
+  const { log } = host;
+  const { clock, metrics } = host.services;
+  const config = configAtStart(file);
+  const store = new DeviceStore({ clock, log, metrics });
+  host.atEnd('devices', () => store.close());
+  const { nbd } = config;
+  const server = new NbdServer({
+    exports: store,
+    clock,
+    log,
+    tlsMode: nbd.tls,
+    connectionsMax: nbd.connectionsMax,
+    ...(nbd.tls === 'off' ? {} : { tls: tlsAtStart(config) }),
+  });
+  const release = (device: string) => endConnections(server, device, clock);
+  const failures = await store.configure(config, release);
+  for (const { message } of failures) log.write('ERROR', origin, message);
+  if (failures.length > 0 && store.devices.length === 0) throw new StartError(failures[0]!.message);
+  for (const address of addressesOf(config)) await listen(host, server, address);
+  host.atEnd('NBD', () => server.close());
+  if (config.interfaces.length > 0)
+    log.write('INFO', origin, 'the interfaces of the configuration are not listened on: devices are served by NBD');
+  const reload = new Reload(host, file, store, server, release);
+  host.onReopen(() => void reload.run());
+  host.dumper.add(() => sections(store, server));
+  metrics.gauge('block_connections', () => server.connections.size);
+  metrics.total('block_connections_refused', () => server.refused);
+  if (host.args.metricsPort !== undefined) await serveMetrics(host, host.args.metricsPort);
+}
+
+function configAtStart(file: string): ServerConfig {
+  try {
+    return readConfig(file);
+  } catch (error) {
+    throw new StartError(`${(error as Error).message}`, 1, { cause: error });
+  }
+}
+
+function tlsAtStart(config: ServerConfig): TlsServer {
+  try {
+    return new TlsServer(config.nbd.tlsFiles);
+  } catch (error) {
+    throw new StartError(`TLS cannot be used: ${(error as Error).message}`, 1, { cause: error });
+  }
+}
+
+function addressesOf({ nbd }: ServerConfig): NbdAddress[] {
+  if (!nbd.listen) return [];
+  const tcp: NbdAddress = { kind: 'tcp', host: nbd.address, port: nbd.port };
+  return nbd.socket === undefined ? [tcp] : [tcp, { kind: 'unix', path: nbd.socket }];
+}
+
+async function listen(host: Host, server: NbdServer, address: NbdAddress): Promise<void> {
+  const where = (one: NbdAddress) => (one.kind === 'tcp' ? `${one.host}:${one.port}` : one.path);
+  try {
+    const bound = await server.listen(address);
+    host.log.write('INFO', origin, `NBD clients are served on ${where(bound)}`);
+  } catch (error) {
+    throw new StartError(`${where(address)} cannot be listened on: ${(error as Error).message}`, 1, { cause: error });
+  }
+}
+
+async function endConnections(server: NbdServer, device: string, clock: Host['services']['clock']): Promise<void> {
+  const users = () => [...server.connections].filter((one) => one.exportName === device);
+  for (const connection of users()) connection.finish();
+  while (users().length > 0) await clock.sleep(10);
+}
+
+/** SIGHUP: one at a time; a file that is wrong changes nothing. */
+class Reload {
+  readonly #host: Host;
+  readonly #file: string;
+  readonly #store: DeviceStore;
+  readonly #server: NbdServer;
+  readonly #release: (device: string) => Promise<void>;
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(
+    host: Host,
+    file: string,
+    store: DeviceStore,
+    server: NbdServer,
+    release: (device: string) => Promise<void>,
+  ) {
+    this.#host = host;
+    this.#file = file;
+    this.#store = store;
+    this.#server = server;
+    this.#release = release;
+  }
+
+  run(): Promise<void> {
+    this.#last = this.#last.then(() => this.#once());
+    return this.#last;
+  }
+
+  async #once(): Promise<void> {
+    const { log } = this.#host;
+    try {
+      const config = readConfig(this.#file);
+      if (config.nbd.tls !== 'off') this.#server.useTls(new TlsServer(config.nbd.tlsFiles));
+      const failures = await this.#store.configure(config, this.#release);
+      for (const { message } of failures) log.write('ERROR', origin, message);
+      log.write('INFO', origin, `${this.#file} was read again: ${this.#store.devices.length} devices`);
+    } catch (error) {
+      log.write('ERROR', origin, `the configuration stays as it was: ${(error as Error).message}`);
+    }
+  }
+}
+
+function sections(store: DeviceStore, server: NbdServer) {
+  const devices = store.devices.map((served) => {
+    const { config, device, users, waiting } = served;
+    return {
+      name: `block.device.${served.name}`,
+      values: {
+        type: config.source.type,
+        size_bytes: device.sizeBytes,
+        read_only: device.traits.readOnly,
+        paused: device.isPaused,
+        users,
+        requests_under_way: device.underWay,
+        requests_waiting_for_limits: waiting,
+      },
+    };
+  });
+  const connections = [...server.connections].map((connection, i) => {
+    const { requests, bytes } = connection.underWay;
+    return {
+      name: `block.nbd.connection.${i}`,
+      values: {
+        address: connection.client.address,
+        identity: connection.client.identity ?? '',
+        phase: connection.phase,
+        export: connection.exportName ?? '',
+        requests_under_way: requests,
+        bytes_held: bytes,
+      },
+    };
+  });
+  return [...devices, ...connections];
+}
