@@ -21,5 +21,11 @@ export const metricHelp: Readonly<Record<string, string>> = {
   mortar_rpc_choked_total: 'Times that a slow reader stopped the writing.',
   mortar_rpc_bad_frames_total: 'Connections closed for what came over them.',
   mortar_rpc_ping_timeouts_total: 'Connections closed for silence.',
+  mortar_block_requests_total: 'Requests of block devices, by device and operation.',
+  mortar_block_bytes_total: 'Bytes of requests of block devices that succeeded.',
+  mortar_block_errors_total: 'Requests of block devices that failed.',
+  mortar_block_latency_seconds: 'Time that requests of block devices took.',
+  mortar_block_connections: 'Connections of clients of block devices.',
+  mortar_block_connections_refused_total: 'Connections refused for want of room.',
   mortar_rpc_bugs_total: 'Requests that failed in a way nobody foresaw; the log has the stack.',
 };
