@@ -1,9 +1,10 @@
 /** Listens for NBD clients on TCP and unix sockets, and keeps their connections within bounds. */
 import { lstatSync, unlinkSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
-import type { Clock, Log } from '@mortar/core';
+import type { Clock, Log, LogLevel } from '@mortar/core';
 import type { PeerIdentity } from '@mortar/rpc/stream.ts';
 import { listening, openSocket } from '@mortar/rpc/transports/tcp.ts';
+import { TokenBucket } from '../device/token-bucket.ts';
 import { Connection } from './connection.ts';
 import type { ExportSource } from './exports.ts';
 import type { TlsServer } from './tls.ts';
@@ -25,18 +26,23 @@ export interface NbdServerOptions {
 const origin = 'nbd';
 const keepAliveMs = 20_000;
 const backlog = 1024;
+const linesPerSecond = 5;
+const linesBurst = 100;
 
 export class NbdServer {
   readonly #options: NbdServerOptions;
   readonly #servers: Server[] = [];
   readonly #connections = new Set<Connection>();
   #tls: TlsServer | null;
+  readonly #lines: TokenBucket;
+  #untold = 0;
   refused = 0;
   accepted = 0;
 
   constructor(options: NbdServerOptions) {
     this.#options = options;
     this.#tls = options.tls ?? null;
+    this.#lines = new TokenBucket(options.clock, linesPerSecond, linesBurst);
   }
 
   get connections(): ReadonlySet<Connection> {
@@ -98,7 +104,7 @@ export class NbdServer {
     if (this.#connections.size >= connectionsMax && !this.#dropNegotiator()) {
       this.refused++;
       socket.destroy();
-      log.write('WARNING', origin, `a client at ${peer.address} is refused: there are ${connectionsMax} connections`);
+      this.#tell('WARNING', `a client at ${peer.address} is refused: there are ${connectionsMax} connections`);
       return;
     }
     this.accepted++;
@@ -107,9 +113,21 @@ export class NbdServer {
       this.#connections.delete(one);
       const what = one.exportName === null ? '' : `, export ${one.exportName}`;
       if (why === null) log.write('DEBUG', origin, `the client at ${one.client.address}${what} is gone`);
-      else log.write('INFO', origin, `the connection of ${one.client.address}${what} ended: ${why}`);
+      else this.#tell('INFO', `the connection of ${one.client.address}${what} ended: ${why}`);
     });
     this.#connections.add(connection);
+  }
+
+  /** What clients do is told within bounds: they must not be able to fill a disk with it. */
+  #tell(level: LogLevel, text: string): void {
+    if (this.#lines.waitMs(1) > 0) {
+      this.#untold++;
+      return;
+    }
+    this.#lines.take(1);
+    const more = this.#untold === 0 ? '' : ` (${this.#untold} lines before were left out)`;
+    this.#untold = 0;
+    this.#options.log.write(level, origin, text + more);
   }
 
   /** The oldest one that has not agreed on anything makes room: whoever opens connections and says nothing locks nobody out. */
