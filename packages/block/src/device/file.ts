@@ -16,7 +16,7 @@ import {
 } from './device.ts';
 import { ExtentList } from './extents.ts';
 import { GuardedDevice, plainTraits } from './guarded.ts';
-import { type OpenHostFile, openHostFile, readInPool, sizeOf, syncInPool, writeInPool } from './host-file.ts';
+import { type OpenHostFile, openHostFile, readInPool, syncInPool, writeInPool } from './host-file.ts';
 import { Patience } from './patience.ts';
 import { Syncer } from './syncer.ts';
 
@@ -57,7 +57,9 @@ export class FileDevice extends GuardedDevice {
     this.#sizeBytes = this.#file.sizeBytes;
     this.#patience = new Patience(clock);
     this.#syncer = new Syncer(async () => asErrnoOrZero(await syncInPool(this.#fd)));
-    this.traits = { ...plainTraits, readOnly, streams: true, resizable: !readOnly };
+    // A block device has the size that it had when it was opened.
+    const resizable = !readOnly && !this.#file.isBlockDevice;
+    this.traits = { ...plainTraits, readOnly, streams: true, resizable };
   }
 
   get sizeBytes(): number {
@@ -180,17 +182,9 @@ export class FileDevice extends GuardedDevice {
   }
 
   protected override doResize(sizeBytes: number): Answer<Done> {
-    const fd = this.#fd;
-    const { isBlockDevice } = this.#file;
-    if (!isBlockDevice) {
-      const result = libc.ftruncate(fd, sizeBytes);
-      if (result < 0) return failure(result);
-    }
-    // Somebody has made the block device larger (a logical volume): it may be taken over, no more.
-    const size = sizeOf(fd, isBlockDevice);
-    if (size < 0) return failure(size);
-    if (size < sizeBytes) return refuse(Errno.ENOSPC);
-    this.#sizeBytes = isBlockDevice ? size : sizeBytes;
+    const result = libc.ftruncate(this.#fd, sizeBytes);
+    if (result < 0) return failure(result);
+    this.#sizeBytes = sizeBytes;
     return done;
   }
 

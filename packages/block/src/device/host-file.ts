@@ -62,7 +62,7 @@ export function openHostFile(path: string, readOnly: boolean): OpenHostFile {
 }
 
 /** In bytes, or the negative errno. */
-export function sizeOf(fd: number, isBlockDevice: boolean): number {
+function sizeOf(fd: number, isBlockDevice: boolean): number {
   if (!isBlockDevice) {
     const stat = new libc.Stat();
     const result = libc.fstat(fd, stat);
