@@ -30,6 +30,7 @@ import {
 import { admit } from './auth.ts';
 import { refusalOf } from './check-args.ts';
 import { options } from './options.ts';
+import { mayOutsider } from './outsiders.ts';
 
 type Values = OptionValues<typeof options>;
 
@@ -119,14 +120,18 @@ export class ProtocolServer extends Xlator {
     if (refusal !== 0) return Promise.resolve(fail(refusal));
     const subvolume = this.#subvolume(session.hello.subvolume)!;
     if (call.internal === undefined) this.#squash(call);
+    else if (!session.isTrusted && this.#squashes && !mayOutsider(fop, args as Args<FopName>))
+      return Promise.resolve(fail(Errno.EPERM));
     return (subvolume[fop] as unknown as Fop<N>)(call, args);
   }
 
+  get #squashes(): boolean {
+    return this.#values['all-squash'] || this.#values['root-squash'];
+  }
+
   #squash(call: Call): void {
-    const all = this.#values['all-squash'];
-    const root = this.#values['root-squash'];
-    if (!all && !root) return;
-    const { anonuid, anongid } = this.#values;
+    if (!this.#squashes) return;
+    const { 'all-squash': all, anonuid, anongid } = this.#values;
     if (all || call.uid === 0) call.uid = anonuid;
     if (all || call.gid === 0) call.gid = anongid;
     call.groups = all ? [] : call.groups.map((group) => (group === 0 ? anongid : group));
