@@ -25,6 +25,7 @@ import {
   type ServerSession,
   SessionServer,
   type TransportPort,
+  tlsOfOptions,
   transportPortName,
 } from '@mortar/rpc';
 import { admit } from './auth.ts';
@@ -82,8 +83,9 @@ export class ProtocolServer extends Xlator {
     const host = this.#values['transport.socket.bind-address'] || this.#anyAddress();
     const types = this.#values['transport-type'].split(',').map((type) => type.trim());
     const wanted: Address[] = [];
+    const tls = tlsOfOptions(this.#texts);
     if (types.some((type) => type !== 'unix'))
-      wanted.push({ kind: 'tcp', host, port: this.#values['transport.socket.listen-port'] });
+      wanted.push({ kind: 'tcp', host, port: this.#values['transport.socket.listen-port'], ...(tls && { tls }) });
     if (path !== '') wanted.push({ kind: 'unix', path });
     if (wanted.length === 0) throw new Error(`${this.name}: transport-type unix needs transport.socket.listen-path`);
     return wanted;
