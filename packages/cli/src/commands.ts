@@ -323,6 +323,13 @@ export const commands: readonly Command[] = [
     description: 'take the cluster lock from an operation that does not end',
     load: async () => (await locks()).breakIt,
   },
+  {
+    path: ['system::', 'pool', 'recover'],
+    family: 'system',
+    synopsis: '[force]',
+    description: 'give the state of this node to members that lost theirs, when most have',
+    load: async () => (await locks()).recover,
+  },
   missing('system:: mount', 'system', '<label> <args...>', 'mount on behalf of another'),
   missing('system:: umount', 'system', '<path> [lazy]', 'unmount on behalf of another'),
   missing('system:: execute', 'system', '<command> <args>', 'run a helper on all nodes'),

@@ -166,6 +166,11 @@ export class PoolService {
     return helloReplySchema.parse(await this.connections.callOnce(host, 'pool.hello', {}));
   }
 
+  /** What a member says of itself. */
+  async helloOf(uuid: string): Promise<HelloReply> {
+    return helloReplySchema.parse(await this.connections.call(uuid, 'pool.hello', {}));
+  }
+
   /** The highest op-version that a member can have. OperationError when it cannot be asked. */
   async maxOpVersionOf(uuid: string): Promise<number> {
     try {

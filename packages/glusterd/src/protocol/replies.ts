@@ -268,6 +268,8 @@ export interface ReplyData {
   'system.lock.show': { locks: LockData[] };
   /** What was taken from its holders. */
   'system.lock.break': { locks: LockData[] };
+  /** Names of those that were given the state of this node, and its version. */
+  'system.pool.recover': { members: string[]; version: number };
   'get-state': { path: string };
 }
 

@@ -164,6 +164,7 @@ export const requestSchema = z.discriminatedUnion('verb', [
   z.object({ verb: z.literal('system.getwd') }),
   z.object({ verb: z.literal('system.lock.show') }),
   z.object({ verb: z.literal('system.lock.break') }),
+  z.object({ verb: z.literal('system.pool.recover'), force }),
   z.object({
     verb: z.literal('get-state'),
     directory: word.optional(),

@@ -21,6 +21,7 @@ import { detach, probe, rotateLogs, statedump, syncVolumes } from '../operations
 import { volumeTop } from '../operations/top.ts';
 import { resetUuid } from '../operations/uuid-reset.ts';
 import { volumeSetHelp } from '../options/index.ts';
+import { recoverPool } from '../pool/recover.ts';
 import type { CommandReply, ReplyData } from '../protocol/replies.ts';
 import type { Request, RequestOf, Verb } from '../protocol/requests.ts';
 import { execute } from '../transaction/operation.ts';
@@ -67,6 +68,7 @@ const handlers: Handlers = {
   'system.uuid.reset': (context) => execute(context, resetUuid()),
   'system.lock.show': showLock,
   'system.lock.break': breakLock,
+  'system.pool.recover': recoverPool,
   'system.getwd': async (context) => ({ path: context.directories.work }),
   'get-state': getState,
 };
