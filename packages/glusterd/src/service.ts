@@ -20,6 +20,7 @@ import { Daemon } from './daemon.ts';
 import { nodeMetrics } from './metrics/node-metrics.ts';
 import { nodeFiles } from './node/files.ts';
 import { nodeHosts } from './node/hosts.ts';
+import { nodePost } from './node/post.ts';
 import { nodeProcesses } from './node/processes.ts';
 import { agreement } from './pool/agreement.ts';
 import { openLevel } from './store/database.ts';
@@ -62,6 +63,7 @@ async function start(args: DaemonArguments, installation: string): Promise<Signa
     files: nodeFiles,
     processes: nodeProcesses(environment),
     hosts: nodeHosts,
+    post: nodePost,
   };
   const tls = secureAccess(directories.work);
   const refused = refusalLogger(

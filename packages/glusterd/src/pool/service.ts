@@ -58,8 +58,14 @@ export class PoolService {
       members: this.others().length + 1,
       reached: this.others().filter(({ uuid }) => this.connections.isConnected(uuid)).length + 1,
     }));
-    const lost = () => this.quorum.look();
+    const tell = (event: 'PEER_CONNECT' | 'PEER_DISCONNECT', uuid: string) =>
+      context.events?.emit(event, { host: this.nameOf(uuid), uuid });
+    const lost = (uuid: string) => {
+      tell('PEER_DISCONNECT', uuid);
+      this.quorum.look();
+    };
     const connected = (uuid: string) => {
+      tell('PEER_CONNECT', uuid);
       this.quorum.look();
       this.#meet(uuid);
     };
