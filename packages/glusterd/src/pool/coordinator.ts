@@ -9,7 +9,7 @@ import type { Ballot, DocumentChange, HolderReply, Holding, LockInfo, Pool } fro
 
 /** What holds the lock for the moment that breaking it takes. */
 export const breaking = 'lock break';
-const mostAttempts = 10;
+const mostAttempts = 6;
 /** A lock of this age belongs to somebody who came at the same moment, and may be about to give up, too. */
 const contentionMs = 2000;
 /** How long a change waits for one that is about something else: people expect that changes of two volumes do not meet. */
