@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Writes contrib/bash-completion/gluster from the command line's table of commands. A test compares.
+// Writes contrib/bash-completion/gluster and contrib/zsh-completion/_gluster from the command line's table of commands. A test compares.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -17,7 +17,12 @@ await build({
   external: ['./commands/*', './help.ts'],
   logLevel: 'warning',
 });
-const { bashCompletion } = await import(pathToFileURL(outfile).href);
-const target = join(root, 'contrib', 'bash-completion', 'gluster');
-mkdirSync(dirname(target), { recursive: true });
-writeFileSync(target, bashCompletion());
+const { bashCompletion, zshCompletion } = await import(pathToFileURL(outfile).href);
+for (const [file, text] of [
+  ['bash-completion/gluster', bashCompletion()],
+  ['zsh-completion/_gluster', zshCompletion()],
+]) {
+  const target = join(root, 'contrib', file);
+  mkdirSync(dirname(target), { recursive: true });
+  writeFileSync(target, text);
+}

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { canMount, ensureBuilt, root, until } from './sandbox.ts';
 
-const network = '10.78.7';
+const defaultNetwork = '10.78.7';
 const metricsPort = 9713;
 const commandTimeoutMs = 120_000;
 
@@ -54,8 +54,9 @@ export class Nodes {
   readonly nodes: readonly ClusterNode[];
   #switch!: ChildProcess;
 
-  constructor(count: number) {
-    this.nodes = Array.from({ length: count }, (_, i) => new ClusterNode(this.home, i + 1));
+  /** Node i has the address `prefix` followed by i. */
+  constructor(count: number, prefix = `${defaultNetwork}.`) {
+    this.nodes = Array.from({ length: count }, (_, i) => new ClusterNode(this.home, i + 1, `${prefix}${i + 1}`));
   }
 
   async start(): Promise<void> {
@@ -114,9 +115,9 @@ export class ClusterNode {
   #holder: ChildProcess | undefined;
   #pid = 0;
 
-  constructor(home: string, index: number) {
+  constructor(home: string, index: number, address: string) {
     this.index = index;
-    this.address = `${network}.${index}`;
+    this.address = address;
     this.home = join(home, `node${index}`);
     for (const name of ['lib', 'run', 'log', 'bricks', 'mnt']) mkdirSync(join(this.home, name), { recursive: true });
   }

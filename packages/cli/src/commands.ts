@@ -26,6 +26,7 @@ const bricks = () => import('./commands/bricks.ts');
 const lifecycle = () => import('./commands/lifecycle.ts');
 const options = () => import('./commands/options.ts');
 const peers = () => import('./commands/peers.ts');
+const events = () => import('./commands/events.ts');
 const locks = () => import('./commands/locks.ts');
 const tools = () => import('./commands/tools.ts');
 const heal = async () => (await import('./commands/heal.ts')).volumeHeal;
@@ -322,6 +323,48 @@ export const commands: readonly Command[] = [
     synopsis: '',
     description: 'take the cluster lock from an operation that does not end',
     load: async () => (await locks()).breakIt,
+  },
+  {
+    path: ['system::', 'pool', 'recover'],
+    family: 'system',
+    synopsis: '[force]',
+    description: 'give the state of this node to members that lost theirs, when most have',
+    load: async () => (await locks()).recover,
+  },
+  {
+    path: ['eventsapi', 'status'],
+    family: 'system',
+    synopsis: '',
+    description: 'show who is told of events',
+    load: async () => (await events()).status,
+  },
+  {
+    path: ['eventsapi', 'webhook-add'],
+    family: 'system',
+    synopsis: '<URL> [bearer-token <TOKEN>]',
+    description: 'tell this address of events',
+    load: async () => (await events()).add,
+  },
+  {
+    path: ['eventsapi', 'webhook-mod'],
+    family: 'system',
+    synopsis: '<URL> [bearer-token <TOKEN>]',
+    description: 'give the address another token, or none',
+    load: async () => (await events()).modify,
+  },
+  {
+    path: ['eventsapi', 'webhook-del'],
+    family: 'system',
+    synopsis: '<URL>',
+    description: 'tell this address no more',
+    load: async () => (await events()).remove,
+  },
+  {
+    path: ['eventsapi', 'webhook-test'],
+    family: 'system',
+    synopsis: '<URL> [bearer-token <TOKEN>]',
+    description: 'send an event to this address now',
+    load: async () => (await events()).test,
   },
   missing('system:: mount', 'system', '<label> <args...>', 'mount on behalf of another'),
   missing('system:: umount', 'system', '<path> [lazy]', 'unmount on behalf of another'),

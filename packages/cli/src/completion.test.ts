@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { bashCompletion, completeLine, literalsOf, nextOf } from './completion.ts';
+import { bashCompletion, completeLine, literalsOf, nextOf, zshCompletion } from './completion.ts';
 
 const file = fileURLToPath(new URL('../../../contrib/bash-completion/gluster', import.meta.url));
 const volumes = async () => ['alpha', 'beta'];
@@ -35,6 +35,23 @@ describe('completion', () => {
 
   it('has the file for bash as it would be generated', () => {
     expect(readFileSync(file, 'utf8')).toBe(bashCompletion());
+  });
+
+  const zshFile = file.replace('bash-completion/gluster', 'zsh-completion/_gluster');
+
+  it('has the file for zsh as it would be generated', () => {
+    expect(readFileSync(zshFile, 'utf8')).toBe(zshCompletion());
+  });
+
+  it.skipIf(spawnSync('zsh', ['--version']).status !== 0)('works in zsh', () => {
+    const next = (...words: string[]) => {
+      const script = `. '${zshFile}'; _gluster_next ${words.map((word) => `'${word}'`).join(' ')}`;
+      return execFileSync('zsh', ['-fc', script], { encoding: 'utf8' }).trim().split('\n').sort();
+    };
+    expect(next('gluster').length).toBeGreaterThan(5);
+    expect(next('peer')).toEqual(['detach', 'help', 'probe', 'status']);
+    expect(next('volume', 'start')).toEqual(['@volumes']);
+    expect(next('--mode=script', 'volume', 'start', 'alpha')).toEqual(['force']);
   });
 
   it('works in bash', () => {

@@ -2,6 +2,7 @@
 import { ManagementClient } from '@mortar/rpc/management/client.ts';
 import type { Address } from '@mortar/rpc/stream.ts';
 import { nodeClock } from '@mortar/rpc/transports/node-ports.ts';
+import { secureAccess } from '@mortar/rpc/transports/secure-access.ts';
 import { tcpTransport } from '@mortar/rpc/transports/tcp.ts';
 import { unixTransport } from '@mortar/rpc/transports/unix.ts';
 import type { Flags } from './flags.ts';
@@ -13,8 +14,9 @@ export async function connect(flags: Flags): Promise<Caller> {
   const remote = flags.remoteHost;
   const address: Address =
     remote === null ? { kind: 'unix', path: flags.socketPath } : { kind: 'tcp', host: remote, port: managementPort };
-  const transport = remote === null ? unixTransport() : tcpTransport();
   try {
+    const tls = remote === null ? undefined : secureAccess();
+    const transport = remote === null ? unixTransport() : tcpTransport(tls ? { tls } : {});
     return await ManagementClient.connect(transport, address, {
       clock: nodeClock,
       program: 'gluster',

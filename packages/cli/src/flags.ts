@@ -1,7 +1,9 @@
 /** Options before, after or between the words of a command: everything that starts with `--`. */
 export interface Flags {
   script: boolean;
+  /** The answer as a document: XML, or the same as JSON. */
   xml: boolean;
+  json: boolean;
   /** `--wignore`: as if `force` were given. */
   ignoreWarnings: boolean;
   ignorePartition: boolean;
@@ -31,6 +33,7 @@ export function parseFlags(argv: readonly string[]): ParsedFlags {
   const flags: Flags = {
     script: false,
     xml: false,
+    json: false,
     ignoreWarnings: false,
     ignorePartition: false,
     socketPath: defaultSocketPath,
@@ -97,6 +100,10 @@ function applySwitch(flags: Flags, name: string): boolean {
   switch (name) {
     case 'xml':
       flags.xml = true;
+      return true;
+    case 'json':
+      flags.xml = true;
+      flags.json = true;
       return true;
     case 'wignore':
       flags.ignoreWarnings = true;

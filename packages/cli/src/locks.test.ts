@@ -41,6 +41,22 @@ describe('system:: lock', () => {
   });
 
   it('takes no more words', async () => {
+    expect(await runCommand('gluster system:: pool recover now', () => ok({}))).toMatchObject({
+      exit: 1,
+      requests: [],
+    });
     expect(await runCommand('gluster system:: lock show v', () => ok({}))).toMatchObject({ exit: 1 });
   });
+});
+
+it('recovers a pool when it is told to, and says who took what', async () => {
+  const answer = () => ok({ members: ['node2', 'node3'], version: 7 });
+  const done = await runCommand('gluster --mode=script system:: pool recover force', answer);
+  expect(done).toMatchObject({
+    stdout: 'pool recover: success: node2, node3 took the state of this node (change 7)\n',
+    exit: 0,
+    requests: [{ verb: 'system.pool.recover', force: true }],
+  });
+  const asked = await runCommand('gluster system:: pool recover force', answer, 'n\n');
+  expect(asked).toMatchObject({ exit: 0, requests: [] });
 });

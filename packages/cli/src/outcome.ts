@@ -2,12 +2,12 @@
 import type { CommandError } from '@mortar/glusterd/protocol/replies.ts';
 import { errorLine } from './io.ts';
 import type { Session } from './session.ts';
-import { cliOutput, type Element, element, outcome } from './xml.ts';
+import { type Element, element, outcome, printDocument } from './xml.ts';
 
 /** The failure on standard error, or as XML. With XML the exit status is 0: the document tells. */
 export function fail(session: Session, prefix: string, error: CommandError, more: Element[] = []): number {
   if (session.flags.xml) {
-    session.io.out(cliOutput([...outcome(-1, error.errno, error.text), ...more]));
+    printDocument(session, [...outcome(-1, error.errno, error.text), ...more]);
     return 0;
   }
   errorLine(session.io, prefix + error.text);
@@ -20,6 +20,6 @@ export function operation(name: string, output: string): Element[] {
 }
 
 export function succeedXml(session: Session, children: Element[]): number {
-  session.io.out(cliOutput([...outcome(0), ...children]));
+  printDocument(session, [...outcome(0), ...children]);
   return 0;
 }

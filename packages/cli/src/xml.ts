@@ -1,10 +1,15 @@
 /** XML as libxml's writer indents it: two blanks a level, an empty element closed in itself. */
+import type { Flags } from './flags.ts';
+import type { Io } from './io.ts';
+import { jsonText } from './json.ts';
 
 export interface Element {
   name: string;
   attributes?: Record<string, string>;
   /** Text, elements, or ready markup on one line (`inline`), as mixed content is not indented. */
   text?: string;
+  /** The text is this number. */
+  number?: number;
   children?: Element[];
   inline?: string;
 }
@@ -14,7 +19,8 @@ export function escapeXml(text: string): string {
 }
 
 export function element(name: string, content: string | number | Element[] = ''): Element {
-  return typeof content === 'object' ? { name, children: content } : { name, text: String(content) };
+  if (typeof content === 'object') return { name, children: content };
+  return typeof content === 'number' ? { name, text: String(content), number: content } : { name, text: content };
 }
 
 function print(node: Element, indent: string): string {
@@ -32,6 +38,11 @@ function print(node: Element, indent: string): string {
 /** A whole `<cliOutput>` document. */
 export function cliOutput(children: Element[]): string {
   return `<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n${print(element('cliOutput', children), '')}`;
+}
+
+/** A whole document, in the form that was asked for. */
+export function printDocument({ io, flags }: { io: Io; flags: Pick<Flags, 'json'> }, children: Element[]): void {
+  io.out(flags.json ? jsonText(children) : cliOutput(children));
 }
 
 /** `opRet`, `opErrno` and `opErrstr`, with which nearly every document begins. */

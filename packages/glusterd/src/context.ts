@@ -1,4 +1,5 @@
 import type { BrickInspector } from './brick-inspector.ts';
+import type { EventSender } from './events/sender.ts';
 import type { Hooks } from './hooks.ts';
 import type { HostBook } from './hosts.ts';
 import type { Directories } from './paths.ts';
@@ -21,6 +22,8 @@ export interface Context extends MachinePorts {
   hooks: Hooks;
   /** Null: this node is alone and stays so. */
   pool: PoolService | null;
+  /** Null: nobody is told of events. */
+  events: EventSender | null;
   /** How what runs under the cluster lock changes documents. */
   propose?: Propose;
 }

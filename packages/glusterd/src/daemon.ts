@@ -3,6 +3,7 @@ import { ManagementServer } from '@mortar/rpc';
 import type { Listener, Transport } from '@mortar/rpc/stream.ts';
 import { type BrickInspector, systemInspector } from './brick-inspector.ts';
 import type { Context } from './context.ts';
+import { EventSender } from './events/sender.ts';
 import { hookEvents } from './folders.ts';
 import { Hooks } from './hooks.ts';
 import { HostBook } from './hosts.ts';
@@ -84,7 +85,16 @@ export class Daemon {
       ),
       hooks: new Hooks(files, processes, directories, log),
       pool: null,
+      events: null,
     };
+    if (ports.post)
+      context.events = new EventSender({
+        clock: ports.clock,
+        log,
+        post: ports.post,
+        node: () => context.store.state.node.uuid,
+        webhooks: () => context.store.state.globals.webhooks ?? [],
+      });
     if (settings.pool) context.pool = await PoolService.open(context, settings.pool);
     context.hostBook.addresses = context.pool?.addresses ?? null;
     return new Daemon(context);
@@ -106,6 +116,7 @@ export class Daemon {
   /** Bricks and heal daemons go on. */
   async close(): Promise<void> {
     this.context.pool?.close();
+    this.context.events?.close();
     await this.server.close();
     await this.context.store.close();
   }

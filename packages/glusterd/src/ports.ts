@@ -1,5 +1,6 @@
 /** What management does to the machine; the real ones are in `node/`, tests have their own. */
 import type { Clock, Log, Random } from '@mortar/core/ports.ts';
+import type { Post } from './events/sender.ts';
 
 /** Small text files. Paths are absolute. */
 export interface Files {
@@ -56,4 +57,6 @@ export interface MachinePorts {
   files: Files;
   processes: ProcessPort;
   hosts: HostNames;
+  /** For events; without it nobody is told of any. */
+  post?: Post;
 }

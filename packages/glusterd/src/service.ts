@@ -12,6 +12,7 @@ import { takePidFile } from '@mortar/host/process/pidfile.ts';
 import { tellFailed, tellReady } from '@mortar/host/process/readiness.ts';
 import { handleSignals, type SignalActions } from '@mortar/host/process/signals.ts';
 import { nodeClock, nodeRandom } from '@mortar/rpc/transports/node-ports.ts';
+import { refusalLogger, secureAccess, workDirectoryVariable } from '@mortar/rpc/transports/secure-access.ts';
 import { tcpTransport } from '@mortar/rpc/transports/tcp.ts';
 import { unixTransport } from '@mortar/rpc/transports/unix.ts';
 import type { DaemonArguments } from './arguments.ts';
@@ -19,6 +20,7 @@ import { Daemon } from './daemon.ts';
 import { nodeMetrics } from './metrics/node-metrics.ts';
 import { nodeFiles } from './node/files.ts';
 import { nodeHosts } from './node/hosts.ts';
+import { nodePost } from './node/post.ts';
 import { nodeProcesses } from './node/processes.ts';
 import { agreement } from './pool/agreement.ts';
 import { openLevel } from './store/database.ts';
@@ -51,6 +53,7 @@ async function start(args: DaemonArguments, installation: string): Promise<Signa
     MORTAR_RUN_DIRECTORY: directories.run,
     MORTAR_LOG_DIRECTORY: directories.log,
     MORTAR_READY_FD: undefined,
+    [workDirectoryVariable]: directories.work,
   };
   log.write('INFO', 'glusterd', `started: pid ${process.pid}, working directory ${directories.work}`, 100030);
   const ports = {
@@ -60,7 +63,15 @@ async function start(args: DaemonArguments, installation: string): Promise<Signa
     files: nodeFiles,
     processes: nodeProcesses(environment),
     hosts: nodeHosts,
+    post: nodePost,
   };
+  const tls = secureAccess(directories.work);
+  const refused = refusalLogger(
+    (text) => log.write('ERROR', 'management', text),
+    () => nodeClock.nowMs(),
+  );
+  const secure = tls ? { tls, refused } : {};
+  if (tls) log.write('INFO', 'management', `TLS: connections to other nodes and clients, with ${tls.ownCertificate}`);
   const settings = {
     directories,
     binaries: process.env.MORTAR_BIN ?? join(installation, 'bin'),
@@ -69,7 +80,7 @@ async function start(args: DaemonArguments, installation: string): Promise<Signa
     server: { host: args.bindAddress ?? 'localhost', port: args.port },
     pool: {
       // Peers know this node by the address that it listens at.
-      transport: tcpTransport(args.bindAddress === null ? {} : { localAddress: args.bindAddress }),
+      transport: tcpTransport({ ...(args.bindAddress !== null && { localAddress: args.bindAddress }), ...secure }),
       port: args.port,
       parts: agreement,
     },
@@ -80,7 +91,7 @@ async function start(args: DaemonArguments, installation: string): Promise<Signa
     const set = daemon.context.store.state.globals.options['cluster.localtime-logging'];
     return args.localTime || (set !== undefined && parseBool(set) === true);
   };
-  await daemon.listen(tcpTransport(), { kind: 'tcp', host: args.bindAddress ?? '0.0.0.0', port: args.port });
+  await daemon.listen(tcpTransport(secure), { kind: 'tcp', host: args.bindAddress ?? '0.0.0.0', port: args.port });
   await daemon.listen(unixTransport(), { kind: 'unix', path: args.socketPath });
   daemon.resume().catch((error: Error) => log.write('ERROR', 'management', `resuming failed: ${error.stack}`));
   const metricsServer = args.metrics && (await openMetrics(args.metrics, daemon));

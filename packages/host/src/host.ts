@@ -3,6 +3,7 @@ import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { basename, dirname } from 'node:path';
 import { transportPortName } from '@mortar/rpc';
+import { refusalLogger, secureAccess } from '@mortar/rpc/transports/secure-access.ts';
 import { type DumpFiles, dumpFilesPortName } from '@mortar/xlators/lib/dump-files.ts';
 import { compatibleVersion } from './arguments/information.ts';
 import type { ProcessArguments } from './arguments/process-arguments.ts';
@@ -50,7 +51,11 @@ export class Host {
     this.name = name;
     this.args = args;
     this.services = services;
-    this.network = new SocketTransportPort(args.serverPort);
+    const refused = refusalLogger(
+      (text) => services.log.write('ERROR', name, text),
+      () => services.clock.nowMs(),
+    );
+    this.network = new SocketTransportPort(args.serverPort, secureAccess(), refused);
     services.addPort(dumpFilesPortName, runFiles);
     this.dumper = new StateDumper(services.clock, args.brickName);
     this.dumper.add(() => [processSection()]);

@@ -18,5 +18,6 @@ export * from './session/notices.ts';
 export * from './session/server.ts';
 export * from './session/server-session.ts';
 export * from './stream.ts';
+export * from './tls.ts';
 export * from './transport-port.ts';
 export * from './transports/memory.ts';

@@ -1,8 +1,9 @@
 /** The seam between connections and what carries their bytes. */
+import type { TlsSettings } from './tls.ts';
 
-/** Where a peer listens. A kind for TLS can join later; everything above asks only the transport of a kind. */
+/** Where a peer listens. */
 export type Address =
-  | { kind: 'tcp'; host: string; port: number }
+  | { kind: 'tcp'; host: string; port: number; tls?: TlsSettings }
   | {
       kind: 'unix';
       path: string;
@@ -26,6 +27,8 @@ export interface PeerIdentity {
   isLocal: boolean;
   /** Came over a unix socket that only root (or who runs this process) can open. */
   isLocalRoot: boolean;
+  /** Common name of its certificate; absent without TLS. */
+  tlsName?: string;
 }
 
 /** Receives what a stream has to tell. */

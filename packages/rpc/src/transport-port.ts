@@ -1,4 +1,5 @@
 import type { Address, Transport } from './stream.ts';
+import type { TlsSettings } from './tls.ts';
 
 /** What a process gives its protocol translators, under the name `transport` (`services.port('transport')`). */
 export interface TransportPort {
@@ -8,6 +9,8 @@ export interface TransportPort {
   readonly processId: number;
   /** Where glusterd listens on every node; 24007 if absent. */
   readonly managementPort?: number;
+  /** How glusterd is spoken to; absent: in the clear. */
+  readonly managementTls?: TlsSettings;
   /** Whether a host name or address means this host. */
   isLocalHost(host: string): boolean;
   /** Whether a unix socket is there. */

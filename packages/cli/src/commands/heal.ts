@@ -3,7 +3,7 @@ import type { HealOperation } from '@mortar/glusterd/protocol/requests.ts';
 import type { Handler } from '../commands.ts';
 import { errorLine, line } from '../io.ts';
 import { type Session, UsageError } from '../session.ts';
-import { cliOutput, element, outcome } from '../xml.ts';
+import { element, outcome, printDocument } from '../xml.ts';
 import { countText, infoElement, infoText, statisticsText } from './heal-text.ts';
 import { parseHeal } from './heal-words.ts';
 
@@ -49,7 +49,7 @@ function isHelper(operation: HealOperation): boolean {
 
 function refused(session: Session, volume: string, operation: HealOperation, error: CommandError): number {
   if (isHelper(operation)) {
-    if (session.flags.xml) session.io.out(cliOutput(outcome(-1, error.errno, error.text)));
+    if (session.flags.xml) printDocument(session, outcome(-1, error.errno, error.text));
     else {
       line(session.io, error.text);
       line(session.io, 'Volume heal failed.');
@@ -70,7 +70,7 @@ function print(session: Session, volume: string, operation: HealOperation, data:
         'bricks',
         data.bricks.map((brick) => infoElement(brick, kind)),
       );
-      io.out(cliOutput([element('healInfo', [bricks]), ...outcome(0)]));
+      printDocument(session, [element('healInfo', [bricks]), ...outcome(0)]);
     } else io.out(data.bricks.map((brick) => infoText(brick, kind)).join(''));
     return 0;
   }

@@ -4,7 +4,7 @@ import type { Handler } from '../commands.ts';
 import { line } from '../io.ts';
 import { fail, succeedXml } from '../outcome.ts';
 import { type Session, UsageError } from '../session.ts';
-import { cliOutput, element, outcome } from '../xml.ts';
+import { element, outcome, printDocument } from '../xml.ts';
 import { volumeElement, volumeText } from './volume-text.ts';
 
 /** `VOLNAME [force]` */
@@ -59,7 +59,7 @@ export const info: Handler = async (session, words) => {
   if (!reply.ok) {
     const none = element('volInfo', [element('volumes', [element('count', 0)])]);
     if (!session.flags.xml) return fail(session, '', reply.error);
-    session.io.out(cliOutput([...outcome(-1, reply.error.errno, 'Volume does not exist'), none]));
+    printDocument(session, [...outcome(-1, reply.error.errno, 'Volume does not exist'), none]);
     return 0;
   }
   const { volumes } = reply.data;

@@ -1,4 +1,4 @@
-/** system:: lock show, break. */
+/** system:: lock show, break; system:: pool recover. */
 import type { LockData } from '@mortar/glusterd/protocol/replies.ts';
 import type { Handler } from '../commands.ts';
 import { line } from '../io.ts';
@@ -33,6 +33,24 @@ export const breakIt: Handler = async (session, words) => {
   if (locks.length === 0) line(session.io, nobody);
   for (const { operation, hostname, ageSeconds } of locks)
     line(session.io, `Taken from ${hostname}: ${operation}, after ${ageSeconds} s`);
+  return 0;
+};
+
+/** `[force]` */
+export const recover: Handler = async (session, words) => {
+  const force = words[3];
+  if (words.length > 4 || (force !== undefined && force !== 'force')) throw new UsageError();
+  const question =
+    'Changes that only the lost members knew of are lost for good. Are their disks gone, and do you want to continue?';
+  if (force !== undefined && !(await session.ask(question))) return 0;
+  const reply = await session.request(words, { verb: 'system.pool.recover', force: force !== undefined });
+  if (!reply.ok) return fail(session, 'pool recover: failed: ', reply.error);
+  const { members, version } = reply.data;
+  if (session.flags.xml) {
+    const names = members.map((name) => element('hostname', name));
+    return succeedXml(session, [element('recovered', [element('version', version), ...names])]);
+  }
+  line(session.io, `pool recover: success: ${members.join(', ')} took the state of this node (change ${version})`);
   return 0;
 };
 

@@ -4,7 +4,7 @@ import type { Handler } from '../commands.ts';
 import { line } from '../io.ts';
 import { fail, succeedXml } from '../outcome.ts';
 import { UsageError } from '../session.ts';
-import { cliOutput, type Element, element, outcome } from '../xml.ts';
+import { type Element, element, outcome, printDocument } from '../xml.ts';
 import { isHostName } from './brick-words.ts';
 
 export const probe: Handler = async (session, words) => {
@@ -15,7 +15,7 @@ export const probe: Handler = async (session, words) => {
   if (!reply.ok) return fail(session, 'peer probe: failed: ', reply.error);
   const { message, errno } = reply.data;
   if (session.flags.xml)
-    session.io.out(cliOutput([...outcome(0, errno), ...(message === undefined ? [] : [element('output', message)])]));
+    printDocument(session, [...outcome(0, errno), ...(message === undefined ? [] : [element('output', message)])]);
   else line(session.io, `peer probe: ${message ?? 'success'}`);
   return 0;
 };
@@ -32,7 +32,7 @@ export const detach: Handler = async (session, words) => {
   if (!(await session.ask(detachQuestion))) return 0;
   const reply = await session.request(words, { verb: 'peer.detach', host, force: force !== undefined });
   if (!reply.ok) return fail(session, 'peer detach: failed: ', reply.error);
-  if (session.flags.xml) session.io.out(cliOutput([...outcome(0), element('output', 'success')]));
+  if (session.flags.xml) printDocument(session, [...outcome(0), element('output', 'success')]);
   else line(session.io, 'peer detach: success');
   return 0;
 };

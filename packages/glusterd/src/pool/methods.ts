@@ -1,17 +1,12 @@
 /** What a node answers its peers, and those who want it for one. */
 import { isIP } from 'node:net';
-import {
-  type ManagementCaller,
-  ManagementCode,
-  type ManagementContext,
-  ManagementError,
-  type ManagementServer,
-} from '@mortar/rpc';
+import { ManagementCode, type ManagementContext, ManagementError, type ManagementServer } from '@mortar/rpc';
 import { z } from 'zod';
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
 import { maxOpVersion } from '../store/documents.ts';
 import { PoolError } from './errors.ts';
+import { LateLocks } from './late-locks.ts';
 import { type Credentials, credentials, type HelloReply, joinSchema } from './messages.ts';
 import { memberCallNames } from './parts.ts';
 import type { PoolService } from './service.ts';
@@ -59,18 +54,7 @@ export function addPoolMethods(server: ManagementServer, context: Context, pool:
     });
   };
 
-  // A lock goes with the connection that it was taken over: one that comes late, out of the buffers of a link that was cut,
-  // would else be given back by nobody.
-  const lastLocks = new WeakMap<ManagementCaller, { id: string; ballot: unknown }>();
-  const giveBackWith = (caller: ManagementCaller, id: string, { ballot }: { ballot: unknown }): void => {
-    const isKnown = lastLocks.has(caller);
-    lastLocks.set(caller, { id, ballot });
-    if (isKnown) return;
-    caller.onClose(() => {
-      const last = lastLocks.get(caller);
-      if (last) void pool.answer(last.id, 'unlock', { ballot: last.ballot }).catch(() => undefined);
-    });
-  };
+  const lateLocks = new LateLocks((id, ballot) => void pool.answer(id, 'unlock', { ballot }).catch(() => undefined));
 
   for (const name of memberCallNames)
     forMembers(
@@ -79,7 +63,7 @@ export function addPoolMethods(server: ManagementServer, context: Context, pool:
       async (said, { caller }) => {
         const { pool: id } = said as unknown as Credentials;
         const answer = (await pool.answer(id, name, said.params)) ?? {};
-        if (name === 'lock') giveBackWith(caller, id, said.params as { ballot: unknown });
+        if (name === 'lock') lateLocks.taken(caller, id, (said.params as { ballot: unknown }).ballot);
         return answer;
       },
       // Of a pool that this node has left it tells who was there, and only since when.

@@ -191,6 +191,43 @@ describe('a member that is installed anew under its old uuid', () => {
     ...['--volfile-id', `${name}.${address}.x`, '-p', `${directories.run}/vols/${name}/x.pid`],
   ];
 
+  const losesItsDisk = async (lost: PoolNode) => {
+    await lost.down();
+    lost.batches.entries.clear();
+    rmSync(lost.directories.work, { recursive: true });
+    mkdirSync(lost.directories.work);
+    writeFileSync(`${lost.directories.work}/glusterd.info`, `UUID=${lost.uuid}\noperating-version=100000\n`);
+  };
+
+  it('gets the state of the one that is left by force, when most members have lost theirs', async () => {
+    const members = await pool(3);
+    await node(1).create('v', [node(1).at('v')]);
+    await equal(members);
+    const recover = (force: boolean) => node(1).run({ verb: 'system.pool.recover', force });
+    expect(await recover(true)).toMatchObject({
+      ok: false,
+      error: { text: expect.stringContaining('nothing to recover') },
+    });
+    await losesItsDisk(node(2));
+    await losesItsDisk(node(3));
+    await node(2).up();
+    await until('node 2 is back', () => node(1).daemon.context.pool!.isConnected(node(2).uuid));
+    await until('it knows that', async () => {
+      const reply = await recover(true);
+      return !reply.ok && /: no answer\. It may know of changes/.test(reply.error.text);
+    });
+    await node(3).up();
+    await until('node 3 is back', () => node(1).daemon.context.pool!.isConnected(node(3).uuid));
+    await until('it says what is lost', async () => {
+      const reply = await recover(false);
+      return !reply.ok && /lost the state of the pool.*use force$/.test(reply.error.text);
+    });
+    expect(await recover(true)).toMatchObject({ ok: true });
+    await equal(members);
+    await node(3).done({ verb: 'volume.start', volume: 'v', force: false });
+    await equal(members);
+  });
+
   it('is not taken back while the others are no majority without it', async () => {
     const members = await pool(3);
     await node(3).down();

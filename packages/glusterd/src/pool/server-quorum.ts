@@ -65,16 +65,18 @@ export class ServerQuorum {
   }
 
   async #actOn(volume: VolumeInfo): Promise<void> {
-    const { store, supervisor, log } = this.#context;
+    const { store, supervisor, log, events } = this.#context;
     const own = volume.bricks.filter((brick) => brick.hostUuid === store.state.node.uuid);
     const isMet = this.isMetFor(volume);
     if (volume.status !== 'started') {
       this.#stopped.delete(volume.name);
     } else if (isMet && this.#stopped.delete(volume.name)) {
       log.write('INFO', 'management', `server quorum of ${volume.name} is regained: its bricks are started`);
+      events?.emit('QUORUM_REGAINED', { volume: volume.name });
       await Promise.all(own.map((brick) => supervisor.startBrick(volume, brick)));
     } else if (!isMet && !this.#stopped.has(volume.name)) {
       log.write('CRITICAL', 'management', `server quorum of ${volume.name} is lost: its bricks here are stopped`);
+      events?.emit('QUORUM_LOST', { volume: volume.name });
       this.#stopped.add(volume.name);
       await Promise.all(own.map((brick) => supervisor.stopBrick(volume, brick)));
     }

@@ -58,8 +58,14 @@ export class PoolService {
       members: this.others().length + 1,
       reached: this.others().filter(({ uuid }) => this.connections.isConnected(uuid)).length + 1,
     }));
-    const lost = () => this.quorum.look();
+    const tell = (event: 'PEER_CONNECT' | 'PEER_DISCONNECT', uuid: string) =>
+      context.events?.emit(event, { host: this.nameOf(uuid), uuid });
+    const lost = (uuid: string) => {
+      tell('PEER_DISCONNECT', uuid);
+      this.quorum.look();
+    };
     const connected = (uuid: string) => {
+      tell('PEER_CONNECT', uuid);
       this.quorum.look();
       this.#meet(uuid);
     };
@@ -164,6 +170,11 @@ export class PoolService {
   /** What a node says of itself. Rejects when it does not answer. */
   async hello(host: string): Promise<HelloReply> {
     return helloReplySchema.parse(await this.connections.callOnce(host, 'pool.hello', {}));
+  }
+
+  /** What a member says of itself. */
+  async helloOf(uuid: string): Promise<HelloReply> {
+    return helloReplySchema.parse(await this.connections.call(uuid, 'pool.hello', {}));
   }
 
   /** The highest op-version that a member can have. OperationError when it cannot be asked. */

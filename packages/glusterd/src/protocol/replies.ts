@@ -268,6 +268,14 @@ export interface ReplyData {
   'system.lock.show': { locks: LockData[] };
   /** What was taken from its holders. */
   'system.lock.break': { locks: LockData[] };
+  'events.webhook-add': Record<string, never>;
+  'events.webhook-mod': Record<string, never>;
+  'events.webhook-del': Record<string, never>;
+  /** `OK`, or `NOT OK: ` and why. */
+  'events.webhook-test': { result: string };
+  'events.status': { webhooks: string[]; nodes: { node: string; up: boolean }[] };
+  /** Names of those that were given the state of this node, and its version. */
+  'system.pool.recover': { members: string[]; version: number };
   'get-state': { path: string };
 }
 

@@ -3,6 +3,7 @@
  * checks what arrives with the schemas (docs/management.md).
  */
 import { z } from 'zod';
+import { webhookSchema } from '../store/documents.ts';
 
 const word = z.string().min(1).max(4096);
 const host = z.string().min(1).max(255);
@@ -164,6 +165,12 @@ export const requestSchema = z.discriminatedUnion('verb', [
   z.object({ verb: z.literal('system.getwd') }),
   z.object({ verb: z.literal('system.lock.show') }),
   z.object({ verb: z.literal('system.lock.break') }),
+  z.object({ verb: z.literal('system.pool.recover'), force }),
+  webhookSchema.extend({ verb: z.literal('events.webhook-add') }),
+  webhookSchema.extend({ verb: z.literal('events.webhook-mod') }),
+  webhookSchema.extend({ verb: z.literal('events.webhook-test') }),
+  z.object({ verb: z.literal('events.webhook-del'), url: webhookSchema.shape.url }),
+  z.object({ verb: z.literal('events.status') }),
   z.object({
     verb: z.literal('get-state'),
     directory: word.optional(),

@@ -1,6 +1,7 @@
 /** The method `cli.command`: one request of the command line. */
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
+import { eventOf } from '../events/names.ts';
 import { addBricks } from '../operations/add-brick.ts';
 import { volumeBarrier } from '../operations/barrier.ts';
 import { clearLocks } from '../operations/clear-locks.ts';
@@ -20,7 +21,9 @@ import { deleteVolume, stopVolume } from '../operations/stop.ts';
 import { detach, probe, rotateLogs, statedump, syncVolumes } from '../operations/tools.ts';
 import { volumeTop } from '../operations/top.ts';
 import { resetUuid } from '../operations/uuid-reset.ts';
+import { changeWebhook, eventsStatus, testWebhook } from '../operations/webhooks.ts';
 import { volumeSetHelp } from '../options/index.ts';
+import { recoverPool } from '../pool/recover.ts';
 import type { CommandReply, ReplyData } from '../protocol/replies.ts';
 import type { Request, RequestOf, Verb } from '../protocol/requests.ts';
 import { execute } from '../transaction/operation.ts';
@@ -67,6 +70,12 @@ const handlers: Handlers = {
   'system.uuid.reset': (context) => execute(context, resetUuid()),
   'system.lock.show': showLock,
   'system.lock.break': breakLock,
+  'system.pool.recover': recoverPool,
+  'events.webhook-add': (context, request) => execute(context, changeWebhook(request)),
+  'events.webhook-mod': (context, request) => execute(context, changeWebhook(request)),
+  'events.webhook-del': (context, request) => execute(context, changeWebhook(request)),
+  'events.webhook-test': testWebhook,
+  'events.status': eventsStatus,
   'system.getwd': async (context) => ({ path: context.directories.work }),
   'get-state': getState,
 };
@@ -84,6 +93,8 @@ export async function runCommand(context: Context, request: Request, line: strin
   const handler = handlers[request.verb] as (context: Context, request: Request) => Promise<unknown>;
   try {
     const data = await handler(context, request);
+    const told = eventOf(request);
+    if (told) context.events?.emit(told.event, told.message);
     await record(context, request.verb, line, 'SUCCESS');
     return { ok: true, data };
   } catch (error) {

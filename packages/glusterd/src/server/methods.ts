@@ -49,6 +49,7 @@ export function addMethods(server: ManagementServer, context: Context): void {
     const found = localBrick(context, brick);
     if (!(await context.supervisor.signIn(found.volume, found.brick, said)))
       throw new ManagementError('EACCES', `process ${said.pid} is not the brick ${brick} that was started here`);
+    tellOfBrick(context, 'BRICK_CONNECTED', found);
     caller.onClose(() => void disconnected(context, found, said.pid));
     return {};
   });
@@ -157,6 +158,10 @@ function localBrick(context: Context, brickPath: string): Found {
 const farewellMs = 500;
 
 /** The connection of a brick is gone: with the brick, or only with this glusterd. */
+function tellOfBrick({ events }: Context, event: 'BRICK_CONNECTED' | 'BRICK_DISCONNECTED', found: Found): void {
+  events?.emit(event, { peer: found.brick.host, volume: found.volume.name, brick: found.brick.path });
+}
+
 async function disconnected(context: Context, { volume, brick }: Found, pid: number): Promise<void> {
   context.supervisor.signOut(brick.path, pid);
   context.log.write('INFO', 'management', `brick ${brick.path} (pid ${pid}) has disconnected`);
@@ -164,12 +169,13 @@ async function disconnected(context: Context, { volume, brick }: Found, pid: num
   const now = context.store.state.volumes.get(volume.name);
   if (now?.status !== 'started') return;
   const { online } = await context.supervisor.brickState(now, brick);
-  if (!online)
-    context.log.write(
-      'ERROR',
-      'management',
-      `brick ${brick.host}:${brick.path} of volume ${now.name} has ended unasked; see its log, and start the volume with force`,
-    );
+  if (online) return;
+  tellOfBrick(context, 'BRICK_DISCONNECTED', { volume, brick });
+  context.log.write(
+    'ERROR',
+    'management',
+    `brick ${brick.host}:${brick.path} of volume ${now.name} has ended unasked; see its log, and start the volume with force`,
+  );
 }
 
 async function brickPort(context: Context, brickPath: string) {

@@ -14,12 +14,29 @@ export const nodeSchema = z.object({
 });
 export type NodeDocument = z.infer<typeof nodeSchema>;
 
+export const webhooksMost = 32;
+export const webhookSchema = z.object({
+  url: line
+    .min(1)
+    .max(2048)
+    .refine((text) => /^https?:/i.test(text) && URL.canParse(text), 'no http or https URL'),
+  /** Sent as a bearer token. */
+  token: z
+    .string()
+    .regex(/^[\x21-\x7e]*$/, 'has blanks or characters that no header may have')
+    .max(4096)
+    .optional(),
+});
+export type Webhook = z.infer<typeof webhookSchema>;
+
 export const globalsSchema = z.object({
   /** One more with every change; nodes follow the highest. */
   version: z.int().min(0),
   options: z.record(z.string(), line),
   /** What `cluster.op-version` was raised to; each node keeps it with its own document, too. */
   opVersion: z.int().min(1).optional(),
+  /** Who is told of events. */
+  webhooks: z.array(webhookSchema).max(webhooksMost).optional(),
 });
 export type GlobalsDocument = z.infer<typeof globalsSchema>;
 

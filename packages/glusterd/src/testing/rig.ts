@@ -127,6 +127,8 @@ export class Rig {
   inspector: Partial<BrickInspector> = {};
   daemon!: Daemon;
   hosts: HostNames = hosts;
+  /** Where events go. */
+  post: MachinePorts['post'];
   /** How peers are reached; without it the node is alone. */
   pool: PoolSettings | null = null;
 
@@ -137,7 +139,15 @@ export class Rig {
     };
     // Waiting for a stubborn process must not make the tests slow.
     const clock = { ...nodeClock, sleep: (ms: number) => nodeClock.sleep(Math.min(ms, 1)) };
-    return { clock, random: nodeRandom, log, files: this.disk.files, processes: this.processes, hosts: this.hosts };
+    const ports = {
+      clock,
+      random: nodeRandom,
+      log,
+      files: this.disk.files,
+      processes: this.processes,
+      hosts: this.hosts,
+    };
+    return this.post ? { ...ports, post: this.post } : ports;
   }
 
   /** Starts management; after a `restart` with what is on disk. */

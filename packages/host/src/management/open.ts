@@ -37,8 +37,9 @@ export function openVolfile(host: Host): VolfileOrigin {
   if (volfileId === undefined)
     throw new StartError('ERROR: --volfile-server needs --volfile-id, the name of the volume', 1);
   const { clock, random, log } = host.services;
+  const tls = host.network.managementTls;
   const link = new ManagementLink({
-    transport: socketTransport(),
+    transport: socketTransport(tls ? { tls } : {}),
     servers: servers.map((text) => serverAddress(text, serverTransport, serverPort)),
     program: host.name,
     clientId: processId(clock.wall().sec),

@@ -3,12 +3,12 @@ import { lookup } from 'node:dns/promises';
 import { existsSync } from 'node:fs';
 import { hostname, networkInterfaces } from 'node:os';
 import type { Volfile } from '@mortar/core';
-import { type Address, anyTransport, type Transport, type TransportPort } from '@mortar/rpc';
-import { tcpTransport } from '@mortar/rpc/transports/tcp.ts';
+import { type Address, anyTransport, type TlsSettings, type Transport, type TransportPort } from '@mortar/rpc';
+import { type TcpOptions, tcpTransport } from '@mortar/rpc/transports/tcp.ts';
 import { unixTransport } from '@mortar/rpc/transports/unix.ts';
 
-export function socketTransport(): Transport {
-  return anyTransport({ tcp: tcpTransport(), unix: unixTransport() });
+export function socketTransport(options: TcpOptions = {}): Transport {
+  return anyTransport({ tcp: tcpTransport(options), unix: unixTransport() });
 }
 
 /** Names are looked up again after this: addresses move. */
@@ -17,15 +17,19 @@ const rememberMs = 60_000;
 const learnTimeoutMs = 2000;
 
 export class SocketTransportPort implements TransportPort {
-  readonly transport = socketTransport();
+  readonly transport: Transport;
   readonly hostName = hostname();
   readonly processId = process.pid;
   readonly managementPort: number;
+  readonly managementTls?: TlsSettings;
   readonly #known = new Map<string, { addresses: readonly string[]; untilMs: number }>();
   readonly #listening = new Map<string, readonly Address[]>();
 
-  constructor(managementPort: number) {
+  /** `refused`: somebody's TLS handshake with a server of this process failed. */
+  constructor(managementPort: number, managementTls?: TlsSettings, refused?: TcpOptions['refused']) {
     this.managementPort = managementPort;
+    if (managementTls) this.managementTls = managementTls;
+    this.transport = socketTransport(refused ? { refused } : {});
   }
 
   /** By name or address; a name that was never looked up counts as another host. */

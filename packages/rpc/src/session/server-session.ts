@@ -211,13 +211,12 @@ export class ServerSession {
       this.#server.metrics.counter('rpc_expired_requests_total').add();
       return;
     }
-    const refusal = this.#refusalOf(fop, call, args);
+    const refusal = this.#refusalOf(fop, args);
     if (refusal !== 0) this.#reply(sequence, fops[fop].id, args, fail(refusal));
     else this.#run(fop, call, args, sequence, payload.length);
   }
 
-  #refusalOf(fop: FopName, call: Call, args: Bag): Errno | 0 {
-    if (call.internal !== undefined && !this.isTrusted) return Errno.EPERM;
+  #refusalOf(fop: FopName, args: Bag): Errno | 0 {
     if (mayOpen(fop, args) && this.fds.isFull) return Errno.EMFILE;
     if (isLock(fop, args) && this.#lockWaiters >= this.#server.limits.lockWaiters) return Errno.ENOLCK;
     return 0;

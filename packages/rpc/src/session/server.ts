@@ -14,7 +14,7 @@ import { ServerSession } from './server-session.ts';
 
 /** What the server found out about a client that may come in. */
 export interface Admission {
-  /** Proved by user and password: may act as an internal client (heal, rebalance). */
+  /** Proved by user and password that it has the trusted volfile; what others may not do is up to who runs the fops. */
   isTrusted: boolean;
 }
 

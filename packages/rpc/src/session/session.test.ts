@@ -138,13 +138,6 @@ describe('a session', () => {
     await expect.poll(() => session?.isEnded).toBe(true);
   });
 
-  it('refuses requests that claim to be internal from a client that proved nothing', async () => {
-    const { client, ran } = await world();
-    const reply = await client.fop('stat', { ...someCall, internal: 'self-heal' }, { loc: root });
-    expect(reply).toEqual({ ok: false, errno: Errno.EPERM });
-    expect(ran).toEqual([]);
-  });
-
   it('turns an exception on the brick into EIO, with its stack in the log', async () => {
     const { client, run, log } = await world();
     run.now = () => {

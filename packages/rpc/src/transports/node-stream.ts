@@ -71,7 +71,8 @@ export class NodeStream implements Stream {
       process.nextTick(() => this.#finish());
       return;
     }
-    const rewrapped = rewrap(this.#socket, sink);
+    // Bytes of TLS come from above the handle.
+    const rewrapped = 'encrypted' in this.#socket ? null : rewrap(this.#socket, sink);
     if (rewrapped) this.#socket = rewrapped;
     else pump(this.#socket, sink);
     const socket = this.#socket;

@@ -7,6 +7,7 @@ import {
   type Stream,
   type Transport,
 } from '../stream.ts';
+import type { TlsSettings } from '../tls.ts';
 import { NodeStream } from './node-stream.ts';
 
 /** Seconds that an idle connection lives before the kernel probes it. */
@@ -23,10 +24,11 @@ function isLoopback(address: string): boolean {
   return address === '::1' || address.startsWith('127.');
 }
 
-function peerOf(socket: Socket): PeerIdentity {
+function peerOf(socket: Socket, tlsName?: string): PeerIdentity {
   const address = plainAddress(socket.remoteAddress);
   const isLocal = isLoopback(address) || address === plainAddress(socket.localAddress);
-  return { kind: 'tcp', address, port: socket.remotePort ?? 0, isLocal, isLocalRoot: false };
+  const peer = { kind: 'tcp', address, port: socket.remotePort ?? 0, isLocal, isLocalRoot: false } as const;
+  return tlsName === undefined ? peer : { ...peer, tlsName };
 }
 
 /** Connects a socket and leaves it paused, so that no byte is read before there is a reader. */
@@ -79,6 +81,10 @@ export interface TcpOptions {
   /** Local address to connect from. */
   localAddress?: string;
   keepAliveMs?: number;
+  /** For addresses that say nothing of TLS themselves. */
+  tls?: TlsSettings;
+  /** Somebody's handshake failed: who, and why. */
+  refused?(address: string, reason: string): void;
 }
 
 export function tcpTransport(options: TcpOptions = {}): Transport {
@@ -93,14 +99,24 @@ export function tcpTransport(options: TcpOptions = {}): Transport {
       const { host, port } = address;
       const local = options.localAddress === undefined ? {} : { localAddress: options.localAddress };
       const socket = prepare(await openSocket({ host, port, ...local }, printableAddress(address)));
-      return new NodeStream(socket, peerOf(socket));
+      const tls = address.tls ?? options.tls;
+      if (!tls) return new NodeStream(socket, peerOf(socket));
+      const { secureClient } = await import('./tls.ts');
+      const secured = await secureClient(socket, tls, printableAddress(address));
+      return new NodeStream(secured.socket, peerOf(socket, secured.name));
     },
 
     async listen(address: Address, onStream: (stream: Stream) => void): Promise<Listener> {
       if (address.kind !== 'tcp') throw new Error(`${printableAddress(address)} is no TCP address`);
-      const server = createServer({ pauseOnConnect: true }, (socket) =>
-        onStream(new NodeStream(prepare(socket), peerOf(socket))),
-      );
+      const tls = address.tls ?? options.tls;
+      const accept = (socket: Socket, name?: string) => onStream(new NodeStream(prepare(socket), peerOf(socket, name)));
+      const server = tls
+        ? await (await import('./tls.ts')).secureServer(
+            tls,
+            ({ socket, name }) => accept(socket, name),
+            (from, reason) => options.refused?.(plainAddress(from), reason),
+          )
+        : createServer({ pauseOnConnect: true }, (socket) => accept(socket));
       await listening(server, () => server.listen({ host: address.host, port: address.port, backlog }));
       const bound = server.address();
       const port = bound !== null && typeof bound === 'object' ? bound.port : address.port;

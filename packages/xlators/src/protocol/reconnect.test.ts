@@ -224,13 +224,29 @@ describe('protocol/server', () => {
     expect(log.lines.join('\n')).toContain('is not in auth.addr./bricks/b1.allow');
   });
 
-  it('lets internal calls pass for clients of the trusted volfile only', async () => {
-    const login = { 'auth.login./bricks/b1.allow': 'u', 'auth.login.u.password': 'p' };
+  it('lets a client without credentials place names and mark changes: mounts outside of the pool do', async () => {
+    const { client, call } = await start();
+    const internal = { ...call, internal: 'rebalance' } as const;
+    await expect(client.ops.stat(internal, { loc: root })).resolves.toMatchObject({ ok: true });
+  });
+
+  it('lets a client without credentials not be root by internal calls where root is squashed', async () => {
+    const login = { 'root-squash': 'on', 'auth.login./bricks/b1.allow': 'u', 'auth.login.u.password': 'p' };
     const trusted = await start({ server: login, client: { username: 'u', password: 'p' } });
     const stranger = await start({ server: login });
-    const internal = { ...trusted.call, internal: 'self-heal' } as const;
-    await expect(trusted.client.ops.stat(internal, { loc: root })).resolves.toMatchObject({ ok: true });
-    await expect(stranger.client.ops.stat(internal, { loc: root })).resolves.toMatchObject({ errno: Errno.EPERM });
+    const setxattr = async ({ client, call }: typeof stranger, name: string) => {
+      const args = { loc: root, xattrs: { [name]: Buffer.of(1) }, flags: 0 };
+      const reply = await client.ops.setxattr({ ...call, internal: 'rebalance' }, args);
+      return reply.ok ? 0 : reply.errno;
+    };
+    expect(await setxattr(stranger, 'trusted.glusterfs.dht')).not.toBe(Errno.EPERM);
+    expect(await setxattr(stranger, 'security.capability')).toBe(Errno.EPERM);
+    expect(await setxattr(trusted, 'security.capability')).not.toBe(Errno.EPERM);
+    const remove = { loc: locAt(rootGfid, 'file') };
+    const steps = [{ fop: 'unlink', args: remove }];
+    const internal = { ...stranger.call, internal: 'rebalance' } as const;
+    await expect(stranger.client.ops.unlink(internal, remove)).resolves.toEqual({ ok: false, errno: Errno.EPERM });
+    await expect(stranger.client.ops.compound(internal, { steps })).resolves.toEqual({ ok: false, errno: Errno.EPERM });
   });
 
   it.each([

@@ -18,7 +18,15 @@ import {
   type XlatorInit,
   type XlatorType,
 } from '@mortar/core';
-import { type Address, ClientSession, type TransportPort, transportPortName, type Welcome } from '@mortar/rpc';
+import {
+  type Address,
+  ClientSession,
+  type TlsSettings,
+  type TransportPort,
+  tlsOfOptions,
+  transportPortName,
+  type Welcome,
+} from '@mortar/rpc';
 import { RemoteFds } from './fds.ts';
 import { locate } from './locate.ts';
 import { options } from './options.ts';
@@ -40,6 +48,7 @@ export class ProtocolClient extends Xlator {
   readonly #session: ClientSession;
   readonly #fds: RemoteFds;
   readonly #clientId: string;
+  readonly #tls: TlsSettings | undefined;
   #hadSession = false;
   #lastAddress: Address | null = null;
   #reached = false;
@@ -50,6 +59,7 @@ export class ProtocolClient extends Xlator {
     const { clock, random, log, metrics } = init.services;
     this.#port = init.services.port<TransportPort>(transportPortName);
     this.#clientId = this.#newClientId();
+    this.#tls = tlsOfOptions(init.texts);
     this.#fds = new RemoteFds(this.slot, (id) => this.#session.release(id));
     this.#session = new ClientSession({
       clock,
@@ -107,6 +117,7 @@ export class ProtocolClient extends Xlator {
       port: values['remote-port'],
       path: values['transport.socket.connect-path'],
       subvolume: values['remote-subvolume'],
+      ...(this.#tls && { tls: this.#tls }),
     };
     this.#lastAddress = await locate(where, this.#port, this.services.clock, avoidSocket);
     return this.#lastAddress;

@@ -6,6 +6,7 @@ import {
   ManagementClient,
   RefusedError,
   serverGoneCode,
+  type TlsSettings,
   type TransportPort,
 } from '@mortar/rpc';
 
@@ -15,6 +16,7 @@ export interface Whereabouts {
   port: number;
   path: string;
   subvolume: string;
+  tls?: TlsSettings;
 }
 
 /** What `portmap.brickPort {brick}` answers. */
@@ -34,7 +36,13 @@ function readBrickPort(value: unknown): BrickPort {
 }
 
 async function ask(where: Whereabouts, port: TransportPort, clock: Clock): Promise<BrickPort> {
-  const address: Address = { kind: 'tcp', host: where.host, port: port.managementPort ?? defaultManagementPort };
+  const tls = port.managementTls && { tls: port.managementTls };
+  const address: Address = {
+    kind: 'tcp',
+    host: where.host,
+    port: port.managementPort ?? defaultManagementPort,
+    ...tls,
+  };
   const client = await ManagementClient.connect(port.transport, address, {
     clock,
     program: 'glusterfs',
@@ -66,9 +74,11 @@ export async function locate(
   avoidSocket: boolean,
 ): Promise<Address> {
   if (where.path !== '') return { kind: 'unix', path: where.path };
-  if (where.port !== 0) return { kind: 'tcp', host: where.host, port: where.port };
+  const tls = where.tls && { tls: where.tls };
+  if (where.port !== 0) return { kind: 'tcp', host: where.host, port: where.port, ...tls };
   const found = await askOrBrick(where, port, clock);
-  if (found === 'brick') return { kind: 'tcp', host: where.host, port: port.managementPort ?? defaultManagementPort };
+  if (found === 'brick')
+    return { kind: 'tcp', host: where.host, port: port.managementPort ?? defaultManagementPort, ...tls };
   const { port: brickPort, socketPath, online } = found;
   if (!online) {
     const text = `brick ${where.host}:${where.subvolume} is not running`;
@@ -77,5 +87,5 @@ export async function locate(
   const useSocket = socketPath !== '' && !avoidSocket && port.isLocalHost(where.host) && port.socketExists(socketPath);
   if (useSocket) return { kind: 'unix', path: socketPath };
   if (brickPort === 0) throw new Error(`brick ${where.host}:${where.subvolume} has no port`);
-  return { kind: 'tcp', host: where.host, port: brickPort };
+  return { kind: 'tcp', host: where.host, port: brickPort, ...tls };
 }

@@ -1,4 +1,5 @@
 import { option } from '@mortar/core';
+import { tlsOptions } from '../../lib/options-tls.ts';
 
 const unused = 'Accepted for compatibility; has no effect here.';
 
@@ -53,5 +54,6 @@ export const options = {
   'tcp-window-size': option.size('0', { description: unused }),
   'event-threads': option.int('2', { description: unused, min: 1, max: 32 }),
   'testing.old-protocol': option.bool('off', { description: unused }),
+  ...tlsOptions,
   'transport.*': option.text('', { description: unused }),
 } as const;

@@ -5,7 +5,7 @@ const brick = '/bricks/b1';
 
 function verdict(
   texts: Record<string, string>,
-  peer: { address?: string; kind?: 'tcp' | 'unix'; port?: number } = {},
+  peer: { address?: string; kind?: 'tcp' | 'unix'; port?: number; tlsName?: string } = {},
   more = {},
 ) {
   const { user = '', password = '', strict = false, allowInsecure = true } = more as Record<string, never>;
@@ -108,5 +108,26 @@ describe('by user and password', () => {
 
   it('is the only way in when strict', async () => {
     expect(await verdict(texts, { address: '10.9.9.9' }, { strict: true })).toEqual(no);
+  });
+});
+
+describe('by the name of a certificate', () => {
+  const texts = { [`auth.addr.${brick}.allow`]: '*', [`auth.login.${brick}.ssl-allow`]: 'alice, node1' };
+
+  it('lets in those on the list, as far as the other checks do', async () => {
+    expect(await verdict(texts, { tlsName: 'alice' })).toEqual(yes);
+    expect(await verdict({ ...texts, [`auth.addr.${brick}.allow`]: '10.9.*' }, { tlsName: 'alice' })).toEqual(no);
+  });
+
+  it('refuses other names, and connections without one, whatever password they have', async () => {
+    const login = { ...texts, [`auth.login.${brick}.allow`]: 'u', 'auth.login.u.password': 'p' };
+    expect(await verdict(login, { tlsName: 'bob' }, { user: 'u', password: 'p' })).toEqual(no);
+    expect(await verdict(login, {}, { user: 'u', password: 'p' })).toMatchObject({
+      reason: expect.stringContaining('has no TLS'),
+    });
+  });
+
+  it('leaves the unix socket to root on this host', async () => {
+    expect(await verdict(texts, { kind: 'unix', address: '/run/brick.fop', port: 0 })).toEqual(yes);
   });
 });

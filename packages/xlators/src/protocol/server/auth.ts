@@ -1,7 +1,7 @@
 /** Whether a client may use a subvolume: by user and password, else by address. */
 import { timingSafeEqual } from 'node:crypto';
 import { Errno } from '@mortar/core';
-import type { Admission, Hello, PeerIdentity, Refusal } from '@mortar/rpc';
+import { type Admission, type Hello, isTlsNameAllowed, type PeerIdentity, type Refusal } from '@mortar/rpc';
 
 export interface AuthSettings {
   /** Options of the volfile as text. */
@@ -34,10 +34,24 @@ export async function admit(
 ): Promise<Admission | Refusal> {
   if (!settings.allowInsecure && peer.kind === 'tcp' && peer.port >= privilegedBelow)
     return refuse(`port ${peer.port} is not privileged, and rpc-auth-allow-insecure is off`);
+  const tlsRefusal = byTlsName(subvolume, peer, settings.texts);
+  if (tlsRefusal !== null) return tlsRefusal;
   const login = byLogin(subvolume, hello, settings.texts);
   if (login !== null) return login;
   if (settings.strict) return refuse(`${subvolume} is for clients with user and password only`);
   return byAddress(subvolume, peer, settings);
+}
+
+/**
+ * Who comes over the unix socket is root on this host, and could read the brick itself. Null: it may go on to the other checks,
+ * which it must pass as well.
+ */
+function byTlsName(subvolume: string, peer: PeerIdentity, texts: ReadonlyMap<string, string>): Refusal | null {
+  const list = texts.get(`auth.login.${subvolume}.ssl-allow`);
+  if (list === undefined || peer.kind !== 'tcp' || isTlsNameAllowed(list, peer.tlsName)) return null;
+  if (peer.tlsName === undefined)
+    return refuse('auth.ssl-allow names who may come, and this connection has no TLS: set client.ssl and server.ssl');
+  return refuse(`'${peer.tlsName}', the name of its certificate, is not in auth.ssl-allow`);
 }
 
 /** Null: no opinion. Who names a user but gives no password does not ask to come in by it. */

@@ -25,11 +25,13 @@ import {
   type ServerSession,
   SessionServer,
   type TransportPort,
+  tlsOfOptions,
   transportPortName,
 } from '@mortar/rpc';
 import { admit } from './auth.ts';
 import { refusalOf } from './check-args.ts';
 import { options } from './options.ts';
+import { mayOutsider } from './outsiders.ts';
 
 type Values = OptionValues<typeof options>;
 
@@ -81,8 +83,9 @@ export class ProtocolServer extends Xlator {
     const host = this.#values['transport.socket.bind-address'] || this.#anyAddress();
     const types = this.#values['transport-type'].split(',').map((type) => type.trim());
     const wanted: Address[] = [];
+    const tls = tlsOfOptions(this.#texts);
     if (types.some((type) => type !== 'unix'))
-      wanted.push({ kind: 'tcp', host, port: this.#values['transport.socket.listen-port'] });
+      wanted.push({ kind: 'tcp', host, port: this.#values['transport.socket.listen-port'], ...(tls && { tls }) });
     if (path !== '') wanted.push({ kind: 'unix', path });
     if (wanted.length === 0) throw new Error(`${this.name}: transport-type unix needs transport.socket.listen-path`);
     return wanted;
@@ -119,14 +122,18 @@ export class ProtocolServer extends Xlator {
     if (refusal !== 0) return Promise.resolve(fail(refusal));
     const subvolume = this.#subvolume(session.hello.subvolume)!;
     if (call.internal === undefined) this.#squash(call);
+    else if (!session.isTrusted && this.#squashes && !mayOutsider(fop, args as Args<FopName>))
+      return Promise.resolve(fail(Errno.EPERM));
     return (subvolume[fop] as unknown as Fop<N>)(call, args);
   }
 
+  get #squashes(): boolean {
+    return this.#values['all-squash'] || this.#values['root-squash'];
+  }
+
   #squash(call: Call): void {
-    const all = this.#values['all-squash'];
-    const root = this.#values['root-squash'];
-    if (!all && !root) return;
-    const { anonuid, anongid } = this.#values;
+    if (!this.#squashes) return;
+    const { 'all-squash': all, anonuid, anongid } = this.#values;
     if (all || call.uid === 0) call.uid = anonuid;
     if (all || call.gid === 0) call.gid = anongid;
     call.groups = all ? [] : call.groups.map((group) => (group === 0 ? anongid : group));

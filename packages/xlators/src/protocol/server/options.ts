@@ -56,7 +56,10 @@ export const options = {
   }),
   'auth.login.*.allow': option.text('', { description: 'Users that may use the subvolume named by *.' }),
   'auth.login.*.password': option.text('', { description: 'Password of the user named by *.' }),
-  'ssl-allow': option.text('*', { description: unused, aliases: ['auth.ssl-allow'] }),
+  'auth.login.*.ssl-allow': option.text('*', {
+    description: 'Common names of certificates that may use the subvolume named by *; * is any of a trusted authority.',
+  }),
+  'ssl-allow': option.text('*', { description: 'The same, as volume set knows it.', aliases: ['auth.ssl-allow'] }),
   'auth-path': option.text('', {
     description: 'Path of the brick: the name under which clients ask for the first subvolume.',
     live: false,
