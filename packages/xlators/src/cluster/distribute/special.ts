@@ -30,7 +30,10 @@ async function makeAnew(d: Distribute, own: Call, file: FileToMove, iatt: Iatt):
   await d.children[file.to]!.setattr(own, { loc: locOf(file.gfid), attr });
   await copyXattrs(d, own, file);
   d.remember(file.gfid, { kind: 'file', child: file.to });
-  const removed = await d.children[file.from]!.unlink(own, { loc: { ...loc, gfid: file.gfid } });
+  const removed = await d.children[file.from]!.unlink(own, {
+    loc: { ...loc, gfid: file.gfid },
+    xdata: { movedAway: true },
+  });
   if (removed.ok) return { outcome: 'moved', bytes: 0 };
   return failed(`its old place cannot be cleared: errno ${removed.errno}`);
 }

@@ -21,6 +21,7 @@ import {
 import * as libc from '@mortar/libc';
 import { decodeSync, encodeSynced, syncOperation } from '../../lib/sync-request.ts';
 import { failed, refused, type Sys } from './brick.ts';
+import { Departures } from './departures.ts';
 import * as io from './io.ts';
 import { list } from './list.ts';
 import { iattOf, nodeOfFile } from './node.ts';
@@ -46,6 +47,7 @@ export class PosixXlator extends Xlator {
   #upkeep: Upkeep | null = null;
   readonly #sys: Sys;
   readonly #placing: Placing;
+  readonly #departures: Departures;
 
   /** `sys`: tests put system calls of their own in between. */
   constructor(init: XlatorInit<typeof options>, sys: Sys = libc) {
@@ -53,6 +55,7 @@ export class PosixXlator extends Xlator {
     this.#values = init.options;
     settingsOf(init.options);
     this.#sys = sys;
+    this.#departures = new Departures(this.services.clock);
     const host = {
       store: () => this.#store,
       opened: (fd: Fd) => this.#opened(fd),
@@ -231,7 +234,9 @@ export class PosixXlator extends Xlator {
   }
 
   async unlink(call: Call, args: Args<'unlink'>): Promise<Reply<'unlink'>> {
-    return this.store.unlink(call, args);
+    const reply = this.store.unlink(call, args);
+    if (reply.ok) this.#departures.note(args.xdata);
+    return reply;
   }
 
   async rmdir(call: Call, args: Args<'rmdir'>): Promise<Reply<'rmdir'>> {
@@ -438,8 +443,9 @@ export class PosixXlator extends Xlator {
     return this.#list(call, args, args.want ?? []);
   }
 
-  #list(call: Call, args: Args<'readdir'>, plus: readonly string[] | null): Promise<Reply<'readdir'>> {
+  async #list(call: Call, args: Args<'readdir'>, plus: readonly string[] | null): Promise<Reply<'readdir'>> {
     const { store } = this;
-    return list(store, this.#placing.warmer(store), call, args, this.#opened(args.fd), plus);
+    const reply = await list(store, this.#placing.warmer(store), call, args, this.#opened(args.fd), plus);
+    return this.#departures.tell(reply);
   }
 }
