@@ -111,6 +111,8 @@ export interface Xdata {
   keepHandle?: boolean;
   /** unlink; set by a rebalance: the file is on another subvolume now, open descriptors of it here are of no use. */
   movedAway?: boolean;
+  /** setattr, removexattr; set by a rebalance, read by locks: ESTALE unless the caller holds the file to move it, and not for long. */
+  whileHeld?: boolean;
   /** readdir, readdirp replies; set by storage, read by distribute: so long ago a rebalance took a name away from the brick. */
   movedAgoMs?: number;
   /** lookup; set by heal: look below the anonymous-inode directory and the index too. */

@@ -233,11 +233,13 @@ async function show(d: Distribute, own: Call, file: WholeFile, source: Found): P
     mtime: { sec: iatt.mtime, nsec: iatt.mtimeNsec },
     ctime,
   };
-  const shown = await to.setattr(own, { loc, attr });
+  // Should we have been stopped since, the brick knows.
+  const xdata = { whileHeld: true };
+  const shown = await to.setattr(own, { loc, attr, xdata });
   if (!shown.ok) return shown.errno;
   // A file of just the mode of a linkto is one, and one of that of the mark has it, as long as it has the xattr.
   if (!isMark && mode !== linktoMode) return undefined;
-  const cleared = await to.removexattr(asOf(own, iatt), { loc, name: d.names.linkto });
+  const cleared = await to.removexattr(asOf(own, iatt), { loc, name: d.names.linkto, xdata });
   if (!cleared.ok) return cleared.errno;
   if (isMark) await to.setattr(asOf(own, iatt), { loc, attr: { mode, ctime } });
   return undefined;

@@ -87,7 +87,7 @@ export class Locks extends Xlator {
       : own;
     if (!isFenced(name)) return (name === 'flush' ? own : living) as Fops[N];
     const bound: Fop<FopName> = (call, args) =>
-      this.#migrations.size === 0
+      this.#migrations.size === 0 && !args.xdata?.whileHeld
         ? this.#migrations.uncounted(living(call, args))
         : this.#gated(name, living, call, args);
     const fenced: Fop<FopName> = (call, args) => {
@@ -102,6 +102,7 @@ export class Locks extends Xlator {
     const gfids = gfidsOf(args);
     const refused = await this.#passed(call, gfids);
     if (refused) return refused;
+    if (args.xdata?.whileHeld && !gfids.every((gfid) => this.#migrations.mayEnd(call, gfid))) return fail(Errno.ESTALE);
     const reply = await this.#migrations.counted(call, name, args, gfids, () => own(call, args));
     if (reply.ok && takesAway(name, args)) for (const gfid of gfids) this.#migrations.left(call, gfid);
     return reply;

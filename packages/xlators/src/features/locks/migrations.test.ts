@@ -157,6 +157,21 @@ describe('a file that is being moved', () => {
     expect(await hold(r, 'mover', 'try')).toEqual({ ok: true });
   });
 
+  it('is not shown at its new place by a mover who does not hold it there, or has for long', async () => {
+    const r = await set();
+    const show = () =>
+      r.xlator.ops.setattr(callOf('mover'), { loc: locOf(gfid), attr: { mode: 0o644 }, xdata: { whileHeld: true } });
+    expect(await show()).toEqual({ ok: false, errno: Errno.ESTALE });
+    expect(await hold(r, 'mover', 'try')).toEqual({ ok: true });
+    await r.services.clock.advance(7_900);
+    expect(await show()).toEqual({ ok: true });
+    await r.services.clock.advance(100);
+    expect(await show()).toEqual({ ok: false, errno: Errno.ESTALE });
+    // What does not depend on it is done.
+    const back = await r.xlator.ops.setattr(callOf('mover'), { loc: locOf(gfid), attr: { mode: 0o644 } });
+    expect(back).toEqual({ ok: true });
+  });
+
   it('is free when the session of its mover ends, before that or after', async () => {
     const r = await set();
     const change = () => r.xlator.ops.setattr(rigCall('a'), { loc: locOf(gfid), attr: { mode: 0 } });

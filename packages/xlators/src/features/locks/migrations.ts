@@ -29,6 +29,8 @@ const maxWaiting = 1024;
  * on, and the mover is refused.
  */
 const longestMs = 10_000;
+/** So much earlier a mover may not do any more what depends on it: he holds the new place before the old one. */
+const lastStepMs = 8_000;
 /** How long a mover waits for requests that were let in before. */
 const drainMs = 5_000;
 
@@ -91,6 +93,12 @@ export class Migrations {
       open.delete(fd);
       if (open.size === 0 && this.#open.get(gfid) === open) this.#open.delete(gfid);
     });
+  }
+
+  /** Whether this caller holds it, and nobody can have been let in by another brick yet that it held later. */
+  mayEnd(call: Call, gfid: Gfid): boolean {
+    const held = this.#held.get(gfid);
+    return held !== undefined && isBy(held.clientId, call) && this.#clock.nowMs() - held.sinceMs < lastStepMs;
   }
 
   isDead(fd: Fd): boolean {
