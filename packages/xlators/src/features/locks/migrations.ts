@@ -181,12 +181,17 @@ export class Migrations {
     });
   }
 
-  /** Undefined: nothing stands in the way of this caller. Else resolves when it may go on. */
-  gate(call: Call, gfid: Gfid): Promise<Failure | null> | undefined {
+  /**
+   * Undefined: nothing stands in the way of this caller. Else resolves when it may go on. `isUpkeep`: locks and changelogs
+   * of replicas, which change nothing of the file.
+   */
+  gate(call: Call, gfid: Gfid, isUpkeep = false): Promise<Failure | null> | undefined {
     const lost = this.#lost.get(gfid);
     if (lost !== undefined && isBy(lost, call)) return Promise.resolve(fail(Errno.ESTALE));
     const held = this.#held.get(gfid);
     if (!held || isBy(held.clientId, call)) return undefined;
+    // What the mover does may need it, or wait for its end, though nobody says on whose behalf it is done.
+    if (isUpkeep && held.clientId === call.clientId) return undefined;
     const leftMs = held.sinceMs + longestMs - this.#clock.nowMs();
     if (leftMs <= 0) {
       this.#take(gfid, held);
