@@ -107,6 +107,11 @@ export interface Xdata {
    * it has the xattr that is named here, it is a linkto, or a move of it is not settled: ENOENT.
    */
   notLinkto?: ByteString;
+  /**
+   * setxattr, removexattr, getxattr, access; set by distribute, read by storage: what has this xattr and a linkto's mode is
+   * a linkto, and not what is meant: ENOENT.
+   */
+  asFile?: ByteString;
   /** unlink; set by heal: the object may be renamed elsewhere, keep its handle. */
   keepHandle?: boolean;
   /** unlink; set by a rebalance: the file is on another subvolume now, open descriptors of it here are of no use. */

@@ -8,6 +8,7 @@ import { type Entry, entryOf, isDirectory, type Node } from './node.ts';
 import type { Parent } from './parents.ts';
 import { touch } from './times.ts';
 
+const linktoMode = 0o1000;
 const ENOENT = -2;
 const ENOTDIR = -20;
 const EISDIR = -21;
@@ -44,6 +45,11 @@ export function nameLost(brick: Brick, call: Call, before: Node, parent: Gfid, n
 export function isLinkto(brick: Brick, { stat, target }: Entry, xattr: ByteString | undefined): boolean {
   if (xattr === undefined || stat.type !== FileType.regular) return false;
   return brick.sys.getxattr(target, xattr) instanceof Uint8Array;
+}
+
+/** Whether it is nothing but a linkto. */
+export function isMereLinkto(brick: Brick, entry: Entry, xattr: ByteString | undefined): boolean {
+  return xattr !== undefined && (entry.stat.mode & 0o7777) === linktoMode && isLinkto(brick, entry, xattr);
 }
 
 /** 0 or the negative errno. `keepHandle`: heal may want the object under another name. */

@@ -15,6 +15,7 @@ import {
   type OptionValues,
   type Reply,
   rootCall,
+  type Xdata,
   Xlator,
   type XlatorInit,
 } from '@mortar/core';
@@ -28,6 +29,7 @@ import { iattOf, nodeOfFile } from './node.ts';
 import type { OpenFile } from './open-files.ts';
 import type { options } from './options.ts';
 import { isPlaced, Placing, poolShare } from './placing.ts';
+import { isMereLinkto } from './remove.ts';
 import { type PosixOptions, settingsOf } from './settings.ts';
 import { openBrick } from './startup.ts';
 import { statfs } from './statfs.ts';
@@ -396,22 +398,23 @@ export class PosixXlator extends Xlator {
     return typeof found === 'number' ? failed(found) : { ok: true, statfs: found };
   }
 
-  #onNode<R>(target: Target, run: (node: Exclude<ReturnType<PosixStore['node']>, number>) => R) {
+  #onNode<R>(target: Target, run: (node: Exclude<ReturnType<PosixStore['node']>, number>) => R, xdata?: Xdata) {
     const node = this.store.node(target);
-    return typeof node === 'number' ? failed(node) : run(node);
+    if (typeof node === 'number') return failed(node);
+    return isMereLinkto(this.store.brick, node, xdata?.asFile) ? refused(Errno.ENOENT) : run(node);
   }
 
-  async getxattr(call: Call, { loc, name }: Args<'getxattr'>): Promise<Reply<'getxattr'>> {
-    return this.#onNode(loc, (node) => getxattr(this.store.brick, call, node, name));
+  async getxattr(call: Call, { loc, name, xdata }: Args<'getxattr'>): Promise<Reply<'getxattr'>> {
+    return this.#onNode(loc, (node) => getxattr(this.store.brick, call, node, name), xdata);
   }
 
   async fgetxattr(call: Call, { fd, name }: Args<'fgetxattr'>): Promise<Reply<'fgetxattr'>> {
     return this.#onNode(this.#target(fd), (node) => getxattr(this.store.brick, call, node, name));
   }
 
-  async setxattr(call: Call, { loc, xattrs, flags }: Args<'setxattr'>): Promise<Reply<'setxattr'>> {
+  async setxattr(call: Call, { loc, xattrs, flags, xdata }: Args<'setxattr'>): Promise<Reply<'setxattr'>> {
     this.#upkeep?.checkReserve();
-    return this.#onNode(loc, (node) => setxattr(this.store.brick, call, node, xattrs, flags, false));
+    return this.#onNode(loc, (node) => setxattr(this.store.brick, call, node, xattrs, flags, false), xdata);
   }
 
   async fsetxattr(call: Call, { fd, xattrs, flags }: Args<'fsetxattr'>): Promise<Reply<'fsetxattr'>> {
@@ -419,8 +422,8 @@ export class PosixXlator extends Xlator {
     return this.#onNode(this.#target(fd), (node) => setxattr(this.store.brick, call, node, xattrs, flags, true));
   }
 
-  async removexattr(call: Call, { loc, name }: Args<'removexattr'>): Promise<Reply<'removexattr'>> {
-    return this.#onNode(loc, (node) => removexattr(this.store.brick, call, node, name));
+  async removexattr(call: Call, { loc, name, xdata }: Args<'removexattr'>): Promise<Reply<'removexattr'>> {
+    return this.#onNode(loc, (node) => removexattr(this.store.brick, call, node, name), xdata);
   }
 
   async fremovexattr(call: Call, { fd, name }: Args<'fremovexattr'>): Promise<Reply<'fremovexattr'>> {
