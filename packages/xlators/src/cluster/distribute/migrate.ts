@@ -39,7 +39,7 @@ async function migrate(d: Distribute, call: Call, file: FileToMove): Promise<Mov
   const own = { ...d.ownCall(call), lockOwner: d.nextLockOwner() };
   const found = await seen(d, own, file);
   if (!found) return skipped('it is gone');
-  if (found.iatt.type !== FileType.regular) return moveSpecial(d, own, file, found.iatt);
+  if (found.iatt.type !== FileType.regular) return moveSpecial(d, own, file, found);
   if (found.xattrs[d.names.linkto] !== undefined || found.xattrs[d.names.movingMode] !== undefined) {
     const done = await settleInTurn(d, own, file.gfid);
     if (!done.ok) return failed(`what is left of an earlier move cannot be settled: errno ${done.errno}`);
