@@ -107,10 +107,19 @@ export interface Xdata {
    * it has the xattr that is named here, it is a linkto, or a move of it is not settled: ENOENT.
    */
   notLinkto?: ByteString;
+  /**
+   * setxattr, removexattr, getxattr, access; set by distribute, read by storage: what has this xattr and a linkto's mode is
+   * a linkto, and not what is meant: ENOENT.
+   */
+  asFile?: ByteString;
   /** unlink; set by heal: the object may be renamed elsewhere, keep its handle. */
   keepHandle?: boolean;
   /** unlink; set by a rebalance: the file is on another subvolume now, open descriptors of it here are of no use. */
   movedAway?: boolean;
+  /** setattr, removexattr; set by a rebalance, read by locks: ESTALE unless the caller holds the file to move it, and not for long. */
+  whileHeld?: boolean;
+  /** readdir, readdirp replies; set by storage, read by distribute: so long ago a rebalance took a name away from the brick. */
+  movedAgoMs?: number;
   /** lookup; set by heal: look below the anonymous-inode directory and the index too. */
   heal?: boolean;
   /** writev, truncate...; set by posix in replies when the file has other writers open. */

@@ -25,7 +25,8 @@ export async function migrateHandles(session: Session): Promise<void> {
   const work = async () => {
     for (let handle = waiting.pop(); handle; handle = waiting.pop()) {
       const errno = await migrateHandle(session, handle);
-      if (errno !== 0)
+      // One that was closed meanwhile has nowhere to go.
+      if (errno !== 0 && session.handles.get(handle.fh))
         session.services.log.write('WARNING', 'fuse', `fd of ${handle.node.gfid} did not move: errno ${errno}`);
     }
   };

@@ -1,6 +1,7 @@
 import {
   type Call,
   Errno,
+  type Fd,
   fail,
   locOf,
   parseOptions,
@@ -440,6 +441,39 @@ describe('graphs', () => {
     finish(fail(Errno.ENOENT));
     await settle();
     expect([drained, rig.answerTo(slow)?.errno]).toEqual([true, Errno.ENOENT]);
+  });
+
+  it('a listing under way goes on with what it has open in the old one, the next with what is open in the new one', async () => {
+    const { rig, top } = mounted();
+    for (const name of ['a', 'b', 'c']) await rig.create(name);
+    const used = { first: new Set<Fd>(), second: new Set<Fd>() };
+    let goOn: () => void = () => {};
+    const waits = new Promise<void>((resolve) => (goOn = resolve));
+    const listing = (fds: Set<Fd>, before?: Promise<void>): Subvolume => ({
+      ...top,
+      readdir: async (call, args) => {
+        await before;
+        fds.add(args.fd);
+        const reply = await top.readdir(call, args);
+        return reply.ok && reply.entries.length > 1
+          ? { ...reply, entries: reply.entries.slice(0, 1), end: false }
+          : reply;
+      },
+    });
+    void rig.session.setGraph(listing(used.first, waits));
+    const fh = (await rig.expect('opendir', 1, u32(0, 0))).readUInt32LE(0);
+    const parts = (offset: number) => [u64(fh), u64(offset), u32(4096, 0), u64(0), u32(0, 0)];
+    const slow = rig.send('readdir', 1, ...parts(0));
+    await settle();
+    const switched = rig.session.setGraph(listing(used.second));
+    await settle();
+    goOn();
+    await switched;
+    await settle();
+    expect(rig.answerTo(slow)?.body.includes('c')).toBe(true);
+    await rig.expect('readdir', 1, ...parts(0));
+    expect([used.first.size, used.second.size]).toEqual([1, 1]);
+    expect([...used.first][0]).not.toBe([...used.second][0]);
   });
 
   it('a lock wait begins again on the new one', async () => {

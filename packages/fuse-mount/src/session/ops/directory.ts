@@ -51,7 +51,9 @@ export function readdirplus(s: Session, ask: Ask, args: RequestOf<'readdirplus'>
 }
 
 async function list(s: Session, ask: Ask, args: RequestOf<'readdir'>, plus: boolean): Promise<void> {
-  const handle = await s.use(ask, args.fh);
+  let handle = await s.use(ask, args.fh);
+  // It may have moved on to the next graph just now.
+  while (handle && handle.graph !== ask.graph) handle = await s.use(ask, args.fh);
   if (!handle) return;
   if (!handle.directory) return ask.fail(Errno.ENOTDIR);
   const { offset } = args;
@@ -59,11 +61,12 @@ async function list(s: Session, ask: Ask, args: RequestOf<'readdir'>, plus: bool
   if (!atDots && !Number.isSafeInteger(offset)) return ask.fail(Errno.EINVAL);
   const from = atDots ? 0 : offset;
   const size = Math.min(args.size, answerBytes);
-  await (plus ? listPlus : listNames)(s, ask, handle, offset, from, size);
+  // While this request is under way in a graph, the descriptor there stays open though the handle moves.
+  await (plus ? listPlus : listNames)(s, ask, handle, handle.fd, offset, from, size);
 }
 
 /** Entries behind `from`, at least one unless the directory ends; or an errno. */
-async function fetch(ask: Ask, { fd }: Handle, from: number, size: number, plus: boolean): Promise<Batch | number> {
+async function fetch(ask: Ask, fd: Fd, from: number, size: number, plus: boolean): Promise<Batch | number> {
   for (let at = from; ; ) {
     const args = { fd, size, offset: at };
     const reply = plus ? await ask.top.readdirp(ask.call, args) : await ask.top.readdir(ask.call, args);
@@ -90,6 +93,7 @@ async function listNames(
   s: Session,
   ask: Ask,
   handle: Handle,
+  fd: Fd,
   offset: number,
   from: number,
   size: number,
@@ -100,7 +104,7 @@ async function listNames(
   let room = writer.room - (from === 0 ? dotsBytes : 0);
   for (let at = from; ; ) {
     if (!ahead || (ahead.first === ahead.list.count && !ahead.end)) {
-      const batch = await fetch(ask, handle, at, batchBytes, false);
+      const batch = await fetch(ask, fd, at, batchBytes, false);
       if (typeof batch === 'number') {
         if (pieces.length > 0) break;
         return ask.fail(batch);
@@ -145,11 +149,12 @@ async function listPlus(
   s: Session,
   ask: Ask,
   handle: Handle,
+  fd: Fd,
   offset: number,
   from: number,
   size: number,
 ): Promise<void> {
-  const batch = await fetch(ask, handle, from, size, true);
+  const batch = await fetch(ask, fd, from, size, true);
   if (typeof batch === 'number') return ask.fail(batch);
   const writer = new DirentWriter(s.reply, size, true);
   const shown: Node[] = [];

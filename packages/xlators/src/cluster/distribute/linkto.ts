@@ -26,6 +26,11 @@ export function meaningData<A extends { xdata?: Xdata }>(args: A, linktoName: By
   return { ...args, xdata: { ...args.xdata, notLinkto: linktoName } };
 }
 
+/** The arguments of what has no attributes in its reply, by which a linkto in the file's place would show. */
+export function meaningFile<A extends { xdata?: Xdata }>(args: A, linktoName: ByteString): A {
+  return { ...args, xdata: { ...args.xdata, asFile: linktoName } };
+}
+
 /** The name of the child a linkto points to, or undefined if this is none. */
 export function linktoTarget(iatt: Iatt, xattrs: Xattrs, linktoName: string): string | undefined {
   if (!looksLikeLinkto(iatt)) return undefined;

@@ -82,7 +82,7 @@ export function finishFile(
 ): LookupReply {
   const { loc } = args;
   // A file that has just come, or is about to go, still says so.
-  const isUnsettled = others || (reply.iatt.type === FileType.regular && reply.xattrs[d.names.linkto] !== undefined);
+  const isUnsettled = others || reply.xattrs[d.names.linkto] !== undefined;
   const inode = d.remember(reply.iatt.gfid, { kind: 'file', child, ...(isUnsettled && { isUnsettled }) });
   if (loc.parent !== null && loc.name !== null) d.services.inodes.link(loc.parent, loc.name, inode);
   return {

@@ -39,7 +39,7 @@ async function migrate(d: Distribute, call: Call, file: FileToMove): Promise<Mov
   const own = { ...d.ownCall(call), lockOwner: d.nextLockOwner() };
   const found = await seen(d, own, file);
   if (!found) return skipped('it is gone');
-  if (found.iatt.type !== FileType.regular) return moveSpecial(d, own, file, found.iatt);
+  if (found.iatt.type !== FileType.regular) return moveSpecial(d, own, file, found);
   if (found.xattrs[d.names.linkto] !== undefined || found.xattrs[d.names.movingMode] !== undefined) {
     const done = await settleInTurn(d, own, file.gfid);
     if (!done.ok) return failed(`what is left of an earlier move cannot be settled: errno ${done.errno}`);
@@ -233,11 +233,13 @@ async function show(d: Distribute, own: Call, file: WholeFile, source: Found): P
     mtime: { sec: iatt.mtime, nsec: iatt.mtimeNsec },
     ctime,
   };
-  const shown = await to.setattr(own, { loc, attr });
+  // Should we have been stopped since, the brick knows.
+  const xdata = { whileHeld: true };
+  const shown = await to.setattr(own, { loc, attr, xdata });
   if (!shown.ok) return shown.errno;
   // A file of just the mode of a linkto is one, and one of that of the mark has it, as long as it has the xattr.
   if (!isMark && mode !== linktoMode) return undefined;
-  const cleared = await to.removexattr(asOf(own, iatt), { loc, name: d.names.linkto });
+  const cleared = await to.removexattr(asOf(own, iatt), { loc, name: d.names.linkto, xdata });
   if (!cleared.ok) return cleared.errno;
   if (isMark) await to.setattr(asOf(own, iatt), { loc, attr: { mode, ctime } });
   return undefined;

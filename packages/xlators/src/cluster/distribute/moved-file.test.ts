@@ -1,4 +1,4 @@
-import { FileType, type Gfid, locAt, locOf, type Reply, rootGfid } from '@mortar/core';
+import { Fd, FileType, type Gfid, type Iatt, locAt, locOf, type Reply, rootGfid } from '@mortar/core';
 import { afterEach, describe, expect, it } from 'vitest';
 import { encodeLinkto } from './linkto.ts';
 import { type DistributeRig, distributeRig } from './rig.ts';
@@ -87,3 +87,47 @@ it('is found elsewhere when the child that it has left for good is shut down', a
   expect(reply).toMatchObject({ ok: true, replies: [{ ok: true }] });
   expect(await rig.onBrick(now, '/f')).toMatchObject({ iatt: { size: 6 } });
 });
+
+describe.each(['memory', 'posix'] as const)(
+  'what is done to a moved file by who believes it at its old place (%s)',
+  (storage) => {
+    const name = 'user.color';
+
+    it('is done to the file: attributes', async () => {
+      const { rig, gfid, old, now } = await moved(storage);
+      rig.d.remember(gfid, { kind: 'file', child: old });
+      done(await rig.ops.setxattr(rig.call, { loc: locOf(gfid), xattrs: { [name]: Buffer.from('red') }, flags: 0 }));
+      expect([await rig.xattr(old, '/f', name), await rig.xattr(now, '/f', name)]).toEqual([undefined, '726564']);
+      rig.d.remember(gfid, { kind: 'file', child: old });
+      expect(await rig.ops.getxattr(rig.call, { loc: locOf(gfid), name })).toMatchObject({ ok: true });
+      rig.d.remember(gfid, { kind: 'file', child: old });
+      done(await rig.ops.removexattr(rig.call, { loc: locOf(gfid), name }));
+      expect(await rig.xattr(now, '/f', name)).toBeUndefined();
+    });
+
+    it('is done to the file: permission', async () => {
+      const { rig, gfid, old } = await moved(storage);
+      rig.d.remember(gfid, { kind: 'file', child: old });
+      const stranger = { ...rig.call, uid: 1000, gid: 1000 };
+      done(await rig.ops.access(stranger, { loc: locOf(gfid), mask: 4 }));
+    });
+
+    it('is done to the file: locks, through what was opened though nothing told its attributes', async () => {
+      const { rig, gfid, old, now } = await moved(storage);
+      for (const child of rig.d.children) {
+        const { open } = child;
+        (child as { open: typeof open }).open = async (call, args) => {
+          const { iatt: _, ...reply } = (await open(call, args)) as { ok: true; iatt?: Iatt };
+          return reply;
+        };
+      }
+      rig.d.remember(gfid, { kind: 'file', child: old });
+      const fd = new Fd(gfid, 2);
+      done(await rig.ops.open(rig.call, { loc: locOf(gfid), flags: 2, fd }));
+      expect(rig.d.stateOf(gfid)).toMatchObject({ child: now });
+      done(await rig.ops.writev(rig.call, { fd, offset: 0, data: Buffer.from('x') }));
+      expect((await rig.onBrick(old, '/f'))!.iatt.size).toBe(0);
+      fd.release();
+    });
+  },
+);

@@ -16,7 +16,7 @@ import {
   type Subvolume,
 } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
-import { isMigrating, looksLikeLinkto } from './linkto.ts';
+import { isMigrating, looksLikeLinkto, meaningFile } from './linkto.ts';
 import { discover } from './lookup.ts';
 import type { DirectoryState, State } from './state.ts';
 
@@ -60,7 +60,7 @@ function run<N extends FopName>(child: Subvolume, fop: N, call: Call, args: Args
 /** A file can be moved again while it is looked for. */
 const movesMax = 4;
 
-async function onFile<N extends FopName>(
+export async function onFile<N extends FopName>(
   d: Distribute,
   call: Call,
   fop: N,
@@ -91,7 +91,25 @@ async function runOn<N extends FopName>(
   child: number,
 ): Promise<Reply<N>> {
   if (!d.isUp(child)) return fail(Errno.ENOTCONN);
-  return run(d.children[child]!, fop, call, await openedAt(d, call, args, child));
+  const given = withoutAttributes.has(fop) ? meaningFile(args, d.names.linkto) : args;
+  const reply = await run(d.children[child]!, fop, call, await openedAt(d, call, given, child));
+  return fop === 'open' && reply.ok ? openOfFile(d, child, args, reply) : reply;
+}
+
+/** Replies of which do not show whether it was a linkto. */
+const withoutAttributes: ReadonlySet<FopName> = new Set(['setxattr', 'removexattr', 'getxattr', 'access']);
+
+/** Of replicas whose copies differ for the moment it does not show either what was opened. */
+async function openOfFile<N extends FopName>(
+  d: Distribute,
+  child: number,
+  args: Args<N>,
+  reply: Reply<N>,
+): Promise<Reply<N>> {
+  if ((reply as { iatt?: Iatt }).iatt) return reply;
+  const { gfid } = (args as unknown as { fd: Fd }).fd;
+  const now = await d.children[child]!.stat(d.ownCall(), { loc: locOf(gfid) });
+  return now.ok && movedAway(now) ? fail(Errno.ESTALE) : reply;
 }
 
 /** A child that leaves the volume is shut down when its files are elsewhere. */

@@ -1,194 +1,133 @@
-/**
- * Listing: the children one after the other. An offset is the child's own, moved up by the child's number times the
- * span of offsets below it, so that it survives whatever happens to the directory.
- */
-import {
-  type Args,
-  type Call,
-  type Dirent,
-  Errno,
-  FileType,
-  fail,
-  locAt,
-  locOf,
-  type Reply,
-  type Xlator,
-} from '@mortar/core';
+/** Listing: all children at once, their names merged (docs/distribute.md, "Listing"). */
+import { type Args, type Call, type Dirent, Errno, type Failure, Fd, fail, locOf, type Reply } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
-import { childOfHash } from './layout.ts';
-import { withoutMigratingBits } from './linkto.ts';
-import { Listing } from './listing.ts';
-import { mergeDirectoryIatts } from './merge.ts';
-import { onlyWanted } from './names.ts';
+import { listedName } from './listed-name.ts';
+import { type Ask, type Copy, type Page, pageOf, Reading } from './listing.ts';
 import { isLacking } from './on-file.ts';
-import { isLinktoEntry } from './remove.ts';
 import type { DirectoryState } from './state.ts';
 
-/** Offsets of a brick: the hash of a name in 40 bits, and 16 numbers in reserve. */
-const brickSpan = 2 ** 40;
-const spans = new WeakMap<Xlator, number>();
-
-/** How many offsets a translator uses: a distribute as many times more as it has children. */
-export function offsetSpan(xlator: Xlator): number {
-  const known = spans.get(xlator);
-  if (known !== undefined) return known;
-  const below = xlator.children.map((child) => offsetSpan(child.xlator));
-  const most = Math.max(brickSpan, ...below);
-  const spreads = xlator.type === 'cluster/distribute' && below.length > 1;
-  const span = spreads ? most * below.length : most;
-  spans.set(xlator, span);
-  return span;
-}
-
-function spanOfChildren(d: Distribute): number {
-  return offsetSpan(d) / d.children.length;
-}
-
-export async function readdirp(d: Distribute, call: Call, args: Args<'readdirp'>): Promise<Reply<'readdirp'>> {
-  const span = spanOfChildren(d);
-  const reply = await list(d, call, args, withAttributes);
-  if (!reply.ok) return reply;
-  const childOf = (offset: number) => Math.min(Math.floor(offset / span), d.children.length - 1);
-  const entries = await Promise.all(reply.entries.map((entry) => completed(d, call, childOf(entry.offset), entry)));
-  return { ...reply, entries };
-}
-
-/** How children are listed, and which of their entries count. */
-interface Style {
-  ask(d: Distribute, child: number, call: Call, args: Args<'readdirp'>): Promise<Reply<'readdirp'>>;
-  listed: typeof listed;
-}
-
-const withAttributes: Style = {
-  ask: (d, child, call, args) => d.children[child]!.readdirp(call, args),
-  listed,
-};
-
-/** Nothing tells linktos from files here, but where a name hashes to there is the one or the other. */
-const namesOnly: Style = {
-  ask: (d, child, call, { fd, size, offset, xdata }) =>
-    d.children[child]!.readdir(call, { fd, size, offset, ...(xdata && { xdata }) }),
-  listed: (d, state, child, entries, { base }) =>
-    entries
-      .filter((entry) => listsDirectory(d, state, child, entry.name))
-      .map((entry) => ({ ...entry, offset: base + entry.offset })),
-};
-
-async function list(d: Distribute, call: Call, args: Args<'readdirp'>, style: Style): Promise<Reply<'readdirp'>> {
-  const state = await d.locateFd(call, args.fd);
-  if (isFailure(state)) return state;
-  if (state.kind !== 'directory') return fail(Errno.ENOTDIR);
-  const span = spanOfChildren(d);
-  const want = [...(args.want ?? []), d.names.linkto];
-  const finalChild = d.children.length - 1;
-  let index = Math.min(Math.floor(args.offset / span), finalChild);
-  let offset = args.offset - index * span;
-  let room = args.size;
-  let reached = false;
-  const listing = Listing.of(args.fd, args.offset);
-  const entries: Dirent[] = [];
-  for (;;) {
-    const reply = d.isUp(index)
-      ? await style.ask(d, index, call, { ...args, size: room, offset, want })
-      : (fail(Errno.ENOTCONN) as Reply<'readdirp'>);
-    // A child that is away, or lacks the directory, has nothing to list; but one at least must answer.
-    const unanswered = index === finalChild && !reached && args.offset < span;
-    if (!reply.ok && (!isLacking(reply) || unanswered))
-      return entries.length > 0 ? { ok: true, entries, end: false } : reply;
-    reached ||= reply.ok;
-    const last = reply.ok ? reply.entries.at(-1) : undefined;
-    const childEnds = !reply.ok || reply.end || last === undefined;
-    const shown = reply.ok
-      ? style.listed(d, state, index, reply.entries, { want: args.want, base: index * span, listing })
-      : [];
-    entries.push(...shown);
-    room -= shown.reduce((sum, entry) => sum + entryBytes + entry.name.length, 0);
-    if (childEnds && index === finalChild) {
-      const passed = await passedBy(d, call, args, listing, finalChild * span + span - 1);
-      return { ok: true, entries: [...entries, ...passed], end: true };
-    }
-    if (entries.length > 0 && room < args.size / 2) return { ok: true, entries, end: false };
-    if (childEnds) {
-      index++;
-      offset = 0;
-    } else offset = last.offset;
-  }
-}
-
-/** Files that were moved, while this listing went on, from a child that it had yet to come to to one that it had been at. */
-async function passedBy(
-  d: Distribute,
-  call: Call,
-  args: Args<'readdirp'>,
-  listing: Listing,
-  offset: number,
-): Promise<Dirent[]> {
-  const entries: Dirent[] = [];
-  for (const name of listing.takePassed()) {
-    const loc = locAt(args.fd.gfid, name);
-    const reply = await d.ops.lookup(d.ownCall(call), { loc, ...(args.want && { want: args.want }) });
-    if (!reply.ok || reply.iatt.type === FileType.directory) continue;
-    listing.show(name, offset, offset);
-    const { iatt, xattrs } = reply;
-    entries.push({ name, gfid: iatt.gfid, type: iatt.type, offset, iatt, xattrs });
-  }
-  return entries;
-}
-
-/** About what an entry takes in a caller's buffer, its name aside. */
-const entryBytes = 160;
-
-/** A directory's attributes are made of those of all its copies; the one that is listed comes first. */
-async function completed(d: Distribute, call: Call, listing: number, entry: Dirent): Promise<Dirent> {
-  const { iatt } = entry;
-  if (!iatt || !isDirectoryEntry(entry) || entry.name === '..') return entry;
-  const others = d.indices.filter((i) => i !== listing && d.isUp(i));
-  const replies = await d.ask(others, (child) => child.stat(call, { loc: locOf(iatt.gfid) }));
-  return { ...entry, iatt: mergeDirectoryIatts([iatt, ...replies.flatMap((reply) => (reply.ok ? [reply.iatt] : []))]) };
+export function readdirp(d: Distribute, call: Call, args: Args<'readdirp'>): Promise<Reply<'readdirp'>> {
+  return list(d, call, args, true);
 }
 
 /** Without attributes for the caller; by default distribute asks for them, to tell linktos. */
 export async function readdir(d: Distribute, call: Call, args: Args<'readdir'>): Promise<Reply<'readdir'>> {
-  const reply = await list(d, call, args, d.options['use-readdirp'] ? withAttributes : namesOnly);
+  const reply = await list(d, call, args, d.options['use-readdirp']);
   if (!reply.ok) return reply;
   return { ...reply, entries: reply.entries.map((entry) => ({ ...entry, iatt: null, xattrs: null })) };
 }
 
-function listed(
-  d: Distribute,
-  state: DirectoryState,
-  child: number,
-  entries: readonly Dirent[],
-  { want, base, listing }: { want: Args<'readdirp'>['want']; base: number; listing: Listing },
-): Dirent[] {
-  const shown: Dirent[] = [];
-  for (const entry of entries) {
-    if (isLinktoEntry(d, entry)) {
-      listing.hide(entry.name);
-      continue;
-    }
-    if (isDirectoryEntry(entry)) {
-      if (!listsDirectory(d, state, child, entry.name)) continue;
-    } else if (!listing.show(entry.name, base + entry.offset, base)) continue;
-    const { iatt, xattrs } = entry;
-    shown.push({
-      ...entry,
-      offset: base + entry.offset,
-      iatt: iatt && xattrs ? withoutMigratingBits(iatt, xattrs, d.names.linkto) : iatt,
-      xattrs: xattrs && onlyWanted(xattrs, want),
-    });
+async function list(d: Distribute, call: Call, args: Args<'readdirp'>, plus: boolean): Promise<Reply<'readdirp'>> {
+  const state = await d.locateFd(call, args.fd);
+  if (isFailure(state)) return state;
+  if (state.kind !== 'directory') return fail(Errno.ENOTDIR);
+  const reading = Reading.of(d, args.fd, args.offset);
+  // Names that turn out not to be there do not make an empty page.
+  for (let { offset } = args; ; ) {
+    const page = await pageSeen(d, call, { ...args, offset }, reading, plus);
+    if (isFailure(page)) return page;
+    const entries = await entriesOf(d, call, args, state, page);
+    if (entries.length > 0 || page.end) return { ok: true, entries, end: page.end };
+    offset = page.through;
   }
-  return shown;
 }
 
-function isDirectoryEntry(entry: Dirent): boolean {
-  return entry.type === FileType.directory || entry.iatt?.type === FileType.directory;
+async function entriesOf(
+  d: Distribute,
+  call: Call,
+  args: Args<'readdirp'>,
+  state: DirectoryState,
+  { names }: Page,
+): Promise<Dirent[]> {
+  const entries = await Promise.all([...names.values()].map((copies) => listedName(d, call, args, state, copies)));
+  return entries.filter((entry) => entry !== undefined);
 }
 
-/** A directory is on all children and shall be listed once: by the one that its name hashes to, if it is up. */
-function listsDirectory(d: Distribute, state: DirectoryState, child: number, name: string): boolean {
-  const firstUp = d.indices.find((i) => d.isUp(i));
-  if (name === '.' || name === '..' || d.options['readdir-optimize']) return child === firstUp;
-  const hashed = childOfHash(state.layout, d.hasher.hash(name));
-  return child === (hashed !== undefined && d.isUp(hashed) ? hashed : firstUp);
+/** A page, and what was moved while the children were asked from one that was yet to answer to one that had. */
+async function pageSeen(
+  d: Distribute,
+  call: Call,
+  args: Args<'readdirp'>,
+  reading: Reading,
+  plus: boolean,
+): Promise<Page | Failure> {
+  const want = [...(args.want ?? []), d.names.linkto];
+  const { fd, xdata } = args;
+  let refused: Failure | undefined;
+  let answers = 0;
+  let movedAgoMs = Number.POSITIVE_INFINITY;
+  const ask: Ask = async (child, size, offset) => {
+    const all = { fd, size, offset, ...(xdata && { xdata }) };
+    const listed = () =>
+      plus ? d.children[child]!.readdirp(call, { ...all, want }) : d.children[child]!.readdir(call, all);
+    const reply: Reply<'readdirp'> = d.isUp(child) ? await listed() : fail(Errno.ENOTCONN);
+    if (reply.ok) {
+      answers++;
+      movedAgoMs = Math.min(movedAgoMs, reply.xdata?.movedAgoMs ?? Number.POSITIVE_INFINITY);
+      return reply;
+    }
+    // A child that is down, or lacks the directory, has nothing to list; but one at least must answer.
+    if (!isLacking(reply) || isAmiss(d, child, reply)) return reply;
+    refused = reply;
+    return undefined;
+  };
+  const page = await pageOf(reading, args, ask);
+  if (!('names' in page)) return page;
+  if (answers === 0) return refused ?? fail(Errno.ENOTCONN);
+  if (movedAgoMs > d.services.clock.nowMs() - reading.beganMs) return page;
+  return withMoved(d, call, args, page);
+}
+
+/** A child that is believed to be up, and cannot be asked: what it has must not seem to be gone. */
+function isAmiss(d: Distribute, child: number, reply: Failure): boolean {
+  return reply.errno === Errno.ENOTCONN && d.isUp(child) && !d.leaves(child);
+}
+
+const namesBytes = 65536;
+
+/**
+ * A file gets its name at its new place before it loses that at its old one. So who asks all children again, after he was
+ * answered by all, sees what was moved meanwhile.
+ */
+async function withMoved(d: Distribute, call: Call, args: Args<'readdirp'>, page: Page): Promise<Page> {
+  const through = page.end ? Number.POSITIVE_INFINITY : page.through;
+  const own = d.ownCall(call);
+  const again = await Promise.all(d.indices.map((child) => namesBetween(d, own, child, args, through)));
+  const names = new Map(page.names);
+  for (const copy of again.flat()) {
+    const { name } = copy.entry;
+    // What it is now is told by a lookup.
+    if (!page.names.has(name) && name !== '.' && name !== '..')
+      names.set(name, [{ ...copy, entry: { ...copy.entry, gfid: null } }]);
+  }
+  const inOrder = [...names].sort(([, a], [, b]) => a[0]!.entry.offset - b[0]!.entry.offset);
+  return { ...page, names: new Map(inOrder) };
+}
+
+/** As far as the child can be asked. */
+async function namesBetween(
+  d: Distribute,
+  own: Call,
+  child: number,
+  { fd: { gfid }, offset }: Args<'readdirp'>,
+  through: number,
+): Promise<Copy[]> {
+  const found: Copy[] = [];
+  const fd = new Fd(gfid);
+  try {
+    const loc = locOf(gfid);
+    const [opened] = await d.ask([child], (one) => one.opendir(own, { loc, fd }));
+    if (!opened!.ok) return found;
+    for (let at = offset; at < through; ) {
+      const reply = await d.children[child]!.readdir(own, { fd, size: namesBytes, offset: at });
+      const last = reply.ok && reply.entries.at(-1);
+      if (!reply.ok || !last) return found;
+      for (const entry of reply.entries) if (entry.offset <= through) found.push({ child, entry });
+      if (reply.end) return found;
+      at = last.offset;
+    }
+    return found;
+  } finally {
+    fd.release();
+  }
 }

@@ -1,16 +1,6 @@
 /** Walks the volume: gives directories the layouts that they would get now, and moves files to where they hash to. */
-import {
-  type Call,
-  type Dirent,
-  Fd,
-  FileType,
-  type Gfid,
-  type Iatt,
-  locAt,
-  locOf,
-  rootCall,
-  rootGfid,
-} from '@mortar/core';
+import { type Call, type Dirent, FileType, type Gfid, type Iatt, locAt, locOf, rootCall, rootGfid } from '@mortar/core';
+import { eachPage, type UsePage } from './child-pages.ts';
 import { type Distribute, isFailure } from './distribute.ts';
 import { fixLayout } from './fix-layout.ts';
 import { GfidList } from './gfid-list.ts';
@@ -56,10 +46,12 @@ interface FileSeen {
   readonly bytes: number;
 }
 
-const pageBytes = 64 * 1024;
 /** Files in use are tried again at the end, so often, after so long a pause. */
 const roundsMax = 3;
 const roundPauseMs = 1000;
+/** How often a child that leaves is looked through for what it still has, while that becomes less; and if it does not. */
+const looksMax = 100;
+const idleLooksMax = 8;
 /** Directories that wait to be walked; beyond that their parents would have to be read again. */
 const pendingMax = 1_000_000;
 
@@ -133,7 +125,57 @@ export class Rebalance {
       if (this.#d.someDown) return this.#fail('a subvolume is down');
       await this.#moveFilesOf(gfid);
     }
-    return this.#moveWhatWasInUse();
+    return this.#kind === 'detach' ? this.#empty() : this.#moveWhatWasInUse();
+  }
+
+  /**
+   * A child that leaves must not keep anything: it is looked through as it is, from its root, until nothing is found. What
+   * could not be moved, or came by the rename of a directory to where the walk had been, is moved then.
+   */
+  async #empty(): Promise<RebalanceState> {
+    let least = Number.POSITIVE_INFINITY;
+    for (let look = 0, idle = 0; ; look++) {
+      const left = await this.#leftBehind();
+      if (this.#stopping) return 'stopped';
+      if (left.files === 0) return 'completed';
+      idle = left.files < least ? 0 : idle + 1;
+      least = Math.min(least, left.files);
+      if (idle === idleLooksMax || look === looksMax) {
+        this.#failures += left.files;
+        return this.#fail(`${left.files} files are left on what is to be removed`);
+      }
+      if (look > 0) await this.#d.services.clock.sleep(roundPauseMs);
+      this.#round++;
+      for (const gfid of left.directories) {
+        if (this.#d.someDown) return this.#fail('a subvolume is down');
+        await fixLayout(this.#d, this.#call(), gfid);
+        await this.#moveFilesOf(gfid);
+      }
+    }
+  }
+
+  /** Files, and directories that have some, on children that leave. What cannot be read counts. */
+  async #leftBehind(): Promise<{ files: number; directories: Set<Gfid> }> {
+    const d = this.#d;
+    const directories = new Set<Gfid>();
+    let files = 0;
+    for (const from of d.indices.filter((i) => d.leaves(i))) {
+      const pending: Gfid[] = [rootGfid];
+      for (let gfid = pending.pop(); gfid && !this.#stopping; gfid = pending.pop()) {
+        const directory = gfid;
+        const found = (count: number) => {
+          files += count;
+          directories.add(directory);
+        };
+        const complete = await this.#eachPage(from, directory, [d.names.linkto], async (entries, unread) => {
+          const here = unread + entries.filter((entry) => this.#isFile(entry)).length;
+          if (here > 0) found(here);
+          for (const { iatt } of entries) if (iatt?.type === FileType.directory) pending.push(iatt.gfid);
+        });
+        if (!complete && !this.#stopping) found(1);
+      }
+    }
+    return { files, directories };
   }
 
   async #moveWhatWasInUse(): Promise<RebalanceState> {
@@ -197,19 +239,17 @@ export class Rebalance {
   async #directoriesIn(gfid: Gfid, files: FileSeen[]): Promise<Directory[] | undefined> {
     const found = new Map<string, Directory>();
     const want = [this.#d.names.linkto];
-    for (const [index, child] of this.#d.children.entries()) {
-      const complete = await this.#eachPage(
-        (fd, offset) => child.readdirp(this.#call(), { fd, size: pageBytes, offset, want }),
-        gfid,
-        async (entries) => {
-          for (const entry of entries) {
-            const { name, iatt } = entry;
-            if (iatt?.type === FileType.directory) found.set(name, { gfid: iatt.gfid, parent: gfid, name });
-            else if (this.#moves(index) && this.#isFile(entry)) files.push({ name, child: index, bytes: iatt!.size });
-          }
-        },
-      );
-      if (!complete) return undefined;
+    for (const index of this.#d.indices) {
+      let unread = 0;
+      const complete = await this.#eachPage(index, gfid, want, async (entries, more) => {
+        unread += more;
+        for (const entry of entries) {
+          const { name, iatt } = entry;
+          if (iatt?.type === FileType.directory) found.set(name, { gfid: iatt.gfid, parent: gfid, name });
+          else if (this.#moves(index) && this.#isFile(entry)) files.push({ name, child: index, bytes: iatt!.size });
+        }
+      });
+      if (!complete || unread > 0) return undefined;
     }
     return [...found.values()];
   }
@@ -223,19 +263,15 @@ export class Rebalance {
     const d = this.#d;
     for (const from of d.indices) {
       if (!this.#moves(from)) continue;
-      const child = d.children[from]!;
       const want = [d.names.linkto, d.names.movingMode, d.names.moving];
-      const complete = await this.#eachPage(
-        (fd, offset) => child.readdirp(this.#call(), { fd, size: pageBytes, offset, want }),
-        directory,
-        async (entries) => {
-          const files = entries.filter((entry) => entry.iatt && entry.iatt.type !== FileType.directory);
-          await this.#throttle.each(files, (file) => {
-            if (this.#stopping) return undefined;
-            return this.#isFile(file) ? this.#move(directory, from, file) : this.#tidy(directory, from, file);
-          });
-        },
-      );
+      const complete = await this.#eachPage(from, directory, want, async (entries, unread) => {
+        const files = entries.filter((entry) => entry.iatt?.type !== FileType.directory);
+        await this.#throttle.each(files, (file) => {
+          if (this.#stopping) return undefined;
+          return this.#isFile(file) ? this.#move(directory, from, file) : this.#tidy(directory, from, file);
+        });
+        for (let i = 0; i < unread; i++) this.#failed(`lookup of a name in ${directory} on ${d.childName(from)}`);
+      });
       if (!complete) this.#failed(`listing of ${directory} on ${d.childName(from)}`);
     }
   }
@@ -288,13 +324,18 @@ export class Rebalance {
     } else if (moved.outcome === 'skipped') {
       // In use: once more at the end. A child that leaves may have it under another name now.
       const isGone = moved.reason === 'it is gone';
-      const isWorthIt = !moved.isFinal && (!isGone || this.#kind === 'detach');
-      if (isWorthIt && this.#round < roundsMax && this.#again.size < pendingMax) this.#again.add(parent);
-      // A child that leaves must not keep anything.
-      else if (this.#kind === 'detach' && !isGone) this.#failures++;
-      else if (!isGone) this.#skipped++;
+      const isWorthIt = !moved.isFinal && this.#round < roundsMax && this.#again.size < pendingMax;
+      // What a child that leaves still has at the end is counted then.
+      if (this.#kind !== 'detach' && !isGone) {
+        if (isWorthIt) this.#again.add(parent);
+        else this.#skipped++;
+      }
       d.services.log.write('INFO', d.name, `${parent}/${name} is not moved: ${moved.reason}`);
-    } else this.#failed(`${parent}/${name} to ${d.childName(to)}: ${moved.reason}; moving it`);
+    } else {
+      const what = `${parent}/${name} to ${d.childName(to)}: ${moved.reason}; moving it`;
+      if (this.#kind === 'detach') d.warn(`rebalance: ${what} failed`);
+      else this.#failed(what);
+    }
   }
 
   /**
@@ -316,24 +357,7 @@ export class Rebalance {
     return first ?? to;
   }
 
-  async #eachPage(
-    list: (fd: Fd, offset: number) => ReturnType<Distribute['ops']['readdirp']>,
-    gfid: Gfid,
-    use: (entries: readonly Dirent[]) => Promise<void>,
-  ): Promise<boolean> {
-    const fd = new Fd(gfid);
-    try {
-      for (let offset = 0; !this.#stopping; ) {
-        const page = await list(fd, offset);
-        if (!page.ok) return false;
-        await use(page.entries.filter(({ name }) => name !== '.' && name !== '..'));
-        const last = page.entries.at(-1);
-        if (page.end || !last) return true;
-        offset = last.offset;
-      }
-      return true;
-    } finally {
-      fd.release();
-    }
+  #eachPage(from: number, gfid: Gfid, want: readonly string[], use: UsePage): Promise<boolean> {
+    return eachPage(this.#d, this.#call(), { from, gfid, want, isOver: () => this.#stopping }, use);
   }
 }

@@ -2,13 +2,14 @@
  * Ends what a killed move left of a file, or takes it back. Until that is done the file's names stay as they are: one that
  * was removed at its new place only would come back with what is left at the old one.
  */
-import { type Call, Errno, type Failure, fail, type Gfid, locOf } from '@mortar/core';
+import { type Call, Errno, type Failure, FileType, fail, type Gfid, locOf } from '@mortar/core';
 import type { Distribute } from './distribute.ts';
 import { asOf } from './hold.ts';
 import type { Done } from './linkto-files.ts';
 import { withMovesShut } from './locks.ts';
 import { askArgs, type Found, isAbsent, isData, type LookupReply } from './lookup.ts';
 import { isMarked, leaveLinkto, unmark } from './marks.ts';
+import { settleSpecial } from './special.ts';
 import type { State } from './state.ts';
 import { inTurn } from './turns.ts';
 
@@ -66,8 +67,12 @@ async function settleShut(d: Distribute, own: Call, gfid: Gfid, locked: readonly
   if (unsure && !unsure.ok) return unsure;
   const files = filesAmong(d, replies);
   if (files.some((i) => !locked.includes(i))) return fail(Errno.EAGAIN);
-  const places = files.filter((i) => !markedAt(d, replies, i));
   const at = (i: number) => replies[i] as Found;
+  if (files.some((i) => at(i).iatt.type !== FileType.regular)) {
+    const copies = files.map((child) => ({ child, found: at(child) }));
+    return settleSpecial(d, own, gfid, copies);
+  }
+  const places = files.filter((i) => !markedAt(d, replies, i));
   if (places.length > 1) return fail(Errno.EIO);
   const marked = files.filter((i) => markedAt(d, replies, i));
   const [place] = places;

@@ -14,7 +14,7 @@ import {
 import { type Distribute, isFailure } from './distribute.ts';
 import { childOfHash, ownsNames } from './layout.ts';
 import { isInternalXattr, withoutInternal } from './names.ts';
-import { onOne } from './on-file.ts';
+import { onFile, onOne } from './on-file.ts';
 import type { State } from './state.ts';
 
 const pathinfoNames = new Set(['glusterfs.pathinfo', 'trusted.glusterfs.pathinfo']);
@@ -51,16 +51,12 @@ async function read<N extends Reading>(
   }
   const reply: Reply<Reading> =
     state.kind === 'file'
-      ? await askOne(d, state.child, ask)
+      ? ((await onFile(d, call, fop, args, gfid, state)) as Reply<Reading>)
       : ((await onOne(fop)(d, call, args, state, gfid)) as Reply<Reading>);
   return reply.ok && !call.internal ? { ...reply, xattrs: withoutInternal(reply.xattrs) } : reply;
 }
 
 type Ask = (child: Subvolume) => Promise<Reply<Reading>>;
-
-async function askOne(d: Distribute, child: number, ask: Ask): Promise<Reply<Reading>> {
-  return d.isUp(child) ? ask(d.children[child]!) : fail(Errno.ENOTCONN);
-}
 
 function textReply(name: string, text: string): { ok: true; xattrs: Xattrs } {
   return { ok: true, xattrs: { [name]: Buffer.from(byteString(text), 'latin1') } };

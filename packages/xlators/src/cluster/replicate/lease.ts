@@ -88,6 +88,12 @@ export class Lease {
     this.unsynced = true;
   }
 
+  /** The dirty mark that `preOp` raised is not on this child. */
+  didNotMark(child: number, kind: Kind): void {
+    const hold = this.holds.get(child) ?? this.left.get(child);
+    if (hold) hold.dirty[kinds.indexOf(kind) as 0 | 1 | 2] = 0;
+  }
+
   end(): void {
     this.#end();
   }

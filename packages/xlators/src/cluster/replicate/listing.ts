@@ -27,7 +27,7 @@ export async function listMerged(replica: Replica, call: Call, args: Args<'readd
   const entries = page.entries
     .filter((entry) => !isHidden(entry.name))
     .map((entry) => settled(replica, entry, others, complete, generation));
-  return { ok: true, entries, end: page.end };
+  return { ok: true, entries, end: page.end, ...(page.xdata && { xdata: page.xdata }) };
 }
 
 function namesOf(reply: Success<'readdirp'> | undefined): Map<string, Dirent> {

@@ -361,6 +361,24 @@ describe('with a replica away', () => {
     expect(await contents(client.ops, client.call, gfid)).toBe('new');
   });
 
+  it('takes off no mark that the bricks did not write', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client({ 'post-op-delay-secs': '60' });
+    const { gfid } = await create(client, 'f', 'old');
+    const setattr = () => client.ops.setattr(client.call, { loc: locOf(gfid), attr: { mode: 0o600 } });
+    const refuses = (args: unknown) =>
+      (args as { steps?: { fop: string }[] }).steps?.some(({ fop }) => fop === 'setattr') === true;
+    await client.xlator.drain();
+    for (const gate of client.gates) gate.fault = (_fop, args) => (refuses(args) ? Errno.ESTALE : 'pass');
+    expect(await setattr()).toMatchObject({ ok: false });
+    await client.xlator.drain();
+    for (const gate of client.gates) gate.fault = () => 'pass';
+    for (const brick of bricks) expect(await marks(brick, client.call, gfid)).toEqual({});
+    expect(await setattr()).toMatchObject({ ok: true });
+    await client.xlator.drain();
+    for (const brick of bricks) expect(await marks(brick, client.call, gfid)).toEqual({});
+  });
+
   it('refuses a write of a client whose lock a brick has dropped', async () => {
     const { bricks } = await rig();
     const a = await rigs[0]!.client();

@@ -15,12 +15,13 @@ import {
   fail,
   type Gfid,
   locOf,
+  type RawStep,
   type Reply,
   type Success,
   type Xattrs,
   type Xdata,
 } from '@mortar/core';
-import { encodeVector, type Kind, vectorOf } from './changelog.ts';
+import { dirtyKey, encodeVector, type Kind, vectorOf } from './changelog.ts';
 import type { InodeContexts } from './inode-context.ts';
 import { absentees, type Lease, preOp } from './lease.ts';
 import type { Leases } from './leases.ts';
@@ -59,6 +60,13 @@ export interface Outcome<N extends FopName> {
   readonly absent: readonly number[];
   /** By child: replies to the `after` steps. */
   readonly extra: readonly (readonly { readonly ok: boolean }[] | undefined)[];
+}
+
+/** A step that marks a file before it is changed. */
+interface Mark {
+  readonly lease: Lease;
+  readonly step: RawStep;
+  readonly isDirty: boolean;
 }
 
 const maxAttempts = 3;
@@ -163,8 +171,9 @@ export class Transactions {
       const args: Args<N> = { ...given, xdata: { ...given.xdata, fence } };
       const after = change.after?.(child) ?? [];
       if (marks.length + after.length === 0) return this.#set.windOne(child, change.fop, change.call, args);
-      const steps = [...marks, compoundStep(change.fop, args), ...after];
+      const steps = [...marks.map(({ step }) => step), compoundStep(change.fop, args), ...after];
       const reply = await this.#set.windOne(child, 'compound', change.call, { steps });
+      this.#unraise(change.kind, child, marks, reply);
       if (!reply.ok) return reply;
       const last = reply.replies.at(-1);
       extra[child] = reply.replies.slice(marks.length + 1);
@@ -176,18 +185,33 @@ export class Transactions {
   }
 
   /** The steps that write marks before the operation, one a directory or file that still needs them. */
-  #marks<N extends FopName>(change: Change<N>, leases: readonly Lease[], child: number, degraded: boolean) {
-    return leases.flatMap((lease) => {
+  #marks<N extends FopName>(
+    change: Change<N>,
+    leases: readonly Lease[],
+    child: number,
+    degraded: boolean,
+  ): readonly Mark[] {
+    return leases.flatMap((lease): Mark[] => {
       const values = preOp(lease, child, change.kind, this.#set);
       const names = degraded && this.#host.granular ? change.names?.[change.under.indexOf(lease.gfid)] : undefined;
       if (Object.keys(values).length === 0 && !names) return [];
       const xdata = { fence: lease.fenceOf(child), ...(names ? { pendingNames: [...names] } : {}) };
       const { fd } = change;
       const mark = { operation: 'add32' as const, values, xdata };
-      return [
-        fd ? compoundStep('fxattrop', { fd, ...mark }) : compoundStep('xattrop', { loc: locOf(lease.gfid), ...mark }),
-      ];
+      const step = fd
+        ? compoundStep('fxattrop', { fd, ...mark })
+        : compoundStep('xattrop', { loc: locOf(lease.gfid), ...mark });
+      return [{ lease, step, isDirty: values[dirtyKey] !== undefined }];
     });
+  }
+
+  /** A dirty mark that the brick surely did not write is not taken off at the end: the counter would fall below zero. */
+  #unraise(kind: Kind, child: number, marks: readonly Mark[], reply: Reply<'compound'>): void {
+    if (!reply.ok && isAbsence(reply.errno)) return;
+    for (const [i, { lease, isDirty }] of marks.entries()) {
+      const isWritten = reply.ok && reply.replies[i]?.ok;
+      if (isDirty && !isWritten) lease.didNotMark(child, kind);
+    }
   }
 
   async #conclude<N extends FopName>(

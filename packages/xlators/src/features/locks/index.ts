@@ -87,7 +87,7 @@ export class Locks extends Xlator {
       : own;
     if (!isFenced(name)) return (name === 'flush' ? own : living) as Fops[N];
     const bound: Fop<FopName> = (call, args) =>
-      this.#migrations.size === 0
+      this.#migrations.size === 0 && !args.xdata?.whileHeld
         ? this.#migrations.uncounted(living(call, args))
         : this.#gated(name, living, call, args);
     const fenced: Fop<FopName> = (call, args) => {
@@ -100,17 +100,19 @@ export class Locks extends Xlator {
   /** A file that is being moved is left alone by all but the one that moves it. */
   async #gated(name: FopName, own: Fop<FopName>, call: Call, args: Args<FopName>): Promise<Reply<FopName>> {
     const gfids = gfidsOf(args);
-    const refused = await this.#passed(call, gfids);
+    const refused = await this.#passed(call, gfids, upkeep.has(name));
     if (refused) return refused;
+    if (args.xdata?.whileHeld && !gfids.every((gfid) => this.#migrations.mayEnd(call, gfid))) return fail(Errno.ESTALE);
     const reply = await this.#migrations.counted(call, name, args, gfids, () => own(call, args));
     if (reply.ok && takesAway(name, args)) for (const gfid of gfids) this.#migrations.left(call, gfid);
     return reply;
   }
 
   /** When none of the files is held by somebody who moves it. */
-  async #passed(call: Call, gfids: readonly Gfid[]): Promise<Failure | null> {
+  async #passed(call: Call, gfids: readonly Gfid[], isUpkeep = false): Promise<Failure | null> {
+    const gateOf = (gfid: Gfid) => this.#migrations.gate(call, gfid, isUpkeep);
     for (const gfid of gfids)
-      for (let gate = this.#migrations.gate(call, gfid); gate; gate = this.#migrations.gate(call, gfid)) {
+      for (let gate = gateOf(gfid); gate; gate = gateOf(gfid)) {
         const refused = await gate;
         if (refused) return refused;
       }
@@ -212,8 +214,8 @@ export class Locks extends Xlator {
     if (!gfid || !range || !isDomain(domain)) return fail(Errno.EINVAL);
     if (flock.type === 'unlock' && command !== 'unlock') return fail(Errno.EINVAL);
     if (domain === migrationDomain) return this.#migrations.request(call, gfid, command, flock.type);
-    if (command !== 'unlock' && this.#migrations.size > 0 && this.#migrations.gate(call, gfid))
-      return this.#passed(call, [gfid]).then(
+    if (command !== 'unlock' && this.#migrations.size > 0 && this.#migrations.gate(call, gfid, true))
+      return this.#passed(call, [gfid], true).then(
         (refused) => refused ?? this.#inodelk(call, gfid, { domain, command, flock }),
       );
     const type = flock.type === 'read' ? 'read' : 'write';
@@ -387,6 +389,9 @@ function gfidsOf(args: Args<FopName>): Gfid[] {
   // A linkto that is made of a gfid that is here becomes one more name of it.
   return [...[loc, fd, from, to].flatMap((one) => one?.gfid ?? []), ...(gfid ? [gfid] : [])];
 }
+
+/** What replicas do for a change, or when they are done with it. */
+const upkeep: ReadonlySet<FopName> = new Set(['xattrop', 'fxattrop', 'fsync', 'fsyncdir']);
 
 /** What the mover of a file does to it where it was, once it is elsewhere: its names go, or it becomes a linkto. */
 function takesAway(name: FopName, args: Args<FopName>): boolean {

@@ -157,6 +157,38 @@ describe('a file that is being moved', () => {
     expect(await hold(r, 'mover', 'try')).toEqual({ ok: true });
   });
 
+  it('is not shown at its new place by a mover who does not hold it there, or has for long', async () => {
+    const r = await set();
+    const show = () =>
+      r.xlator.ops.setattr(callOf('mover'), { loc: locOf(gfid), attr: { mode: 0o644 }, xdata: { whileHeld: true } });
+    expect(await show()).toEqual({ ok: false, errno: Errno.ESTALE });
+    expect(await hold(r, 'mover', 'try')).toEqual({ ok: true });
+    await r.services.clock.advance(7_900);
+    expect(await show()).toEqual({ ok: true });
+    await r.services.clock.advance(100);
+    expect(await show()).toEqual({ ok: false, errno: Errno.ESTALE });
+    // What does not depend on it is done.
+    const back = await r.xlator.ops.setattr(callOf('mover'), { loc: locOf(gfid), attr: { mode: 0o644 } });
+    expect(back).toEqual({ ok: true });
+  });
+
+  it('does not keep its mover waiting for locks and marks of replicas, which say nothing of him', async () => {
+    const r = await set();
+    r.child.answers.xattrop = async () => ({ ok: true, xattrs: {} }) as never;
+    expect(await hold(r, 'mover', 'try')).toEqual({ ok: true });
+    const mark = { loc: locOf(gfid), operation: 'add32' as const, values: {} };
+    expect(await inodelk(r, 'mover', 'try')).toMatchObject({ ok: true });
+    expect(await r.xlator.ops.xattrop(rigCall('mover'), mark)).toMatchObject({ ok: true });
+    expect(await inodelk(r, 'mover', 'unlock')).toMatchObject({ ok: true });
+    const others = [inodelk(r, 'a', 'try'), r.xlator.ops.xattrop(rigCall('a'), mark)];
+    for (const waiting of others) expect(await outcome<unknown>(waiting)).toEqual({ done: false });
+    // What else his session does is not his.
+    const change = r.xlator.ops.setattr(rigCall('mover'), { loc: locOf(gfid), attr: { mode: 0o600 } });
+    expect(await outcome<unknown>(change)).toEqual({ done: false });
+    await hold(r, 'mover', 'unlock');
+    for (const waiting of [...others, change]) expect(await waiting).toMatchObject({ ok: true });
+  });
+
   it('is free when the session of its mover ends, before that or after', async () => {
     const r = await set();
     const change = () => r.xlator.ops.setattr(rigCall('a'), { loc: locOf(gfid), attr: { mode: 0 } });

@@ -29,6 +29,8 @@ const maxWaiting = 1024;
  * on, and the mover is refused.
  */
 const longestMs = 10_000;
+/** So much earlier a mover may not do any more what depends on it: he holds the new place before the old one. */
+const lastStepMs = 8_000;
 /** How long a mover waits for requests that were let in before. */
 const drainMs = 5_000;
 
@@ -91,6 +93,12 @@ export class Migrations {
       open.delete(fd);
       if (open.size === 0 && this.#open.get(gfid) === open) this.#open.delete(gfid);
     });
+  }
+
+  /** Whether this caller holds it, and nobody can have been let in by another brick yet that it held later. */
+  mayEnd(call: Call, gfid: Gfid): boolean {
+    const held = this.#held.get(gfid);
+    return held !== undefined && isBy(held.clientId, call) && this.#clock.nowMs() - held.sinceMs < lastStepMs;
   }
 
   isDead(fd: Fd): boolean {
@@ -173,12 +181,17 @@ export class Migrations {
     });
   }
 
-  /** Undefined: nothing stands in the way of this caller. Else resolves when it may go on. */
-  gate(call: Call, gfid: Gfid): Promise<Failure | null> | undefined {
+  /**
+   * Undefined: nothing stands in the way of this caller. Else resolves when it may go on. `isUpkeep`: locks and changelogs
+   * of replicas, which change nothing of the file.
+   */
+  gate(call: Call, gfid: Gfid, isUpkeep = false): Promise<Failure | null> | undefined {
     const lost = this.#lost.get(gfid);
     if (lost !== undefined && isBy(lost, call)) return Promise.resolve(fail(Errno.ESTALE));
     const held = this.#held.get(gfid);
     if (!held || isBy(held.clientId, call)) return undefined;
+    // What the mover does may need it, or wait for its end, though nobody says on whose behalf it is done.
+    if (isUpkeep && held.clientId === call.clientId) return undefined;
     const leftMs = held.sinceMs + longestMs - this.#clock.nowMs();
     if (leftMs <= 0) {
       this.#take(gfid, held);

@@ -11,6 +11,7 @@ import {
   gfidBytes,
   type Reply,
   type Xattrs,
+  type Xdata,
 } from '@mortar/core';
 import type { MemoryFile } from './file.ts';
 import { type Found, type Volume, wantedXattrs } from './volume.ts';
@@ -39,6 +40,8 @@ type MetadataFops = Pick<
 const xattrCreate = 1;
 const xattrReplace = 2;
 const blockBytes = 4096;
+/** Of a linkto of distribute's. */
+const linktoMode = 0o1000;
 /** Of a record in a listing, as the kernel will have it: fuse_dirent without the name, fuse_entry_out. */
 const direntBytes = 24;
 const plusBytes = 128;
@@ -58,6 +61,13 @@ function change(found: Found<MemoryFile>, call: Call, attr: AttrChange): Reply<'
   if (attr.mtime) file.mtime = attr.mtime;
   file.ctime = attr.ctime ?? call.time;
   return { ok: true, pre, post: file.iatt() };
+}
+
+/** What was found, unless it is nothing but a linkto and that is not meant. */
+function meant(found: Found<MemoryFile>, xdata: Xdata | undefined): Found<MemoryFile> {
+  const xattr = xdata?.asFile;
+  if (xattr === undefined || !found.ok || found.value.type !== FileType.regular) return found;
+  return found.value.mode === linktoMode && found.value.xattrs.has(xattr) ? fail(Errno.ENOENT) : found;
 }
 
 function get(found: Found<MemoryFile>, name: ByteString | undefined): Reply<'getxattr'> {
@@ -206,8 +216,8 @@ export function metadataFops(volume: Volume): MetadataFops {
       return { ok: true, target: found.value.target, iatt: found.value.iatt() };
     },
 
-    async access(call, { loc, mask }) {
-      const found = volume.file(loc);
+    async access(call, { loc, mask, xdata }) {
+      const found = meant(volume.file(loc), xdata);
       if (!found.ok) return found;
       return mayAccess(found.value, call, mask) ? { ok: true } : fail(Errno.EACCES);
     },
@@ -231,11 +241,11 @@ export function metadataFops(volume: Volume): MetadataFops {
       return { ok: true, statfs };
     },
 
-    getxattr: async (_call, { loc, name }) => get(volume.file(loc), name),
+    getxattr: async (_call, { loc, name, xdata }) => get(meant(volume.file(loc), xdata), name),
     fgetxattr: async (_call, { fd, name }) => get(volume.opened(fd), name),
-    setxattr: async (call, { loc, xattrs, flags }) => set(volume.file(loc), call, xattrs, flags),
+    setxattr: async (call, { loc, xattrs, flags, xdata }) => set(meant(volume.file(loc), xdata), call, xattrs, flags),
     fsetxattr: async (call, { fd, xattrs, flags }) => set(volume.opened(fd), call, xattrs, flags),
-    removexattr: async (call, { loc, name }) => remove(volume.file(loc), call, name),
+    removexattr: async (call, { loc, name, xdata }) => remove(meant(volume.file(loc), xdata), call, name),
     fremovexattr: async (call, { fd, name }) => remove(volume.opened(fd), call, name),
     xattrop: async (_call, { loc, operation, values }) => operate(volume.file(loc), operation, values),
     fxattrop: async (_call, { fd, operation, values }) => operate(volume.opened(fd), operation, values),

@@ -56,7 +56,7 @@ function isBelow(dir: MemoryFile, file: MemoryFile): boolean {
 /** Whether an object is a linkto of distribute's, or a file whose move is not settled: its xattr says where it is, goes, or was. */
 function isLinkto(file: MemoryFile, xdata: Xdata | undefined): boolean {
   const xattr = xdata?.notLinkto;
-  if (xattr === undefined || file.type !== FileType.regular) return false;
+  if (xattr === undefined || file.isDirectory) return false;
   return file.xattrs.has(xattr);
 }
 

@@ -8,6 +8,7 @@ import { type Entry, entryOf, isDirectory, type Node } from './node.ts';
 import type { Parent } from './parents.ts';
 import { touch } from './times.ts';
 
+const linktoMode = 0o1000;
 const ENOENT = -2;
 const ENOTDIR = -20;
 const EISDIR = -21;
@@ -42,8 +43,14 @@ export function nameLost(brick: Brick, call: Call, before: Node, parent: Gfid, n
 
 /** Whether an object is a linkto of distribute's, or a file whose move is not settled: its xattr says where it is, goes, or was. */
 export function isLinkto(brick: Brick, { stat, target }: Entry, xattr: ByteString | undefined): boolean {
-  if (xattr === undefined || stat.type !== FileType.regular) return false;
+  if (xattr === undefined || stat.type === FileType.directory) return false;
   return brick.sys.getxattr(target, xattr) instanceof Uint8Array;
+}
+
+/** Whether it is nothing but a linkto. */
+export function isMereLinkto(brick: Brick, entry: Entry, xattr: ByteString | undefined): boolean {
+  const { type, mode } = entry.stat;
+  return type === FileType.regular && (mode & 0o7777) === linktoMode && isLinkto(brick, entry, xattr);
 }
 
 /** 0 or the negative errno. `keepHandle`: heal may want the object under another name. */

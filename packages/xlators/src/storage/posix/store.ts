@@ -14,7 +14,7 @@ import { find, lookup } from './lookup.ts';
 import { entryOf, iattOf, isDirectory, type Node, nodeOf, nodeOfFile, refreshed } from './node.ts';
 import type { OpenFile } from './open-files.ts';
 import { type Parent, parentAfter, parentOf } from './parents.ts';
-import { isLinkto, rmdir, unlink } from './remove.ts';
+import { isLinkto, isMereLinkto, rmdir, unlink } from './remove.ts';
 import { link, rename } from './rename.ts';
 import { flushTimes, touch } from './times.ts';
 
@@ -54,8 +54,9 @@ export class PosixStore {
     return typeof node === 'number' ? failed(node) : setattr(this.brick, call, node, attr);
   }
 
-  access(call: Call, { loc, mask }: Args<'access'>): Reply<'access'> {
+  access(call: Call, { loc, mask, xdata }: Args<'access'>): Reply<'access'> {
     const node = this.node(loc);
+    if (typeof node !== 'number' && isMereLinkto(this.brick, node, xdata?.asFile)) return refused(Errno.ENOENT);
     const result = typeof node === 'number' ? node : access(call, node, mask);
     return result < 0 ? failed(result) : { ok: true };
   }

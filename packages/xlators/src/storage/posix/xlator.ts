@@ -15,18 +15,21 @@ import {
   type OptionValues,
   type Reply,
   rootCall,
+  type Xdata,
   Xlator,
   type XlatorInit,
 } from '@mortar/core';
 import * as libc from '@mortar/libc';
 import { decodeSync, encodeSynced, syncOperation } from '../../lib/sync-request.ts';
 import { failed, refused, type Sys } from './brick.ts';
+import { Departures } from './departures.ts';
 import * as io from './io.ts';
 import { list } from './list.ts';
 import { iattOf, nodeOfFile } from './node.ts';
 import type { OpenFile } from './open-files.ts';
 import type { options } from './options.ts';
 import { isPlaced, Placing, poolShare } from './placing.ts';
+import { isMereLinkto } from './remove.ts';
 import { type PosixOptions, settingsOf } from './settings.ts';
 import { openBrick } from './startup.ts';
 import { statfs } from './statfs.ts';
@@ -46,6 +49,7 @@ export class PosixXlator extends Xlator {
   #upkeep: Upkeep | null = null;
   readonly #sys: Sys;
   readonly #placing: Placing;
+  readonly #departures: Departures;
 
   /** `sys`: tests put system calls of their own in between. */
   constructor(init: XlatorInit<typeof options>, sys: Sys = libc) {
@@ -53,6 +57,7 @@ export class PosixXlator extends Xlator {
     this.#values = init.options;
     settingsOf(init.options);
     this.#sys = sys;
+    this.#departures = new Departures(this.services.clock);
     const host = {
       store: () => this.#store,
       opened: (fd: Fd) => this.#opened(fd),
@@ -231,7 +236,9 @@ export class PosixXlator extends Xlator {
   }
 
   async unlink(call: Call, args: Args<'unlink'>): Promise<Reply<'unlink'>> {
-    return this.store.unlink(call, args);
+    const reply = this.store.unlink(call, args);
+    if (reply.ok) this.#departures.note(args.xdata);
+    return reply;
   }
 
   async rmdir(call: Call, args: Args<'rmdir'>): Promise<Reply<'rmdir'>> {
@@ -391,22 +398,23 @@ export class PosixXlator extends Xlator {
     return typeof found === 'number' ? failed(found) : { ok: true, statfs: found };
   }
 
-  #onNode<R>(target: Target, run: (node: Exclude<ReturnType<PosixStore['node']>, number>) => R) {
+  #onNode<R>(target: Target, run: (node: Exclude<ReturnType<PosixStore['node']>, number>) => R, xdata?: Xdata) {
     const node = this.store.node(target);
-    return typeof node === 'number' ? failed(node) : run(node);
+    if (typeof node === 'number') return failed(node);
+    return isMereLinkto(this.store.brick, node, xdata?.asFile) ? refused(Errno.ENOENT) : run(node);
   }
 
-  async getxattr(call: Call, { loc, name }: Args<'getxattr'>): Promise<Reply<'getxattr'>> {
-    return this.#onNode(loc, (node) => getxattr(this.store.brick, call, node, name));
+  async getxattr(call: Call, { loc, name, xdata }: Args<'getxattr'>): Promise<Reply<'getxattr'>> {
+    return this.#onNode(loc, (node) => getxattr(this.store.brick, call, node, name), xdata);
   }
 
   async fgetxattr(call: Call, { fd, name }: Args<'fgetxattr'>): Promise<Reply<'fgetxattr'>> {
     return this.#onNode(this.#target(fd), (node) => getxattr(this.store.brick, call, node, name));
   }
 
-  async setxattr(call: Call, { loc, xattrs, flags }: Args<'setxattr'>): Promise<Reply<'setxattr'>> {
+  async setxattr(call: Call, { loc, xattrs, flags, xdata }: Args<'setxattr'>): Promise<Reply<'setxattr'>> {
     this.#upkeep?.checkReserve();
-    return this.#onNode(loc, (node) => setxattr(this.store.brick, call, node, xattrs, flags, false));
+    return this.#onNode(loc, (node) => setxattr(this.store.brick, call, node, xattrs, flags, false), xdata);
   }
 
   async fsetxattr(call: Call, { fd, xattrs, flags }: Args<'fsetxattr'>): Promise<Reply<'fsetxattr'>> {
@@ -414,8 +422,8 @@ export class PosixXlator extends Xlator {
     return this.#onNode(this.#target(fd), (node) => setxattr(this.store.brick, call, node, xattrs, flags, true));
   }
 
-  async removexattr(call: Call, { loc, name }: Args<'removexattr'>): Promise<Reply<'removexattr'>> {
-    return this.#onNode(loc, (node) => removexattr(this.store.brick, call, node, name));
+  async removexattr(call: Call, { loc, name, xdata }: Args<'removexattr'>): Promise<Reply<'removexattr'>> {
+    return this.#onNode(loc, (node) => removexattr(this.store.brick, call, node, name), xdata);
   }
 
   async fremovexattr(call: Call, { fd, name }: Args<'fremovexattr'>): Promise<Reply<'fremovexattr'>> {
@@ -438,8 +446,9 @@ export class PosixXlator extends Xlator {
     return this.#list(call, args, args.want ?? []);
   }
 
-  #list(call: Call, args: Args<'readdir'>, plus: readonly string[] | null): Promise<Reply<'readdir'>> {
+  async #list(call: Call, args: Args<'readdir'>, plus: readonly string[] | null): Promise<Reply<'readdir'>> {
     const { store } = this;
-    return list(store, this.#placing.warmer(store), call, args, this.#opened(args.fd), plus);
+    const reply = await list(store, this.#placing.warmer(store), call, args, this.#opened(args.fd), plus);
+    return this.#departures.tell(reply);
   }
 }

@@ -1,0 +1,113 @@
+/** A subvolume that leaves must not keep anything: whoever commits the removal then loses it. */
+import { Errno, FileType, type Gfid, locAt, rootGfid } from '@mortar/core';
+import { expect, it } from 'vitest';
+import { content, create } from './grown-rig.ts';
+import { Rebalance } from './rebalance.ts';
+import { type DistributeRig, distributeRig } from './rig.ts';
+
+const leavingChild = 1;
+
+async function leavingVolume(count: number) {
+  const rig = await distributeRig({ children: 3, storage: 'posix' });
+  await rig.walk('/');
+  const names = Array.from({ length: count }, (_, i) => `f${i}`);
+  for (const name of names) (await create(rig, name, Buffer.from(`text of ${name}`))).fd.release();
+  const leaving = await distributeRig({
+    children: 3,
+    over: rig,
+    options: { 'decommissioned-bricks': `tr-client-${leavingChild}` },
+  });
+  await leaving.walk('/');
+  const rigs = [leaving, rig];
+  const ticking = setInterval(() => {
+    for (const one of rigs) void one.services.clock.advance(1000);
+  }, 2);
+  const close = async () => {
+    clearInterval(ticking);
+    for (const one of rigs) await one.close();
+  };
+  return { rig, leaving, names, close };
+}
+
+type Readdirp = DistributeRig['ops']['readdirp'];
+const ofChild = (rig: DistributeRig) => rig.d.children[leavingChild]! as { readdirp: Readdirp };
+
+async function namesOn(rig: DistributeRig, brick: number): Promise<string[]> {
+  const has = await Promise.all(Array.from({ length: 20 }, (_, i) => rig.onBrick(brick, `/f${i}`)));
+  return has.flatMap((found, i) => (found && found.iatt.size > 0 ? [`f${i}`] : []));
+}
+
+it('takes along what a listing tells no more than the names of', async () => {
+  const { leaving, names, close } = await leavingVolume(20);
+  expect((await namesOn(leaving, leavingChild)).length).toBeGreaterThan(2);
+  const child = ofChild(leaving);
+  const { readdirp } = child;
+  // As of replicas whose parts differ for the moment.
+  child.readdirp = async (...args) => {
+    const reply = await readdirp(...args);
+    if (!reply.ok) return reply;
+    return { ...reply, entries: reply.entries.map((entry) => ({ ...entry, iatt: null, xattrs: null })) };
+  };
+  expect(await new Rebalance(leaving.d, 'detach').run()).toMatchObject({ state: 'completed', failures: 0 });
+  expect(await namesOn(leaving, leavingChild)).toEqual([]);
+  for (const name of names) expect((await content(leaving, name)).toString()).toBe(`text of ${name}`);
+  await close();
+});
+
+it('fails with the number of files that are left, and succeeds when they can be moved', async () => {
+  const { leaving, close } = await leavingVolume(20);
+  const before = await namesOn(leaving, leavingChild);
+  const [stuck] = before as [string];
+  const gfid = await leaving.at(`/${stuck}`);
+  const isMark = (args: unknown) => (args as { loc?: { gfid?: Gfid } }).loc?.gfid === gfid;
+  leaving.doors[leavingChild]!.refuse = (fop, args) => (fop === 'setattr' && isMark(args) ? Errno.EIO : undefined);
+  expect(await new Rebalance(leaving.d, 'detach').run()).toMatchObject({
+    state: 'failed',
+    failures: 1,
+    movedFiles: before.length - 1,
+  });
+  expect(await namesOn(leaving, leavingChild)).toEqual([stuck]);
+  leaving.doors[leavingChild]!.refuse = () => undefined;
+  expect(await new Rebalance(leaving.d, 'detach').run()).toMatchObject({ state: 'completed', failures: 0 });
+  expect((await content(leaving, stuck)).toString()).toBe(`text of ${stuck}`);
+  await close();
+});
+
+it('finds what came, by the rename of a directory, to where it had been already', async () => {
+  const { rig, leaving, close } = await leavingVolume(0);
+  const mkdir = async (parent: Gfid, name: string) => {
+    const gfid = rig.gfid();
+    const made = { loc: locAt(parent, name), mode: (FileType.directory << 12) | 0o755, gfid };
+    expect((await rig.ops.mkdir(rig.call, made)).ok).toBe(true);
+    return gfid;
+  };
+  const [a, b] = [await mkdir(rootGfid, 'a'), await mkdir(rootGfid, 'b')];
+  const inner = [await mkdir(a, 'inner'), await mkdir(b, 'inner')];
+  for (const parent of inner)
+    for (let i = 0; i < 9; i++) {
+      const made = { loc: locAt(parent, `x${i}`), mode: FileType.regular << 12, gfid: rig.gfid(), flags: 0 };
+      const put = await rig.ops.put(rig.call, { ...made, data: Buffer.from('x') });
+      expect(put.ok).toBe(true);
+    }
+  // Neither is where the walk comes to, while it goes on.
+  const child = ofChild(leaving);
+  const { readdirp } = child;
+  let isMoved = false;
+  child.readdirp = async (call, args) => {
+    if ((args.fd.gfid === a || args.fd.gfid === b) && !isMoved) {
+      isMoved = true;
+      const other = args.fd.gfid === a ? b : a;
+      const from = locAt(other, 'inner');
+      expect((await rig.ops.rename(rig.call, { from, to: locAt(rootGfid, 'late'), flags: 0 })).ok).toBe(true);
+    }
+    return readdirp(call, args);
+  };
+  expect(await new Rebalance(leaving.d, 'detach').run()).toMatchObject({ state: 'completed', failures: 0 });
+  expect(isMoved).toBe(true);
+  for (const path of ['/a/inner', '/b/inner', '/late'])
+    for (let i = 0; i < 9; i++) {
+      const left = await leaving.onBrick(leavingChild, `${path}/x${i}`);
+      expect(left?.iatt.size ?? 0, `${path}/x${i}`).toBe(0);
+    }
+  await close();
+});

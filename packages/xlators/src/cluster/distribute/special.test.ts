@@ -1,0 +1,79 @@
+import { FileType, locAt, locOf, rootGfid } from '@mortar/core';
+import { describe, expect, it } from 'vitest';
+import { list, volume } from './grown-rig.ts';
+import { migrateFile } from './migrate.ts';
+import type { DistributeRig } from './rig.ts';
+
+const types = [
+  ['a link', FileType.symlink],
+  ['a device', FileType.char],
+] as const;
+
+async function one(type: FileType) {
+  const rigs = await volume();
+  const { small } = rigs;
+  const gfid = small.gfid();
+  const loc = locAt(rootGfid, 'l');
+  const made =
+    type === FileType.symlink
+      ? await small.ops.symlink(small.call, { loc, target: 'x', gfid })
+      : await small.ops.mknod(small.call, { loc, mode: (type << 12) | 0o640, rdevMajor: 1, rdevMinor: 3, gfid });
+  expect(made.ok).toBe(true);
+  const [app, mover] = [await rigs.client('app'), await rigs.client('mover')];
+  const from = (await small.onBrick(0, '/l')) ? 0 : 1;
+  const file = { parent: rootGfid, name: 'l', gfid, from, to: 2 };
+  expect((await app.walk('/l')).ok).toBe(true);
+  const unlink = () => app.ops.unlink(app.call, { loc: locAt(rootGfid, 'l', gfid) });
+  const everywhere = (rig: DistributeRig) => Promise.all([0, 1, 2].map((i) => rig.onBrick(i, '/l')));
+  return { ...rigs, app, mover, file, unlink, everywhere };
+}
+
+describe.each(types)('%s that is moved', (_what, type) => {
+  it('is there once, and as it was', async () => {
+    const { app, mover, file, client, close } = await one(type);
+    await app.ops.setattr(app.call, { loc: locOf(file.gfid), attr: { uid: 7, gid: 8 } });
+    expect(await migrateFile(mover.d, mover.call, file)).toMatchObject({ outcome: 'moved' });
+    for (const rig of [app, await client('fresh')])
+      expect(await rig.walk('/l')).toMatchObject({ ok: true, iatt: { gfid: file.gfid, type, uid: 7, gid: 8 } });
+    const copies = await Promise.all([0, 1, 2].map((i) => app.onBrick(i, '/l')));
+    expect(copies.map((copy) => copy?.iatt.type === type)).toEqual([false, false, true]);
+    expect(await app.xattr(2, '/l', 'trusted.glusterfs.dht.linkto')).toBeUndefined();
+    await close();
+  });
+
+  it('does not come back when it is removed meanwhile', async () => {
+    const { app, mover, file, unlink, client, close } = await one(type);
+    const from = mover.d.children[file.from]! as { unlink: (typeof mover.ops)['unlink'] };
+    const run = from.unlink;
+    let removed: ReturnType<typeof unlink> | undefined;
+    from.unlink = async (...args) => {
+      removed ??= unlink();
+      for (let i = 0; i < 20; i++) await new Promise((resolve) => setTimeout(resolve, 2));
+      return run(...args);
+    };
+    await migrateFile(mover.d, mover.call, file);
+    expect(await removed).toMatchObject({ ok: true });
+    for (const rig of [app, await client('fresh')]) {
+      expect((await rig.walk('/l')).ok).toBe(false);
+      expect(await list(rig)).toEqual([]);
+    }
+    await close();
+  });
+
+  it.each(['setxattr', 'symlink', 'mknod', 'setattr', 'unlink', 'removexattr'] as const)(
+    'does not come back when it is removed after its move was killed at %s',
+    async (fop) => {
+      const { all, mover, file, unlink, client, close } = await one(type);
+      for (const door of mover.doors) door.dead = (name) => name === fop;
+      void migrateFile(mover.d, mover.call, file);
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      for (const door of mover.doors) door.dead = () => true;
+      all.endSession('mover');
+      expect(await unlink()).toMatchObject({ ok: true });
+      const fresh = await client('fresh');
+      expect((await fresh.walk('/l')).ok).toBe(false);
+      expect(await list(fresh)).toEqual([]);
+      await close();
+    },
+  );
+});
