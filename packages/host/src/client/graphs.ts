@@ -1,7 +1,7 @@
 import type { Clock, Fd, Subvolume } from '@mortar/core';
 
 /** A graph in use: it may be ended when no request is under way in it and nothing is open on it. */
-export class MountedGraph {
+export class ServedGraph {
   readonly top: Subvolume;
   /** Whether nobody in it goes on using the data of a read, or of a write, that was answered (docs/payloads.md). */
   readonly returnsReads: boolean;
@@ -39,8 +39,8 @@ export class MountedGraph {
 export class Graphs {
   readonly #clock: Clock;
   readonly #waitMs: number;
-  current: MountedGraph | null = null;
-  #waiting: ((graph: MountedGraph | null) => void)[] = [];
+  current: ServedGraph | null = null;
+  #waiting: ((graph: ServedGraph | null) => void)[] = [];
   #ended = false;
 
   constructor(clock: Clock, waitMs: number) {
@@ -49,11 +49,11 @@ export class Graphs {
   }
 
   /** The graph, or null if none came in time. */
-  wait(): Promise<MountedGraph | null> {
+  wait(): Promise<ServedGraph | null> {
     if (this.current || this.#ended) return Promise.resolve(this.current);
     return new Promise((resolve) => {
       const timer = this.#clock.after(this.#waitMs, () => done(null));
-      const done = (graph: MountedGraph | null) => {
+      const done = (graph: ServedGraph | null) => {
         timer.cancel();
         this.#waiting = this.#waiting.filter((other) => other !== done);
         resolve(graph);
@@ -63,9 +63,9 @@ export class Graphs {
   }
 
   /** Makes `top` the one that serves; the one before, or null. */
-  set(top: Subvolume): MountedGraph | null {
+  set(top: Subvolume): ServedGraph | null {
     const before = this.current;
-    this.current = new MountedGraph(top);
+    this.current = new ServedGraph(top);
     for (const wake of [...this.#waiting]) wake(this.current);
     return before;
   }

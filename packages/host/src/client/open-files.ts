@@ -1,0 +1,146 @@
+/**
+ * What a client has open, and how it moves to the graph that serves now: opened anew by gfid and flags, its locks taken
+ * again. The mount's handles and the library's are such files.
+ */
+import { Errno, Fd, type Gfid, locOf, rootCall, type Services, type Subvolume } from '@mortar/core';
+import { Graphs, type ServedGraph } from './graphs.ts';
+import type { HeldLock } from './lock-book.ts';
+
+/** Flags of open(2) that say how a file comes to be, and mean nothing when it is opened once more. */
+const makingFlags = 0o100 | 0o200 | 0o1000;
+
+/** What an open is called with when the file is there already. */
+export function flagsToReopen(flags: number): number {
+  return flags & ~makingFlags;
+}
+
+/** An open file or directory. Gfid and flags suffice to open it anew on another graph. */
+export abstract class OpenFile {
+  readonly gfid: Gfid;
+  readonly flags: number;
+  readonly directory: boolean;
+  fd: Fd;
+  /** The graph on which `fd` is open. */
+  graph: ServedGraph;
+  /** The move under way, so that concurrent users share it. */
+  moving: Promise<number> | null = null;
+  isClosed = false;
+
+  constructor(gfid: Gfid, flags: number, directory: boolean, fd: Fd, graph: ServedGraph) {
+    this.gfid = gfid;
+    this.flags = flags;
+    this.directory = directory;
+    this.fd = fd;
+    this.graph = graph;
+  }
+
+  /** The locks that were taken through it. */
+  abstract heldLocks(): readonly HeldLock[];
+
+  /** One of them could not be taken again. */
+  abstract lockLost(lock: HeldLock): void;
+}
+
+/** Files that move at the same time. */
+const parallel = 16;
+
+export interface OpenFilesOptions {
+  services: Services;
+  /** Of the calls that open files anew. */
+  clientId: string;
+  /** In log lines. */
+  origin: string;
+  /** Requests wait so long for the first graph. */
+  graphWaitMs: number;
+  /** All that is open. */
+  all: () => Iterable<OpenFile>;
+}
+
+export class OpenFiles {
+  readonly graphs: Graphs;
+  readonly #options: OpenFilesOptions;
+
+  constructor(options: OpenFilesOptions) {
+    this.#options = options;
+    this.graphs = new Graphs(options.services.clock, options.graphWaitMs);
+  }
+
+  /** Makes `top` serve. Resolves when nothing is under way or open any more in the graph before. */
+  async setGraph(top: Subvolume): Promise<void> {
+    const before = this.graphs.set(top);
+    if (!before) return;
+    before.left.abort();
+    await this.#moveAll();
+    await before.drained();
+  }
+
+  /** Moves one file; 0 or the errno for which it could not be opened. Shared by all who wait for it. */
+  move(file: OpenFile): Promise<number> {
+    const target = this.graphs.current;
+    if (!target || file.graph === target) return Promise.resolve(0);
+    file.moving ??= this.#reopen(file, target).finally(() => {
+      file.moving = null;
+    });
+    return file.moving.then((errno) => (errno === 0 && file.graph !== this.graphs.current ? this.move(file) : errno));
+  }
+
+  async #moveAll(): Promise<void> {
+    const waiting = [...this.#options.all()].reverse();
+    const work = async () => {
+      for (let file = waiting.pop(); file; file = waiting.pop()) {
+        const errno = await this.move(file);
+        if (errno !== 0) this.#warn(`fd of ${file.gfid} did not move: errno ${errno}`);
+      }
+    };
+    await Promise.all(Array.from({ length: parallel }, work));
+  }
+
+  async #reopen(file: OpenFile, target: ServedGraph): Promise<number> {
+    const call = { ...rootCall(this.#options.services.clock), clientId: this.#options.clientId };
+    const flags = flagsToReopen(file.flags);
+    const fd = new Fd(file.gfid, file.directory ? 0 : flags);
+    const loc = locOf(file.gfid);
+    target.begin();
+    try {
+      const reply = file.directory
+        ? await target.top.opendir(call, { loc, fd })
+        : await target.top.open(call, { loc, flags, fd });
+      if (!reply.ok) {
+        fd.release();
+        return reply.errno;
+      }
+      const lost = await relock(target, call, file, fd);
+      if (lost !== 0) this.#warn(`${lost} lock(s) of ${file.gfid} were lost`);
+    } finally {
+      target.end();
+    }
+    if (file.isClosed) {
+      fd.release();
+      return Errno.EBADF;
+    }
+    // Requests still under way in the old graph use the old fd; it is released when that graph has drained.
+    file.graph.retired.push(file.fd);
+    file.fd = fd;
+    file.graph = target;
+    return 0;
+  }
+
+  #warn(text: string): void {
+    this.#options.services.log.write('WARNING', this.#options.origin, text);
+  }
+}
+
+async function relock(target: ServedGraph, call: ReturnType<typeof rootCall>, file: OpenFile, fd: Fd) {
+  let lost = 0;
+  for (const lock of file.heldLocks()) {
+    const { owner, type, start, end, pid, family } = lock;
+    const length = end === Number.POSITIVE_INFINITY ? 0 : end - start;
+    const flock = { type, start, length, owner, pid, ...(family ? { family } : {}) };
+    const reply = await target.top.lk({ ...call, lockOwner: owner, pid }, { fd, command: 'set', flock });
+    if (!reply.ok) {
+      file.lockLost(lock);
+      lost++;
+    }
+  }
+  return lost;
+}
