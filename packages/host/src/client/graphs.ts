@@ -7,9 +7,9 @@ export class ServedGraph {
   readonly returnsReads: boolean;
   readonly returnsWrites: boolean;
   #inFlight = 0;
-  #idle: (() => void) | null = null;
-  /** Fds that moved to a newer graph; requests under way may still use them. */
-  readonly retired: Fd[] = [];
+  #idle: (() => void)[] = [];
+  /** Fds that moved to a newer graph; requests under way may still use them. Null: nothing is under way any more. */
+  #retired: Fd[] | null = [];
   /** Ends lock waits, so that they can begin again on the newer graph. */
   readonly left = new AbortController();
 
@@ -25,13 +25,25 @@ export class ServedGraph {
   }
 
   end(): void {
-    if (--this.#inFlight === 0) this.#idle?.();
+    if (--this.#inFlight === 0 && this.#idle.length > 0) for (const wake of this.#idle.splice(0)) wake();
   }
 
-  /** Resolves when the last request has ended; then the retired fds are released. */
-  async drained(): Promise<void> {
-    if (this.#inFlight > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
-    for (const fd of this.retired.splice(0)) fd.release();
+  /** Resolves when the last request has ended. */
+  async idle(): Promise<void> {
+    if (this.#inFlight > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  /** An fd that has moved to a newer graph: requests under way may still use it. */
+  retire(fd: Fd): void {
+    if (this.#retired) this.#retired.push(fd);
+    else fd.release();
+  }
+
+  /** Nothing is under way any more, nor will be. */
+  release(): void {
+    const retired = this.#retired ?? [];
+    this.#retired = null;
+    for (const fd of retired) fd.release();
   }
 }
 

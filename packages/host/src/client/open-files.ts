@@ -71,7 +71,10 @@ export class OpenFiles {
     if (!before) return;
     before.left.abort();
     await this.#moveAll();
-    await before.drained();
+    await before.idle();
+    // What was opened by requests that were still under way.
+    await this.#moveAll();
+    before.release();
   }
 
   /** Moves one file; 0 or the errno for which it could not be opened. Shared by all who wait for it. */
@@ -119,7 +122,7 @@ export class OpenFiles {
       return Errno.EBADF;
     }
     // Requests still under way in the old graph use the old fd; it is released when that graph has drained.
-    file.graph.retired.push(file.fd);
+    file.graph.retire(file.fd);
     file.fd = fd;
     file.graph = target;
     return 0;

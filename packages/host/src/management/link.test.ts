@@ -116,7 +116,11 @@ it('leaves no timer when it is closed while it waits to try again', async () => 
     after: (ms: number, callback: () => void) => {
       waiting++;
       const timer = clock.after(ms, callback);
-      return { cancel: () => (waiting--, timer.cancel()) };
+      const cancel = () => {
+        waiting--;
+        timer.cancel();
+      };
+      return { cancel };
     },
   };
   const one = new ManagementLink({
