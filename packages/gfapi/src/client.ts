@@ -69,8 +69,8 @@ export class Client {
   readonly services: Services;
   readonly files: OpenFiles;
   readonly open = new Set<GraphFile>();
-  /** Of the volumes that are views of this client. */
-  readonly caches = new Set<NameCache>();
+  /** Of the volumes that are views of this client; a view that nobody has any more is forgotten. */
+  readonly #caches = new Set<WeakRef<NameCache>>();
   readonly #gate: Gate;
   readonly #timeoutMs: number | undefined;
   readonly #pid = process.pid;
@@ -112,12 +112,24 @@ export class Client {
   }
 
   upcall(event: Extract<GraphEvent, { type: 'upcall' }>): void {
-    if (event.what === 'entry') for (const cache of this.caches) cache.forget(event.gfid, event.name ?? null);
+    if (event.what === 'entry') this.#forget(event.gfid, event.name ?? null);
   }
 
   /** A name has changed, by us. */
   forgetName(parent: Gfid, name: string): void {
-    for (const cache of this.caches) cache.forget(parent, name);
+    this.#forget(parent, name);
+  }
+
+  addCache(cache: NameCache): void {
+    this.#caches.add(new WeakRef(cache));
+  }
+
+  #forget(parent: Gfid, name: string | null): void {
+    for (const held of this.#caches) {
+      const cache = held.deref();
+      if (cache) cache.forget(parent, name);
+      else this.#caches.delete(held);
+    }
   }
 
   /** Counts what a caller asked for as one: `close` waits for the whole of it. */

@@ -83,3 +83,12 @@ async function knownAs(
   const reply = await client.run(who, options, (top, call) => top.lookup(call, { loc: locAt(parent, entry.name) }));
   return reply.ok ? reply.iatt : entry;
 }
+
+export function directoryError(path: string): Error {
+  const error: NodeJS.ErrnoException = new Error(`Path is a directory: rm returned EISDIR (is a directory) ${path}`);
+  error.code = 'ERR_FS_EISDIR';
+  error.errno = Errno.EISDIR;
+  error.syscall = 'rm';
+  error.path = path;
+  return error;
+}

@@ -1,89 +1,54 @@
 /** A volume in somebody's name, shaped like node:fs/promises. */
 import {
-  type AttrChange,
-  type ByteString,
   byteString,
-  type Dirent,
   Errno,
-  type Failure,
   FileType,
   type Gfid,
   type Iatt,
   locAt,
   locOf,
-  newGfid,
   pathMaxBytes,
   type Reply,
 } from '@mortar/core';
-import { createFile, xattrMaxBytes } from '@mortar/host';
+import { xattrMaxBytes } from '@mortar/host';
 import { type BytesLike, bytesOf, type Contents } from './arguments.ts';
-import type { CallOptions, Client, Identity, Work } from './client.ts';
-import { entriesOf, typeOf, VolumeDir } from './directory.ts';
-import { fsError, must } from './errors.ts';
-import { checkedOffset, FileHandle, ownerOf } from './file-handle.ts';
-import { canWrite, modeOf, O, type OpenFlags, openFlags } from './flags.ts';
+import { changeAttributes } from './attributes.ts';
+import type { CallOptions } from './client.ts';
+import { VolumeDir } from './directory.ts';
+import { fsError } from './errors.ts';
+import { checkedOffset, type FileHandle, ownerOf } from './file-handle.ts';
+import { modeOf, O, type OpenFlags, openFlags } from './flags.ts';
 import { GraphDoor } from './graph-door.ts';
-import { NameCache } from './name-cache.ts';
+import { listBelow, type ReaddirOptions } from './listing.ts';
+import { isDirectory, linkPlaces, makeDirectories, makeDirectory, suffix } from './making.ts';
+import { copyData, openDirectory, openPath, putContents, type WriteFileOptions } from './opening.ts';
 import { type NameEncoding, nameAs, pathBytes, pathText, type VolumePath } from './paths.ts';
+import { asLink, byName, fails, follow, type Outcome, Places, type PlacesOptions } from './places.ts';
 import { killPrivileges, mustKill } from './privileges.ts';
-import { removeTree } from './remove.ts';
-import { statFsOf, VolumeDirent, type VolumeStatFs, VolumeStats } from './stats.ts';
+import { directoryError, removeTree } from './remove.ts';
+import { statFsOf, VolumeDirent, type VolumeStatFs, type VolumeStats } from './stats.ts';
 import { type Time, timespecOf } from './times.ts';
-import { type How, type Place, Walker } from './walk.ts';
+import type { How, Place } from './walk.ts';
 import { type SetXattrOptions, shownNames, valueIn, xattrFlags, xattrProblem } from './xattrs.ts';
 
-export interface VolumeSettings {
-  readonly client: Client;
-  readonly who: Identity;
-  /** Taken off the modes of what is made. */
-  readonly umask: number;
-  /** The directory that paths begin in. */
-  readonly root: Gfid;
-  readonly entryTimeoutMs: number;
-  readonly nameCacheLimit: number;
+export interface VolumeSettings extends PlacesOptions {
   /** Ends the client; absent for a volume in another's name. */
   readonly end?: () => Promise<void>;
 }
 
-export type WriteFileOptions = CallOptions & {
-  encoding?: BufferEncoding | null;
-  mode?: number | string;
-  flag?: OpenFlags;
-  /** fsync before it is closed. */
-  flush?: boolean;
-};
-
 export type MkdirOptions = CallOptions & { recursive?: boolean; mode?: number | string };
-export type ReaddirOptions = CallOptions & { encoding?: NameEncoding; withFileTypes?: boolean; recursive?: boolean };
 export type RmOptions = CallOptions & { force?: boolean; recursive?: boolean };
-
-const follow: How = { follow: true, last: 'believe' };
-const asLink: How = { follow: false, last: 'believe' };
-const byName: How = { follow: false, last: 'unseen' };
-/** What a believed name may be to blame for. */
-const staleErrnos: readonly number[] = [Errno.ESTALE, Errno.ENOENT, Errno.ENOTDIR];
-const unsupportedFlags = (O.tmpFile & ~O.directory) | O.path | O.direct;
-const suffixLetters = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789';
-
-type Outcome = { ok: true } | { ok: false; errno: number };
 
 export class Volume implements AsyncDisposable {
   /** Fops by gfid, for services. */
   readonly graph: GraphDoor;
   readonly #settings: VolumeSettings;
-  readonly #client: Client;
-  readonly #who: Identity;
-  readonly #cache: NameCache;
-  readonly #walker: Walker;
+  readonly #places: Places;
 
   constructor(settings: VolumeSettings) {
-    const { client, who, root, entryTimeoutMs, nameCacheLimit } = settings;
+    const { client, who, root } = settings;
     this.#settings = settings;
-    this.#client = client;
-    this.#who = who;
-    this.#cache = new NameCache(client.services.clock, entryTimeoutMs, nameCacheLimit);
-    client.caches.add(this.#cache);
-    this.#walker = new Walker({ client, who, cache: this.#cache, root });
+    this.#places = new Places(settings);
     this.graph = new GraphDoor(client, who, root);
   }
 
@@ -96,24 +61,24 @@ export class Volume implements AsyncDisposable {
 
   async open(path: VolumePath, flags?: OpenFlags, mode?: number | string, options?: CallOptions): Promise<FileHandle> {
     const wanted = openFlags(flags);
-    return this.#op('open', path, () => this.#open(path, wanted, modeOf(mode, 0o666), options, 'open'));
+    return this.#op('open', path, () => openPath(this.#places, path, wanted, modeOf(mode, 0o666), options, 'open'));
   }
 
   async stat(path: VolumePath, options?: CallOptions): Promise<VolumeStats> {
-    return this.#op('stat', path, () => this.#stat(path, true, 'stat', options));
+    return this.#op('stat', path, () => this.#places.stat(path, true, 'stat', options));
   }
 
   async lstat(path: VolumePath, options?: CallOptions): Promise<VolumeStats> {
-    return this.#op('lstat', path, () => this.#stat(path, false, 'lstat', options));
+    return this.#op('lstat', path, () => this.#places.stat(path, false, 'lstat', options));
   }
 
   async access(path: VolumePath, mode = 0, options?: CallOptions): Promise<void> {
     await this.#op('access', path, async () => {
       const how: How = { follow: true, last: mode === 0 ? 'ask' : 'believe' };
-      await this.#at(path, how, 'access', options, async ({ file }) =>
+      await this.#places.at(path, how, 'access', options, async ({ file }) =>
         mode === 0
           ? { ok: true }
-          : this.#run(options, (top, call) => top.access(call, { loc: locOf(file!.gfid), mask: mode & 7 })),
+          : this.#places.run(options, (top, call) => top.access(call, { loc: locOf(file!.gfid), mask: mode & 7 })),
       );
     });
   }
@@ -128,7 +93,7 @@ export class Volume implements AsyncDisposable {
       const seen = (iatt: Iatt | null) => {
         size = iatt?.size ?? null;
       };
-      const handle = await this.#open(path, openFlags(given.flag ?? 'r'), 0o666, given, 'open', seen);
+      const handle = await openPath(this.#places, path, openFlags(given.flag ?? 'r'), 0o666, given, 'open', seen);
       try {
         const bytes = await handle.readAll(size, given);
         return given.encoding ? bytes.toString(given.encoding) : bytes;
@@ -139,7 +104,8 @@ export class Volume implements AsyncDisposable {
   }
 
   async writeFile(path: VolumePath, data: Contents, options?: WriteFileOptions | BufferEncoding | null): Promise<void> {
-    await this.#put(path, data, options, 'w');
+    const given = typeof options === 'string' ? { encoding: options } : (options ?? {});
+    await this.#op('open', path, () => putContents(this.#places, path, data, given, 'w'));
   }
 
   async appendFile(
@@ -147,28 +113,29 @@ export class Volume implements AsyncDisposable {
     data: Contents,
     options?: WriteFileOptions | BufferEncoding | null,
   ): Promise<void> {
-    await this.#put(path, data, options, 'a');
+    const given = typeof options === 'string' ? { encoding: options } : (options ?? {});
+    await this.#op('open', path, () => putContents(this.#places, path, data, given, 'a'));
   }
 
   async truncate(path: VolumePath, length = 0, options?: CallOptions): Promise<void> {
     const size = checkedOffset(length, 'length');
     await this.#op('truncate', path, async () => {
-      const { post } = await this.#at(path, follow, 'truncate', options, async ({ file }) => {
+      const { post } = await this.#places.at(path, follow, 'truncate', options, async ({ file }) => {
         if (file!.type === FileType.directory) return fails(Errno.EISDIR);
         if (file!.type !== FileType.regular) return fails(Errno.EINVAL);
-        return this.#run(options, (top, call) => top.truncate(call, { loc: locOf(file!.gfid), size }));
+        return this.#places.run(options, (top, call) => top.truncate(call, { loc: locOf(file!.gfid), size }));
       });
-      if (mustKill(this.#who, post)) await killPrivileges(this.#client, this.#who, post);
+      if (mustKill(this.#places.who, post)) await killPrivileges(this.#places.client, this.#places.who, post);
     });
   }
 
   /** With `recursive`: the first directory that was made, or undefined. */
   async mkdir(path: VolumePath, options?: MkdirOptions | number | string | null): Promise<string | undefined> {
     const given = typeof options === 'object' && options !== null ? options : { mode: options ?? 0o777 };
-    const mode = modeOf(given.mode, 0o777) & ~this.#settings.umask;
+    const mode = modeOf(given.mode, 0o777) & ~this.#places.umask;
     return this.#op('mkdir', path, async () => {
-      if (given.recursive) return this.#mkdirs(path, mode, given);
-      await this.#mkdir(path, mode, given);
+      if (given.recursive) return makeDirectories(this.#places, path, mode, given);
+      await makeDirectory(this.#places, path, mode, given);
       return undefined;
     });
   }
@@ -176,9 +143,9 @@ export class Volume implements AsyncDisposable {
   async mkdtemp(prefix: string, options?: CallOptions): Promise<string> {
     return this.#op('mkdtemp', prefix, async () => {
       for (let attempt = 0; ; attempt++) {
-        const path = `${prefix}${this.#suffix()}`;
+        const path = `${prefix}${suffix(this.#places)}`;
         try {
-          await this.#mkdir(path, 0o700, options);
+          await makeDirectory(this.#places, path, 0o700, options);
           return path;
         } catch (error) {
           if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || attempt > 100) throw error;
@@ -189,10 +156,12 @@ export class Volume implements AsyncDisposable {
 
   async rmdir(path: VolumePath, options?: CallOptions): Promise<void> {
     await this.#op('rmdir', path, async () => {
-      await this.#at(path, byName, 'rmdir', options, async ({ parent, name }) => {
+      await this.#places.at(path, byName, 'rmdir', options, async ({ parent, name }) => {
         if (parent === null) return fails(name === '.' ? Errno.EINVAL : name === '..' ? Errno.ENOTEMPTY : Errno.EBUSY);
-        this.#client.forgetName(parent, name);
-        return this.#run(options, (top, call) => top.rmdir(call, { loc: locAt(parent, name), recursive: false }));
+        this.#places.client.forgetName(parent, name);
+        return this.#places.run(options, (top, call) =>
+          top.rmdir(call, { loc: locAt(parent, name), recursive: false }),
+        );
       });
     });
   }
@@ -200,10 +169,10 @@ export class Volume implements AsyncDisposable {
   async unlink(path: VolumePath, options?: CallOptions): Promise<void> {
     await this.#op('unlink', path, async () => {
       const how: How = pathBytes(path).endsWith('/') ? { follow: false, last: 'ask' } : byName;
-      await this.#at(path, how, 'unlink', options, async ({ parent, name, file }) => {
+      await this.#places.at(path, how, 'unlink', options, async ({ parent, name, file }) => {
         if (parent === null || file?.type === FileType.directory) return fails(Errno.EISDIR);
-        this.#client.forgetName(parent, name);
-        return this.#run(options, (top, call) => top.unlink(call, { loc: locAt(parent, name) }));
+        this.#places.client.forgetName(parent, name);
+        return this.#places.run(options, (top, call) => top.unlink(call, { loc: locAt(parent, name) }));
       });
     });
   }
@@ -212,10 +181,10 @@ export class Volume implements AsyncDisposable {
     await this.#op('rm', path, async () => {
       const text = pathText(path);
       try {
-        await this.#at(path, { follow: false, last: 'ask' }, 'rm', options, async ({ parent, name, file }) => {
+        await this.#places.at(path, { follow: false, last: 'ask' }, 'rm', options, async ({ parent, name, file }) => {
           if (file!.type === FileType.directory && !options.recursive) throw directoryError(text);
           if (parent === null) return fails(name === '..' ? Errno.ENOTEMPTY : Errno.EBUSY);
-          const job = { client: this.#client, who: this.#who, options };
+          const job = { client: this.#places.client, who: this.#places.who, options };
           const result = await removeTree(job, parent, name, file!, text.replace(/\/+$/, ''));
           if (!result.ok) throw fsError(result.errno, 'rm', { path: result.path });
           return result;
@@ -236,35 +205,38 @@ export class Volume implements AsyncDisposable {
         const [a, b] = [source.parent, target.parent];
         if (a === null || b === null) return Promise.resolve(fails(Errno.EBUSY));
         // Only a directory may be called by a name with a slash behind it.
-        this.#client.forgetName(a, source.name);
-        this.#client.forgetName(b, target.name);
+        this.#places.client.forgetName(a, source.name);
+        this.#places.client.forgetName(b, target.name);
         const names = { from: locAt(a, source.name), to: locAt(b, target.name), flags };
-        return this.#run<Reply<'rename'>>(options, (top, call) => top.rename(call, names));
+        return this.#places.run<Reply<'rename'>>(options, (top, call) => top.rename(call, names));
       };
-      const { iatt } = await this.#retried(place, 'rename', async (trust) => {
-        const target = await this.#walker.walk(pathBytes(to, 'dest'), byName, trust, options);
+      const { iatt } = await this.#places.retried(place, 'rename', async (trust) => {
+        const target = await this.#places.walker.walk(pathBytes(to, 'dest'), byName, trust, options);
         if (!target.ok) return { reply: target, believed: target.believed };
-        const source = await this.#walker.walk(pathBytes(from), how, trust, options);
+        const source = await this.#places.walker.walk(pathBytes(from), how, trust, options);
         if (!source.ok) return { reply: source, believed: source.believed || target.believed };
         const reply =
-          target.directory && !(await this.#isDirectory(source, options))
+          target.directory && !(await isDirectory(this.#places, source, options))
             ? fails(Errno.ENOTDIR)
             : await work(target)(source);
         return { reply, believed: source.believed || target.believed };
       });
-      this.#client.services.inodes.find(iatt.gfid);
+      this.#places.client.services.inodes.find(iatt.gfid);
     });
   }
 
   async link(existing: VolumePath, path: VolumePath, options?: CallOptions): Promise<void> {
     const place = { path: pathText(existing), dest: pathText(path) };
     await this.#op('link', existing, async () => {
-      await this.#retried(place, 'link', async (trust) => {
-        const source = await this.#walker.walk(pathBytes(existing), asLink, trust, options);
+      await this.#places.retried(place, 'link', async (trust) => {
+        const source = await this.#places.walker.walk(pathBytes(existing), asLink, trust, options);
         if (!source.ok) return { reply: source, believed: source.believed };
-        const target = await this.#walker.walk(pathBytes(path), byName, trust, options);
+        const target = await this.#places.walker.walk(pathBytes(path), byName, trust, options);
         if (!target.ok) return { reply: target, believed: target.believed || source.believed };
-        return { reply: await this.#link(source, target, options), believed: source.believed || target.believed };
+        return {
+          reply: await linkPlaces(this.#places, source, target, options),
+          believed: source.believed || target.believed,
+        };
       });
     });
   }
@@ -279,22 +251,22 @@ export class Volume implements AsyncDisposable {
     await this.#op('symlink', path, async () => {
       if (bytes.length === 0) throw fsError(Errno.ENOENT, 'symlink', { path: pathText(target), dest: pathText(path) });
       if (bytes.length >= pathMaxBytes) throw fsError(Errno.ENAMETOOLONG, 'symlink', { path: pathText(target) });
-      await this.#at(path, byName, 'symlink', options, async ({ parent, name, directory }) => {
+      await this.#places.at(path, byName, 'symlink', options, async ({ parent, name, directory }) => {
         if (parent === null) return fails(Errno.EEXIST);
         if (directory) return fails(Errno.ENOENT);
-        const gfid = this.#newGfid();
-        this.#client.forgetName(parent, name);
+        const gfid = this.#places.newGfid();
+        this.#places.client.forgetName(parent, name);
         const args = { loc: locAt(parent, name, gfid), target: bytes, gfid };
-        return this.#run(options, (top, call) => top.symlink(call, args));
+        return this.#places.run(options, (top, call) => top.symlink(call, args));
       });
     });
   }
 
   async readlink(path: VolumePath, options: CallOptions & { encoding?: NameEncoding } = {}): Promise<string | Buffer> {
     return this.#op('readlink', path, async () => {
-      const { target } = await this.#at(path, asLink, 'readlink', options, async ({ file }) =>
+      const { target } = await this.#places.at(path, asLink, 'readlink', options, async ({ file }) =>
         file!.type === FileType.symlink
-          ? this.#run(options, (top, call) => top.readlink(call, { loc: locOf(file!.gfid) }))
+          ? this.#places.run(options, (top, call) => top.readlink(call, { loc: locOf(file!.gfid) }))
           : fails(Errno.EINVAL),
       );
       return nameAs(target, options.encoding);
@@ -303,7 +275,13 @@ export class Volume implements AsyncDisposable {
 
   async realpath(path: VolumePath, options: CallOptions & { encoding?: NameEncoding } = {}): Promise<string | Buffer> {
     return this.#op('realpath', path, async () => {
-      const place = await this.#at(path, { follow: true, last: 'ask' }, 'realpath', options, async (found) => found);
+      const place = await this.#places.at(
+        path,
+        { follow: true, last: 'ask' },
+        'realpath',
+        options,
+        async (found) => found,
+      );
       return nameAs(`/${place.path.join('/')}`, options.encoding);
     });
   }
@@ -331,7 +309,7 @@ export class Volume implements AsyncDisposable {
     return this.#op('scandir', path, async () => {
       const found: (string | Buffer | VolumeDirent<string | Buffer>)[] = [];
       const top = pathText(path);
-      for await (const { entry, type, below } of this.#list(path, options)) {
+      for await (const { entry, type, below } of listBelow(this.#places, path, options)) {
         const name = nameAs(entry.name, options.encoding);
         const parentPath = below === '' ? top : `${top.replace(/\/+$/, '')}/${nameAs(below, 'utf8')}`;
         if (options.withFileTypes) found.push(new VolumeDirent(name, parentPath, type, entry.gfid));
@@ -343,14 +321,14 @@ export class Volume implements AsyncDisposable {
 
   async opendir(path: VolumePath, options: CallOptions & { encoding?: NameEncoding } = {}): Promise<VolumeDir> {
     return this.#op('opendir', path, async () => {
-      const { file } = await this.#openDirectory(path, 'opendir', options);
+      const { file } = await openDirectory(this.#places, path, 'opendir', options);
       return new VolumeDir(file, pathText(path), options.encoding, options);
     });
   }
 
   async chmod(path: VolumePath, mode: number | string, options?: CallOptions): Promise<void> {
     const attr = { mode: modeOf(mode, 0) };
-    await this.#op('chmod', path, () => this.#setattr(path, follow, attr, 'chmod', options));
+    await this.#op('chmod', path, () => changeAttributes(this.#places, path, follow, attr, 'chmod', options));
   }
 
   async chown(path: VolumePath, uid: number, gid: number, options?: CallOptions): Promise<void> {
@@ -363,22 +341,22 @@ export class Volume implements AsyncDisposable {
 
   async utimes(path: VolumePath, atime: Time, mtime: Time, options?: CallOptions): Promise<void> {
     const attr = { atime: timespecOf(atime, 'atime'), mtime: timespecOf(mtime, 'mtime') };
-    await this.#op('utime', path, () => this.#setattr(path, follow, attr, 'utime', options));
+    await this.#op('utime', path, () => changeAttributes(this.#places, path, follow, attr, 'utime', options));
   }
 
   async lutimes(path: VolumePath, atime: Time, mtime: Time, options?: CallOptions): Promise<void> {
     const attr = { atime: timespecOf(atime, 'atime'), mtime: timespecOf(mtime, 'mtime') };
-    await this.#op('lutime', path, () => this.#setattr(path, asLink, attr, 'lutime', options));
+    await this.#op('lutime', path, () => changeAttributes(this.#places, path, asLink, attr, 'lutime', options));
   }
 
   async copyFile(from: VolumePath, to: VolumePath, mode = 0, options?: CallOptions): Promise<void> {
     await this.#op('copyfile', from, async () => {
-      const source = await this.#open(from, O.readOnly, 0, options, 'copyfile');
+      const source = await openPath(this.#places, from, O.readOnly, 0, options, 'copyfile');
       try {
         const stats = await source.stat(options);
         const exclusive = mode & 1 ? O.exclusive : 0;
         const flags = O.writeOnly | O.create | O.truncate | exclusive;
-        const target = await this.#open(to, flags, stats.mode & 0o777, options, 'copyfile');
+        const target = await openPath(this.#places, to, flags, stats.mode & 0o777, options, 'copyfile');
         try {
           await copyData(source, target, options);
         } finally {
@@ -394,10 +372,10 @@ export class Volume implements AsyncDisposable {
     return this.#op('getxattr', path, async () => {
       const key = byteString(name);
       const how = options.follow === false ? asLink : follow;
-      const { xattrs } = await this.#at(path, how, 'getxattr', options, async ({ file }) => {
-        const errno = xattrProblem(key, this.#who.uid, file!.type, false);
+      const { xattrs } = await this.#places.at(path, how, 'getxattr', options, async ({ file }) => {
+        const errno = xattrProblem(key, this.#places.who.uid, file!.type, false);
         if (errno !== 0) return fails(errno);
-        return this.#run(options, (top, call) => top.getxattr(call, { loc: locOf(file!.gfid), name: key }));
+        return this.#places.run(options, (top, call) => top.getxattr(call, { loc: locOf(file!.gfid), name: key }));
       });
       const value = valueIn(xattrs, key);
       if (typeof value === 'number') throw fsError(value, 'getxattr', { path: pathText(path) });
@@ -416,30 +394,30 @@ export class Volume implements AsyncDisposable {
     await this.#changeXattr(path, name, 'setxattr', options, (file) =>
       bytes.length > xattrMaxBytes
         ? Promise.resolve(fails(Errno.E2BIG))
-        : this.#run(options, (top, call) => top.setxattr(call, { loc: locOf(file), ...args })),
+        : this.#places.run(options, (top, call) => top.setxattr(call, { loc: locOf(file), ...args })),
     );
   }
 
   async removexattr(path: VolumePath, name: string, options: CallOptions & { follow?: boolean } = {}): Promise<void> {
     await this.#changeXattr(path, name, 'removexattr', options, (file) =>
-      this.#run(options, (top, call) => top.removexattr(call, { loc: locOf(file), name: byteString(name) })),
+      this.#places.run(options, (top, call) => top.removexattr(call, { loc: locOf(file), name: byteString(name) })),
     );
   }
 
   async listxattr(path: VolumePath, options: CallOptions & { follow?: boolean } = {}): Promise<string[]> {
     return this.#op('listxattr', path, async () => {
       const how = options.follow === false ? asLink : follow;
-      const { xattrs } = await this.#at(path, how, 'listxattr', options, async ({ file }) =>
-        this.#run(options, (top, call) => top.getxattr(call, { loc: locOf(file!.gfid) })),
+      const { xattrs } = await this.#places.at(path, how, 'listxattr', options, async ({ file }) =>
+        this.#places.run(options, (top, call) => top.getxattr(call, { loc: locOf(file!.gfid) })),
       );
-      return shownNames(xattrs, this.#who.uid).map((name) => nameAs(name, 'utf8') as string);
+      return shownNames(xattrs, this.#places.who.uid).map((name) => nameAs(name, 'utf8') as string);
     });
   }
 
   async statfs(path: VolumePath = '/', options?: CallOptions): Promise<VolumeStatFs> {
     return this.#op('statfs', path, async () => {
-      const { statfs } = await this.#at(path, follow, 'statfs', options, async ({ file }) =>
-        this.#run(options, (top, call) => top.statfs(call, { loc: locOf(file!.gfid) })),
+      const { statfs } = await this.#places.at(path, follow, 'statfs', options, async ({ file }) =>
+        this.#places.run(options, (top, call) => top.statfs(call, { loc: locOf(file!.gfid) })),
       );
       return statFsOf(statfs);
     });
@@ -456,182 +434,7 @@ export class Volume implements AsyncDisposable {
 
   #op<T>(syscall: string, path: VolumePath, work: () => Promise<T>): Promise<T> {
     pathBytes(path);
-    return this.#client.operation(syscall, work);
-  }
-
-  #run<R extends { ok: boolean }>(options: CallOptions | undefined, work: Work<R>): Promise<R | Failure> {
-    return this.#client.run(this.#who, options, work);
-  }
-
-  /** Goes to a path and works there; once more, without believed names, if they may be to blame for an error. */
-  #at<R extends Outcome>(
-    path: VolumePath,
-    how: How,
-    syscall: string,
-    options: CallOptions | undefined,
-    work: (place: Place) => Promise<R>,
-  ): Promise<Extract<R, { ok: true }>> {
-    const bytes = pathBytes(path);
-    return this.#retried<R>({ path: pathText(path) }, syscall, async (trust) => {
-      const place = await this.#walker.walk(bytes, how, trust, options);
-      const reply = place.ok ? await work(place) : (place as Outcome as R);
-      return { reply, believed: place.believed };
-    });
-  }
-
-  async #retried<R extends Outcome>(
-    place: { path: string; dest?: string },
-    syscall: string,
-    work: (trust: boolean) => Promise<{ reply: R | Failure; believed: boolean }>,
-  ): Promise<Extract<R, { ok: true }>> {
-    const first = await work(true);
-    const { reply } = first;
-    const isStale = !reply.ok && first.believed && staleErrnos.includes(reply.errno);
-    return must<R>((isStale ? (await work(false)).reply : reply) as R, syscall, place);
-  }
-
-  async #stat(
-    path: VolumePath,
-    follows: boolean,
-    syscall: string,
-    options: CallOptions | undefined,
-  ): Promise<VolumeStats> {
-    const how: How = { follow: follows, last: 'ask' };
-    const { iatt } = await this.#at(path, how, syscall, options, async (place) => place);
-    return new VolumeStats(iatt!);
-  }
-
-  async #open(
-    path: VolumePath,
-    flags: number,
-    mode: number,
-    options: CallOptions | undefined,
-    syscall: string,
-    seen?: (iatt: Iatt | null) => void,
-  ): Promise<FileHandle> {
-    if (flags & unsupportedFlags) throw fsError(Errno.EOPNOTSUPP, syscall, { path: pathText(path) });
-    const creates = (flags & O.create) !== 0;
-    const exclusive = creates && (flags & O.exclusive) !== 0;
-    const how: How = {
-      follow: !exclusive && (flags & O.noFollow) === 0,
-      last: exclusive ? 'ask' : 'believe',
-      missing: creates,
-    };
-    for (let attempt = 0; ; attempt++) {
-      let isNew = false;
-      const opened = await this.#at(path, how, syscall, options, async (place) => {
-        isNew = place.file === null;
-        if (isNew) return this.#create(place, flags, mode, options);
-        const errno = openProblem(place, flags);
-        if (errno !== 0) return fails(errno) as never;
-        const { gfid, type } = place.file!;
-        if (type === FileType.directory) return this.#client.openDirectory(this.#who, gfid, options);
-        const reply = await this.#client.openFile(this.#who, gfid, flags, options);
-        return reply.ok && place.iatt && !reply.iatt ? { ...reply, iatt: place.iatt } : reply;
-      }).catch((error: NodeJS.ErrnoException) => {
-        // Somebody made it between our look and our making.
-        if (error.code === 'EEXIST' && isNew && !exclusive && attempt < 10) return null;
-        throw error;
-      });
-      if (!opened) continue;
-      seen?.(opened.iatt);
-      const handle = new FileHandle(opened.file, flags, pathText(path));
-      if (!isNew && flags & O.truncate && canWrite(flags))
-        await closedIfFails(handle, () => handle.truncate(0, options));
-      return handle;
-    }
-  }
-
-  #create({ parent, name, directory }: Place, flags: number, mode: number, options: CallOptions | undefined) {
-    if (directory || parent === null) return Promise.resolve(fails(Errno.EISDIR));
-    const made = { flags: flags & ~O.noFollow, mode: mode & ~this.#settings.umask, gfid: this.#newGfid() };
-    this.#client.forgetName(parent, name);
-    return this.#client.opening(this.#who, options, async (top, call) => {
-      const reply = await createFile(top, call, parent, name, made);
-      if (!reply.ok) return reply as Failure;
-      const { gfid, type } = reply.iatt;
-      this.#cache.remember(parent, name, { gfid, type });
-      return { ok: true, fd: reply.fd, directory: false, iatt: reply.iatt };
-    });
-  }
-
-  async #put(
-    path: VolumePath,
-    data: Contents,
-    options: WriteFileOptions | BufferEncoding | null | undefined,
-    flag: string,
-  ): Promise<void> {
-    const given: WriteFileOptions = typeof options === 'string' ? { encoding: options } : (options ?? {});
-    await this.#op('open', path, async () => {
-      const flags = openFlags(given.flag ?? flag);
-      const handle = await this.#open(path, flags, modeOf(given.mode, 0o666), given, 'open');
-      await closedIfFails(handle, async () => {
-        await handle.writeFile(data, given);
-        if (given.flush) await handle.sync(given);
-      });
-      await handle.close();
-    });
-  }
-
-  async #mkdir(path: VolumePath, mode: number, options: CallOptions | undefined): Promise<void> {
-    await this.#at(path, byName, 'mkdir', options, async ({ parent, name }) => {
-      if (parent === null) return fails(Errno.EEXIST);
-      const gfid = this.#newGfid();
-      this.#client.forgetName(parent, name);
-      const args = { loc: locAt(parent, name, gfid), mode, gfid };
-      const reply = await this.#run<Reply<'mkdir'>>(options, (top, call) => top.mkdir(call, args));
-      if (reply.ok) this.#cache.remember(parent, name, { gfid: reply.iatt.gfid, type: FileType.directory });
-      return reply;
-    });
-  }
-
-  /** From the end of the path: what is there already is the rule. */
-  async #mkdirs(path: VolumePath, mode: number, options: CallOptions): Promise<string | undefined> {
-    const text = pathText(path).replace(/(?<=.)\/+$/, '');
-    try {
-      await this.#mkdir(text, mode, options);
-      return text;
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === 'ENOENT') {
-        const parent = text.slice(0, Math.max(0, text.lastIndexOf('/')));
-        if (parent === '' || parent === text) throw error;
-        const first = await this.#mkdirs(parent, mode, options);
-        return (await this.#mkdirs(text, mode, options)) === undefined ? first : (first ?? text);
-      }
-      const isThere = code === 'EEXIST' && (await this.#stat(text, true, 'mkdir', options)).isDirectory();
-      if (isThere) return undefined;
-      throw error;
-    }
-  }
-
-  async #link({ file }: Place, { parent, name, directory }: Place, options?: CallOptions): Promise<Outcome> {
-    if (parent === null) return fails(Errno.EEXIST);
-    if (directory) return fails(Errno.ENOENT);
-    if (file!.type === FileType.directory) return fails(Errno.EPERM);
-    this.#client.forgetName(parent, name);
-    const { gfid } = file!;
-    return this.#run(options, (top, call) => top.link(call, { from: locOf(gfid), to: locAt(parent, name, gfid) }));
-  }
-
-  async #isDirectory({ parent, name }: Place, options: CallOptions | undefined): Promise<boolean> {
-    if (parent === null) return true;
-    const reply = await this.#run(options, (top, call) => top.lookup(call, { loc: locAt(parent, name) }));
-    return !reply.ok || reply.iatt.type === FileType.directory;
-  }
-
-  async #setattr(
-    path: VolumePath,
-    how: How,
-    attr: AttrChange,
-    syscall: string,
-    options: CallOptions | undefined,
-  ): Promise<Iatt | undefined> {
-    if (Object.keys(attr).length === 0) return void (await this.#stat(path, how.follow, syscall, options));
-    const { post } = await this.#at(path, how, syscall, options, async ({ file }) =>
-      this.#run(options, (top, call) => top.setattr(call, { loc: locOf(file!.gfid), attr })),
-    );
-    return post;
+    return this.#places.client.operation(syscall, work);
   }
 
   async #chown(
@@ -644,9 +447,10 @@ export class Volume implements AsyncDisposable {
   ): Promise<void> {
     const attr = ownerOf(uid, gid);
     await this.#op(syscall, path, async () => {
-      const post = await this.#setattr(path, how, attr, syscall, options);
+      const post = await changeAttributes(this.#places, path, how, attr, syscall, options);
       // Whoever gives a file away, its privileges go.
-      if (post && mustKill({ ...this.#who, uid: -1 }, post)) await killPrivileges(this.#client, this.#who, post);
+      if (post && mustKill({ ...this.#places.who, uid: -1 }, post))
+        await killPrivileges(this.#places.client, this.#places.who, post);
     });
   }
 
@@ -658,104 +462,10 @@ export class Volume implements AsyncDisposable {
     work: (gfid: Gfid) => Promise<Outcome>,
   ): Promise<void> {
     await this.#op(syscall, path, async () => {
-      await this.#at(path, options.follow === false ? asLink : follow, syscall, options, async ({ file }) => {
-        const errno = xattrProblem(byteString(name), this.#who.uid, file!.type, true);
+      await this.#places.at(path, options.follow === false ? asLink : follow, syscall, options, async ({ file }) => {
+        const errno = xattrProblem(byteString(name), this.#places.who.uid, file!.type, true);
         return errno === 0 ? work(file!.gfid) : (fails(errno) as Outcome);
       });
     });
   }
-
-  async #openDirectory(path: VolumePath, syscall: string, options: CallOptions | undefined) {
-    return this.#at(path, follow, syscall, options, async ({ file }) =>
-      file!.type === FileType.directory
-        ? this.#client.openDirectory(this.#who, file!.gfid, options)
-        : (fails(Errno.ENOTDIR) as never),
-    );
-  }
-
-  /** What is listed, `below` being the way from the top; directories before what they hold. */
-  async *#list(path: VolumePath, options: ReaddirOptions, below: ByteString = ''): AsyncGenerator<Listed> {
-    const at = below === '' ? path : Buffer.from(`${pathBytes(path)}/${below}`, 'latin1');
-    const { file } = await this.#openDirectory(at, 'scandir', options);
-    const folders: ByteString[] = [];
-    try {
-      for await (const entry of entriesOf(file, 'scandir', pathText(path), options)) {
-        const isAsked = options.withFileTypes || options.recursive;
-        const type = isAsked ? await typeOf(this.#client, this.#who, file, entry) : FileType.unknown;
-        if (options.recursive && type === FileType.directory) folders.push(entry.name);
-        yield { entry, type, below };
-      }
-    } finally {
-      await file.close();
-    }
-    for (const name of folders) yield* this.#list(path, options, below === '' ? name : `${below}/${name}`);
-  }
-
-  #newGfid(): Gfid {
-    return newGfid(this.#client.services.random);
-  }
-
-  #suffix(): string {
-    const { random } = this.#client.services;
-    return Array.from({ length: 6 }, () => suffixLetters[random.integer(suffixLetters.length)]).join('');
-  }
-}
-
-interface Listed {
-  entry: Dirent;
-  type: number;
-  below: ByteString;
-}
-
-const fails = (errno: number): { ok: false; errno: Errno } => ({ ok: false, errno: errno as Errno });
-
-function openProblem({ file, directory }: Place, flags: number): number {
-  const { type } = file!;
-  const exclusive = O.create | O.exclusive;
-  if ((flags & exclusive) === exclusive) return Errno.EEXIST;
-  if (type === FileType.symlink) return Errno.ELOOP;
-  if (type === FileType.directory) return flags & O.create || canWrite(flags) ? Errno.EISDIR : 0;
-  if (directory || flags & O.directory) return Errno.ENOTDIR;
-  // Pipes, sockets and devices are their machine's, not the volume's.
-  return type === FileType.regular ? 0 : Errno.ENXIO;
-}
-
-async function closedIfFails(handle: FileHandle, work: () => Promise<void>): Promise<void> {
-  try {
-    await work();
-  } catch (error) {
-    await handle.close().catch(() => undefined);
-    throw error;
-  }
-}
-
-async function copyData(source: FileHandle, target: FileHandle, options: CallOptions | undefined): Promise<void> {
-  const piece = 1 << 20;
-  for (let at = 0; ; ) {
-    let count: number;
-    try {
-      count = await source.copyRangeTo(target, at, at, 64 * piece, options);
-    } catch (error) {
-      const { code = '' } = error as NodeJS.ErrnoException;
-      if (!['EOPNOTSUPP', 'EXDEV', 'EINVAL'].includes(code)) throw error;
-      const { bytesRead, buffer } = await source.read({
-        buffer: Buffer.allocUnsafeSlow(piece),
-        position: at,
-        ...options,
-      });
-      count = bytesRead;
-      if (count > 0) await target.writeFile(buffer.subarray(0, count), options);
-    }
-    if (count === 0) return;
-    at += count;
-  }
-}
-
-function directoryError(path: string): Error {
-  const error: NodeJS.ErrnoException = new Error(`Path is a directory: rm returned EISDIR (is a directory) ${path}`);
-  error.code = 'ERR_FS_EISDIR';
-  error.errno = Errno.EISDIR;
-  error.syscall = 'rm';
-  error.path = path;
-  return error;
 }
