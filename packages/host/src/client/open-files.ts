@@ -2,7 +2,18 @@
  * What a client has open, and how it moves to the graph that serves now: opened anew by gfid and flags, its locks taken
  * again. The mount's handles and the library's are such files.
  */
-import { Errno, Fd, type Gfid, locOf, rootCall, type Services, type Subvolume } from '@mortar/core';
+import {
+  type Call,
+  Errno,
+  Fd,
+  type Flock,
+  type Gfid,
+  locOf,
+  type Reply,
+  rootCall,
+  type Services,
+  type Subvolume,
+} from '@mortar/core';
 import { Graphs, type ServedGraph } from './graphs.ts';
 import type { HeldLock } from './lock-book.ts';
 
@@ -43,6 +54,8 @@ export abstract class OpenFile {
 
 /** Files that move at the same time. */
 const parallel = 16;
+/** A lock that others have got hold of meanwhile is lost after this. */
+const takeOverMs = 5_000;
 
 export interface OpenFilesOptions {
   services: Services;
@@ -112,7 +125,7 @@ export class OpenFiles {
         fd.release();
         return reply.errno;
       }
-      const lost = await relock(target, call, file, fd);
+      const lost = await this.#relock(target, call, file, fd);
       if (lost !== 0) this.#warn(`${lost} lock(s) of ${file.gfid} were lost`);
     } finally {
       target.end();
@@ -128,22 +141,46 @@ export class OpenFiles {
     return 0;
   }
 
+  async #relock(target: ServedGraph, call: Call, file: OpenFile, fd: Fd): Promise<number> {
+    let lost = 0;
+    for (const lock of file.heldLocks()) {
+      const owned = { ...call, lockOwner: lock.owner, pid: lock.pid };
+      const flock = flockOf(lock);
+      let reply = await target.top.lk(owned, { fd, command: 'set', flock });
+      if (!reply.ok && reply.errno === Errno.EAGAIN) reply = await this.#takeOver(target, owned, file, fd, flock);
+      if (!reply.ok) {
+        file.lockLost(lock);
+        lost++;
+      }
+    }
+    return lost;
+  }
+
+  /**
+   * To the bricks the new graph is another client, and the lock is still the old one's. We get in line for it and the old
+   * graph gives it back: it is ours at once, unless somebody has been waiting for it longer.
+   */
+  async #takeOver(target: ServedGraph, call: Call, file: OpenFile, fd: Fd, flock: Flock): Promise<Reply<'lk'>> {
+    const late = new AbortController();
+    const timer = this.#options.services.clock.after(takeOverMs, () => late.abort());
+    const waiting = target.top.lk({ ...call, signal: late.signal }, { fd, command: 'wait', flock });
+    const before = file.graph;
+    before.begin();
+    try {
+      await before.top.lk(call, { fd: file.fd, command: 'set', flock: { ...flock, type: 'unlock' } });
+      return await waiting;
+    } finally {
+      before.end();
+      timer.cancel();
+    }
+  }
+
   #warn(text: string): void {
     this.#options.services.log.write('WARNING', this.#options.origin, text);
   }
 }
 
-async function relock(target: ServedGraph, call: ReturnType<typeof rootCall>, file: OpenFile, fd: Fd) {
-  let lost = 0;
-  for (const lock of file.heldLocks()) {
-    const { owner, type, start, end, pid, family } = lock;
-    const length = end === Number.POSITIVE_INFINITY ? 0 : end - start;
-    const flock = { type, start, length, owner, pid, ...(family ? { family } : {}) };
-    const reply = await target.top.lk({ ...call, lockOwner: owner, pid }, { fd, command: 'set', flock });
-    if (!reply.ok) {
-      file.lockLost(lock);
-      lost++;
-    }
-  }
-  return lost;
+function flockOf({ owner, type, start, end, pid, family }: HeldLock): Flock {
+  const length = end === Number.POSITIVE_INFINITY ? 0 : end - start;
+  return { type, start, length, owner, pid, ...(family ? { family } : {}) };
 }
