@@ -2,6 +2,7 @@
 import { byteString, type Gfid, type GraphEvent, locOf, rootCall, rootGfid } from '@mortar/core';
 import { errnoName } from '@mortar/core/errno.ts';
 import {
+  Admission,
   controlServer,
   type Host,
   listenForControl,
@@ -53,7 +54,7 @@ export async function mountRole(host: Host): Promise<void> {
   const keeper = host.keepGraph({
     source,
     onEvent: (event: GraphEvent) => {
-      if (event.type === 'refused') admission.refused(event.reason);
+      admission.hear(event);
       if (event.type === 'upcall' && view) mount?.upcall(view.upcall(event));
     },
     handOver: async (next, previous) => {
@@ -100,18 +101,6 @@ async function backendOf({ given }: ProcessArguments): Promise<typeof mountFuse>
   throw new StartError(`fuse-backend '${name}': kernel or fuse-native is expected`);
 }
 
-/** Whether the servers let this client in. */
-class Admission {
-  #tell: (reason: string) => void = () => undefined;
-  readonly whenRefused = new Promise<string>((resolve) => {
-    this.#tell = resolve;
-  });
-
-  refused(reason: string): void {
-    this.#tell(reason);
-  }
-}
-
 const unchanged: SubdirectoryView['upcall'] = (event) => event;
 
 /** A mount whose process died is taken away, as its user would have to. */
@@ -133,8 +122,7 @@ async function checkService(host: Host, { top, ops }: RunningGraph, admission: A
   const { clock } = host.services;
   const { logFile, subdirectory = '/' } = host.args;
   const where = `Mount failed. Check the log file ${logFile} for more details.`;
-  const refusal = admission.whenRefused.then(() => false);
-  if (!(await Promise.race([top.untilUp(clock, upTimeoutMs), refusal]))) {
+  if (!(await admission.untilUp(top, clock, upTimeoutMs))) {
     const what = `no brick could be reached within ${upTimeoutMs / 1000} s (graph is ${top.state})`;
     if (subdirectory !== '/') throw new StartError(`${what}. ${where}`);
     host.log.write('WARNING', 'fuse', `${what}; mounting all the same`);

@@ -2,14 +2,14 @@
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { basename, dirname } from 'node:path';
-import { transportPortName } from '@mortar/rpc';
 import { refusalLogger, secureAccess } from '@mortar/rpc/transports/secure-access.ts';
 import { type DumpFiles, dumpFilesPortName } from '@mortar/xlators/lib/dump-files.ts';
 import { compatibleVersion } from './arguments/information.ts';
 import type { ProcessArguments } from './arguments/process-arguments.ts';
+import { keepGraphOn } from './client/keep-graph.ts';
 import { graphSections, inodeSection, processSection } from './dump/sections.ts';
 import { StateDumper } from './dump/writer.ts';
-import { GraphKeeper, type KeeperOptions, type RunningGraph } from './graph/keeper.ts';
+import type { GraphKeeper, KeeperOptions, RunningGraph } from './graph/keeper.ts';
 import { SystemClock } from './ports/clock.ts';
 import { consoleTarget, FileTarget, LineLog } from './ports/log.ts';
 import { addProcessMetrics } from './ports/process-metrics.ts';
@@ -79,17 +79,11 @@ export class Host {
   /** Prepares a graph for this process; the caller starts it. SIGHUP reads its volfile again. */
   keepGraph(options: Omit<KeeperOptions, 'services' | 'registry' | 'overrides' | 'volumeName'>): GraphKeeper {
     const { overrides, volumeName } = this.args;
-    const { network } = this;
-    this.services.addPort(transportPortName, network);
-    const keeper = new GraphKeeper({
+    const keeper = keepGraphOn(this.network, {
       services: this.services,
       registry: this.registry,
       overrides,
       ...(volumeName === undefined ? {} : { volumeName }),
-      prepare: async (volfile) => {
-        await network.learn(volfile);
-        return volfile;
-      },
       ...options,
     });
     this.atEnd('graph', () => keeper.stop());

@@ -7,15 +7,16 @@ import { SystemRandom } from './ports/random.ts';
 
 export class HostServices implements Services {
   readonly clock: Clock;
-  readonly random: Random = new SystemRandom();
+  readonly random: Random;
   readonly log: LineLog;
   readonly metrics = new MetricsRegistry();
   readonly inodes: InodeTable;
   readonly #ports = new Map<string, unknown>();
 
-  constructor(log: LineLog, clock: Clock = new SystemClock(), inodeLimit = 65536) {
+  constructor(log: LineLog, clock: Clock = new SystemClock(), inodeLimit = 65536, random: Random = new SystemRandom()) {
     this.log = log;
     this.clock = clock;
+    this.random = random;
     this.inodes = new InodeTable(inodeLimit);
   }
 

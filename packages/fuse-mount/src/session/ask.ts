@@ -1,7 +1,7 @@
 import { Errno } from '@mortar/core';
+import type { ServedGraph } from '@mortar/host/client/graphs.ts';
 import type { OpName } from '../protocol/index.ts';
 import type { FuseCall } from './call.ts';
-import type { MountedGraph } from './graphs.ts';
 import type { Session } from './session.ts';
 
 /** A request under way: answered exactly once. */
@@ -13,7 +13,7 @@ export class Ask {
   readonly nodeId: number;
   readonly call: FuseCall;
   /** Where it is served; null only for requests that need no graph. */
-  graph: MountedGraph | null = null;
+  graph: ServedGraph | null = null;
   answered = false;
   /** The receive buffer that its payload lies in. */
   received: Buffer | null = null;

@@ -1,29 +1,29 @@
 import type { Fd } from '@mortar/core';
+import type { ServedGraph } from '@mortar/host/client/graphs.ts';
+import type { HeldLock } from '@mortar/host/client/lock-book.ts';
+import { OpenFile } from '@mortar/host/client/open-files.ts';
 import type { DirentList } from '../protocol/index.ts';
-import type { MountedGraph } from './graphs.ts';
 import type { Node } from './nodes.ts';
 
-/** An open file or directory as the kernel names it. Gfid and flags suffice to open it anew on another graph. */
-export class Handle {
+/** An open file or directory as the kernel names it. */
+export class Handle extends OpenFile {
   readonly fh: number;
   readonly node: Node;
-  readonly flags: number;
-  readonly directory: boolean;
-  fd: Fd;
-  /** The graph on which `fd` is open. */
-  graph: MountedGraph;
-  /** The migration under way, so that concurrent users share it. */
-  migrating: Promise<number> | null = null;
   /** Names read ahead: those from `first` on are behind the offset `from`. `end`: the directory ends with them. */
   ahead: { from: number; list: DirentList; first: number; end: boolean } | null = null;
 
-  constructor(fh: number, node: Node, flags: number, directory: boolean, fd: Fd, graph: MountedGraph) {
+  constructor(fh: number, node: Node, flags: number, directory: boolean, fd: Fd, graph: ServedGraph) {
+    super(node.gfid, flags, directory, fd, graph);
     this.fh = fh;
     this.node = node;
-    this.flags = flags;
-    this.directory = directory;
-    this.fd = fd;
-    this.graph = graph;
+  }
+
+  heldLocks(): readonly HeldLock[] {
+    return this.node.lockCount === 0 ? [] : this.node.locks.of(this.fh);
+  }
+
+  lockLost({ owner, start, end }: HeldLock): void {
+    this.node.locks.clear(owner, start, end);
   }
 }
 
@@ -43,7 +43,7 @@ export class HandleTable {
     return this.#handles.get(fh);
   }
 
-  add(node: Node, flags: number, directory: boolean, fd: Fd, graph: MountedGraph): Handle {
+  add(node: Node, flags: number, directory: boolean, fd: Fd, graph: ServedGraph): Handle {
     const handle = new Handle(this.#next++, node, flags, directory, fd, graph);
     this.#handles.set(handle.fh, handle);
     node.opened(handle);
@@ -55,6 +55,7 @@ export class HandleTable {
     const handle = this.#handles.get(fh);
     if (!handle) return undefined;
     this.#handles.delete(fh);
+    handle.isClosed = true;
     handle.node.closed(handle);
     return handle;
   }

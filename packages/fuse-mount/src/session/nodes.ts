@@ -1,9 +1,9 @@
 /** What the kernel knows of the volume: node numbers, each with how often the kernel has looked it up. */
 import { strict as assert } from 'node:assert';
 import { type ByteString, FileType, type Gfid, type Iatt, type Inode, type InodeTable, rootGfid } from '@mortar/core';
+import { LockBook } from '@mortar/host/client/lock-book.ts';
 import { inodeNumber, rootNodeId, shortInodeNumber } from '../protocol/index.ts';
 import type { Handle } from './handles.ts';
-import { LockBook } from './lock-book.ts';
 
 const noHandles: ReadonlySet<Handle> = new Set();
 

@@ -10,12 +10,12 @@ import {
   type Subvolume,
   type XlatorInit,
 } from '@mortar/core';
+import { LockBook } from '@mortar/host/client/lock-book.ts';
 import { rigServices, settle } from '@mortar/xlators/lib/translator-rig.ts';
 import { type Memory, xlator } from '@mortar/xlators/storage/memory/index.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { opcodes } from '../protocol/index.ts';
-import { LockBook } from './lock-book.ts';
 import { SessionRig, text, u32, u64 } from './session-rig.ts';
 
 function memory(services = rigServices()) {

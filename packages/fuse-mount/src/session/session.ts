@@ -12,6 +12,8 @@ import {
   type Subvolume,
   type Timespec,
 } from '@mortar/core';
+import type { Graphs, ServedGraph } from '@mortar/host/client/graphs.ts';
+import { OpenFiles } from '@mortar/host/client/open-files.ts';
 import {
   type DirentList,
   decoders,
@@ -36,10 +38,8 @@ import {
 import { Ask } from './ask.ts';
 import { AskList } from './ask-list.ts';
 import { FuseCall, type GroupSource } from './call.ts';
-import { Graphs, type MountedGraph } from './graphs.ts';
 import { type Handle, HandleTable } from './handles.ts';
 import { NodeLimit } from './lru.ts';
-import { migrateHandle, migrateHandles } from './migrate.ts';
 import { type Node, NodeTable } from './nodes.ts';
 import { type Handler, handlers } from './ops/table.ts';
 import type { SessionOptions } from './options.ts';
@@ -103,6 +103,8 @@ export class Session {
   readonly nodes: NodeTable;
   readonly handles = new HandleTable();
   readonly graphs: Graphs;
+  /** What is open, as it moves from graph to graph. */
+  readonly files: OpenFiles;
   readonly reply = new ReplyBuffer();
   /** Listings that have been answered with, by the entries they were made of. */
   readonly listings = new WeakMap<readonly Dirent[], DirentList>();
@@ -141,7 +143,9 @@ export class Session {
     this.clientId = clientId;
     this.#groups = groups;
     this.nodes = new NodeTable(services.inodes, options.shortInodeNumbers);
-    this.graphs = new Graphs(services.clock, options.graphWaitMs);
+    const { graphWaitMs } = options;
+    this.files = new OpenFiles({ services, clientId, origin: 'fuse', graphWaitMs, all: () => this.handles.all() });
+    this.graphs = this.files.graphs;
     this.entryValid = validity(options.entryTimeout);
     this.attrValid = validity(options.attributeTimeout);
     this.negativeValid = validity(options.negativeTimeout);
@@ -215,12 +219,8 @@ export class Session {
   }
 
   /** Makes `top` serve. Resolves when nothing is under way or open any more in the graph before. */
-  async setGraph(top: Subvolume): Promise<void> {
-    const before = this.graphs.set(top);
-    if (!before) return;
-    before.left.abort();
-    await migrateHandles(this);
-    await before.drained();
+  setGraph(top: Subvolume): Promise<void> {
+    return this.files.setGraph(top);
   }
 
   /** The kernel has gone: everything is given back. */
@@ -267,7 +267,7 @@ export class Session {
   }
 
   async #useMigrated(ask: Ask, handle: Handle): Promise<Handle | null> {
-    const errno = await migrateHandle(this, handle);
+    const errno = await this.files.move(handle);
     if (errno !== 0) {
       ask.fail(errno);
       return null;
@@ -303,7 +303,7 @@ export class Session {
     if (wasSaturated) this.onRelief?.();
   }
 
-  #enter(ask: Ask, graph: MountedGraph): void {
+  #enter(ask: Ask, graph: ServedGraph): void {
     if (ask.graph === graph) return;
     graph.begin();
     ask.graph?.end();

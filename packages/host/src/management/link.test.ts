@@ -106,6 +106,38 @@ describe('ManagementVolfileSource', () => {
   });
 });
 
+it('leaves no timer when it is closed while it waits to try again', async () => {
+  let waiting = 0;
+  const counted = {
+    ...clock,
+    nowMs: () => clock.nowMs(),
+    wall: () => clock.wall(),
+    sleep: (ms: number) => clock.sleep(ms),
+    after: (ms: number, callback: () => void) => {
+      waiting++;
+      const timer = clock.after(ms, callback);
+      const cancel = () => {
+        waiting--;
+        timer.cancel();
+      };
+      return { cancel };
+    },
+  };
+  const one = new ManagementLink({
+    transport,
+    servers: [{ kind: 'memory', name: 'nobody' }],
+    program: 'glusterfs',
+    clientId: 'c',
+    clock: counted,
+    random: new SystemRandom(),
+    log,
+  });
+  one.keep();
+  await vi.waitFor(() => expect(waiting).toBe(1));
+  one.close();
+  expect(waiting).toBe(0);
+});
+
 it.each([
   ['h', 'socket', { kind: 'tcp', host: 'h', port: 24007 }],
   ['h:24009', 'tcp', { kind: 'tcp', host: 'h', port: 24009 }],

@@ -28,6 +28,7 @@ export class ManagementLink {
   #server = 0;
   #kept = false;
   #closed = false;
+  #wake: () => void = () => undefined;
 
   constructor(options: LinkOptions) {
     if (options.servers.length === 0) throw new Error('no server is named');
@@ -71,10 +72,11 @@ export class ManagementLink {
   close(): void {
     this.#closed = true;
     this.#client?.close();
+    this.#wake();
   }
 
   async #stayConnected(): Promise<void> {
-    const { clock, random, log } = this.#options;
+    const { random, log } = this.#options;
     for (let waitMs = firstRetryMs; !this.#closed; ) {
       try {
         const client = await this.#connected();
@@ -86,9 +88,20 @@ export class ManagementLink {
       }
       if (this.#closed) return;
       // Clients of a server that went down shall not all come back in the same moment.
-      await clock.sleep(waitMs + random.integer(waitMs));
+      await this.#pause(waitMs + random.integer(waitMs));
       waitMs = Math.min(waitMs * 2, lastRetryMs);
     }
+  }
+
+  /** Until the time has passed or the link is closed: no timer may then hold up the end of the process. */
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#options.clock.after(ms, resolve);
+      this.#wake = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
   }
 
   #connected(): Promise<ManagementClient> {

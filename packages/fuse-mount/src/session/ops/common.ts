@@ -10,10 +10,10 @@ import {
   locOf,
   nameMaxBytes,
 } from '@mortar/core';
+import { withoutPrivileges } from '@mortar/host/client/rules.ts';
 import { invalidateInode } from '../../protocol/index.ts';
 import { type Ask, safeErrno } from '../ask.ts';
 import type { Handle } from '../handles.ts';
-import { migrateHandle } from '../migrate.ts';
 import type { Node } from '../nodes.ts';
 import type { Session } from '../session.ts';
 
@@ -99,20 +99,10 @@ export async function onOpenFile<R extends Outcome>(
   byFd: (fd: Fd) => Promise<R>,
 ): Promise<R> {
   for (const handle of node.handles) {
-    if ((await migrateHandle(s, handle)) !== 0) continue;
+    if ((await s.files.move(handle)) !== 0) continue;
     if (handle.graph === ask.graph) return byFd(handle.fd);
   }
   return reply;
-}
-
-const setuid = 0o4000;
-const setgid = 0o2000;
-const groupExecute = 0o010;
-
-/** The mode that is left when privileges are killed: setgid without group execute is no privilege. */
-export function withoutPrivileges(mode: number): number {
-  const kept = mode & ~setuid;
-  return mode & groupExecute ? kept & ~setgid : kept;
 }
 
 /** Takes setuid and setgid off a regular file after a change by somebody who may not keep them. */

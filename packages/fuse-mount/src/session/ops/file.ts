@@ -1,5 +1,6 @@
 /** Requests on files: open, read, write and what else works on an fd. */
 import { type Args, Errno, Fd, locOf, type Reply, returnBytes } from '@mortar/core';
+import { withoutPrivileges } from '@mortar/host/client/rules.ts';
 import {
   fsyncDataOnly,
   invalidateInode,
@@ -15,7 +16,7 @@ import type { Ask } from '../ask.ts';
 import type { Handle } from '../handles.ts';
 import type { Node } from '../nodes.ts';
 import type { Session } from '../session.ts';
-import { answerDone, checkOffset, failWith, killPrivileges, nodeOf, withHandle, withoutPrivileges } from './common.ts';
+import { answerDone, checkOffset, failWith, killPrivileges, nodeOf, withHandle } from './common.ts';
 import { unlockAll, unlockHandle } from './locks.ts';
 
 const FallocateMode = { keepSize: 1, punchHole: 2, zeroRange: 0x10 } as const;

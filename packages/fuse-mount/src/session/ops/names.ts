@@ -1,5 +1,6 @@
 /** Requests that find, make, move and remove names. */
 import { Errno, Fd, FileType, locAt, locOf, newGfid, pathMaxBytes, typeOfMode } from '@mortar/core';
+import { createFile } from '@mortar/host/client/create.ts';
 import { gfidDirectory } from '../../gfid-directory.ts';
 import { decodeDevice, OpenFlag, type RequestOf } from '../../protocol/index.ts';
 import type { Ask } from '../ask.ts';
@@ -160,24 +161,9 @@ export async function create(s: Session, ask: Ask, args: RequestOf<'create'>): P
   const gfid = newGfid(s.services.random);
   const mode = (await newMode(s, ask, parent, args.mode, args.umask)) & 0o7777;
   const flags = s.openFlags(args.flags);
-  let fd = new Fd(gfid, flags & ~(OpenFlag.create | OpenFlag.exclusive | OpenFlag.truncate));
-  const loc = locAt(parent.gfid, args.name, gfid);
-  const reply = await top.create(call, { loc, flags: flags | OpenFlag.create, mode, gfid, fd });
-  if (!reply.ok) {
-    fd.release();
-    return failWith(ask, reply);
-  }
-  if (reply.iatt.gfid !== gfid) {
-    // Somebody else made the file first: the fd must be of that file.
-    fd.release();
-    fd = new Fd(reply.iatt.gfid, fd.flags);
-    const opened = await top.open(call, { loc: locOf(reply.iatt.gfid), flags: fd.flags, fd });
-    if (!opened.ok) {
-      fd.release();
-      return failWith(ask, opened);
-    }
-    if (flags & OpenFlag.truncate) await top.ftruncate(call, { fd, size: 0 });
-  }
+  const reply = await createFile(top, call, parent.gfid, args.name, { flags, mode, gfid });
+  if (!reply.ok) return failWith(ask, reply);
+  const { fd } = reply;
   const node = s.nodes.lookedUp(reply.iatt, parent, args.name);
   const handle = s.handles.add(node, fd.flags, false, fd, graph);
   const entry = s.entryOut(node, reply.iatt);

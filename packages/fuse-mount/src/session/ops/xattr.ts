@@ -1,21 +1,10 @@
 /** Extended attributes. */
 import { type ByteString, Errno, type Reply } from '@mortar/core';
+import { isGuardedXattr, isHiddenXattr, xattrMaxBytes } from '@mortar/host/client/rules.ts';
 import type { RequestOf } from '../../protocol/index.ts';
 import type { Ask } from '../ask.ts';
 import type { Session } from '../session.ts';
 import { failWith, nodeOf, onFile } from './common.ts';
-
-const valueMaxBytes = 65536;
-const listMaxBytes = 65536;
-
-/** The file system's own: not shown in lists. */
-const internal = ['trusted.afr.', 'trusted.gfid', 'trusted.glusterfs.', 'trusted.ec.', 'trusted.pgfid.'];
-/** Must not be changed through a mount. */
-const guarded = /^trusted\.(afr\.|ec\.|gfid$|gfid2path\.|glusterfs\.volume-id$)/;
-
-function isHidden(name: ByteString, uid: number): boolean {
-  return name.startsWith('trusted.') && (uid !== 0 || internal.some((prefix) => name.startsWith(prefix)));
-}
 
 /** Names that are refused without asking a brick: the kernel asks for some of them at every write or exec. */
 function shortcut(s: Session, name: ByteString, reading: boolean): number {
@@ -31,7 +20,7 @@ function shortcut(s: Session, name: ByteString, reading: boolean): number {
 
 function checked(s: Session, ask: Ask, name: ByteString, reading: boolean): boolean {
   const tooLong = name.length > 255 ? Errno.ERANGE : 0;
-  const forbidden = !reading && guarded.test(name) ? Errno.EPERM : 0;
+  const forbidden = !reading && isGuardedXattr(name) ? Errno.EPERM : 0;
   const errno = name.length === 0 ? Errno.EINVAL : tooLong || forbidden || shortcut(s, name, reading);
   if (errno !== 0) ask.fail(errno);
   return errno === 0;
@@ -58,7 +47,7 @@ export async function getxattr(s: Session, ask: Ask, { name, size }: RequestOf<'
   if (!reply.ok) return failWith(ask, reply);
   const value = Object.hasOwn(reply.xattrs, name) ? reply.xattrs[name] : undefined;
   if (!value) return ask.fail(Errno.ENODATA);
-  if (value.length > valueMaxBytes) return ask.fail(Errno.E2BIG);
+  if (value.length > xattrMaxBytes) return ask.fail(Errno.E2BIG);
   answerSized(ask, value, size);
 }
 
@@ -75,17 +64,17 @@ export async function listxattr(s: Session, ask: Ask, { size }: RequestOf<'listx
   );
   if (!reply.ok) return failWith(ask, reply);
   const names = Object.keys(reply.xattrs).filter(
-    (name) => !isHidden(name, call.uid) && shortcut(s, name, true) === 0 && !name.includes('\0'),
+    (name) => !isHiddenXattr(name, call.uid) && shortcut(s, name, true) === 0 && !name.includes('\0'),
   );
   const bytes = Buffer.from(names.map((name) => `${name}\0`).join(''), 'latin1');
-  if (bytes.length > listMaxBytes) return ask.fail(Errno.E2BIG);
+  if (bytes.length > xattrMaxBytes) return ask.fail(Errno.E2BIG);
   answerSized(ask, bytes, size);
 }
 
 export async function setxattr(s: Session, ask: Ask, args: RequestOf<'setxattr'>): Promise<void> {
   const node = nodeOf(s, ask);
   if (!node || !checked(s, ask, args.name, false)) return;
-  if (args.value.length > valueMaxBytes) return ask.fail(Errno.E2BIG);
+  if (args.value.length > xattrMaxBytes) return ask.fail(Errno.E2BIG);
   const { top, call } = ask;
   const xattrs = { [args.name]: args.value };
   const { flags } = args;

@@ -1,15 +1,15 @@
 import type { Clock, Fd, Subvolume } from '@mortar/core';
 
 /** A graph in use: it may be ended when no request is under way in it and nothing is open on it. */
-export class MountedGraph {
+export class ServedGraph {
   readonly top: Subvolume;
   /** Whether nobody in it goes on using the data of a read, or of a write, that was answered (docs/payloads.md). */
   readonly returnsReads: boolean;
   readonly returnsWrites: boolean;
   #inFlight = 0;
-  #idle: (() => void) | null = null;
-  /** Fds that moved to a newer graph; requests under way may still use them. */
-  readonly retired: Fd[] = [];
+  #idle: (() => void)[] = [];
+  /** Fds that moved to a newer graph; requests under way may still use them. Null: nothing is under way any more. */
+  #retired: Fd[] | null = [];
   /** Ends lock waits, so that they can begin again on the newer graph. */
   readonly left = new AbortController();
 
@@ -25,13 +25,25 @@ export class MountedGraph {
   }
 
   end(): void {
-    if (--this.#inFlight === 0) this.#idle?.();
+    if (--this.#inFlight === 0 && this.#idle.length > 0) for (const wake of this.#idle.splice(0)) wake();
   }
 
-  /** Resolves when the last request has ended; then the retired fds are released. */
-  async drained(): Promise<void> {
-    if (this.#inFlight > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
-    for (const fd of this.retired.splice(0)) fd.release();
+  /** Resolves when the last request has ended. */
+  async idle(): Promise<void> {
+    if (this.#inFlight > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  /** An fd that has moved to a newer graph: requests under way may still use it. */
+  retire(fd: Fd): void {
+    if (this.#retired) this.#retired.push(fd);
+    else fd.release();
+  }
+
+  /** Nothing is under way any more, nor will be. */
+  release(): void {
+    const retired = this.#retired ?? [];
+    this.#retired = null;
+    for (const fd of retired) fd.release();
   }
 }
 
@@ -39,8 +51,8 @@ export class MountedGraph {
 export class Graphs {
   readonly #clock: Clock;
   readonly #waitMs: number;
-  current: MountedGraph | null = null;
-  #waiting: ((graph: MountedGraph | null) => void)[] = [];
+  current: ServedGraph | null = null;
+  #waiting: ((graph: ServedGraph | null) => void)[] = [];
   #ended = false;
 
   constructor(clock: Clock, waitMs: number) {
@@ -49,11 +61,11 @@ export class Graphs {
   }
 
   /** The graph, or null if none came in time. */
-  wait(): Promise<MountedGraph | null> {
+  wait(): Promise<ServedGraph | null> {
     if (this.current || this.#ended) return Promise.resolve(this.current);
     return new Promise((resolve) => {
       const timer = this.#clock.after(this.#waitMs, () => done(null));
-      const done = (graph: MountedGraph | null) => {
+      const done = (graph: ServedGraph | null) => {
         timer.cancel();
         this.#waiting = this.#waiting.filter((other) => other !== done);
         resolve(graph);
@@ -63,9 +75,9 @@ export class Graphs {
   }
 
   /** Makes `top` the one that serves; the one before, or null. */
-  set(top: Subvolume): MountedGraph | null {
+  set(top: Subvolume): ServedGraph | null {
     const before = this.current;
-    this.current = new MountedGraph(top);
+    this.current = new ServedGraph(top);
     for (const wake of [...this.#waiting]) wake(this.current);
     return before;
   }

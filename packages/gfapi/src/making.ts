@@ -1,0 +1,80 @@
+/** Names that are made and moved. */
+import { Errno, FileType, locAt, locOf, type Reply } from '@mortar/core';
+import type { CallOptions } from './client.ts';
+import { pathText, type VolumePath } from './paths.ts';
+import { byName, fails, type Outcome, type Places } from './places.ts';
+import type { Place } from './walk.ts';
+
+const suffixLetters = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789';
+
+export async function makeDirectory(
+  places: Places,
+  path: VolumePath,
+  mode: number,
+  options: CallOptions | undefined,
+): Promise<void> {
+  await places.at(path, byName, 'mkdir', options, async ({ parent, name }) => {
+    if (parent === null) return fails(Errno.EEXIST);
+    const gfid = places.newGfid();
+    places.client.forgetName(parent, name);
+    const args = { loc: locAt(parent, name, gfid), mode, gfid };
+    const reply = await places.run<Reply<'mkdir'>>(options, (top, call) => top.mkdir(call, args));
+    if (reply.ok) places.cache.remember(parent, name, { gfid: reply.iatt.gfid, type: FileType.directory });
+    return reply;
+  });
+}
+
+/** From the end of the path: what is there already is the rule. */
+export async function makeDirectories(
+  places: Places,
+  path: VolumePath,
+  mode: number,
+  options: CallOptions,
+): Promise<string | undefined> {
+  const text = pathText(path).replace(/(?<=.)\/+$/, '');
+  try {
+    await makeDirectory(places, text, mode, options);
+    return text;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') {
+      const parent = text.slice(0, Math.max(0, text.lastIndexOf('/')));
+      if (parent === '' || parent === text) throw error;
+      const first = await makeDirectories(places, parent, mode, options);
+      return (await makeDirectories(places, text, mode, options)) === undefined ? first : (first ?? text);
+    }
+    const isThere = code === 'EEXIST' && (await places.stat(text, true, 'mkdir', options)).isDirectory();
+    if (isThere) return undefined;
+    throw error;
+  }
+}
+
+export async function linkPlaces(
+  places: Places,
+  { file }: Place,
+  { parent, name, directory }: Place,
+  options?: CallOptions,
+): Promise<Outcome> {
+  if (parent === null) return fails(Errno.EEXIST);
+  if (directory) return fails(Errno.ENOENT);
+  if (file!.type === FileType.directory) return fails(Errno.EPERM);
+  places.client.forgetName(parent, name);
+  const { gfid } = file!;
+  return places.run(options, (top, call) => top.link(call, { from: locOf(gfid), to: locAt(parent, name, gfid) }));
+}
+
+export async function isDirectory(
+  places: Places,
+  { parent, name }: Place,
+  options: CallOptions | undefined,
+): Promise<boolean> {
+  if (parent === null) return true;
+  const reply = await places.run(options, (top, call) => top.lookup(call, { loc: locAt(parent, name) }));
+  return !reply.ok || reply.iatt.type === FileType.directory;
+}
+
+/** Six letters, as of mkdtemp(3). */
+export function suffix(places: Places): string {
+  const { random } = places.client.services;
+  return Array.from({ length: 6 }, () => suffixLetters[random.integer(suffixLetters.length)]).join('');
+}
