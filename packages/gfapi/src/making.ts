@@ -1,9 +1,9 @@
 /** Names that are made and moved. */
 import { Errno, FileType, locAt, locOf, type Reply } from '@mortar/core';
 import type { CallOptions } from './client.ts';
-import { pathText, type VolumePath } from './paths.ts';
+import { pathBytes, pathText, type VolumePath } from './paths.ts';
 import { byName, fails, type Outcome, type Places } from './places.ts';
-import type { Place } from './walk.ts';
+import type { How, Place } from './walk.ts';
 
 const suffixLetters = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789';
 
@@ -63,7 +63,7 @@ export async function linkPlaces(
   return places.run(options, (top, call) => top.link(call, { from: locOf(gfid), to: locAt(parent, name, gfid) }));
 }
 
-export async function isDirectory(
+async function isDirectory(
   places: Places,
   { parent, name }: Place,
   options: CallOptions | undefined,
@@ -77,4 +77,43 @@ export async function isDirectory(
 export function suffix(places: Places): string {
   const { random } = places.client.services;
   return Array.from({ length: 6 }, () => suffixLetters[random.integer(suffixLetters.length)]).join('');
+}
+
+/** `flags`: RENAME_NOREPLACE 1, RENAME_EXCHANGE 2. */
+export async function renamePath(
+  places: Places,
+  from: VolumePath,
+  to: VolumePath,
+  options: CallOptions & { flags?: number },
+): Promise<void> {
+  const [source, target] = [pathBytes(from), pathBytes(to, 'dest')];
+  // Only a directory may be called by a name with a slash behind it.
+  const how: How = source.endsWith('/') ? { follow: false, last: 'ask' } : byName;
+  await places.retried({ path: pathText(from), dest: pathText(to) }, 'rename', async (trust) => {
+    const b = await places.walker.walk(target, byName, trust, options);
+    if (!b.ok) return { reply: b, believed: b.believed };
+    const a = await places.walker.walk(source, how, trust, options);
+    const believed = a.believed || b.believed;
+    if (!a.ok) return { reply: a, believed };
+    const isWrong = b.directory && !(await isDirectory(places, a, options));
+    return { reply: isWrong ? fails(Errno.ENOTDIR) : await renamePlaces(places, a, b, options), believed };
+  });
+}
+
+async function renamePlaces(
+  places: Places,
+  a: Place,
+  b: Place,
+  options: CallOptions & { flags?: number },
+): Promise<Outcome> {
+  if (a.parent === null || b.parent === null) return fails(Errno.EBUSY);
+  const { client } = places;
+  client.forgetName(a.parent, a.name);
+  client.forgetName(b.parent, b.name);
+  const { flags = 0 } = options;
+  const args = { from: locAt(a.parent, a.name), to: locAt(b.parent, b.name), flags };
+  const reply = await places.run<Reply<'rename'>>(options, (top, call) => top.rename(call, args));
+  const moved = reply.ok ? client.services.inodes.find(reply.iatt.gfid) : undefined;
+  if (moved) client.services.inodes.link(b.parent, b.name, moved);
+  return reply;
 }

@@ -1,35 +1,27 @@
 /** A volume in somebody's name, shaped like node:fs/promises. */
-import {
-  byteString,
-  Errno,
-  FileType,
-  type Gfid,
-  type Iatt,
-  locAt,
-  locOf,
-  pathMaxBytes,
-  type Reply,
-} from '@mortar/core';
-import { xattrMaxBytes } from '@mortar/host';
+import { byteString, Errno, FileType, type Iatt, locAt, locOf, pathMaxBytes } from '@mortar/core';
 import { type BytesLike, bytesOf, type Contents } from './arguments.ts';
 import { changeAttributes } from './attributes.ts';
 import type { CallOptions } from './client.ts';
 import { VolumeDir } from './directory.ts';
 import { fsError } from './errors.ts';
-import { checkedOffset, type FileHandle, ownerOf } from './file-handle.ts';
+import type { FileHandle } from './file-handle.ts';
 import { modeOf, O, type OpenFlags, openFlags } from './flags.ts';
 import { GraphDoor } from './graph-door.ts';
+import { ownerOf } from './handle-attributes.ts';
 import { listBelow, type ReaddirOptions } from './listing.ts';
-import { isDirectory, linkPlaces, makeDirectories, makeDirectory, suffix } from './making.ts';
+import { linkPlaces, makeDirectories, makeDirectory, renamePath, suffix } from './making.ts';
+import { checkedOffset } from './offsets.ts';
 import { copyData, openDirectory, openPath, putContents, type WriteFileOptions } from './opening.ts';
+import { getXattr, listXattrs, removeXattr, setXattr, type XattrOptions } from './path-xattrs.ts';
 import { type NameEncoding, nameAs, pathBytes, pathText, type VolumePath } from './paths.ts';
-import { asLink, byName, fails, follow, type Outcome, Places, type PlacesOptions } from './places.ts';
+import { asLink, byName, fails, follow, Places, type PlacesOptions } from './places.ts';
 import { killPrivileges, mustKill } from './privileges.ts';
 import { directoryError, removeTree } from './remove.ts';
 import { statFsOf, VolumeDirent, type VolumeStatFs, type VolumeStats } from './stats.ts';
 import { type Time, timespecOf } from './times.ts';
-import type { How, Place } from './walk.ts';
-import { type SetXattrOptions, shownNames, valueIn, xattrFlags, xattrProblem } from './xattrs.ts';
+import type { How } from './walk.ts';
+import type { SetXattrOptions } from './xattrs.ts';
 
 export interface VolumeSettings extends PlacesOptions {
   /** Ends the client; absent for a volume in another's name. */
@@ -197,32 +189,7 @@ export class Volume implements AsyncDisposable {
 
   /** `flags`: RENAME_NOREPLACE 1, RENAME_EXCHANGE 2. */
   async rename(from: VolumePath, to: VolumePath, options: CallOptions & { flags?: number } = {}): Promise<void> {
-    const place = { path: pathText(from), dest: pathText(to) };
-    const { flags = 0 } = options;
-    await this.#op('rename', from, async () => {
-      const how: How = /\/$/.test(pathBytes(from)) ? { follow: false, last: 'ask' } : byName;
-      const work = (target: Place) => (source: Place) => {
-        const [a, b] = [source.parent, target.parent];
-        if (a === null || b === null) return Promise.resolve(fails(Errno.EBUSY));
-        // Only a directory may be called by a name with a slash behind it.
-        this.#places.client.forgetName(a, source.name);
-        this.#places.client.forgetName(b, target.name);
-        const names = { from: locAt(a, source.name), to: locAt(b, target.name), flags };
-        return this.#places.run<Reply<'rename'>>(options, (top, call) => top.rename(call, names));
-      };
-      const { iatt } = await this.#places.retried(place, 'rename', async (trust) => {
-        const target = await this.#places.walker.walk(pathBytes(to, 'dest'), byName, trust, options);
-        if (!target.ok) return { reply: target, believed: target.believed };
-        const source = await this.#places.walker.walk(pathBytes(from), how, trust, options);
-        if (!source.ok) return { reply: source, believed: source.believed || target.believed };
-        const reply =
-          target.directory && !(await isDirectory(this.#places, source, options))
-            ? fails(Errno.ENOTDIR)
-            : await work(target)(source);
-        return { reply, believed: source.believed || target.believed };
-      });
-      this.#places.client.services.inodes.find(iatt.gfid);
-    });
+    await this.#op('rename', from, () => renamePath(this.#places, from, to, options));
   }
 
   async link(existing: VolumePath, path: VolumePath, options?: CallOptions): Promise<void> {
@@ -368,50 +335,26 @@ export class Volume implements AsyncDisposable {
     });
   }
 
-  async getxattr(path: VolumePath, name: string, options: CallOptions & { follow?: boolean } = {}): Promise<Buffer> {
-    return this.#op('getxattr', path, async () => {
-      const key = byteString(name);
-      const how = options.follow === false ? asLink : follow;
-      const { xattrs } = await this.#places.at(path, how, 'getxattr', options, async ({ file }) => {
-        const errno = xattrProblem(key, this.#places.who.uid, file!.type, false);
-        if (errno !== 0) return fails(errno);
-        return this.#places.run(options, (top, call) => top.getxattr(call, { loc: locOf(file!.gfid), name: key }));
-      });
-      const value = valueIn(xattrs, key);
-      if (typeof value === 'number') throw fsError(value, 'getxattr', { path: pathText(path) });
-      return Buffer.from(value);
-    });
+  async getxattr(path: VolumePath, name: string, options: XattrOptions = {}): Promise<Buffer> {
+    return this.#op('getxattr', path, () => getXattr(this.#places, path, byteString(name), options));
   }
 
   async setxattr(
     path: VolumePath,
     name: string,
     value: BytesLike,
-    options: CallOptions & SetXattrOptions & { follow?: boolean } = {},
+    options: XattrOptions & SetXattrOptions = {},
   ): Promise<void> {
     const bytes = Uint8Array.from(bytesOf(value, 'utf8'));
-    const args = { xattrs: { [byteString(name)]: bytes }, flags: xattrFlags(options) };
-    await this.#changeXattr(path, name, 'setxattr', options, (file) =>
-      bytes.length > xattrMaxBytes
-        ? Promise.resolve(fails(Errno.E2BIG))
-        : this.#places.run(options, (top, call) => top.setxattr(call, { loc: locOf(file), ...args })),
-    );
+    await this.#op('setxattr', path, () => setXattr(this.#places, path, byteString(name), bytes, options));
   }
 
-  async removexattr(path: VolumePath, name: string, options: CallOptions & { follow?: boolean } = {}): Promise<void> {
-    await this.#changeXattr(path, name, 'removexattr', options, (file) =>
-      this.#places.run(options, (top, call) => top.removexattr(call, { loc: locOf(file), name: byteString(name) })),
-    );
+  async removexattr(path: VolumePath, name: string, options: XattrOptions = {}): Promise<void> {
+    await this.#op('removexattr', path, () => removeXattr(this.#places, path, byteString(name), options));
   }
 
-  async listxattr(path: VolumePath, options: CallOptions & { follow?: boolean } = {}): Promise<string[]> {
-    return this.#op('listxattr', path, async () => {
-      const how = options.follow === false ? asLink : follow;
-      const { xattrs } = await this.#places.at(path, how, 'listxattr', options, async ({ file }) =>
-        this.#places.run(options, (top, call) => top.getxattr(call, { loc: locOf(file!.gfid) })),
-      );
-      return shownNames(xattrs, this.#places.who.uid).map((name) => nameAs(name, 'utf8') as string);
-    });
+  async listxattr(path: VolumePath, options: XattrOptions = {}): Promise<string[]> {
+    return this.#op('listxattr', path, () => listXattrs(this.#places, path, options));
   }
 
   async statfs(path: VolumePath = '/', options?: CallOptions): Promise<VolumeStatFs> {
@@ -451,21 +394,6 @@ export class Volume implements AsyncDisposable {
       // Whoever gives a file away, its privileges go.
       if (post && mustKill({ ...this.#places.who, uid: -1 }, post))
         await killPrivileges(this.#places.client, this.#places.who, post);
-    });
-  }
-
-  async #changeXattr(
-    path: VolumePath,
-    name: string,
-    syscall: string,
-    options: CallOptions & { follow?: boolean },
-    work: (gfid: Gfid) => Promise<Outcome>,
-  ): Promise<void> {
-    await this.#op(syscall, path, async () => {
-      await this.#places.at(path, options.follow === false ? asLink : follow, syscall, options, async ({ file }) => {
-        const errno = xattrProblem(byteString(name), this.#places.who.uid, file!.type, true);
-        return errno === 0 ? work(file!.gfid) : (fails(errno) as Outcome);
-      });
     });
   }
 }
