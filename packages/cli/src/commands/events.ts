@@ -11,7 +11,7 @@ function webhookOf(words: readonly string[], mayHaveToken: boolean): { url: stri
   if (url === undefined || !/^https?:\/\/[^/\s]+/i.test(url) || !URL.canParse(url))
     throw new UsageError(url === undefined ? [] : [`${url} is no http or https URL`]);
   if (key === undefined) return { url };
-  if (!mayHaveToken || key !== 'bearer-token' || token === undefined || words.length !== 5) throw new UsageError();
+  if (!mayHaveToken || key !== 'bearer-token' || !token || words.length !== 5) throw new UsageError();
   return { url, token };
 }
 

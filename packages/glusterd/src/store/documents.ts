@@ -23,7 +23,7 @@ export const webhookSchema = z.object({
   /** Sent as a bearer token. */
   token: z
     .string()
-    .regex(/^[\x21-\x7e]*$/, 'has blanks or characters that no header may have')
+    .regex(/^[\x21-\x7e]+$/, 'has blanks or characters that no header may have')
     .max(4096)
     .optional(),
 });
