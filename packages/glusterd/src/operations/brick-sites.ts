@@ -83,6 +83,17 @@ export async function stopElsewhere(context: Context, volume: VolumeInfo, bricks
   );
 }
 
+/** The same for bricks that left the volume, whose clients go over to the new graph first. */
+export async function retireElsewhere(
+  context: Context,
+  volume: VolumeInfo,
+  bricks: readonly BrickInfo[],
+): Promise<void> {
+  await gather(context, bricks, (node, own) =>
+    onSite(context, node, 'retireBricks', { volume, bricks: own.map((one) => one.brickId) }),
+  );
+}
+
 /** Nodes of bricks must be there for what cannot be made good later. */
 export function requireConnected(context: Context, bricks: readonly BrickInfo[]): void {
   for (const [node, [brick]] of bricksElsewhere(context, bricks))

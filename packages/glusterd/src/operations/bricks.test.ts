@@ -167,6 +167,22 @@ describe('volume remove-brick', () => {
     expect(existsSync(join(rig.root, 'b'))).toBe(true);
   });
 
+  it('ends a brick when its clients have gone over to the new graph', async () => {
+    await rig.create('v', bricks('a', 'b'));
+    await start();
+    const clients = [['mount', 'shd'], ['mount'], []];
+    const seen: number[] = [];
+    rig.processes.answers = {
+      get 'brick.clients'() {
+        seen.push(rig.processes.alive.size);
+        return clients.shift() ?? [];
+      },
+    };
+    await rig.done(remove(['b']));
+    expect(seen).toEqual([2, 2, 2]);
+    expect(rig.processes.alive.size).toBe(1);
+  });
+
   it('takes replicas away, down to a distributed volume without a heal daemon', async () => {
     await rig.createReplica('v');
     await start();

@@ -6,7 +6,7 @@ import type { RequestOf } from '../protocol/requests.ts';
 import { execute, type Operation } from '../transaction/operation.ts';
 import { type BrickInfo, setCount, setSize, type VolumeInfo, type VolumeTask, withOption } from '../volume.ts';
 import { brickHookArguments } from './add-brick.ts';
-import { stopElsewhere } from './brick-sites.ts';
+import { retireElsewhere } from './brick-sites.ts';
 import { runHooks } from './run-hooks.ts';
 import { newTask, refuseWhileMoving, stopTask, taskData, withTaskNow } from './tasks.ts';
 import { brickName, commitVolume, nextVersion } from './volumes.ts';
@@ -235,8 +235,10 @@ async function remove(context: Context, { before, after, removed }: Plan): Promi
   await commitVolume(context, after);
   await context.supervisor.updateHealDaemon(after, uuid);
   const own = removed.filter((brick) => brick.hostUuid === uuid);
-  await Promise.all(own.map((brick) => context.supervisor.stopBrick(before, brick)));
-  await stopElsewhere(context, before, removed);
+  await Promise.all([
+    ...own.map((brick) => context.supervisor.retireBrick(before, brick)),
+    retireElsewhere(context, before, removed),
+  ]);
   await runHooks(context, 'remove-brick', 'post', args);
   return {};
 }

@@ -47,7 +47,9 @@ export class Reconciler {
     const wanted = now?.status === 'started' ? own(now) : [];
     if (before) {
       const ended = own(before).filter((brick) => !isIn(wanted, brick));
-      await Promise.all(ended.map((brick) => supervisor.stopBrick(before, brick)));
+      // Of a volume that goes on: watchers are told below, and its clients leave the brick before it ends.
+      if (now?.status === 'started') for (const brick of ended) this.#retire(before, brick);
+      else await Promise.all(ended.map((brick) => supervisor.stopBrick(before, brick)));
       if (!now) await supervisor.updateHealDaemon({ ...before, status: 'stopped' }, uuid);
       const moved = before.task?.state === 'running' && now?.task?.state !== 'running';
       if (moved && setCount(before) > 0) await supervisor.endRebalance(before, uuid);
@@ -60,6 +62,15 @@ export class Reconciler {
     const already = before?.status === 'started' ? own(before) : [];
     await Promise.all(wanted.filter((brick) => !isIn(already, brick)).map((brick) => this.#start(now, brick)));
     await supervisor.updateHealDaemon(now, uuid);
+  }
+
+  #retire(volume: VolumeInfo, brick: BrickInfo): void {
+    const { supervisor, log } = this.#context;
+    supervisor
+      .retireBrick(volume, brick)
+      .catch((error: Error) =>
+        log.write('ERROR', 'management', `brick ${brick.host}:${brick.path}: ${error.stack ?? error.message}`),
+      );
   }
 
   async #start(volume: VolumeInfo, brick: BrickInfo): Promise<void> {

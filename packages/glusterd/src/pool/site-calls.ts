@@ -161,6 +161,17 @@ export const siteCalls = {
     },
   }),
 
+  /** Bricks that left the volume: each ends when its clients have gone. */
+  retireBricks: call({
+    params: z.object({ volume: volumeInfoSchema, bricks: brickIds }),
+    result: z.object({}),
+    timeoutMs: slow,
+    async run(context, { volume, bricks: ids }) {
+      await Promise.all(chosen(context, volume, ids).map((brick) => context.supervisor.retireBrick(volume, brick)));
+      return {};
+    },
+  }),
+
   /** Rows of `volume status`: bricks of this node, and its heal daemon. */
   processes: call({
     params: z.object({

@@ -62,6 +62,8 @@ export interface SignIn {
 
 const startTimeoutMs = 60_000;
 const portAttempts = 5;
+const retireTimeoutMs = 10_000;
+const retirePollMs = 100;
 const offline: ProcessState = { online: false, pid: 0, port: 0 };
 
 export class Supervisor {
@@ -166,6 +168,30 @@ export class Supervisor {
 
   stopBrick(volume: VolumeInfo, brick: BrickInfo): Promise<void> {
     return this.#inTurn(brick.path, () => this.#stopBrick(volume, brick));
+  }
+
+  /**
+   * Ends a brick that left its volume, once the clients that were told so have gone over to the new graph: what they have under
+   * way would fail with it. Who stays is not waited for longer than some seconds.
+   */
+  retireBrick(volume: VolumeInfo, brick: BrickInfo): Promise<void> {
+    return this.#inTurn(brick.path, async () => {
+      const { clock } = this.#ports;
+      const endMs = clock.nowMs() + retireTimeoutMs;
+      while ((await this.#hasClients(volume, brick)) && clock.nowMs() < endMs) await clock.sleep(retirePollMs);
+      await this.#stopBrick(volume, brick);
+    });
+  }
+
+  async #hasClients(volume: VolumeInfo, brick: BrickInfo): Promise<boolean> {
+    if (!(await this.#watch.find(this.#watchedBrick(volume.name, brick)))) return false;
+    try {
+      const answer = await this.askBrick(volume, brick, 'brick.clients', {}, retireTimeoutMs);
+      return Array.isArray(answer) && answer.length > 0;
+    } catch (error) {
+      this.#log('INFO', `brick ${brick.host}:${brick.path} does not tell its clients: ${(error as Error).message}`);
+      return false;
+    }
   }
 
   async #stopBrick(volume: VolumeInfo, brick: BrickInfo): Promise<void> {

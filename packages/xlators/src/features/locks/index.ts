@@ -50,6 +50,8 @@ export class Locks extends Xlator {
   readonly #internal: InternalLocks;
   readonly #posix: PosixRequests;
   readonly #migrations: Migrations;
+  /** Locks that are asked for until a file that is being moved is free. */
+  readonly #asked = new Set<AskedLock>();
   readonly #mandatory: MandatoryLocks;
   #options: Values;
   #revoked = 0;
@@ -214,17 +216,38 @@ export class Locks extends Xlator {
     if (!gfid || !range || !isDomain(domain)) return fail(Errno.EINVAL);
     if (flock.type === 'unlock' && command !== 'unlock') return fail(Errno.EINVAL);
     if (domain === migrationDomain) return this.#migrations.request(call, gfid, command, flock.type);
-    if (command !== 'unlock' && this.#migrations.size > 0 && this.#migrations.gate(call, gfid, true))
-      return this.#passed(call, [gfid], true).then(
-        (refused) => refused ?? this.#inodelk(call, gfid, { domain, command, flock }),
-      );
-    const type = flock.type === 'read' ? 'read' : 'write';
     // Steps of one compound may be about locks of several owners.
     const owner = flock.owner || call.lockOwner;
+    const asked: AskedLock = { clientId: call.clientId, owner, gfid, domain };
+    if (command !== 'unlock' && this.#migrations.size > 0 && this.#migrations.gate(call, gfid, true))
+      return this.#inodelkLater(call, asked, { domain, command, flock });
+    // Who gave up waiting gives back what he may have got: it must not be given to him then.
+    if (command === 'unlock' && this.#takeBack(asked)) return { ok: true };
+    const type = flock.type === 'read' ? 'read' : 'write';
     const claim: Claim<Range> = { clientId: call.clientId, owner, type, resource: range };
     if (this.#options.trace)
       this.#trace('inodelk', call, `${gfid} ${domain} ${command} ${type} ${range.start} ${lengthOf(range)}`);
     return this.#request(call, gfid, command, claim, domain, 'inode', (locks) => locks.rangesOf(domain));
+  }
+
+  /** When nobody moves the file any more. */
+  async #inodelkLater(
+    call: Call,
+    asked: AskedLock,
+    args: Pick<Args<'inodelk'>, 'domain' | 'command' | 'flock'>,
+  ): Promise<DomainReply> {
+    this.#asked.add(asked);
+    const refused = await this.#passed(call, [asked.gfid], true);
+    if (!this.#asked.delete(asked)) return fail(Errno.EAGAIN);
+    return refused ?? this.#inodelk(call, asked.gfid, args);
+  }
+
+  #takeBack({ clientId, owner, gfid, domain }: AskedLock): boolean {
+    const theirs = [...this.#asked].filter(
+      (one) => one.gfid === gfid && one.clientId === clientId && one.owner === owner && one.domain === domain,
+    );
+    for (const one of theirs) this.#asked.delete(one);
+    return theirs.length > 0;
   }
 
   #entrylk(
@@ -388,6 +411,13 @@ function gfidsOf(args: Args<FopName>): Gfid[] {
   const { loc, fd, from, to, gfid } = args as { loc?: Loc; fd?: Fd; from?: Loc | Fd; to?: Loc | Fd; gfid?: Gfid };
   // A linkto that is made of a gfid that is here becomes one more name of it.
   return [...[loc, fd, from, to].flatMap((one) => one?.gfid ?? []), ...(gfid ? [gfid] : [])];
+}
+
+interface AskedLock {
+  readonly clientId: string;
+  readonly owner: string;
+  readonly gfid: Gfid;
+  readonly domain: string;
 }
 
 /** What replicas do for a change, or when they are done with it. */

@@ -189,6 +189,17 @@ describe('a file that is being moved', () => {
     for (const waiting of [...others, change]) expect(await waiting).toMatchObject({ ok: true });
   });
 
+  it('gives no lock to who gave it back before he got it', async () => {
+    const r = await set();
+    expect(await hold(r, 'mover', 'try')).toEqual({ ok: true });
+    const late = [inodelk(r, 'a', 'try'), inodelk(r, 'a', 'wait')];
+    for (const waiting of late) expect(await outcome<unknown>(waiting)).toEqual({ done: false });
+    expect(await inodelk(r, 'a', 'unlock')).toMatchObject({ ok: true });
+    await hold(r, 'mover', 'unlock');
+    for (const waiting of late) expect(await waiting).toEqual({ ok: false, errno: Errno.EAGAIN });
+    expect(await inodelk(r, 'b', 'try')).toMatchObject({ ok: true });
+  });
+
   it('is free when the session of its mover ends, before that or after', async () => {
     const r = await set();
     const change = () => r.xlator.ops.setattr(rigCall('a'), { loc: locOf(gfid), attr: { mode: 0 } });
