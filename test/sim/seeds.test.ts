@@ -3,7 +3,7 @@ import { simulate } from '@mortar/testing/sim/simulation.ts';
 import { describe, expect, it } from 'vitest';
 import { regressions } from './regressions.ts';
 
-/** About one seed in a thousand fails still (docs/simulation.md, Limits): these did not when they were last looked at. */
+/** One seed in some thousands may fail still (docs/simulation.md, Limits): these did not when they were last looked at. */
 const clean = [
   [40_001, 41_200],
   [43_925, 45_000],

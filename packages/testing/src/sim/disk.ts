@@ -62,9 +62,9 @@ export class SimDisk {
     return this.#image.ops;
   }
 
-  #newImage(): Image {
+  #newImage(isOtherBoot = false): Image {
     const volume = new Volume(this.#slot, capacityBytes, this.#made);
-    const index = new MemoryIndexStore((redo) => this.#log(null, (image) => redo(image.index)));
+    const index = new MemoryIndexStore((redo) => this.#log(null, (image) => redo(image.index)), isOtherBoot);
     return { volume, index, ops: { ...nameFops(volume), ...dataFops(volume), ...metadataFops(volume) } };
   }
 
@@ -110,7 +110,7 @@ export class SimDisk {
   crash(power: boolean, random: SeededRandom): { metadata: number; data: number } {
     const kept = power ? this.#survivors(random) : this.#journal;
     const lost = this.#journal.filter((entry) => !kept.includes(entry));
-    this.#image = this.#newImage();
+    this.#image = this.#newImage(power || this.index.isOtherBoot());
     this.#journal = kept;
     this.#redoing = true;
     this.#image.volume.keepNameless(true);

@@ -8,7 +8,17 @@ import { parseRequest } from '@mortar/xlators/features/index/requests.ts';
 /** The part of IndexStore that the translator uses. */
 export type IndexPort = Pick<
   IndexStore,
-  'add' | 'remove' | 'has' | 'addName' | 'removeName' | 'removeParent' | 'count' | 'names' | 'close'
+  | 'add'
+  | 'remove'
+  | 'has'
+  | 'addName'
+  | 'removeName'
+  | 'removeParent'
+  | 'count'
+  | 'names'
+  | 'isOtherBoot'
+  | 'recordBoot'
+  | 'close'
 >;
 
 export class MemoryIndexStore implements IndexPort {
@@ -17,8 +27,21 @@ export class MemoryIndexStore implements IndexPort {
   /** Told of every change, for the disk's journal. */
   readonly #changed: (redo: (store: MemoryIndexStore) => void) => void;
 
-  constructor(changed: (redo: (store: MemoryIndexStore) => void) => void = () => {}) {
+  #isOtherBoot: boolean;
+
+  /** `isOtherBoot`: the machine was started anew since the brick was. */
+  constructor(changed: (redo: (store: MemoryIndexStore) => void) => void = () => {}, isOtherBoot = false) {
     this.#changed = changed;
+    this.#isOtherBoot = isOtherBoot;
+  }
+
+  isOtherBoot(): boolean {
+    return this.#isOtherBoot;
+  }
+
+  recordBoot(): number {
+    this.#isOtherBoot = false;
+    return 0;
   }
 
   add(kind: 'xattrop' | 'dirty', gfid: Gfid): number {
@@ -84,7 +107,9 @@ export class MemoryIndexXlator extends IndexXlator {
     return this.memory as unknown as IndexStore;
   }
 
-  override async init(): Promise<void> {}
+  override async init(): Promise<void> {
+    await this.shake();
+  }
 
   override async ipc(call: Call, args: Args<'ipc'>): Promise<Reply<'ipc'>> {
     const request = args.operation === 'index.list' ? parseRequest('index.list', args.data) : undefined;

@@ -9,6 +9,7 @@ import {
   type Matrix,
   negated,
   readable,
+  shakenCount,
   type Vector,
 } from './changelog.ts';
 
@@ -69,14 +70,33 @@ describe('who is right', () => {
     expect(readable(matrix, 'data')).toEqual([]);
   });
 
-  it('perhaps one who is away, when the only one left unaccused was interrupted', () => {
-    const interrupted = { ...blaming(1, [1, 0, 0]), dirty: [1, 0, 0] as Vector };
+  it('perhaps one who is away, when the machine of the only one left unaccused went down in a change', () => {
+    const interrupted = { ...blaming(1, [1, 0, 0]), dirty: [shakenCount + 1, 0, 0] as Vector };
     expect(judge([interrupted, clean, undefined], 'data')).toMatchObject({ sources: [0], isAlone: true });
     expect(judge([interrupted, clean, clean], 'data')).toMatchObject({ isAlone: false });
     expect(judge([blaming(1, [1, 0, 0]), clean, undefined], 'data')).toMatchObject({ isAlone: false });
-    const both = { blames: [none, [1, 0, 0], [1, 0, 0]] as Vector[], dirty: [1, 0, 0] as Vector };
+    const both = { ...interrupted, blames: [none, [1, 0, 0], [1, 0, 0]] as Vector[] };
     expect(judge([both, clean, undefined], 'data')).toMatchObject({ isAlone: false });
     expect(judge([interrupted, undefined], 'data')).toMatchObject({ isAlone: false });
+    // A client that crashed: what was acknowledged is there.
+    const open = { ...interrupted, dirty: [1, 0, 0] as Vector };
+    expect(judge([open, clean, undefined], 'data')).toMatchObject({ sources: [0], isAlone: false });
+    expect(readable([interrupted, clean, undefined], 'data')).toEqual([]);
+    expect(readable([open, clean, undefined], 'data')).toEqual([0]);
+  });
+
+  it('not one whose machine went down in a change, as long as another has it', () => {
+    const dirty = (count: number) => ({ ...clean, dirty: [count, 0, 0] as Vector });
+    const shaken = dirty(shakenCount + 1);
+    expect(judge([shaken, dirty(1), undefined], 'data')).toMatchObject({ sources: [1], doubted: [0], sinks: [0] });
+    expect(judge([shaken, dirty(1), dirty(2)], 'data')).toMatchObject({ sources: [1, 2], doubted: [0] });
+    expect(judge([shaken, clean, undefined], 'data')).toMatchObject({ sources: [1], doubted: [0] });
+    expect(judge([shaken, shaken, undefined], 'data')).toMatchObject({
+      sources: [0, 1],
+      inDoubt: true,
+      isAlone: false,
+    });
+    expect(readable([shaken, dirty(1), clean], 'data')).toEqual([1]);
   });
 
   it('one that fewer than a quorum accuse, when all are accused and the rule is given', () => {

@@ -14,6 +14,11 @@ export const zeroVector: Vector = [0, 0, 0];
 export const dirtyKey = 'trusted.afr.dirty';
 /** Three big-endian 32-bit integers. */
 const vectorSizeBytes = 12;
+/**
+ * A dirty counter of this and more: the machine went down under the transaction, and what the replica was told then may be lost.
+ * The brick adds it when it starts (features/index); no client has that many transactions open.
+ */
+export const shakenCount = 0x10000;
 
 /** A missing or short xattr reads as zeros, as in GlusterFS. */
 export function decodeVector(bytes: Uint8Array | undefined): Vector {
@@ -64,10 +69,12 @@ export interface Verdict {
   /** Every source has an open transaction: each has all that was acknowledged, but they may differ in what was not. */
   readonly inDoubt: boolean;
   /**
-   * A minority is left unaccused, in the middle of a transaction, and another child that nobody accuses is away: what the
-   * others missed may have been lost here with the machine, and be there. Heal waits for it.
+   * A minority is left unaccused, its machine went down in the middle of a transaction, and another child that nobody accuses is
+   * away: what the others missed may have been lost here, and be there. Nobody is right until that one is back.
    */
   readonly isAlone: boolean;
+  /** Sinks that nobody accuses: their dirty mark, or the want of one, speaks against them. */
+  readonly doubted: readonly number[];
   /** Whether any counter of this kind is non-zero anywhere. */
   readonly pending: boolean;
 }
@@ -95,7 +102,8 @@ export function judge(matrix: Matrix, kind: Kind, quorumCount = 0): Verdict {
     const silent = children.length - answering.length;
     unaccused = answering.filter((j) => accusers(j) + silent < quorumCount && !selfAccused(j));
   }
-  const sources = believed(unaccused, isDirty);
+  const dirtOf = (i: number) => matrix[i]?.dirty[at] ?? 0;
+  const sources = believed(unaccused, dirtOf);
   const sinks = children.filter((j) => {
     if (sources.includes(j)) return false;
     return (
@@ -103,13 +111,9 @@ export function judge(matrix: Matrix, kind: Kind, quorumCount = 0): Verdict {
     );
   });
   const pending = answering.some((i) => isDirty(i) || matrix[i]!.blames.some((v) => v[at] !== 0));
-  const isAlone =
-    children.length > 2 &&
-    2 * unaccused.length <= children.length &&
-    unaccused.length > 0 &&
-    unaccused.every(isDirty) &&
-    children.some((j) => matrix[j] === undefined && accusers(j) === 0);
-  return { sources, sinks, inDoubt: sources.some(isDirty), isAlone, pending };
+  const isAlone = areAlone(children, unaccused, dirtOf, (j) => matrix[j] === undefined && accusers(j) === 0);
+  const doubted = unaccused.filter((j) => !sources.includes(j));
+  return { sources, sinks, inDoubt: sources.some(isDirty), isAlone, doubted, pending };
 }
 
 /** What may be read: children that no answering child accuses and that are believed, as `judge` has it. */
@@ -119,14 +123,31 @@ export function readable(matrix: Matrix, kind: Kind): number[] {
   for (const log of matrix)
     for (const [j, vector] of (log?.blames ?? []).entries()) if (vector[at] !== 0) accused.add(j);
   const unaccused = matrix.flatMap((log, j) => (log && !accused.has(j) ? [j] : []));
-  return believed(unaccused, (j) => matrix[j]!.dirty[at] !== 0);
+  const dirtOf = (j: number) => matrix[j]!.dirty[at];
+  const children = matrix.map((_, j) => j);
+  const isAway = (j: number) => matrix[j] === undefined && !accused.has(j);
+  return areAlone(children, unaccused, dirtOf, isAway) ? [] : believed(unaccused, dirtOf);
+}
+
+function areAlone(
+  children: readonly number[],
+  unaccused: readonly number[],
+  dirtOf: (child: number) => number,
+  isAway: (child: number) => boolean,
+): boolean {
+  if (children.length <= 2 || unaccused.length === 0 || 2 * unaccused.length > children.length) return false;
+  return unaccused.every((child) => dirtOf(child) >= shakenCount) && children.some(isAway);
 }
 
 /**
  * Of children that nobody accuses: those without an open transaction if they are more, else the others. When they are as many,
  * one that is settled may have lost its mark and its data with its machine; the dirty ones have all that was acknowledged.
+ * Not so those whose machine is known to have gone down: they are the last to be believed.
  */
-function believed(unaccused: readonly number[], isDirty: (child: number) => boolean): number[] {
-  const settled = unaccused.filter((child) => !isDirty(child));
-  return 2 * settled.length > unaccused.length ? settled : unaccused.filter(isDirty);
+function believed(unaccused: readonly number[], dirtOf: (child: number) => number): number[] {
+  const settled = unaccused.filter((child) => dirtOf(child) === 0);
+  if (2 * settled.length > unaccused.length) return settled;
+  const whole = unaccused.filter((child) => dirtOf(child) !== 0 && dirtOf(child) < shakenCount);
+  if (whole.length > 0) return whole;
+  return settled.length > 0 ? settled : [...unaccused];
 }

@@ -3,7 +3,7 @@
  * given up when another client wants it or it idles. Everything that changes a file runs under its lease, so replicas
  * apply the same changes in the same order (docs/replicate.md).
  */
-import type { Gfid, Inode, Xattrs } from '@mortar/core';
+import { Fd, type Gfid, type Inode, type Xattrs } from '@mortar/core';
 import { dirtyKey, encodeVector, isZero, judge, type Kind, kinds, type Matrix, vectorOf } from './changelog.ts';
 import { KnownNames } from './known-names.ts';
 import { Ordering } from './ordering.ts';
@@ -59,6 +59,7 @@ export class Lease {
   readonly ended: Promise<void>;
   leaving = false;
   #end: () => void = () => {};
+  #fd: Fd | undefined;
 
   /** `isNew`: got together with the creation of what it is on. */
   constructor(gfid: Gfid, owner: string, matrix: Matrix, inode: Inode, nowMs: number, isNew = false) {
@@ -95,7 +96,14 @@ export class Lease {
   }
 
   end(): void {
+    this.#fd?.release();
     this.#end();
+  }
+
+  /** To sync it by, where nobody has it open. */
+  get fd(): Fd {
+    this.#fd ??= new Fd(this.gfid);
+    return this.#fd;
   }
 
   /** Nobody was accused and nothing open when it was granted. */
@@ -130,7 +138,21 @@ export function preOp(lease: Lease, child: number, kind: Kind, set: ReplicaSet):
   }
   for (const absent of absentees(lease, set))
     if (!lease.blamed[kind].has(absent)) values[set.pendingKeys[absent]!] = one;
+  const doubted = disbelieved(lease, kind).filter((other) => !lease.blamed[kind].has(other));
+  // All will be dirty now: who is right is told by blame from here on. Nobody knows which names these were.
+  if (!doubted.includes(child))
+    for (const other of doubted)
+      values[set.pendingKeys[other]!] = encodeVector(vectorOf({ [kind]: 1, ...(kind === 'entry' ? { data: 1 } : {}) }));
   return values;
+}
+
+/**
+ * Participants that nobody accuses and that were not believed when the lease was got: they lost a change with their machine, or
+ * made one that the others did not.
+ */
+export function disbelieved(lease: Lease, kind: Kind): number[] {
+  const { doubted } = judge(lease.matrix, kind);
+  return doubted.filter((child) => lease.holds.has(child));
 }
 
 /** Children that the lease does not cover. */

@@ -2,7 +2,7 @@
 import { type Args, type Call, Errno, type Fops, fail, type Gfid, type Iatt, type Reply } from '@mortar/core';
 import { listMerged } from './listing.ts';
 import { isOwnXattr, type Replica, withoutOwn } from './replica.ts';
-import { isFault, succeeded, successAt } from './replica-set.ts';
+import { failureOf, isFault, succeeded, successAt } from './replica-set.ts';
 import { virtualXattr } from './virtual-xattrs.ts';
 
 export type ReadFops = Pick<
@@ -80,6 +80,9 @@ async function attributes<N extends 'stat' | 'fstat'>(
   fop: N,
   args: Args<N>,
 ): Promise<Reply<N>> {
+  // Attributes that another replica is known to have otherwise are nobody's.
+  const clean = await replica.cleanChildren(gfid, 'metadata', call);
+  if ('errno' in clean) return clean;
   const context = await replica.context(gfid, call);
   if ('errno' in context) return context;
   const data = replica.readers(gfid, 'data', context);
@@ -94,7 +97,9 @@ async function attributes<N extends 'stat' | 'fstat'>(
     const reply = replies[child] as { ok: boolean; iatt?: Iatt } | undefined;
     return reply?.ok ? reply.iatt : undefined;
   };
-  const iatt = replica.mergeIatt(gfid, context, iattOf);
-  if (!iatt) return (replies.find((reply) => reply && !reply.ok) ?? fail(Errno.ENOTCONN)) as Reply<N>;
-  return { ok: true, iatt } as Reply<N>;
+  // Not from one that is accused, because those who are right cannot say.
+  const unheard = [metadata, data].find((some) => some.length > 0 && !some.some(iattOf));
+  const iatt = unheard ? undefined : replica.mergeIatt(gfid, context, iattOf);
+  if (iatt) return { ok: true, iatt } as Reply<N>;
+  return failureOf((unheard ?? replica.set.up).map((child) => replies[child])) as Reply<N>;
 }

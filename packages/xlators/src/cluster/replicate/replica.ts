@@ -82,6 +82,9 @@ export class Replica {
       get granular() {
         return self.live.granular;
       },
+      get ensureDurability() {
+        return self.live.ensureDurability;
+      },
       warn: (text) => this.warn(text),
     });
   }
@@ -110,7 +113,9 @@ export class Replica {
     const matrix: Matrix = replies.map((reply) =>
       reply?.ok ? changelogOf(reply.xattrs, this.set.pendingKeys) : undefined,
     );
-    const exclude = context.lease ? this.set.children.flatMap((_, i) => (context.lease!.holds.has(i) ? [] : [i])) : [];
+    // Who left our lease may be blamed only when it ends. Of one that all have left nobody changes anything: the marks say it all.
+    const holds = context.lease?.holds;
+    const exclude = holds && holds.size > 0 ? this.set.children.flatMap((_, i) => (holds.has(i) ? [] : [i])) : [];
     for (const kind of kinds)
       context.readable[kind] = readable(matrix, kind).filter((child) => !exclude.includes(child));
     context.present = replies.flatMap((reply, i) => (reply?.ok ? [i] : []));
@@ -251,9 +256,10 @@ export function lookupFailure(replies: Replies<'lookup'>): Failure {
   return fail((said ?? other)?.errno ?? Errno.ENOTCONN);
 }
 
-/** Children that said something of the file, be it that they do not have it. */
+/** Children that said something of the file, be it that they do not have it. One whose disk failed may accuse others. */
 export function answering(replies: Replies<'lookup'>): number[] {
-  return replies.flatMap((reply, child) => (reply && (reply.ok || !isAbsence(reply.errno)) ? [child] : []));
+  const isTold = (errno: Errno) => !isAbsence(errno) && errno !== Errno.EIO;
+  return replies.flatMap((reply, child) => (reply && (reply.ok || isTold(reply.errno)) ? [child] : []));
 }
 
 export function firstSuccess<N extends FopName>(replies: Replies<N>): Success<N> | undefined {

@@ -184,6 +184,25 @@ describe('healing', () => {
     expect(await onBricks(bricks, client.call, gfid)).toEqual(['good', 'good', 'good']);
   });
 
+  it('of different files of one name takes the one that an accused replica has as well, where those that are right differ', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    const directory = await mkdir(client, 'd');
+    await client.xlator.drain();
+    const [common, other] = [rigs[0]!.newGfid(), rigs[0]!.newGfid()];
+    const loc = locAt(directory, 'name');
+    for (const [i, gfid] of [common, common, other].entries())
+      await bricks[i]!.ops.mkdir(client.call, { loc, mode: 0o755, gfid });
+    const add = (name: string, hex: string) => ({ [`trusted.afr.${name}`]: Buffer.from(hex, 'hex') });
+    const blame = { ...add('vol-client-0', '000000010000000000000001'), ...add('dirty', '000000000000000000000001') };
+    for (const brick of bricks.slice(1))
+      await brick.ops.xattrop(client.call, { loc: locOf(directory), operation: 'add32', values: blame });
+    const { daemon } = await rigs[0]!.healDaemon();
+    await until(async () => (await daemon.info('all')).every((brick) => brick.connected && brick.entries.length === 0));
+    for (const brick of bricks)
+      expect(await brick.ops.lookup(client.call, { loc })).toMatchObject({ ok: true, iatt: { gfid: common } });
+  });
+
   it('heals a large sparse file while a client goes on writing to it', async () => {
     const { bricks } = await rig();
     const { daemon } = await rigs[0]!.healDaemon({ 'data-self-heal-window-size': '1' });

@@ -314,7 +314,7 @@ describe('with a replica away', () => {
     const client = await rigs[0]!.client();
     const { fd } = await create(client, 'f', 'old');
     client.gates[0]!.fault = (fop) => (fop === 'writev' ? Errno.EROFS : 'pass');
-    client.gates[1]!.fault = (fop) => (fop === 'fxattrop' ? Errno.EROFS : 'pass');
+    client.gates[1]!.fault = (fop) => (fop === 'compound' ? Errno.EROFS : 'pass');
     expect(await write(client, fd, 'new')).toEqual({ ok: false, errno: Errno.EROFS });
   });
 

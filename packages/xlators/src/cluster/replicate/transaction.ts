@@ -11,6 +11,7 @@ import {
   Errno,
   type Failure,
   type Fd,
+  FileType,
   type FopName,
   fail,
   type Gfid,
@@ -21,9 +22,9 @@ import {
   type Xattrs,
   type Xdata,
 } from '@mortar/core';
-import { dirtyKey, encodeVector, type Kind, vectorOf } from './changelog.ts';
+import { encodeVector, judge, type Kind, vectorOf } from './changelog.ts';
 import type { InodeContexts } from './inode-context.ts';
-import { absentees, type Lease, preOp } from './lease.ts';
+import { absentees, disbelieved, type Lease, preOp } from './lease.ts';
 import type { Leases } from './leases.ts';
 import type { Claim } from './ordering.ts';
 import { quorumCount } from './quorum.ts';
@@ -62,13 +63,6 @@ export interface Outcome<N extends FopName> {
   readonly extra: readonly (readonly { readonly ok: boolean }[] | undefined)[];
 }
 
-/** A step that marks a file before it is changed. */
-interface Mark {
-  readonly lease: Lease;
-  readonly step: RawStep;
-  readonly isDirty: boolean;
-}
-
 const maxAttempts = 3;
 
 export interface TransactionHost {
@@ -78,6 +72,8 @@ export interface TransactionHost {
   readonly clock: Pick<Clock, 'nowMs'>;
   /** Whether names are recorded for heal. */
   readonly granular: boolean;
+  /** Whether what the promise rests on is on the disk before a caller hears of success. */
+  readonly ensureDurability: boolean;
   warn(text: string): void;
 }
 
@@ -139,6 +135,7 @@ export class Transactions {
 
   /** Data and metadata may only change where a copy is that holds the truth. */
   #refusal(kind: Kind, leases: readonly Lease[], participants: readonly number[]): Failure | undefined {
+    if (leases.some(({ matrix }) => judge(matrix, kind).isAlone)) return fail(Errno.ENOTCONN);
     if (kind === 'entry') return undefined;
     const sources = this.#sources(kind, leases).filter((child) => participants.includes(child));
     if (sources.length === 0) return fail(Errno.EIO);
@@ -163,7 +160,11 @@ export class Transactions {
         { marks: this.#marks(change, leases, child, absent.length > 0), fence: leases[0]!.fenceOf(child) },
       ]),
     );
-    for (const lease of leases) for (const child of absentees(lease, this.#set)) lease.blamed[change.kind].add(child);
+    for (const lease of leases) {
+      const doubted = disbelieved(lease, change.kind);
+      this.#host.contexts.exclude(lease.gfid, change.kind, doubted);
+      for (const child of [...absentees(lease, this.#set), ...doubted]) lease.blamed[change.kind].add(child);
+    }
     const extra: Outcome<N>['extra'][number][] = this.#set.children.map(() => undefined);
     const one = async (child: number): Promise<Reply<N>> => {
       const { marks, fence } = plans.get(child)!;
@@ -171,9 +172,11 @@ export class Transactions {
       const args: Args<N> = { ...given, xdata: { ...given.xdata, fence } };
       const after = change.after?.(child) ?? [];
       if (marks.length + after.length === 0) return this.#set.windOne(child, change.fop, change.call, args);
-      const steps = [...marks.map(({ step }) => step), compoundStep(change.fop, args), ...after];
+      const steps = [...marks, compoundStep(change.fop, args), ...after];
       const reply = await this.#set.windOne(child, 'compound', change.call, { steps });
-      this.#unraise(change.kind, child, marks, reply);
+      // What the brick did not mark is not taken off at the end: the counter would fall below zero.
+      const isUnmarked = reply.ok ? reply.replies.length <= marks.length : !isAbsence(reply.errno);
+      if (isUnmarked && marks.length > 0) for (const lease of leases) lease.didNotMark(child, change.kind);
       if (!reply.ok) return reply;
       const last = reply.replies.at(-1);
       extra[child] = reply.replies.slice(marks.length + 1);
@@ -184,14 +187,12 @@ export class Transactions {
     return { replies, extra };
   }
 
-  /** The steps that write marks before the operation, one a directory or file that still needs them. */
-  #marks<N extends FopName>(
-    change: Change<N>,
-    leases: readonly Lease[],
-    child: number,
-    degraded: boolean,
-  ): readonly Mark[] {
-    return leases.flatMap((lease): Mark[] => {
+  /**
+   * The steps that write marks before the operation, one a directory or file that still needs them. With a child away they are
+   * durable first: a replica that loses power, and its marks, beside one that missed the change would take that one for its like.
+   */
+  #marks<N extends FopName>(change: Change<N>, leases: readonly Lease[], child: number, degraded: boolean): RawStep[] {
+    return leases.flatMap((lease) => {
       const values = preOp(lease, child, change.kind, this.#set);
       const names = degraded && this.#host.granular ? change.names?.[change.under.indexOf(lease.gfid)] : undefined;
       if (Object.keys(values).length === 0 && !names) return [];
@@ -201,17 +202,15 @@ export class Transactions {
       const step = fd
         ? compoundStep('fxattrop', { fd, ...mark })
         : compoundStep('xattrop', { loc: locOf(lease.gfid), ...mark });
-      return [{ lease, step, isDirty: values[dirtyKey] !== undefined }];
+      return degraded && Object.keys(values).length > 0 ? [step, ...this.#sync(change, lease)] : [step];
     });
   }
 
-  /** A dirty mark that the brick surely did not write is not taken off at the end: the counter would fall below zero. */
-  #unraise(kind: Kind, child: number, marks: readonly Mark[], reply: Reply<'compound'>): void {
-    if (!reply.ok && isAbsence(reply.errno)) return;
-    for (const [i, { lease, isDirty }] of marks.entries()) {
-      const isWritten = reply.ok && reply.replies[i]?.ok;
-      if (isDirty && !isWritten) lease.didNotMark(child, kind);
-    }
+  /** The step that makes marks durable. */
+  #sync<N extends FopName>(change: Change<N>, lease: Lease): RawStep[] {
+    if (!this.#host.ensureDurability) return [];
+    const isDirectory = this.#host.contexts.inode(lease.gfid).type === FileType.directory || change.kind === 'entry';
+    return [compoundStep(isDirectory ? 'fsyncdir' : 'fsync', { fd: change.fd ?? lease.fd, dataOnly: false })];
   }
 
   async #conclude<N extends FopName>(
@@ -328,16 +327,22 @@ export class Transactions {
     }
   }
 
-  /** Through the open file if there is one: it may have no name any more. */
+  /** Through the open file if there is one: it may have no name any more. What is told by blame alone must not be lost with a machine. */
   #writeMarks<N extends FopName>(
-    { fd, call }: Change<N>,
+    change: Change<N>,
     lease: Lease,
     children: readonly number[],
     mark: (child: number) => Omit<Args<'fxattrop'>, 'fd'>,
-  ): Promise<readonly (Reply<'xattrop'> | undefined)[]> {
-    return fd
-      ? this.#set.wind(children, 'fxattrop', call, (child) => ({ fd, ...mark(child) }))
-      : this.#set.wind(children, 'xattrop', call, (child) => ({ loc: locOf(lease.gfid), ...mark(child) }));
+  ): Promise<readonly (Reply<'compound'> | undefined)[]> {
+    const { fd, call } = change;
+    return this.#set.wind(children, 'compound', call, (child) => ({
+      steps: [
+        fd
+          ? compoundStep('fxattrop', { fd, ...mark(child) })
+          : compoundStep('xattrop', { loc: locOf(lease.gfid), ...mark(child) }),
+        ...this.#sync(change, lease),
+      ],
+    }));
   }
 
   /** Blame for `missing` on `children`; which of these did not write it, and why. */
@@ -368,7 +373,8 @@ export class Transactions {
       }));
       for (const child of children) {
         const reply = replies[child] ?? fail(Errno.ENOTCONN);
-        if (!reply.ok) refused.set(child, reply);
+        const last = reply.ok ? (reply.replies.at(-1) ?? fail(Errno.EIO)) : reply;
+        if (!last.ok) refused.set(child, last as Failure);
       }
     }
     return refused;

@@ -6,6 +6,7 @@
 import type { ByteString, Gfid, Random } from '@mortar/core';
 import { Errno, errnoName, isGfid, newGfid } from '@mortar/core';
 import * as libc from '@mortar/libc';
+import { currentBoot, recordBoot, recordedBoot } from './boot.ts';
 
 export const indexKinds = ['xattrop', 'dirty', 'entry-changes'] as const;
 export type IndexKind = (typeof indexKinds)[number];
@@ -91,6 +92,8 @@ class KindDirectory {
 
 export class IndexStore {
   readonly #kinds: Record<IndexKind, KindDirectory>;
+  readonly #baseFd: number;
+  readonly #boot = currentBoot();
   readonly #stat = new libc.Stat();
 
   /** Makes the directories that are missing. Throws IndexError when that fails; the parent of `base` must exist. */
@@ -100,9 +103,23 @@ export class IndexStore {
     try {
       const open = (kind: IndexKind) => new KindDirectory(openDirectory(baseFd, kind, `${base}/${kind}`), kind, random);
       this.#kinds = { xattrop: open('xattrop'), dirty: open('dirty'), 'entry-changes': open('entry-changes') };
-    } finally {
+    } catch (error) {
       libc.close(baseFd);
+      throw error;
     }
+    this.#baseFd = baseFd;
+    if (recordedBoot(baseFd) === undefined) this.recordBoot();
+  }
+
+  /** Whether the machine was started anew since `recordBoot` was last called; false where nobody can tell. */
+  isOtherBoot(): boolean {
+    const recorded = recordedBoot(this.#baseFd);
+    return recorded !== undefined && this.#boot !== undefined && recorded !== this.#boot;
+  }
+
+  /** Durable when it returns. 0 or a negative errno. */
+  recordBoot(): number {
+    return this.#boot === undefined ? 0 : recordBoot(this.#baseFd, this.#boot);
   }
 
   add(kind: 'xattrop' | 'dirty', gfid: Gfid): number {
@@ -168,6 +185,7 @@ export class IndexStore {
 
   close(): void {
     for (const kind of indexKinds) this.#kinds[kind].close();
+    libc.close(this.#baseFd);
   }
 }
 

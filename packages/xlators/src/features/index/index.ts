@@ -24,6 +24,7 @@ import { IndexStore, indexKinds } from './index-store.ts';
 import { Listing } from './listing.ts';
 import { options } from './options.ts';
 import { isOperation, type Operation, parseRequest, type Request } from './requests.ts';
+import { eachPage, shaken } from './shaken.ts';
 import {
   isZero,
   kindOf,
@@ -36,6 +37,9 @@ import {
 } from './watchlist.ts';
 
 type Values = OptionValues<typeof options>;
+
+/** Gfids read at a time. */
+const pageLength = 1000;
 
 /** What is known of a file: in an index, not in it, or (undefined) not looked yet. */
 interface FileState {
@@ -78,6 +82,37 @@ export class IndexXlator extends Xlator {
   override async init(): Promise<void> {
     this.#store = new IndexStore(this.#base, this.services.random);
     this.#listing = new Listing(this.#store);
+    await this.shake();
+  }
+
+  /**
+   * The machine went down since this brick last started: what was under a change then may lack what clients were told is there.
+   * Its dirty marks say so from here on, before anybody is served.
+   */
+  protected async shake(): Promise<void> {
+    const { store } = this;
+    if (!store.isOtherBoot()) return;
+    let failed = 0;
+    const gfids = [...eachPage((after) => store.names('dirty', undefined, after, pageLength))] as Gfid[];
+    for (const gfid of gfids) if (!(await this.#shakeOne(gfid))) failed++;
+    if (gfids.length > 0)
+      this.services.log.write(
+        failed > 0 ? 'ERROR' : 'INFO',
+        this.name,
+        `the machine went down in the middle of changes of ${gfids.length} files: they are healed from the others${failed > 0 ? `; ${failed} of them could not be marked` : ''}`,
+      );
+    // What is not marked is tried again at the next start.
+    if (failed === 0) store.recordBoot();
+  }
+
+  async #shakeOne(gfid: Gfid): Promise<boolean> {
+    const call = rootCall(this.services.clock, 'self-heal');
+    const loc = locOf(gfid);
+    const found = await this.child.lookup(call, { loc, want: wanted(this.#lists, 'dirty') });
+    if (!found.ok) return found.errno === Errno.ENOENT || found.errno === Errno.ESTALE;
+    const values = shaken(found.xattrs);
+    if (Object.keys(values).length === 0) return true;
+    return (await this.child.xattrop(call, { loc, operation: 'add32', values })).ok;
   }
 
   override async fini(): Promise<void> {

@@ -1,6 +1,6 @@
 /** Takes marks off after a heal: exactly what was read under the lease is subtracted, on every participant. */
 import { type Call, Errno, Fd, FileType, type Gfid, locOf, type Xattrs } from '@mortar/core';
-import { dirtyKey, encodeVector, type Kind, kinds, type Vector, vectorOf } from '../changelog.ts';
+import { dirtyKey, encodeVector, isZero, type Kind, kinds, type Vector, vectorOf } from '../changelog.ts';
 import type { Lease } from '../lease.ts';
 import type { Replica } from '../replica.ts';
 import type { Replies } from '../replica-set.ts';
@@ -31,11 +31,13 @@ export async function clearMarks(
         if (count !== 0) values[set.pendingKeys[j]!] = encodeVector(vectorOf({ [kind]: -count }));
       }
       // A dirty mark speaks of all replicas: with one away, it comes off where that one is blamed instead.
-      if (unsettled && decides)
-        for (const j of absent)
-          if (log.blames[j]![at] === 0) values[set.pendingKeys[j]!] = encodeVector(missedAll(kind));
-      if (log.dirty[at] !== 0 && (decides || absent.every((j) => log.blames[j]![at] !== 0)))
-        values[dirtyKey] = encodeVector(vectorOf({ [kind]: -log.dirty[at] }));
+      const settles = decides || (log.dirty[at] !== 0 && absent.every((j) => log.blames[j]![at] !== 0));
+      if (unsettled && settles)
+        for (const j of absent) {
+          const missed = missedBesides(kind, log.blames[j]!);
+          if (!isZero(missed)) values[set.pendingKeys[j]!] = encodeVector(missed);
+        }
+      if (log.dirty[at] !== 0 && settles) values[dirtyKey] = encodeVector(vectorOf({ [kind]: -log.dirty[at] }));
       if (Object.keys(values).length === 0) return true;
       const reply = await replica.set.windOne(child, 'xattrop', call, {
         loc: locOf(gfid),
@@ -66,7 +68,12 @@ async function sync(replica: Replica, lease: Lease, gfid: Gfid, call: Call): Pro
   });
 }
 
-/** Of a directory nobody knows which names a child misses: its data counter says that it may be any. */
-function missedAll(kind: Kind): Vector {
-  return vectorOf(kind === 'entry' ? { data: 1, entry: 1 } : { [kind]: 1 });
+/**
+ * What one that is away is to be blamed for, besides what it is. Of a directory nobody knows which names it misses, whatever was
+ * recorded: its data counter says that it may be any.
+ */
+function missedBesides(kind: Kind, blame: Vector): Vector {
+  const once = (count: number) => (count === 0 ? 1 : 0);
+  if (kind === 'entry') return vectorOf({ data: once(blame[0]), entry: once(blame[2]) });
+  return vectorOf({ [kind]: once(blame[kinds.indexOf(kind) as 0 | 1 | 2]) });
 }

@@ -66,8 +66,8 @@ export class NameHeal {
   /** Called with each object that was made: its contents are still to be healed. */
   readonly #found: (gfid: Gfid) => void;
   readonly #parking: Parking | undefined;
-  /** Which of different files of one name wins; undefined: nobody may say. */
-  readonly #choose: (candidates: readonly Candidate[]) => number | undefined;
+  /** Which of different files of one name wins; undefined: nobody may say. `all`: also the copies that cannot win. */
+  readonly #choose: (candidates: readonly Candidate[], all: readonly Candidate[]) => number | undefined;
 
   constructor(
     replica: Replica,
@@ -84,7 +84,7 @@ export class NameHeal {
     this.#call = { ...replica.rootCall(), internal: 'self-heal' };
     this.#found = found;
     this.#parking = Parking.of(replica);
-    this.#choose = decide ?? ((all) => this.#settle(all));
+    this.#choose = decide ?? ((copies, all) => this.#settle(copies, all));
   }
 
   async heal(name: ByteString): Promise<NameResult> {
@@ -99,7 +99,8 @@ export class NameHeal {
     const having = present.filter((child) => this.#truth.sources.includes(child));
     const iattOf = (child: number) => successAt(replies, child)!.iatt;
     const differ = new Set(having.map((child) => iattOf(child).gfid)).size > 1;
-    const right = differ ? this.#choose(having.map((child) => ({ child, iatt: iattOf(child) }))) : having[0];
+    const copiesOf = (children: readonly number[]) => children.map((child) => ({ child, iatt: iattOf(child) }));
+    const right = differ ? this.#choose(copiesOf(having), copiesOf(present)) : having[0];
     if (differ && right === undefined) return { mismatch: 'gfid', name };
     if (right === undefined) return this.#removeFrom(present, name, iattOf);
     const truly = iattOf(right);
@@ -123,13 +124,16 @@ export class NameHeal {
     return result;
   }
 
-  /** What is acknowledged is on those that are believed, and on a majority; else a policy says. */
-  #settle(copies: readonly Candidate[]): number | undefined {
+  /**
+   * What is acknowledged is on those that are believed, and on a majority; else a policy says. Where those differ, what they
+   * differ about was not acknowledged to all of them, and an accused one may tell which of it was there before.
+   */
+  #settle(copies: readonly Candidate[], all: readonly Candidate[]): number | undefined {
     const alike = (one: Candidate, among: readonly Candidate[]) =>
       among.filter(({ iatt }) => iatt.gfid === one.iatt.gfid).length;
     const believed = copies.filter(({ child }) => this.#truth.believed.includes(child));
     if (believed.length > 0 && alike(believed[0]!, believed) === believed.length) return believed[0]!.child;
-    const common = copies.find((one) => 2 * alike(one, copies) > this.#replica.set.count);
+    const common = copies.find((one) => 2 * alike(one, all) > this.#replica.set.count);
     return common?.child ?? choose(this.#replica.live.policy, copies);
   }
 
