@@ -220,10 +220,17 @@ async function main() {
   }
 }
 
+async function cleanUp() {
+  for (const child of started) child.kill();
+  await pause(500);
+  // tgtd does not end as long as it has a target.
+  for (const child of started) child.kill('SIGKILL');
+  for (const folder of [box, files]) rmSync(folder, { recursive: true, force: true });
+}
+
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => void cleanUp().then(() => process.exit(1)));
 try {
   await main();
 } finally {
-  for (const child of started) child.kill();
-  await pause(500);
-  for (const folder of [box, files]) rmSync(folder, { recursive: true });
+  await cleanUp();
 }

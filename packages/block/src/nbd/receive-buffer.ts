@@ -1,11 +1,11 @@
 /**
- * Where the bytes of a connection are received: one fixed buffer, parsed in place. A request that is still being served may
+ * Where the bytes of a connection are received: one fixed buffer, small enough for the processor's caches, parsed in place. A request that is still being served may
  * go on using its payload there; the buffer is then filled further behind it, and another one is taken when it is full.
  */
 
-export const receiveBytes = 256 * 1024;
+export const receiveBytes = 128 * 1024;
 /** Less room than this at the end of a buffer is not worth a system call. */
-const roomMinBytes = 32 * 1024;
+const roomMinBytes = 16 * 1024;
 const sparesMax = 4;
 
 export class Pinned {
@@ -74,7 +74,7 @@ export class ReceiveBuffer {
   makeRoom(wanted: number): void {
     const left = this.available;
     const isPinned = this.#current.pins > 0;
-    if (left === 0 && !isPinned && this.bytes.length === receiveBytes) {
+    if (left === 0 && !isPinned && this.bytes.length === receiveBytes && wanted <= receiveBytes) {
       this.#start = 0;
       this.#end = 0;
       return;

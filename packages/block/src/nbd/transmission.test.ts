@@ -7,6 +7,7 @@ import { MemoryDevice } from '../device/memory.ts';
 import { PassingDevice } from '../device/passing.ts';
 import { type Answered, ReplyReader, type RequestFields, requestBytesOf } from './client-rig.ts';
 import { Allocation, Command, CommandFlag as Flag } from './constants.ts';
+import { receiveBytes } from './receive-buffer.ts';
 import type { Style } from './replies.ts';
 import { Transmission, type TransmissionLimits } from './transmission.ts';
 
@@ -290,6 +291,21 @@ describe('Transmission', () => {
     const { until, reader } = rig({ rest });
     await until(3);
     expect(reader.order).toEqual([1, 2, 3]);
+  });
+
+  it('begins with more than the receive buffer holds', async () => {
+    const payload = pattern(receiveBytes, 3);
+    const rest = Buffer.concat([
+      requestBytesOf({ type: Command.WRITE, cookie: 1, offset: 7, payload }),
+      requestBytesOf({ type: Command.FLUSH, cookie: 2 }),
+    ]);
+    for (const cut of [0, 1, 28, 5000]) {
+      const { until, ask, send } = rig({ rest: rest.subarray(0, rest.length - cut) });
+      send(rest.subarray(rest.length - cut));
+      await until(2);
+      const answer = await ask({ type: Command.READ, offset: 7, length: payload.length });
+      expect(dataOf(answer, 7, payload.length).equals(payload)).toBe(true);
+    }
   });
 
   it.each([

@@ -91,8 +91,10 @@ export class Transmission implements StreamSink {
     return { requests: this.#requests, bytes: this.#heldBytes };
   }
 
-  /** Begins; `rest`: what came with the last option. Shorter than the receive buffer. */
+  /** Begins; `rest`: what came with the last option. */
   start(rest: Buffer): void {
+    // One byte more: there is always room to receive.
+    this.#buffer.makeRoom(rest.length + 1);
     this.#buffer.space().set(rest);
     this.#buffer.filled(rest.length);
     // The stream asks at once where to put the first bytes: from here on the buffer stays in its place until they come.
