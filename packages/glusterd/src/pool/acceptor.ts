@@ -113,7 +113,7 @@ export class Acceptor {
       unlock: async (ballot) => this.#in(pool, async () => this.#lock.giveBack(ballot)),
       holder: async (isBroken) =>
         this.#in(pool, async () => ({ lock: isBroken ? this.breakLock() : this.#lock.info() })),
-      changes: (since) => this.#serially(async () => this.#farewell(pool) ?? this.#changes(pool, since)),
+      changes: (since) => this.#serially(async () => this.#farewell(pool, since) ?? this.#changes(pool, since)),
     };
   }
 
@@ -124,27 +124,32 @@ export class Acceptor {
     });
   }
 
+  /** Somebody says that this node was removed by that version or before. */
+  dismissed(pool: string, version: number): Promise<void> {
+    return this.#in(pool, () => this.#leave(pool, Math.max(version, this.version + 1), []));
+  }
+
   /** Whether this node was in that pool. */
   hasLeft(pool: string): boolean {
-    return this.#farewell(pool) !== null;
+    return this.#farewell(pool, 0) !== null;
   }
 
   /**
-   * The other one of two has applied the version that removed it, and its documents are gone with it. Decided by two means
-   * accepted by both: what this node has accepted for that version is what was decided.
+   * A member has applied the version that removed it, which this node has not heard of. The others that had accepted it may
+   * be too few without that member, which does not vote any more, to find out what was decided; it has kept it for them.
    */
-  parted(pool: string, node: string, version: number): Promise<void> {
+  parted(pool: string, node: string, { version, documents }: Changes): Promise<void> {
     return this.#in(pool, async () => {
-      const { accepted } = this.#state;
-      if (this.members.length !== 2 || version !== this.version + 1 || accepted?.version !== version) return;
-      const isFarewell = accepted.changes.some(({ key, value }) => key === peerKey(node) && value === null);
-      if (isFarewell) await this.#apply(version, stamped(accepted.changes, version));
+      const isFarewell = documents.some(({ key, value }) => key === peerKey(node) && value === null);
+      if (isFarewell && version === this.version + 1) await this.#apply(version, documents);
     });
   }
 
-  #farewell(pool: string | null): Changes | null {
+  #farewell(pool: string | null, since: number): Changes | null {
     const left = pool === this.pool ? undefined : this.#state.left.find((one) => one.pool === pool);
-    return left ? { version: left.version, documents: [], hasLeft: true } : null;
+    if (!left) return null;
+    const { version, changes } = left;
+    return { version, documents: since === version - 1 ? stamped(changes, version) : [], hasLeft: true };
   }
 
   #changes(pool: string | null, since: number): Changes {
@@ -218,15 +223,22 @@ export class Acceptor {
   async #apply(version: number, documents: readonly StoredDocument[]): Promise<void> {
     for (const { key, value } of documents) this.#check(key, value);
     const { pool, accepted } = this.#state;
-    if (pool !== null && this.#documents.with(documents).get(peerKey(this.self)) === null)
-      return this.#leave(pool, version);
+    if (pool !== null && this.#documents.with(documents).get(peerKey(this.self)) === null) {
+      const last = documents.filter((document) => document.version === version);
+      return this.#leave(
+        pool,
+        version,
+        last.map(({ key, value }) => ({ key, value })),
+      );
+    }
     const isPast = accepted !== null && accepted.version <= version;
     await this.#save({ ...this.#state, version, accepted: isPast ? null : accepted }, documents);
   }
 
   /** Promises stay: they bind in whatever pool. */
-  async #leave(pool: string, version: number): Promise<void> {
-    const left = [...this.#state.left.filter((one) => one.pool !== pool), { pool, version }].slice(-mostPoolsLeft);
+  async #leave(pool: string, version: number, changes: readonly DocumentChange[]): Promise<void> {
+    const others = this.#state.left.filter((one) => one.pool !== pool);
+    const left = [...others, { pool, version, changes }].slice(-mostPoolsLeft);
     await this.#save({ ...newMemberState, promised: this.#state.promised, left }, [], true);
     this.#lock.break();
   }

@@ -4,7 +4,6 @@ import type { Store } from '../store/store.ts';
 import { Acceptor } from './acceptor.ts';
 import { CatchUp, type Reach } from './catch-up.ts';
 import { Coordinator } from './coordinator.ts';
-import { peerKey } from './documents.ts';
 import type { PoolParts, PoolSurroundings } from './parts.ts';
 import { storeStorage } from './store-storage.ts';
 import { answerFor, memberOver } from './wire.ts';
@@ -31,8 +30,7 @@ export async function agreement(
     answer: (id, name, params) => answerFor(acceptor.forPool(id), name, params),
     found: (id, peer) => acceptor.found(id, peer),
     join: (node, id) => catchUp.join(node, id),
-    removed: (id, version) =>
-      acceptor.apply(id, { version, documents: [{ key: peerKey(self), value: null, version }] }),
+    removed: (id, version) => acceptor.dismissed(id, version),
     hasLeft: (id) => acceptor.hasLeft(id),
     async catchUp(node) {
       if (acceptor.pool !== null) await catchUp.from(node, acceptor.pool);

@@ -90,7 +90,7 @@ export class CatchUp {
 
   async #from(node: string, pool: string): Promise<void> {
     const changes = await collect(this.#reach(node, pool), this.#acceptor.version, this.#clock);
-    if (changes.hasLeft) await this.#acceptor.parted(pool, node, changes.version);
+    if (changes.hasLeft) await this.#acceptor.parted(pool, node, changes);
     else await this.#acceptor.apply(pool, changes);
   }
 }

@@ -241,14 +241,25 @@ describe('a pool', () => {
     await first!.coordinator.transact('set', (propose) => propose([globals(1)]));
   });
 
+  it('hears of who left it what was decided, when too few others are there to find out', async () => {
+    const rig = new PoolRig();
+    const [first, second, , fourth] = await rig.pool(4);
+    const version = first!.acceptor.version + 1;
+    const changes = [{ key: `peer/${uuidOf(4)}`, value: null }];
+    const decided = { version, ballot: { round: 100, node: uuidOf(1) }, changes };
+    for (const { acceptor } of [first!, second!, fourth!]) await acceptor.forPool(poolId).accept(decided);
+    await fourth!.acceptor.forPool(poolId).learn(decided);
+    rig.away.add(uuidOf(1));
+    await second!.catchUp.fromAll();
+    await second!.coordinator.transact('set', (propose) => propose([globals(1)]));
+    expect(second!.acceptor.version).toBe(version + 1);
+  });
+
   it('of two is not left by one because it says so', async () => {
     const rig = new PoolRig();
     const [first, second] = await rig.pool(2);
     const { version } = first!.acceptor;
-    await second!.acceptor.apply(poolId, {
-      version: version + 1,
-      documents: [{ key: `peer/${uuidOf(2)}`, value: null, version: version + 1 }],
-    });
+    await second!.acceptor.dismissed(poolId, version + 1);
     await first!.catchUp.fromAll();
     expect([first!.acceptor.version, first!.coordinator.isAlone]).toEqual([version, false]);
   });

@@ -62,7 +62,9 @@ export const memberStateSchema = z.strictObject({
   version: versionSchema,
   promised: ballotSchema.nullable(),
   accepted: proposalSchema.nullable(),
-  left: z.array(z.strictObject({ pool: uuidSchema, version: versionSchema })).max(mostPoolsLeft),
+  left: z
+    .array(z.strictObject({ pool: uuidSchema, version: versionSchema, changes: documentChangesSchema.default([]) }))
+    .max(mostPoolsLeft),
 });
 
 /** Parameters of the calls of `Member`, for who serves them. */

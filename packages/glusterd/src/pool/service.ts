@@ -289,7 +289,7 @@ export class PoolService {
   async dismissed(pool: string, version: number, by: string): Promise<void> {
     if (this.id !== pool || version < this.version) return;
     this.#context.log.write('WARNING', 'management', `this node was detached from its pool (told by ${by})`);
-    await this.#parts.removed(pool, Math.max(version, this.version + 1));
+    await this.#parts.removed(pool, version);
     await this.learned();
   }
 

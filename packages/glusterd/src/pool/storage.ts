@@ -1,5 +1,5 @@
 /** What a member keeps on disk, and the port that keeps it. */
-import type { Ballot, Proposal } from './types.ts';
+import type { Ballot, DocumentChange, Proposal } from './types.ts';
 
 export interface MemberState {
   /** Id of the pool; null: this node is in none. */
@@ -8,11 +8,16 @@ export interface MemberState {
   readonly promised: Ballot | null;
   /** For the next version. */
   readonly accepted: Proposal | null;
-  /**
-   * Pools that this node was removed from, and the version that did it. What it had accepted there is forgotten, so it must never
-   * be made a member by an older state of that pool.
-   */
-  readonly left: readonly { readonly pool: string; readonly version: number }[];
+  readonly left: readonly PoolLeft[];
+}
+
+/** A pool that this node was removed from. What it had accepted there is forgotten, so no older state of it takes it in again. */
+export interface PoolLeft {
+  readonly pool: string;
+  /** The one that removed it. */
+  readonly version: number;
+  /** What that version changed, for members that have not heard of it; none if this node was only told that it is gone. */
+  readonly changes: readonly DocumentChange[];
 }
 
 /** A document with the version that changed it last; null: removed. */

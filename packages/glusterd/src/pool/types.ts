@@ -51,7 +51,7 @@ export interface Holding extends LockInfo {
 export interface Changes {
   readonly version: number;
   readonly documents: readonly { readonly key: string; readonly value: unknown; readonly version: number }[];
-  /** Who was asked is no member any more since that version, and has no documents. */
+  /** Who was asked is no member any more since that version; it has kept that change at most, for who lacks no more. */
   readonly hasLeft?: boolean | undefined;
 }
 

@@ -125,7 +125,7 @@ export class Faults {
     this.#say(`${kind}: ${[...side].map(({ id }) => id.slice(0, 8)).join(' ')}`);
   }
 
-  /** One after the other: what the majority of a pool has lost is lost. */
+  /** One after the other: what the majority of a pool has lost is lost (`pool recover` is for that). */
   #forget(node: PoolNode): void {
     if (this.#nodes.some(({ disk }) => disk.hasForgotten) || !this.#mayForget(node)) return;
     this.#crash(node);

@@ -184,18 +184,31 @@ class PoolRun {
       if (node.process?.acceptor.pool === null) for (const from of members) this.#work.join(from, node);
   }
 
-  /** The first at any moment; others when all have everything, so that a second disk is not lost with the only copy. */
+  /**
+   * The first at any moment, as long as those that stay and have joined are a majority of whom each of them counts; others when
+   * all have everything, so that a second disk is not lost with the only copy.
+   */
   #mayForget(node: PoolNode): boolean {
     const members = this.#nodes.filter((one) => this.#isMember(one));
     if (members.length < 2 || !members.includes(node)) return false;
     const states = members.map(({ disk }) => disk.durable.state);
     if (!states.every(({ pool }) => pool === this.#judge.pool)) return false;
     if (this.#hasForgotten && !states.every(({ version }) => version === this.#judge.latest)) return false;
+    if (!this.#isEnough(this.#nodes.filter((one) => one !== node))) return false;
     this.#hasForgotten = true;
     return true;
   }
 
   #hasForgotten = false;
+
+  /** Who is behind counts members that were removed since, or that have not joined yet. */
+  #isEnough(nodes: readonly PoolNode[]): boolean {
+    const joined = nodes.filter(({ disk }) => disk.durable.state.pool === this.#judge.pool);
+    return joined.every(({ disk }) => {
+      const counted = membersOf(disk.durable.documents);
+      return joined.filter(({ id }) => counted.includes(id)).length > counted.length / 2;
+    });
+  }
 
   #isMember({ id }: PoolNode): boolean {
     return membersOf(this.#latest()).includes(id);
