@@ -7,6 +7,9 @@ import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Readiness, readyFdVariable } from './readiness.ts';
 
+/** How long a daemon that could not start may take to end. */
+const longestEndMs = 5_000;
+
 export interface Launch {
   /** The bundle to run; by default the one that is running. */
   entry?: string;
@@ -35,6 +38,10 @@ export async function launchDaemon({ entry = process.argv[1]!, name, args, logFi
     env: { ...process.env, [readyFdVariable]: '3' },
   });
   closeSync(output);
+  const over = new Promise<void>((resolve) => {
+    child.on('exit', () => resolve());
+    child.on('error', () => resolve());
+  });
   const pipe = child.stdio[3] as NodeJS.ReadableStream;
   const readiness = await new Promise<Readiness>((resolve) => {
     let text = '';
@@ -53,9 +60,14 @@ export async function launchDaemon({ entry = process.argv[1]!, name, args, logFi
       setImmediate(() => setImmediate(() => resolve({ ready: false, exitCode: code || 1, message })));
     });
   });
-  child.unref();
   (pipe as unknown as { destroy(): void }).destroy();
-  if (readiness.ready) return 0;
+  if (readiness.ready) {
+    child.unref();
+    return 0;
+  }
+  // Who hears that it failed may start it again at once: nothing of the first is there then.
+  await Promise.race([over, new Promise((resolve) => setTimeout(resolve, longestEndMs).unref())]);
+  child.unref();
   process.stderr.write(`${readiness.message}\n`);
   return readiness.exitCode;
 }
