@@ -138,9 +138,10 @@ async function byQuorum(
     const key = reply.ok ? reply.iatt.gfid : 'none';
     groups.set(key, [...(groups.get(key) ?? []), child]);
   }
-  for (const children of groups.values()) {
-    if (set.suffices(children)) return withSameGfid(replica, call, args, only(replies, children));
-  }
+  const enough = [...groups.values()].filter((children) => set.suffices(children));
+  // Where less than a majority suffices (quorum-type none or fixed), several may: none of them is right by that.
+  const right = enough.length === 1 ? enough[0] : enough.find((children) => 2 * children.length > set.count);
+  if (right) return withSameGfid(replica, call, args, only(replies, right));
   const gfids = [...groups.keys()].filter((key) => key !== 'none');
   if (gfids.length > 1) {
     replica.warn(

@@ -203,6 +203,29 @@ describe('healing', () => {
       expect(await brick.ops.lookup(client.call, { loc })).toMatchObject({ ok: true, iatt: { gfid: common } });
   });
 
+  it('lets nobody read one of two different files of a name that it takes no majority to make, until the operator decides', async () => {
+    const { bricks } = await rig(2);
+    const client = await rigs[0]!.client({ 'quorum-type': 'none' });
+    const directory = await mkdir(client, 'd');
+    await client.xlator.drain();
+    for (const [child, text] of ['one', 'the other'].entries()) {
+      rigs[0]!.cut(1 - child);
+      await create(client, 'name', text, directory);
+      await create(client, text, text, directory);
+      await client.xlator.drain();
+      rigs[0]!.join(1 - child);
+    }
+    const lookup = (name: string) => client.ops.lookup(client.call, { loc: locAt(directory, name) });
+    for (let i = 0; i < 3; i++) expect(await lookup('name')).toMatchObject({ ok: false, errno: Errno.EIO });
+    // What only one of them has, both have had a right to make.
+    for (const text of ['one', 'the other']) expect(await lookup(text)).toMatchObject({ ok: true });
+    const { daemon } = await rigs[0]!.healDaemon({ 'quorum-type': 'none' });
+    const decided = await daemon.resolve('bigger-file', '/d/name', undefined);
+    expect(decided).toMatchObject({ lines: ['GFID split-brain resolved for file /d/name'], failed: false });
+    const found = await lookup('name');
+    expect(found.ok && (await onBricks(bricks, client.call, found.iatt.gfid))).toEqual(['the other', 'the other']);
+  });
+
   it('heals a large sparse file while a client goes on writing to it', async () => {
     const { bricks } = await rig();
     const { daemon } = await rigs[0]!.healDaemon({ 'data-self-heal-window-size': '1' });

@@ -73,9 +73,11 @@ async function resolveGfid(context: HealContext, gfid: Gfid, shown: string, choi
   if ('errno' in lease) return { ...failed(`Healing ${shown} failed: ${errorText(lease.errno)}.`), missing: true };
   lease.recalled = true;
   let refusal: string | undefined;
+  const note: string[] = [];
   try {
     if (judge(lease.matrix, 'entry').pending) {
       if (choice.by !== 'source-brick') return failed(`Healing ${shown} failed: File not in split-brain.`);
+      note.push(`'source-brick' option used on a directory (${shown}). Performing conservative merge.`);
     } else refusal = await decide(context, lease, choice);
   } finally {
     replica.leases.done(lease);
@@ -83,8 +85,8 @@ async function resolveGfid(context: HealContext, gfid: Gfid, shown: string, choi
   if (refusal !== undefined) return failed(`Healing ${shown} failed: ${refusal}`);
   const result = await heal(context, gfid);
   if (result.state === 'split-brain' || result.state === 'waiting')
-    return failed(`Healing ${shown} failed: ${result.reason}.`);
-  return done(`Healed ${shown}.`);
+    return failed([...note, `Healing ${shown} failed: ${result.reason}.`].join('\n'));
+  return done([...note, `Healed ${shown}.`].join('\n'));
 }
 
 type HeldLease = Parameters<typeof arbitrate>[1];
