@@ -250,12 +250,13 @@ export class ClusterNode {
     return this.sh(`node -e "${script}"`);
   }
 
-  async mount(volume: string, servers: readonly ClusterNode[]): Promise<string> {
-    const place = this.at('mnt', volume);
+  /** `name`: of the mount, where a volume is mounted more than once. */
+  async mount(volume: string, servers: readonly ClusterNode[], name = volume): Promise<string> {
+    const place = this.at('mnt', name);
     mkdirSync(place, { recursive: true });
     const from = servers.map(({ address }) => `--volfile-server=${address}`).join(' ');
     await this.sh(
-      `${join(root, 'bin/glusterfs')} ${from} --volfile-id=/${volume} --log-file=${this.at('log', `mnt-${volume}.log`)} ${place}`,
+      `${join(root, 'bin/glusterfs')} ${from} --volfile-id=/${volume} --log-file=${this.at('log', `mnt-${name}.log`)} ${place}`,
     );
     return place;
   }

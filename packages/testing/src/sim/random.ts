@@ -44,6 +44,12 @@ export class SeededRandom implements Random {
     return this.next32() / 2 ** 32 < probability;
   }
 
+  /** The same values in another order. */
+  shuffled<T>(values: readonly T[]): T[] {
+    const rest = [...values];
+    return values.map(() => rest.splice(this.integer(rest.length), 1)[0]!);
+  }
+
   pick<T>(values: readonly T[]): T {
     return values[this.integer(values.length)]!;
   }
