@@ -70,9 +70,12 @@ export interface Verdict {
   readonly inDoubt: boolean;
   /**
    * A minority is left unaccused, its machine went down in the middle of a transaction, and another child that nobody accuses is
-   * away: what the others missed may have been lost here, and be there. Nobody is right until that one is back.
+   * away: what the others missed may have been lost here, and be there. Or, of names, all who answer are accused, and one that may
+   * tell who of them is right is away: names that are only added then may be some that were removed. Nobody is right until that one is back.
    */
   readonly isAlone: boolean;
+  /** The sources are accused too, by fewer than can have made an acknowledged change without them. */
+  readonly isDisputed: boolean;
   /** Sinks that nobody accuses: their dirty mark, or the want of one, speaks against them. */
   readonly doubted: readonly number[];
   /** Whether any counter of this kind is non-zero anywhere. */
@@ -81,7 +84,7 @@ export interface Verdict {
 
 /**
  * Who is right, for one kind. Only children with an answer can be sources. `quorumCount`: with no unaccused child,
- * one that fewer than this many accuse is a source still (data and metadata only; 0 disables the rule).
+ * one that fewer than this many accuse is a source still (0 disables the rule).
  *
  * A dirty mark comes off a child only when the transaction is complete and durable on all that are not accused. So what is
  * neither accused nor dirty has all that was acknowledged, and what is dirty has it too and perhaps something that nobody
@@ -96,10 +99,10 @@ export function judge(matrix: Matrix, kind: Kind, quorumCount = 0): Verdict {
   const children = matrix.map((_, i) => i);
   const answering = children.filter((i) => matrix[i] !== undefined);
   const accusers = (j: number) => answering.filter((i) => !selfAccused(i) && blame(i, j) !== 0).length;
+  const silent = children.length - answering.length;
   let unaccused = answering.filter((j) => accusers(j) === 0 && !selfAccused(j));
-  if (unaccused.length === 0 && quorumCount > 0 && kind !== 'entry') {
+  if (unaccused.length === 0 && quorumCount > 0) {
     // Who does not answer may be an accuser.
-    const silent = children.length - answering.length;
     unaccused = answering.filter((j) => accusers(j) + silent < quorumCount && !selfAccused(j));
   }
   const dirtOf = (i: number) => matrix[i]?.dirty[at] ?? 0;
@@ -111,9 +114,12 @@ export function judge(matrix: Matrix, kind: Kind, quorumCount = 0): Verdict {
     );
   });
   const pending = answering.some((i) => isDirty(i) || matrix[i]!.blames.some((v) => v[at] !== 0));
-  const isAlone = areAlone(children, unaccused, dirtOf, (j) => matrix[j] === undefined && accusers(j) === 0);
+  const isUnheard = kind === 'entry' && quorumCount > 0 && pending && unaccused.length === 0 && silent > 0;
+  const isAlone =
+    isUnheard || areAlone(children, unaccused, dirtOf, (j) => matrix[j] === undefined && accusers(j) === 0);
   const doubted = unaccused.filter((j) => !sources.includes(j));
-  return { sources, sinks, inDoubt: sources.some(isDirty), isAlone, doubted, pending };
+  const isDisputed = unaccused.some((j) => accusers(j) > 0);
+  return { sources, sinks, inDoubt: sources.some(isDirty), isAlone, isDisputed, doubted, pending };
 }
 
 /** What may be read: children that no answering child accuses and that are believed, as `judge` has it. */

@@ -203,6 +203,38 @@ describe('healing', () => {
       expect(await brick.ops.lookup(client.call, { loc })).toMatchObject({ ok: true, iatt: { gfid: common } });
   });
 
+  it('does not bring back a name that a majority removed, for the sake of one who accuses it of what is long healed', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    const directory = await mkdir(client, 'd');
+    for (const name of ['removed', 'kept']) await create(client, name, name, directory);
+    await client.xlator.drain();
+    const { daemon } = await rigs[0]!.healDaemon();
+    rigs[0]!.cut(0);
+    await create(client, 'missed by 0', 'x', directory);
+    await client.xlator.drain();
+    rigs[0]!.cut(2);
+    rigs[0]!.join(0);
+    const has = async (child: number, name: string) =>
+      (await bricks[child]!.ops.lookup(client.call, { loc: locAt(directory, name) })).ok;
+    await until(() => has(0, 'missed by 0'));
+    await until(async () => (await marks(bricks[1]!, client.call, directory))['vol-client-0'] === undefined);
+    await client.ops.unlink(client.call, { loc: locAt(directory, 'removed') });
+    await client.xlator.drain();
+    rigs[0]!.cut(1);
+    rigs[0]!.join(2);
+    // Now two accuse each other, and the one who knows is away.
+    const doomed = { loc: locAt(directory, 'kept') };
+    expect(await client.ops.unlink(client.call, doomed)).toMatchObject({ ok: false, errno: Errno.ENOTCONN });
+    expect(await has(0, 'removed')).toBe(false);
+    rigs[0]!.join(1);
+    await until(async () => (await daemon.info('all')).every((brick) => brick.connected && brick.entries.length === 0));
+    for (const child of [0, 1, 2]) {
+      expect([child, await has(child, 'removed')]).toEqual([child, false]);
+      for (const name of ['kept', 'missed by 0']) expect([child, await has(child, name)]).toEqual([child, true]);
+    }
+  });
+
   it('lets nobody read one of two different files of a name that it takes no majority to make, until the operator decides', async () => {
     const { bricks } = await rig(2);
     const client = await rigs[0]!.client({ 'quorum-type': 'none' });

@@ -1,9 +1,23 @@
 import { Errno, Fd, FileType, locAt, locOf, rootGfid, type Success } from '@mortar/core';
+import type { Fault } from '@mortar/testing/gate.ts';
 import { describe, expect, it } from 'vitest';
 import { contents, create, marks, mkdir, onBricks, rig, rigs, until, write } from './test-rig.ts';
 
 const O_RDWR = 2;
 const O_CREAT = 0o100;
+
+/** As a brick whose disk is full in the middle of a write. */
+const writesOnly = (bytes: number): Fault => {
+  const cut = (fop: string, args: unknown) => {
+    const given = args as { data?: Uint8Array; steps?: { fop: string; args: unknown }[] };
+    if (fop === 'writev') given.data = given.data!.subarray(0, bytes);
+    for (const step of given.steps ?? []) cut(step.fop, step.args);
+  };
+  return (fop, args) => {
+    cut(fop, args);
+    return 'pass';
+  };
+};
 
 describe('a healthy replica set', () => {
   it('writes the same to all and leaves no mark once the lease ends', async () => {
@@ -297,6 +311,22 @@ describe('with a replica away', () => {
     expect(await write(client, fd, 'new')).toMatchObject({ ok: true });
     expect((await marks(bricks[0]!, client.call, gfid))['vol-client-1']).toBe('000000010000000000000000');
     expect(await contents(client.ops, client.call, gfid)).toBe('new');
+  });
+
+  it('blames one that wrote less than the others, as a full disk does', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    const { fd, gfid } = await create(client, 'f', 'before');
+    client.gates[1]!.fault = writesOnly(4);
+    expect(await write(client, fd, 'all of it')).toMatchObject({ ok: true, written: 9 });
+    expect(await marks(bricks[0]!, client.call, gfid)).toMatchObject({ 'vol-client-1': '000000010000000000000000' });
+    client.gates[1]!.fault = () => 'pass';
+    const { daemon } = await rigs[0]!.healDaemon();
+    await client.xlator.drain();
+    await until(async () => (await daemon.info('all')).every((brick) => brick.entries.length === 0));
+    expect(await onBricks(bricks, client.call, gfid)).toEqual(['all of it', 'all of it', 'all of it']);
+    for (const gate of client.gates) gate.fault = writesOnly(2);
+    expect(await write(client, fd, 'nowhere')).toMatchObject({ ok: false, errno: Errno.ENOSPC });
   });
 
   it('reports the failure, blames nobody and keeps the dirty mark when only a minority did it', async () => {

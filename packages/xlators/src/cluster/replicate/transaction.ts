@@ -133,9 +133,10 @@ export class Transactions {
     return this.#conclude(change, leases, participants, absent, replies, extra);
   }
 
-  /** Data and metadata may only change where a copy is that holds the truth. */
+  /** Data and metadata may only change where a copy is that holds the truth; names where nobody who is away may know it better. */
   #refusal(kind: Kind, leases: readonly Lease[], participants: readonly number[]): Failure | undefined {
-    if (leases.some(({ matrix }) => judge(matrix, kind).isAlone)) return fail(Errno.ENOTCONN);
+    const count = quorumCount(this.#set.quorum, this.#set.count);
+    if (leases.some(({ matrix }) => judge(matrix, kind, count).isAlone)) return fail(Errno.ENOTCONN);
     if (kind === 'entry') return undefined;
     const sources = this.#sources(kind, leases).filter((child) => participants.includes(child));
     if (sources.length === 0) return fail(Errno.EIO);
@@ -171,7 +172,9 @@ export class Transactions {
       const given: Args<N> & { xdata?: Xdata } = change.args(child, absent);
       const args: Args<N> = { ...given, xdata: { ...given.xdata, fence } };
       const after = change.after?.(child) ?? [];
-      if (marks.length + after.length === 0) return this.#set.windOne(child, change.fop, change.call, args);
+      const bytes = change.fop === 'writev' ? (args as Args<'writev'>).data.length : 0;
+      if (marks.length + after.length === 0)
+        return whole(await this.#set.windOne(child, change.fop, change.call, args), bytes);
       const steps = [...marks, compoundStep(change.fop, args), ...after];
       const reply = await this.#set.windOne(child, 'compound', change.call, { steps });
       // What the brick did not mark is not taken off at the end: the counter would fall below zero.
@@ -180,7 +183,7 @@ export class Transactions {
       if (!reply.ok) return reply;
       const last = reply.replies.at(-1);
       extra[child] = reply.replies.slice(marks.length + 1);
-      return (reply.replies[marks.length] ?? last ?? fail(Errno.EIO)) as Reply<N>;
+      return whole((reply.replies[marks.length] ?? last ?? fail(Errno.EIO)) as Reply<N>, bytes);
     };
     const answers = await this.#set.collect<Reply<N>>(participants, one);
     const replies = this.#set.children.map((_, child) => answers.get(child)) as Replies<N>;
@@ -392,4 +395,9 @@ function isLost(reply: { ok: boolean } | undefined): boolean {
 /** The child says that it did nothing, because it may not or cannot hold more. */
 function isRefusal(errno: Errno): boolean {
   return errno === Errno.ENOSPC || errno === Errno.EDQUOT || errno === Errno.EFBIG || errno === Errno.EROFS;
+}
+
+/** `bytes` were to be written. A brick whose disk is full writes what fits: it does not have what the others have. */
+function whole<N extends FopName>(reply: Reply<N>, bytes: number): Reply<N> {
+  return reply.ok && bytes > 0 && (reply as Success<'writev'>).written < bytes ? fail(Errno.ENOSPC) : reply;
 }

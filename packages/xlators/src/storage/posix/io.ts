@@ -199,8 +199,15 @@ export function copyRange(
   if (typeof target === 'number') return failed(target);
   if (grows(brick, call, target, toOffset + size)) return refused(Errno.ENOSPC);
   return changed(brick, call, target, false, () => {
-    const written = brick.sys.copyFileRange(from.osFd, fromOffset, to.osFd, toOffset, Math.min(size, copyMax));
-    return written < 0 ? written : { written, source: iattOf(brick, source) };
+    // Less than all means that the source ends there: replicas compare what they copied.
+    const all = Math.min(size, copyMax);
+    for (let written = 0; ; ) {
+      const now = written;
+      const copied = brick.sys.copyFileRange(from.osFd, fromOffset + now, to.osFd, toOffset + now, all - now);
+      if (copied < 0) return copied;
+      written += copied;
+      if (copied === 0 || written === all) return { written, source: iattOf(brick, source) };
+    }
   });
 }
 

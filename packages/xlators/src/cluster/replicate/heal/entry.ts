@@ -2,6 +2,8 @@
 import { type ByteString, type Call, Fd, type Gfid, locOf } from '@mortar/core';
 import { judge, type Matrix, type Vector, type Verdict } from '../changelog.ts';
 import type { Lease } from '../lease.ts';
+import { quorumCount } from '../quorum.ts';
+import type { Replica } from '../replica.ts';
 import { clearMarks } from './marks.ts';
 import { NameHeal, type NameResult, type Truth, truthOf } from './name.ts';
 import { type HealContext, type HealResult, notLocked, sameMarks, waitsForTheOther } from './result.ts';
@@ -22,7 +24,7 @@ export async function healEntries(context: HealContext, gfid: Gfid): Promise<Hea
     if ('errno' in lease) return notLocked(lease, 'cannot lock the directory for entry heal');
     lease.recalled = true;
     try {
-      const verdict = verdictOf(lease.matrix);
+      const verdict = verdictOf(lease.matrix, quorumOf(replica));
       if (!verdict.pending && !context.full) return { state: 'clean' };
       if (verdict.isAlone) return waitsForTheOther;
       if (first && !sameMarks(first.matrix, lease.matrix, 'entry')) return { state: 'again' };
@@ -43,12 +45,15 @@ export async function healEntries(context: HealContext, gfid: Gfid): Promise<Hea
   }
 }
 
+const quorumOf = ({ set }: Replica) => quorumCount(set.quorum, set.count);
+
 /** A directory's data counter says that any name may be missing: it accuses as the entry counter does. */
-function verdictOf(matrix: Matrix): Verdict {
+function verdictOf(matrix: Matrix, quorum: number): Verdict {
   const accusing = ([data, metadata, entry]: Vector): Vector => [data, metadata, entry === 0 ? data : entry];
   return judge(
     matrix.map((log) => log && { blames: log.blames.map(accusing), dirty: log.dirty }),
     'entry',
+    quorum,
   );
 }
 
@@ -60,7 +65,8 @@ async function namesToHeal(
   truth: Truth,
   call: Call,
 ): Promise<ByteString[] | undefined> {
-  const granular = context.full || truth.merge ? undefined : await recordedNames(context, lease, gfid, truth);
+  const granular =
+    context.full || truth.merge || truth.isDisputed ? undefined : await recordedNames(context, lease, gfid, truth);
   if (granular) return granular;
   const lists = await Promise.all(lease.participants.map((child) => listNames(context, child, gfid, call)));
   if (lists.some((list) => list === undefined)) return undefined;
@@ -131,7 +137,7 @@ async function finish(
     };
   const failed = trouble[0];
   if (failed && 'failed' in failed) return { state: 'waiting', reason: failed.failed };
-  const verdict = verdictOf(lease.matrix);
+  const verdict = verdictOf(lease.matrix, quorumOf(replica));
   if (!(await clearMarks(replica, lease, gfid, 'entry', lease.participants))) return { state: 'again' };
   const source = verdict.sources.find((child) => lease.holds.has(child));
   const changed = verdict.sinks.filter((child) => lease.holds.has(child));

@@ -16,6 +16,7 @@ import {
 import { changelogOf, dirtyKey, judge } from '../changelog.ts';
 import type { Lease } from '../lease.ts';
 import { newObjectBlame } from '../new-object.ts';
+import { quorumCount } from '../quorum.ts';
 import type { Replica } from '../replica.ts';
 import { type Replies, succeeded, successAt } from '../replica-set.ts';
 import { type Candidate, choose } from '../split-brain.ts';
@@ -28,6 +29,8 @@ export interface Truth {
   readonly sources: readonly number[];
   /** The sources may differ: what any of them has, all are given (conservative merge). */
   readonly merge: boolean;
+  /** Some accuse the sources too: what they recorded is not all that differs. */
+  readonly isDisputed: boolean;
   /** Who has all that was acknowledged, and perhaps more: right where names are of different files. */
   readonly believed: readonly number[];
 }
@@ -41,7 +44,8 @@ export function truthOf(lease: Lease, verdict: ReturnType<typeof judge>): Truth 
   const { participants } = lease;
   // What is healed is done past the transactions that keep account of names.
   lease.names.forget();
-  return { participants, sources: sources.length === 0 ? participants : sources, merge, believed: sources };
+  const { isDisputed } = verdict;
+  return { participants, sources: sources.length === 0 ? participants : sources, merge, isDisputed, believed: sources };
 }
 
 /** For a lookup that met replicas which differ: heals the name at once. A text: what could not be healed. */
@@ -51,7 +55,8 @@ export async function healNameNow(
   parent: Gfid,
   name: ByteString,
 ): Promise<string | undefined> {
-  const truth = truthOf(lease, judge(lease.matrix, 'entry'));
+  const { set } = replica;
+  const truth = truthOf(lease, judge(lease.matrix, 'entry', quorumCount(set.quorum, set.count)));
   const result = await new NameHeal(replica, lease, parent, truth, () => {}).heal(name);
   if (typeof result !== 'object') return undefined;
   return 'failed' in result ? result.failed : `the replicas have different files of this name (${result.mismatch})`;

@@ -2,6 +2,7 @@
 import { byteString, Errno, type Gfid, isGfid, locAt, rootGfid } from '@mortar/core';
 import { judge } from '../changelog.ts';
 import { lookup } from '../lookup.ts';
+import { quorumCount } from '../quorum.ts';
 import { succeeded, successAt } from '../replica-set.ts';
 import { arbitrate, type Candidate, candidates, choose, isSplit } from '../split-brain.ts';
 import { healEntries } from './entry.ts';
@@ -126,7 +127,8 @@ async function resolveName(
   lease.recalled = true;
   const found: Gfid[] = [];
   try {
-    const truth = truthOf(lease, judge(lease.matrix, 'entry'));
+    const { set } = replica;
+    const truth = truthOf(lease, judge(lease.matrix, 'entry', quorumCount(set.quorum, set.count)));
     const nameHeal = new NameHeal(
       replica,
       lease,

@@ -36,7 +36,7 @@ export function notLocked(failure: Failure, what: string): HealResult {
 /** Nobody who is up may say what is right: see `Verdict.isAlone`. */
 export const waitsForTheOther: HealResult = {
   state: 'waiting',
-  reason: 'the replicas left unaccused were interrupted in a change, and one that may know better is away',
+  reason: 'those that are there are all accused or were interrupted in a change, and one that may know better is away',
 };
 
 /** Whether the marks of one kind, and who blames whom, are as they were: nothing was missed meanwhile. */
