@@ -51,7 +51,7 @@ describe.skipIf(problem !== null)(`a replica 3 volume${problem === null ? '' : `
     await client.sh(`cd ${mounts[0]}; mkdir append rename make count; printf 00000000 > count/counter`);
     for (const one of workers) {
       const [place, of] = one.kind === 'watch' ? [mounts[1], 'count'] : [mounts[0], one.kind];
-      one.start(`${place}/${of}`);
+      await one.start(`${place}/${of}`);
     }
   }, 180_000);
   afterAll(async () => {
@@ -126,7 +126,7 @@ describe.skipIf(problem !== null)(`a replica 3 volume${problem === null ? '' : `
           await pause(500);
         }
       }
-      for (const one of workers) await one.end();
+      for (const one of workers) expect([one.kind, await one.end(longestMs)]).toEqual([one.kind, true]);
     } catch (error) {
       console.error(lines.join('\n'));
       for (const one of workers) console.error(one.kind, one.errors.slice(-10), one.lines.slice(-3));

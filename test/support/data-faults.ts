@@ -154,6 +154,7 @@ interface Line {
   readonly ms?: number;
   readonly error?: string;
   readonly held?: number;
+  readonly ended?: string;
 }
 
 export const workKinds = ['append', 'rename', 'make', 'count', 'watch'] as const;
@@ -164,7 +165,6 @@ export class Worker {
   readonly kind: WorkKind;
   readonly #node: ClusterNode;
   readonly #file: string;
-  #over: Promise<unknown> = Promise.resolve();
 
   constructor(kind: WorkKind, node: ClusterNode) {
     this.kind = kind;
@@ -172,10 +172,11 @@ export class Worker {
     this.#file = node.at('log', `work-${kind}`);
   }
 
-  start(directory: string): void {
+  start(directory: string): Promise<string> {
     const program = join(root, 'test/support/fault-worker.mjs');
-    this.#over = this.#node.sh(`node ${program} ${this.kind} ${directory} ${this.#file} >${this.#file}.out 2>&1`);
-    this.#over.catch(() => undefined);
+    return this.#node.sh(
+      `setsid node ${program} ${this.kind} ${directory} ${this.#file} >${this.#file}.out 2>&1 </dev/null &`,
+    );
   }
 
   get lines(): Line[] {
@@ -213,9 +214,12 @@ export class Worker {
     rmSync(`${this.#file}.hold`, { force: true });
   }
 
-  async end(): Promise<void> {
+  /** Resolves when it has ended; false if a request of it does not. */
+  async end(timeoutMs: number): Promise<boolean> {
     writeFileSync(`${this.#file}.stop`, '');
-    await this.#over;
+    for (const end = Date.now() + timeoutMs; Date.now() < end; await pause(50))
+      if (this.lines.at(-1)?.ended !== undefined) return true;
+    return false;
   }
 }
 

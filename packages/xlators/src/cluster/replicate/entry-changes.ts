@@ -15,13 +15,13 @@ import {
   type Reply,
   typeOfMode,
 } from '@mortar/core';
+import type { Change, Outcome } from './change.ts';
 import type { Lease } from './lease.ts';
 import { lookup } from './lookup.ts';
 import { newObjectBlame } from './new-object.ts';
 import { quorumCount } from './quorum.ts';
 import type { Replica } from './replica.ts';
 import { successAt } from './replica-set.ts';
-import type { Change, Outcome } from './transaction.ts';
 
 const O_EXCL = 0o200;
 const createAttempts = 5;
@@ -93,6 +93,10 @@ async function make<N extends Making>(
     claims: [[{ name: where.name }]],
     names: [[where.name]],
     args: (_child, absent) => ({ ...args, initial: { ...given.initial, ...newObjectBlame(replica, type, absent) } }),
+    // Its brick may do another request first, so an unlock that went there meanwhile may have found no lock yet.
+    late: (child) => {
+      if (lockable && replica.live.eagerLock) void replica.leases.giveBack(given.gfid, owner, [child]);
+    },
     after: () => (lockable && replica.live.eagerLock ? [lockStep(replica, given.gfid)] : []),
     undo: async (children, undoCall, _replies, lease) => {
       // Tried again, it gets a lock again.

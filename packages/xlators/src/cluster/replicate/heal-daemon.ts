@@ -110,7 +110,7 @@ export class HealDaemon {
     const all = await resolveAll(context, child);
     const healed = all.filter((one) => one.healed).length;
     return {
-      lines: [...all.map((one) => one.line), 'Status: Connected', `Number of healed entries: ${healed}`],
+      lines: [...all.map((one) => one.line), 'Status: Connected', `Number of healed entries: ${healed}`, ''],
       failed: false,
       exit: 0,
     };

@@ -88,10 +88,13 @@ export class Leases {
   }
 
   /** Gives back locks that were asked for together with the creation of a file, wherever they were got. */
-  async giveBack(gfid: Gfid, owner: string): Promise<void> {
+  async giveBack(
+    gfid: Gfid,
+    owner: string,
+    children: Iterable<number> = this.#host.set.children.keys(),
+  ): Promise<void> {
     const call: Call = { ...this.#host.rootCall(), lockOwner: owner };
-    const children = this.#host.set.children.map((_, child) => child);
-    await this.#locks.unlock(gfid, call, children);
+    await this.#locks.unlock(gfid, call, [...children]);
   }
 
   /** A user is finished; the last one starts the idle time or, if the lease is recalled, the release. */

@@ -313,6 +313,27 @@ describe('with a replica away', () => {
     expect(await contents(client.ops, client.call, gfid)).toBe('new');
   });
 
+  it('unlocks a new file once more where it was made late: the first time it may have had no lock yet', async () => {
+    await rig();
+    const client = await rigs[0]!.client({ 'laggard-timeout': '1' });
+    let answer = () => {};
+    const stopped = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    type Given = { steps?: { fop: string }[]; loc?: { gfid: unknown }; command?: string };
+    const unlocked: unknown[] = [];
+    client.gates[1]!.fault = (fop, args) => {
+      const { steps, loc, command } = args as Given;
+      if (fop === 'inodelk' && command === 'unlock') unlocked.push(loc!.gfid);
+      return steps?.some((step) => step.fop === 'create') ? stopped : 'pass';
+    };
+    const { gfid } = await create(client, 'f');
+    expect(unlocked).toContain(gfid);
+    unlocked.length = 0;
+    answer();
+    await until(async () => unlocked.includes(gfid));
+  });
+
   it('blames one that wrote less than the others, as a full disk does', async () => {
     const { bricks } = await rig();
     const client = await rigs[0]!.client();

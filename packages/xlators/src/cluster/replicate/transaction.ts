@@ -4,17 +4,13 @@
  */
 import {
   type Args,
-  type ByteString,
-  type Call,
   type Clock,
   compoundStep,
   Errno,
   type Failure,
-  type Fd,
   FileType,
   type FopName,
   fail,
-  type Gfid,
   locOf,
   type RawStep,
   type Reply,
@@ -22,46 +18,13 @@ import {
   type Xattrs,
   type Xdata,
 } from '@mortar/core';
+import type { Change, Outcome } from './change.ts';
 import { encodeVector, judge, type Kind, vectorOf } from './changelog.ts';
 import type { InodeContexts } from './inode-context.ts';
 import { absentees, disbelieved, type Lease, preOp } from './lease.ts';
 import type { Leases } from './leases.ts';
-import type { Claim } from './ordering.ts';
 import { quorumCount } from './quorum.ts';
 import { failureOf, isAbsence, type ReplicaSet, type Replies, succeeded, successAt } from './replica-set.ts';
-
-export interface Change<N extends FopName> {
-  readonly fop: N;
-  readonly call: Call;
-  /** The open file it goes through: it may have no name any more. */
-  readonly fd?: Fd;
-  readonly kind: Kind;
-  /** What is locked and marked: the file itself, or the directory (or two) whose names change. */
-  readonly under: readonly Gfid[];
-  /** For each of `under`: what must not be changed by two of our own operations at once. */
-  readonly claims: readonly (readonly Claim[])[];
-  readonly args: (child: number, absent: readonly number[]) => Args<N>;
-  /** Arguments that depend on the state under the lease; takes the place of `args`. */
-  readonly prepare?: (lease: Lease, leases: readonly Lease[]) => Promise<Args<N> | Failure>;
-  /** entry changes: the names touched in each directory of `under`, for granular heal. */
-  readonly names?: readonly (readonly ByteString[])[];
-  /** Takes the change back on children that did it when a quorum did not. Whether that came off: only then it may be tried again. */
-  readonly undo?: (children: readonly number[], call: Call, replies: Replies<N>, lease: Lease) => Promise<boolean>;
-  /** Some brick did it, or may have done it because its answer was lost: `after` may hold there whatever the outcome. */
-  readonly reached?: () => void;
-  /** More steps on the same brick after the operation, e.g. the lock on the new file. */
-  readonly after?: (child: number) => readonly ReturnType<typeof compoundStep>[];
-}
-
-export interface Outcome<N extends FopName> {
-  readonly reply: Success<N>;
-  readonly replies: Replies<N>;
-  /** Children that did it. */
-  readonly done: readonly number[];
-  readonly absent: readonly number[];
-  /** By child: replies to the `after` steps. */
-  readonly extra: readonly (readonly { readonly ok: boolean }[] | undefined)[];
-}
 
 const maxAttempts = 3;
 
@@ -185,7 +148,13 @@ export class Transactions {
       extra[child] = reply.replies.slice(marks.length + 1);
       return whole((reply.replies[marks.length] ?? last ?? fail(Errno.EIO)) as Reply<N>, bytes);
     };
-    const answers = await this.#set.collect<Reply<N>>(participants, one);
+    let isOver = false;
+    const answers = await this.#set.collect<Reply<N>>(participants, async (child) => {
+      const reply = await one(child);
+      if (isOver) change.late?.(child);
+      return reply;
+    });
+    isOver = true;
     const replies = this.#set.children.map((_, child) => answers.get(child)) as Replies<N>;
     return { replies, extra };
   }

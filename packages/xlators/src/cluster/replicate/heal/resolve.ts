@@ -21,7 +21,11 @@ export interface Resolution {
   readonly exit: number;
   /** The set does not have the file; another may. */
   readonly missing?: true;
+  /** There was nothing to decide. */
+  readonly needless?: true;
 }
+
+const notSplit = 'File not in split-brain.';
 
 const done = (line: string): Resolution => ({ line, healed: true, exit: 0 });
 const failed = (line: string, exit = 1): Resolution => ({ line, healed: false, exit });
@@ -65,7 +69,7 @@ export async function resolveAll(context: HealContext, child: number): Promise<R
   const results: Resolution[] = [];
   for (const gfid of gfids)
     results.push(await resolveGfid(context, gfid, `gfid:${gfid}`, { by: 'source-brick', child }));
-  return results;
+  return results.filter((one) => !one.needless);
 }
 
 async function resolveGfid(context: HealContext, gfid: Gfid, shown: string, choice: Choice): Promise<Resolution> {
@@ -77,13 +81,14 @@ async function resolveGfid(context: HealContext, gfid: Gfid, shown: string, choi
   const note: string[] = [];
   try {
     if (judge(lease.matrix, 'entry').pending) {
-      if (choice.by !== 'source-brick') return failed(`Healing ${shown} failed: File not in split-brain.`);
+      if (choice.by !== 'source-brick') return failed(`Healing ${shown} failed: ${notSplit}`);
       note.push(`'source-brick' option used on a directory (${shown}). Performing conservative merge.`);
     } else refusal = await decide(context, lease, choice);
   } finally {
     replica.leases.done(lease);
   }
-  if (refusal !== undefined) return failed(`Healing ${shown} failed: ${refusal}`);
+  if (refusal !== undefined)
+    return { ...failed(`Healing ${shown} failed: ${refusal}`), ...(refusal === notSplit ? { needless: true } : {}) };
   const result = await heal(context, gfid);
   if (result.state === 'split-brain' || result.state === 'waiting')
     return failed([...note, `Healing ${shown} failed: ${result.reason}.`].join('\n'));
@@ -96,7 +101,7 @@ type HeldLease = Parameters<typeof arbitrate>[1];
 async function decide(context: HealContext, lease: HeldLease, choice: Choice): Promise<string | undefined> {
   const { replica } = context;
   const split = (['data', 'metadata'] as const).filter((kind) => isSplit(replica, lease, kind));
-  if (split.length === 0) return 'File not in split-brain.';
+  if (split.length === 0) return notSplit;
   if (choice.by !== 'source-brick' && !split.includes('data'))
     return 'Use source-brick option to heal metadata split-brain.';
   const copies = await candidates(replica, lease, 'data');
