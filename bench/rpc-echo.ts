@@ -157,6 +157,7 @@ async function askFops(path: string, fop: 'readv' | 'writev'): Promise<number> {
       clientId: 'bench',
       subvolume: 'b',
       volumeId: '',
+      subdirectory: '',
       user: '',
       password: '',
       opVersion: 0,

@@ -1,3 +1,4 @@
+export * from './address-rules.ts';
 export * from './bytes.ts';
 export * from './call.ts';
 export * from './errno.ts';

@@ -3,6 +3,7 @@
  * in docs and the tests. Wording of errors and the units are GlusterFS's (docs/options.md).
  */
 import { z } from 'zod';
+import { type AddressRule, parseAddressRules } from './address-rules.ts';
 import { nearest } from './nearest.ts';
 
 export type OptionKind =
@@ -249,6 +250,14 @@ export const option = {
         .map((part) => part.trim())
         .filter((part) => part !== '');
       return value.every(isAddress)
+        ? { value }
+        : { error: `option ${name} ${text}: '${text}' is not a valid internet-address-list` };
+    }),
+  /** Addresses for the whole, or for directories of it (address-rules.ts). */
+  addressRules: (defaultText: string, details: OptionDetails) =>
+    make<readonly AddressRule[]>('address-list', defaultText, details, (text, name) => {
+      const value = parseAddressRules(text);
+      return value?.every(({ addresses }) => addresses.every(isAddress))
         ? { value }
         : { error: `option ${name} ${text}: '${text}' is not a valid internet-address-list` };
     }),

@@ -11,6 +11,7 @@ import {
   type RunningGraph,
   StartError,
   serveMetrics,
+  withSubdirectory,
 } from '@mortar/host';
 import { umount2 } from '@mortar/libc';
 import { MetaOverlay, MetaVolume, metaPortName } from '@mortar/xlators/meta/index.ts';
@@ -51,8 +52,10 @@ export async function mountRole(host: Host): Promise<void> {
   };
   let view: SubdirectoryView | undefined;
   const admission = new Admission();
+  const { subdirectory } = args;
   const keeper = host.keepGraph({
     source,
+    ...(subdirectory === undefined ? {} : { prepare: async (volfile) => withSubdirectory(volfile, subdirectory) }),
     onEvent: (event: GraphEvent) => {
       admission.hear(event);
       if (event.type === 'upcall' && view) mount?.upcall(view.upcall(event));

@@ -30,6 +30,7 @@ import {
   silentTarget,
   socketTransport,
   type VolfileSource,
+  withSubdirectory,
 } from '@mortar/host';
 import { xlatorLoaders } from '@mortar/host/registry/loaders.ts';
 import type { XlatorLoader } from '@mortar/host/registry/types.ts';
@@ -114,7 +115,11 @@ export async function connect(given: ConnectOptions): Promise<Volume> {
     services,
     registry: new LazyRegistry({ ...xlatorLoaders, ...options.loaders }),
     source,
-    prepare: async (volfile) => putOnTop(volfile, options.onTop ?? []),
+    prepare: async (volfile) =>
+      putOnTop(
+        options.subdirectory === undefined ? volfile : withSubdirectory(volfile, options.subdirectory),
+        options.onTop ?? [],
+      ),
     onEvent: (event: GraphEvent) => {
       admission.hear(event);
       if (event.type === 'upcall') client.upcall(event);

@@ -10,7 +10,7 @@ import { HostBook } from './hosts.ts';
 import type { Directories } from './paths.ts';
 import { addPoolMethods } from './pool/methods.ts';
 import { PoolService, type PoolSettings } from './pool/service.ts';
-import type { MachinePorts } from './ports.ts';
+import type { Files, MachinePorts } from './ports.ts';
 import { addMethods } from './server/methods.ts';
 import { VolfileService } from './server/volfiles.ts';
 import type { Batches } from './store/database.ts';
@@ -126,11 +126,23 @@ export class Daemon {
 async function seed({ files }: MachinePorts, { work, run, log }: Directories, seeds: string | null): Promise<void> {
   for (const folder of [run, `${run}/vols`, `${run}/shd`, `${log}/bricks`]) await files.makeDirectory(folder);
   for (const event of hookEvents)
-    for (const when of ['pre', 'post']) await files.makeDirectory(`${work}/hooks/1/${event}/${when}`);
+    for (const when of ['pre', 'post']) await seedHooks(files, work, `${event}/${when}`, seeds);
   if (seeds === null) return;
   for (const group of await files.list(`${seeds}/groups`)) {
     const text = await files.read(`${seeds}/groups/${group}`);
     const target = `${work}/groups/${group}`;
     if (text !== null && (await files.read(target)) === null) await files.write(target, text);
+  }
+}
+
+/** Scripts come with the folder alone: one that was taken away stays away. */
+async function seedHooks(files: Files, work: string, folder: string, seeds: string | null): Promise<void> {
+  const path = `${work}/hooks/1/${folder}`;
+  if (await files.isDirectory(path)) return;
+  await files.makeDirectory(path);
+  if (seeds === null) return;
+  for (const name of await files.list(`${seeds}/hooks/1/${folder}`)) {
+    const text = await files.read(`${seeds}/hooks/1/${folder}/${name}`);
+    if (name.startsWith('S') && text !== null) await files.write(`${path}/${name}`, text, 0o755);
   }
 }

@@ -27,3 +27,4 @@ export * from './start-error.ts';
 export * from './transport/port.ts';
 export * from './volfile/file-source.ts';
 export * from './volfile/source.ts';
+export * from './volfile/subdirectory.ts';

@@ -12,6 +12,7 @@ export const fuzzHello: Hello = {
   clientId: 'fuzz',
   subvolume: 'b',
   volumeId: '',
+  subdirectory: '',
   user: '',
   password: '',
   opVersion: 0,

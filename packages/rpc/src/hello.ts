@@ -17,6 +17,8 @@ export interface Hello {
   /** What to attach to: a brick's path, for a brick. */
   subvolume: string;
   volumeId: string;
+  /** The directory of the volume that is wanted, `/a/b`; empty for all of it. */
+  subdirectory: string;
   user: string;
   password: string;
   opVersion: number;
@@ -113,6 +115,7 @@ export function decodeHello(bytes: Uint8Array): Hello {
     clientId: fields.text('clientId'),
     subvolume: fields.text('subvolume'),
     volumeId: fields.text('volumeId'),
+    subdirectory: fields.text('subdirectory'),
     user: fields.text('user'),
     password: fields.text('password'),
     opVersion: fields.number('opVersion'),

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemInspector } from '../brick-inspector.ts';
@@ -318,4 +318,20 @@ it('runs the scripts of the administrator', async () => {
     { program: join(folder, 'S10first'), args: ['--volname=v'] },
     { program: join(folder, 'S20second'), args: ['--volname=v'] },
   ]);
+});
+
+it('brings scripts of its own to a new working directory, and does not bring them back', async () => {
+  const fresh = new Rig();
+  fresh.seeds = new URL('../../../../share/glusterd', import.meta.url).pathname;
+  try {
+    await fresh.start();
+    const script = join(fresh.directories.work, 'hooks/1/add-brick/post/S13create-subdir-mounts.sh');
+    expect(statSync(script).mode & 0o777).toBe(0o755);
+    rmSync(script);
+    await fresh.daemon.close();
+    await fresh.start();
+    expect(existsSync(script)).toBe(false);
+  } finally {
+    await fresh.remove();
+  }
 });

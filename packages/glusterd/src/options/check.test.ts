@@ -138,6 +138,14 @@ describe('what is refused besides', () => {
     for (const address of ['127.0.0.1,10.1.2.3,', '192.*..*', '*.example.org', '192.168.10.[1-5]', '192.168.10.5/16'])
       expect(errorOf(rep3, 'nfs.rpc-auth-allow', address), address).toBe('');
   });
+  it('directories with those who may mount them', () => {
+    for (const list of ['/a(1.2.3.4),/(10.0.0.1|node7),/b(::1)', '/a/b/c/(10.0.*)', '192.168.1.1,10.10.*.*,::1'])
+      expect(errorOf(rep3, 'auth.allow', list), list).toBe('');
+    for (const list of ['a(1.2.3.4)', '/a', '/a()', '/a(300.1.1.1)', '/a(1.2.3.4),1.2.3.4', '/../a(1.2.3.4)'])
+      expect(errorOf(rep3, 'auth.allow', list), list).toContain('is not a valid internet-address-list');
+    expect(errorOf(rep3, 'auth.reject', '/a(1.2.3.4)')).toContain('name directories in auth.allow');
+    expect(errorOf(rep3, 'auth.reject', '1.2.3.4')).toBe('');
+  });
   it('options of the pool on a volume, and the other way round', () => {
     expect(errorOf(rep3, 'cluster.brick-multiplex', 'on')).toBe('Not a valid option for single volume');
     expect(errorOf('all', 'network.ping-timeout', '10')).toBe('Not a valid option for all volumes');

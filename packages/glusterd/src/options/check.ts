@@ -8,7 +8,7 @@ import type { VolumeInfo } from '../volume.ts';
 import { type ClusterState, checkClusterValue } from './cluster.ts';
 import { clusterOptions, findKey, isUserKey } from './keys.ts';
 import { otherCommand, specialChecks } from './special.ts';
-import { checkAddressList, checkValue, optionName } from './values.ts';
+import { checkAddressList, checkAllowList, checkRejectList, checkValue, optionName } from './values.ts';
 
 export interface CheckContext {
   /** Without it every op-version will do. */
@@ -115,5 +115,5 @@ function checkEntry(volume: VolumeInfo, entry: VolumeOption, value: string): str
   if (entry.option.startsWith('!rpc-auth.addr.')) return checkAddressList(value, optionName(entry), entry);
   if (entry.option !== '!server-auth') return checkValue(entry, value);
   const name = `auth.addr.${volume.bricks[0]?.path ?? ''}.${entry.key.slice('auth.'.length)}`;
-  return checkAddressList(value, name, entry);
+  return (entry.key === 'auth.allow' ? checkAllowList : checkRejectList)(value, name, entry);
 }

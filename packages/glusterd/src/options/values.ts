@@ -1,5 +1,5 @@
 /** Checks a value by the type of its option, in GlusterFS's words. Each returns the error, or undefined. */
-import { parseBool, parseSize, parseTime } from '@mortar/core';
+import { parseAddressRules, parseBool, parseSize, parseTime } from '@mortar/core';
 import type { OptionType, VolumeOption } from '../volgen/table.ts';
 
 type Check = (value: string, name: string, entry: VolumeOption) => string | undefined;
@@ -101,9 +101,23 @@ function addressesIn(value: string): string[] {
 }
 
 export const checkAddressList: Check = (value, name) =>
-  addressesIn(value).length > 0 && addressesIn(value).every(isAddress)
-    ? undefined
-    : `option ${name} ${value}: '${value}' is not a valid internet-address-list`;
+  addressesIn(value).length > 0 && addressesIn(value).every(isAddress) ? undefined : noAddressList(value, name);
+
+/** Addresses for the volume, or directories with those for each. */
+export const checkAllowList: Check = (value, name, entry) => {
+  const rules = parseAddressRules(value);
+  const isGood = rules?.every(({ addresses }) => addresses.length > 0 && addresses.every(isAddress));
+  return isGood ? undefined : (checkAddressList(value, name, entry) ?? noAddressList(value, name));
+};
+
+/** Who is rejected from a directory would reach it from one above. */
+export const checkRejectList: Check = (value, name, entry) =>
+  value.includes('(')
+    ? `option ${name} ${value}: addresses are rejected from the whole volume; name directories in auth.allow`
+    : checkAddressList(value, name, entry);
+
+const noAddressList = (value: string, name: string) =>
+  `option ${name} ${value}: '${value}' is not a valid internet-address-list`;
 
 /** IPv4 with wild-cards or a mask, IPv6, a host name with wild-cards, or all. */
 export function isAddress(text: string): boolean {

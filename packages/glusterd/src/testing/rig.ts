@@ -127,6 +127,8 @@ export class Rig {
   inspector: Partial<BrickInspector> = {};
   daemon!: Daemon;
   hosts: HostNames = hosts;
+  /** What a new working directory gets. */
+  seeds: string | null = null;
   /** Where events go. */
   post: MachinePorts['post'];
   /** How peers are reached; without it the node is alone. */
@@ -153,8 +155,8 @@ export class Rig {
   /** Starts management; after a `restart` with what is on disk. */
   async start(): Promise<Daemon> {
     const inspector = { ...systemInspector, ...this.inspector };
-    const { directories, pool } = this;
-    const settings = { directories, binaries: '/programs', seeds: null, inspector, ...(pool && { pool }) };
+    const { directories, pool, seeds } = this;
+    const settings = { directories, binaries: '/programs', seeds, inspector, ...(pool && { pool }) };
     this.daemon = await Daemon.open(settings, this.batches, this.ports);
     return this.daemon;
   }

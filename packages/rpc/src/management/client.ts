@@ -123,6 +123,7 @@ export class ManagementClient {
       clientId: clientId ?? '',
       subvolume: '',
       volumeId: '',
+      subdirectory: '',
       user: user ?? '',
       password: password ?? '',
       opVersion: opVersion ?? 0,

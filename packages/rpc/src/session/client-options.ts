@@ -8,7 +8,7 @@ import type { Upcall } from './notices.ts';
 
 export type Identity = Pick<
   Hello,
-  'program' | 'processId' | 'clientId' | 'subvolume' | 'volumeId' | 'user' | 'password' | 'opVersion'
+  'program' | 'processId' | 'clientId' | 'subvolume' | 'volumeId' | 'subdirectory' | 'user' | 'password' | 'opVersion'
 >;
 
 export interface ClientSessionEvents {

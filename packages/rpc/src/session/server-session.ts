@@ -17,7 +17,7 @@ import { FdTable } from './fd-table.ts';
 import { SessionNotice, type Upcall, writeUpcall } from './notices.ts';
 import { type Outcome, OutcomeMemory } from './outcomes.ts';
 import { mayWait } from './request-cost.ts';
-import type { Admission, SessionServer } from './server.ts';
+import type { Admission, SessionServer, Subtree } from './server.ts';
 
 interface Running {
   readonly sequence: number;
@@ -43,6 +43,7 @@ export class ServerSession {
   readonly hello: Hello;
   readonly peer: PeerIdentity;
   readonly isTrusted: boolean;
+  readonly within: Subtree | undefined;
   readonly fds: FdTable;
   readonly #server: SessionServer;
   readonly #outcomes: OutcomeMemory;
@@ -63,6 +64,7 @@ export class ServerSession {
     this.hello = hello;
     this.peer = peer;
     this.isTrusted = admission.isTrusted;
+    this.within = admission.within;
     this.fds = new FdTable(server.limits.fds);
     this.#outcomes = new OutcomeMemory({ entries: server.limits.outcomes, bytes: server.limits.outcomeBytes });
     this.#decoder = new Decoder(new ByteReader(empty), empty, this.fds);

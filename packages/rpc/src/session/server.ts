@@ -1,7 +1,9 @@
 /** Accepts clients of a brick: handshake, sessions that survive a reconnection, their end. */
+import type { ByteString } from '@mortar/core/bytes.ts';
 import type { Call } from '@mortar/core/call.ts';
 import { Errno } from '@mortar/core/errno.ts';
 import type { Args, FopName, Reply } from '@mortar/core/fops.ts';
+import type { Gfid } from '@mortar/core/gfid.ts';
 import type { Clock, Log, Metrics, Random, Timer } from '@mortar/core/ports.ts';
 import type { ByteReader } from '../byte-reader.ts';
 import { type CloseReason, Connection } from '../connection.ts';
@@ -16,6 +18,15 @@ import { ServerSession } from './server-session.ts';
 export interface Admission {
   /** Proved by user and password that it has the trusted volfile; what others may not do is up to who runs the fops. */
   isTrusted: boolean;
+  /** It may reach this directory and what lies below; absent: everything. */
+  within?: Subtree;
+}
+
+export interface Subtree {
+  readonly path: string;
+  readonly gfid: Gfid;
+  /** The directories above it, and of each the name that leads to it. */
+  readonly above: ReadonlyMap<Gfid, ByteString>;
 }
 
 export interface SessionServerOptions {

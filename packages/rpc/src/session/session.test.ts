@@ -84,6 +84,7 @@ async function world(
       clientId: 'client-1',
       subvolume: 'b1',
       volumeId: '',
+      subdirectory: '',
       user: '',
       password: '',
       opVersion: 0,

@@ -75,6 +75,7 @@ export class ProtocolClient extends Xlator {
         clientId: this.#clientId,
         subvolume: this.#values['remote-subvolume'],
         volumeId: this.#values['volume-id'],
+        subdirectory: this.#values['subdir-mount'],
         user: this.#values.username,
         password: this.#values.password,
         opVersion,

@@ -32,6 +32,11 @@ export const options = {
     live: false,
   }),
   'volume-id': option.text('', { description: 'The volume that the brick must belong to.', live: false }),
+  'subdir-mount': option.text('', {
+    description:
+      'Directory of the volume that is used, for bricks whose auth.allow names directories. Mounts set it by themselves.',
+    live: false,
+  }),
   'frame-timeout': option.time('1800', {
     description: 'A request that takes longer fails with ETIMEDOUT; 0 disables. Locks that wait are exempt.',
     min: 0,

@@ -8,7 +8,13 @@ function verdict(
   peer: { address?: string; kind?: 'tcp' | 'unix'; port?: number; tlsName?: string } = {},
   more = {},
 ) {
-  const { user = '', password = '', strict = false, allowInsecure = true } = more as Record<string, never>;
+  const {
+    user = '',
+    password = '',
+    subdirectory = '',
+    strict = false,
+    allowInsecure = true,
+  } = more as Record<string, never>;
   const identity = {
     kind: 'tcp',
     address: '10.0.0.7',
@@ -20,7 +26,7 @@ function verdict(
   const addressesOf = async (host: string) => (host === 'node7' ? ['10.0.0.7'] : []);
   const ownAddresses = () => ['127.0.0.1', '10.0.0.7'];
   const settings = { texts: new Map(Object.entries(texts)), strict, allowInsecure, addressesOf, ownAddresses };
-  return admit(brick, identity, { user, password }, settings);
+  return admit(brick, identity, { user, password, subdirectory }, settings);
 }
 
 const yes = { isTrusted: false };
@@ -82,6 +88,45 @@ describe('by address', () => {
     const texts = { [`auth.addr.${brick}.allow`]: '*' };
     expect(await verdict(texts, {}, { allowInsecure: false })).toEqual(no);
     expect(await verdict(texts, { port: 1000 }, { allowInsecure: false })).toEqual(yes);
+  });
+});
+
+describe('by address, for directories', () => {
+  const allow = (list: string) => ({ [`auth.addr.${brick}.allow`]: list });
+  const asking = (list: string, subdirectory: string, more = {}) => verdict(allow(list), {}, { subdirectory, ...more });
+
+  it.each([
+    ['/home(10.0.0.7)', '/home', '/home'],
+    ['/home(10.9.9.9|10.0.0.*),/(10.8.8.8)', '/home/', '/home'],
+    ['/home(10.0.0.7)', 'home//a', '/home/a'],
+    ['/home(10.9.9.9),/home/a(node7)', '/home/a', '/home/a'],
+  ])('%s: %s is allowed, and no more than %s', async (list, asked, directory) => {
+    expect(await asking(list, asked)).toEqual({ isTrusted: false, directory });
+  });
+
+  it.each([
+    ['/home(10.0.0.7)', ''],
+    ['/home(10.0.0.7)', '/'],
+    ['/home(10.0.0.7)', '/homes'],
+    ['/home(10.0.0.7)', '/home/../etc'],
+    ['/home(10.9.9.9)', '/home'],
+    ['/(10.9.9.9),/home/a(10.0.0.7)', '/home'],
+    ['home(10.0.0.7)', '/home'],
+    ['/home', '/home'],
+    ['/home()', '/home'],
+    ['/home(10.0.0.7', '/home'],
+  ])('%s: %s is not', async (list, asked) => {
+    expect(await asking(list, asked)).toEqual(no);
+  });
+
+  it.each(['10.0.0.7', '*', '/(10.0.0.7)', '/home(10.0.0.7),/(10.0.0.7)'])('%s is the whole volume', async (list) => {
+    for (const asked of ['', '/', '/home']) expect(await asking(list, asked)).toEqual(yes);
+  });
+
+  it('a trusted client is kept nowhere', async () => {
+    const texts = { [`auth.login.${brick}.allow`]: 'u', 'auth.login.u.password': 'p', ...allow('/home(10.0.0.7)') };
+    const more = { user: 'u', password: 'p', subdirectory: '/home' };
+    expect(await verdict(texts, {}, more)).toEqual({ isTrusted: true });
   });
 });
 

@@ -1,7 +1,7 @@
 /** Whether a client may use a subvolume: by user and password, else by address. */
 import { timingSafeEqual } from 'node:crypto';
-import { Errno } from '@mortar/core';
-import { type Admission, type Hello, isTlsNameAllowed, type PeerIdentity, type Refusal } from '@mortar/rpc';
+import { type AddressRule, directoryPath, Errno, isWithin, parseAddressRules } from '@mortar/core';
+import { type Hello, isTlsNameAllowed, type PeerIdentity, type Refusal } from '@mortar/rpc';
 
 export interface AuthSettings {
   /** Options of the volfile as text. */
@@ -12,6 +12,14 @@ export interface AuthSettings {
   /** Of this host: those that a client over a unix socket has. */
   ownAddresses(): readonly string[];
 }
+
+export interface Verdict {
+  isTrusted: boolean;
+  /** It may use this directory of the volume alone. */
+  directory?: string;
+}
+
+type Asked = Pick<Hello, 'user' | 'password' | 'subdirectory'>;
 
 const privilegedBelow = 1024;
 
@@ -29,9 +37,9 @@ function refuse(reason: string): Refusal {
 export async function admit(
   subvolume: string,
   peer: PeerIdentity,
-  hello: Pick<Hello, 'user' | 'password'>,
+  hello: Asked,
   settings: AuthSettings,
-): Promise<Admission | Refusal> {
+): Promise<Verdict | Refusal> {
   if (!settings.allowInsecure && peer.kind === 'tcp' && peer.port >= privilegedBelow)
     return refuse(`port ${peer.port} is not privileged, and rpc-auth-allow-insecure is off`);
   const tlsRefusal = byTlsName(subvolume, peer, settings.texts);
@@ -39,7 +47,7 @@ export async function admit(
   const login = byLogin(subvolume, hello, settings.texts);
   if (login !== null) return login;
   if (settings.strict) return refuse(`${subvolume} is for clients with user and password only`);
-  return byAddress(subvolume, peer, settings);
+  return byAddress(subvolume, peer, hello, settings);
 }
 
 /**
@@ -57,9 +65,9 @@ function byTlsName(subvolume: string, peer: PeerIdentity, texts: ReadonlyMap<str
 /** Null: no opinion. Who names a user but gives no password does not ask to come in by it. */
 function byLogin(
   subvolume: string,
-  { user, password }: Pick<Hello, 'user' | 'password'>,
+  { user, password }: Asked,
   texts: ReadonlyMap<string, string>,
-): Admission | Refusal | null {
+): Verdict | Refusal | null {
   if (user === '' || password === '') return null;
   if (!listOf(texts.get(`auth.login.${subvolume}.allow`)).includes(user)) return null;
   const expected = texts.get(`auth.login.${user}.password`);
@@ -73,16 +81,40 @@ function sameText(a: string, b: string): boolean {
   return left.length === right.length && timingSafeEqual(left, right);
 }
 
-async function byAddress(subvolume: string, peer: PeerIdentity, settings: AuthSettings): Promise<Admission | Refusal> {
+async function byAddress(
+  subvolume: string,
+  peer: PeerIdentity,
+  { subdirectory }: Asked,
+  settings: AuthSettings,
+): Promise<Verdict | Refusal> {
   const allow = settings.texts.get(`auth.addr.${subvolume}.allow`) ?? settings.texts.get('auth.addr.*.allow');
   const reject = settings.texts.get(`auth.addr.${subvolume}.reject`) ?? settings.texts.get('auth.addr.*.reject');
   if (await matchesAny(listOf(reject), peer, settings)) return refuse(`${addressOf(peer)} is rejected by auth.reject`);
+  if (allow !== undefined) return byRules(subvolume, peer, subdirectory, parseAddressRules(allow) ?? [], settings);
   // With neither list nothing says that anybody may come in.
-  if (allow === undefined && reject === undefined)
-    return refuse(`no option auth.addr.${subvolume}.allow says who may connect`);
-  if (allow !== undefined && !(await matchesAny(listOf(allow), peer, settings)))
-    return refuse(`${addressOf(peer)} is not in auth.addr.${subvolume}.allow`);
+  if (reject === undefined) return refuse(`no option auth.addr.${subvolume}.allow says who may connect`);
   return { isTrusted: false };
+}
+
+/** Who may use a directory may use one below it; who may use the whole volume may use any, and is not kept in it. */
+async function byRules(
+  subvolume: string,
+  peer: PeerIdentity,
+  subdirectory: string,
+  rules: readonly AddressRule[],
+  settings: AuthSettings,
+): Promise<Verdict | Refusal> {
+  const asked = directoryPath(subdirectory);
+  if (asked === null) return refuse(`'${subdirectory}' is no path of a directory`);
+  let isConfined = false;
+  for (const { directory, addresses } of rules) {
+    if (!isWithin(asked, directory) || !(await matchesAny(addresses, peer, settings))) continue;
+    if (directory === '/') return { isTrusted: false };
+    isConfined = true;
+  }
+  if (isConfined) return { isTrusted: false, directory: asked };
+  const what = rules.some(({ directory }) => directory !== '/') ? ` for ${asked}` : '';
+  return refuse(`${addressOf(peer)} is not in auth.addr.${subvolume}.allow${what}`);
 }
 
 /** Clients over a unix socket are on this host: over TCP they would come from any of its addresses. */

@@ -9,6 +9,7 @@ import {
   type GraphEvent,
   type OptionValues,
   type Reply,
+  rootCall,
   type Subvolume,
   stances,
   Xlator,
@@ -24,14 +25,17 @@ import {
   type Refusal,
   type ServerSession,
   SessionServer,
+  type Subtree,
   type TransportPort,
   tlsOfOptions,
   transportPortName,
 } from '@mortar/rpc';
 import { admit } from './auth.ts';
 import { refusalOf } from './check-args.ts';
+import { confine, isOnOpenFiles } from './confinement.ts';
 import { options } from './options.ts';
 import { mayOutsider } from './outsiders.ts';
+import { findSubtree } from './subtree.ts';
 
 type Values = OptionValues<typeof options>;
 
@@ -104,22 +108,46 @@ export class ProtocolServer extends Xlator {
   async #admit(peer: PeerIdentity, hello: Hello): Promise<Admission | Refusal> {
     if (!this.#subvolume(hello.subvolume))
       return { errno: Errno.ENOENT, reason: `there is no subvolume '${hello.subvolume}' here` };
-    const own = volumeIdBelow(this);
-    if (hello.volumeId !== '' && own !== undefined && own !== hello.volumeId)
-      return { errno: Errno.ESTALE, reason: `this is a brick of volume ${own}, not of ${hello.volumeId}` };
+    const volumeId = volumeIdBelow(this);
+    if (hello.volumeId !== '' && volumeId !== undefined && volumeId !== hello.volumeId)
+      return { errno: Errno.ESTALE, reason: `this is a brick of volume ${volumeId}, not of ${hello.volumeId}` };
     if (this.#childDown !== null) return { errno: Errno.EAGAIN, reason: `the brick is not ready: ${this.#childDown}` };
-    return admit(hello.subvolume, peer, hello, {
+    const verdict = await admit(hello.subvolume, peer, hello, {
       texts: this.#texts,
       strict: this.#values['strict-auth-accept'],
       allowInsecure: this.#values['rpc-auth-allow-insecure'],
       addressesOf: (host) => this.#port.addressesOf(host),
       ownAddresses: () => this.#port.ownAddresses?.() ?? ['127.0.0.1'],
     });
+    if ('errno' in verdict || verdict.directory === undefined) return verdict;
+    const own = rootCall(this.services.clock);
+    const within = await findSubtree(this.#subvolume(hello.subvolume)!, own, verdict.directory);
+    return 'errno' in within ? within : { isTrusted: verdict.isTrusted, within };
   }
 
   #run<N extends FopName>(fop: N, call: Call, args: Args<N>, session: ServerSession): Promise<Reply<N>> {
     const refusal = refusalOf(fop, args as Args<FopName>);
     if (refusal !== 0) return Promise.resolve(fail(refusal));
+    const { within } = session;
+    if (within === undefined || isOnOpenFiles(fop, args as Args<FopName>, session.fds))
+      return this.#wind(fop, call, args, session);
+    return this.#runWithin(within, fop, call, args, session);
+  }
+
+  async #runWithin<N extends FopName>(
+    within: Subtree,
+    fop: N,
+    call: Call,
+    args: Args<N>,
+    session: ServerSession,
+  ): Promise<Reply<N>> {
+    const subvolume = this.#subvolume(session.hello.subvolume)!;
+    const own = rootCall(this.services.clock);
+    const screened = await confine(subvolume, own, within, session.fds, fop, args as Args<FopName>);
+    return typeof screened === 'number' ? fail(screened) : this.#wind(fop, call, screened as Args<N>, session);
+  }
+
+  #wind<N extends FopName>(fop: N, call: Call, args: Args<N>, session: ServerSession): Promise<Reply<N>> {
     const subvolume = this.#subvolume(session.hello.subvolume)!;
     if (call.internal === undefined) this.#squash(call);
     else if (!session.isTrusted && this.#squashes && !mayOutsider(fop, args as Args<FopName>))
@@ -168,6 +196,8 @@ export class ProtocolServer extends Xlator {
     for (const session of this.#server.sessions()) {
       const verdict = await this.#admit(session.peer, session.hello);
       if ('errno' in verdict) this.#server.endSession(session, verdict.reason);
+      else if (verdict.within?.gfid !== session.within?.gfid)
+        this.#server.endSession(session, 'it may use another part of the volume now');
     }
   }
 
@@ -211,6 +241,7 @@ export class ProtocolServer extends Xlator {
       dump[`${prefix}.address`] = peer.kind === 'tcp' ? `${peer.address}:${peer.port}` : peer.address;
       dump[`${prefix}.connected`] = session.isConnected;
       dump[`${prefix}.subvolume`] = hello.subvolume;
+      dump[`${prefix}.directory`] = session.within?.path ?? '/';
       dump[`${prefix}.op-version`] = hello.opVersion;
       dump[`${prefix}.bytes-received`] = stats.bytesReceived ?? 0;
       dump[`${prefix}.bytes-sent`] = stats.bytesSent ?? 0;

@@ -46,8 +46,9 @@ export const options = {
   anongid: option.int('65534', { description: 'The anonymous group.', min: 0, max: 0xffffffff }),
   'statedump-path': option.text('/var/run/gluster', { description: 'Folder of state dumps; taken by the process.' }),
   'tcp-window-size': option.size('0', { description: unused }),
-  'auth.addr.*.allow': option.addressList('*', {
-    description: 'Addresses, patterns, networks or names of clients that may use the subvolume named by *.',
+  'auth.addr.*.allow': option.addressRules('*', {
+    description:
+      'Addresses, patterns, networks or names of clients that may use the subvolume named by *; or directories with those that may use these: /home(10.0.0.*|node7),/(node8).',
     aliases: ['auth.allow'],
   }),
   'auth.addr.*.reject': option.addressList('', {

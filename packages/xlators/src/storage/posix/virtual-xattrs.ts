@@ -1,5 +1,6 @@
 /** Extended attributes that are answered, not stored (ondisk format, section 2). */
 import { type ByteString, type Gfid, rootGfid } from '@mortar/core';
+import { directoryAskedFor, encodePlace, type Place } from '../../lib/lies-below.ts';
 import type { Brick } from './brick.ts';
 import { gfid2pathPrefix, parsePathRecord } from './gfid2path.ts';
 import { handlePath, hiddenName, parseTarget } from './handle.ts';
@@ -7,6 +8,7 @@ import { entryOf, isDirectory, type Node } from './node.ts';
 
 const ENOENT = -2;
 const ENODATA = -61;
+const EOPNOTSUPP = -95;
 const depthMax = 4096;
 const realFilename = 'glusterfs.get_real_filename:';
 
@@ -14,6 +16,8 @@ const realFilename = 'glusterfs.get_real_filename:';
 export function virtualXattr(brick: Brick, node: Node, name: ByteString): Uint8Array | number | undefined {
   if (!name.includes('glusterfs.')) return undefined;
   if (name.startsWith(realFilename)) return realName(brick, node, name.slice(realFilename.length));
+  const directory = directoryAskedFor(name);
+  if (directory !== null) return brick.settings.gfid2path ? encodePlace(placeOf(brick, node, directory)) : EOPNOTSUPP;
   switch (name) {
     case 'glusterfs.gfid.string':
       return text(`${node.gfid}\0`);
@@ -49,14 +53,29 @@ export function directoryPath(brick: Brick, gfid: Gfid): ByteString | null {
   return `/${names.reverse().join('/')}`;
 }
 
-/** All paths of an object. Records of names that are gone (a crash within a rename left them) are skipped. */
-export function pathsOf(brick: Brick, node: Node): ByteString[] {
-  if (isDirectory(node)) {
-    const path = directoryPath(brick, node.gfid);
-    return path === null ? [] : [path];
+/** Whether a directory is another or lies below it. */
+function isBelow(brick: Brick, gfid: Gfid, directory: Gfid): boolean {
+  for (let at = gfid, depth = 0; depth <= depthMax; depth++) {
+    if (at === directory) return true;
+    if (at === rootGfid) return false;
+    const target = brick.sys.readlinkat(brick.hiddenFd, handlePath(at));
+    const parsed = typeof target === 'number' ? null : parseTarget(target);
+    if (!parsed) return false;
+    at = parsed.parent;
   }
+  return false;
+}
+
+/** A file lies where any of its names is. */
+function placeOf(brick: Brick, node: Node, directory: Gfid): Place {
+  if (isDirectory(node)) return isBelow(brick, node.gfid, directory) ? 'below' : 'elsewhere';
+  for (const { parent } of namesOf(brick, node)) if (isBelow(brick, parent, directory)) return 'below';
+  return brick.open.of(node.gfid)?.unlinked === true ? 'nameless' : 'elsewhere';
+}
+
+/** The recorded names of a file that it has. Records of names that are gone (a crash within a rename left them) are skipped. */
+function* namesOf(brick: Brick, node: Node): Generator<{ parent: Gfid; name: ByteString }> {
   const list = brick.sys.listxattr(node.target);
-  const found: ByteString[] = [];
   for (const name of typeof list === 'number' ? [] : list.sort()) {
     if (!name.startsWith(gfid2pathPrefix)) continue;
     const value = brick.sys.getxattr(node.target, name);
@@ -64,9 +83,20 @@ export function pathsOf(brick: Brick, node: Node): ByteString[] {
     if (!record) continue;
     const parentFd = brick.directories.get(record.parent);
     const entry = parentFd < 0 ? parentFd : entryOf(brick, parentFd, record.name);
-    if (typeof entry === 'number' || entry.gfid !== node.gfid) continue;
-    const parent = directoryPath(brick, record.parent);
-    if (parent !== null) found.push(parent === '/' ? `/${record.name}` : `${parent}/${record.name}`);
+    if (typeof entry !== 'number' && entry.gfid === node.gfid) yield record;
+  }
+}
+
+/** All paths of an object. */
+export function pathsOf(brick: Brick, node: Node): ByteString[] {
+  if (isDirectory(node)) {
+    const path = directoryPath(brick, node.gfid);
+    return path === null ? [] : [path];
+  }
+  const found: ByteString[] = [];
+  for (const { parent, name } of namesOf(brick, node)) {
+    const above = directoryPath(brick, parent);
+    if (above !== null) found.push(above === '/' ? `/${name}` : `${above}/${name}`);
   }
   return found;
 }
