@@ -48,11 +48,14 @@ async function start(args: DaemonArguments, installation: string): Promise<Signa
     log.write('CRITICAL', 'management', `a promise failed unnoticed: ${text}`);
   });
   const pidFile = takePidFile(args.pidFile, 'glusterd');
+  const binaries = process.env.MORTAR_BIN ?? join(installation, 'bin');
   const environment = {
     ...process.env,
     MORTAR_RUN_DIRECTORY: directories.run,
     MORTAR_LOG_DIRECTORY: directories.log,
     MORTAR_READY_FD: undefined,
+    // Hook scripts find the programs of this installation, whatever else there is.
+    PATH: [binaries, process.env.PATH].filter((part) => part).join(':'),
     [workDirectoryVariable]: directories.work,
   };
   log.write('INFO', 'glusterd', `started: pid ${process.pid}, working directory ${directories.work}`, 100030);
@@ -74,7 +77,7 @@ async function start(args: DaemonArguments, installation: string): Promise<Signa
   if (tls) log.write('INFO', 'management', `TLS: connections to other nodes and clients, with ${tls.ownCertificate}`);
   const settings = {
     directories,
-    binaries: process.env.MORTAR_BIN ?? join(installation, 'bin'),
+    binaries,
     seeds: join(installation, 'share', 'glusterd'),
     bindAddress: args.bindAddress,
     server: { host: args.bindAddress ?? 'localhost', port: args.port },
