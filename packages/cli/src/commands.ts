@@ -311,6 +311,13 @@ export const commands: readonly Command[] = [
     load: async () => (await tools()).uuidReset,
   },
   {
+    path: ['system::', 'fsm', 'log'],
+    family: 'system',
+    synopsis: '[<peer-name>]',
+    description: 'print what became of the peers of this node, or of one, lately',
+    load: async () => (await peers()).log,
+  },
+  {
     path: ['system::', 'lock', 'show'],
     family: 'system',
     synopsis: '',

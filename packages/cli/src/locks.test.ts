@@ -60,3 +60,32 @@ it('recovers a pool when it is told to, and says who took what', async () => {
   const asked = await runCommand('gluster system:: pool recover force', answer, 'n\n');
   expect(asked).toMatchObject({ exit: 0, requests: [] });
 });
+
+describe('system:: fsm log', () => {
+  const transition = {
+    uuid: '60a2f999-8f85-4fd1-be5d-3d47c27e711e',
+    hostname: 'node2',
+    from: 'Peer in Cluster (Connected)',
+    to: 'Peer in Cluster (Disconnected)',
+    event: 'connection lost',
+    at: 1_800_000_000,
+  };
+
+  it('shows what became of peers, and when', async () => {
+    const shown = await runCommand('gluster system:: fsm log node2', () => ok({ transitions: [transition] }));
+    expect(shown).toMatchObject({
+      stdout:
+        'number of transitions: 1\n\nHostname : node2\nOld State: [Peer in Cluster (Connected)]\n' +
+        'New State: [Peer in Cluster (Disconnected)]\nEvent    : [connection lost]\ntimestamp: [2027-01-15 08:00:00]\n',
+      exit: 0,
+    });
+    const { stdout } = await runCommand('gluster --xml system:: fsm log', () => ok({ transitions: [transition] }));
+    expect(stdout).toContain('<event>connection lost</event>');
+  });
+
+  it('of one that is none says so', async () => {
+    const failed = await runCommand('gluster system:: fsm log x', () => refused('x is not a peer'));
+    expect(failed).toMatchObject({ stderr: 'fsm log: failed: x is not a peer\n', exit: 1 });
+    expect(await runCommand('gluster system:: fsm log a b', () => ok({}))).toMatchObject({ exit: 1 });
+  });
+});

@@ -1,5 +1,5 @@
-/** peer probe, detach, status; pool list. */
-import type { PeerData } from '@mortar/glusterd/protocol/replies.ts';
+/** peer probe, detach, status; pool list; system:: fsm log. */
+import type { PeerData, PeerTransitionData } from '@mortar/glusterd/protocol/replies.ts';
 import type { Handler } from '../commands.ts';
 import { line } from '../io.ts';
 import { fail, succeedXml } from '../outcome.ts';
@@ -89,3 +89,35 @@ export const list: Handler = async (session, words) => {
   row(self, 'localhost', 'Connected');
   return 0;
 };
+
+export const log: Handler = async (session, words) => {
+  if (words.length > 4) throw new UsageError();
+  const host = words[3];
+  const reply = await session.request(words, { verb: 'system.fsm.log', ...(host === undefined ? {} : { host }) });
+  if (!reply.ok) return fail(session, 'fsm log: failed: ', reply.error);
+  const { transitions } = reply.data;
+  if (session.flags.xml) return succeedXml(session, [element('transitions', transitions.map(transitionElement))]);
+  line(session.io, `number of transitions: ${transitions.length}`);
+  for (const transition of transitions) session.io.out(transitionText(transition));
+  return 0;
+};
+
+function timeOf({ at }: PeerTransitionData): string {
+  return new Date(at * 1000).toISOString().slice(0, 19).replace('T', ' ');
+}
+
+function transitionText(transition: PeerTransitionData): string {
+  const { hostname, from, to, event } = transition;
+  return `\nHostname : ${hostname}\nOld State: [${from}]\nNew State: [${to}]\nEvent    : [${event}]\ntimestamp: [${timeOf(transition)}]\n`;
+}
+
+function transitionElement(transition: PeerTransitionData): Element {
+  return element('transition', [
+    element('hostname', transition.hostname),
+    element('uuid', transition.uuid),
+    element('oldState', transition.from),
+    element('newState', transition.to),
+    element('event', transition.event),
+    element('timestamp', timeOf(transition)),
+  ]);
+}

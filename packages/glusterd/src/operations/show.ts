@@ -2,6 +2,7 @@
 import type { Context } from '../context.ts';
 import { noVolumeErrno, OperationError } from '../errors.ts';
 import type { PeerData, ReplyData, VolumeData } from '../protocol/replies.ts';
+import type { RequestOf } from '../protocol/requests.ts';
 import { setSize, type VolumeInfo } from '../volume.ts';
 import { brickName } from './volumes.ts';
 
@@ -76,4 +77,18 @@ export function peerData(context: Context): PeerData[] {
     state: peer.state,
     stateText: peerStates[peer.state] ?? 'Invalid State',
   }));
+}
+
+/** What became of the peers of this node lately, or of one of them. */
+export async function peerLog(
+  context: Context,
+  { host }: RequestOf<'system.fsm.log'>,
+): Promise<ReplyData['system.fsm.log']> {
+  const transitions = context.pool?.log.transitions() ?? [];
+  if (host === undefined) return { transitions: [...transitions] };
+  const peer = [...context.store.state.peers.values()].find(
+    ({ uuid, hostnames }) => uuid === host || hostnames.includes(host),
+  );
+  if (!peer || peer.uuid === context.store.state.node.uuid) throw new OperationError(`${host} is not a peer`);
+  return { transitions: transitions.filter(({ uuid }) => uuid === peer.uuid) };
 }

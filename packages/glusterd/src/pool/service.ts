@@ -8,6 +8,7 @@ import { endStrays } from '../supervision/strays.ts';
 import { PeerConnections } from './connections.ts';
 import { type HelloReply, helloReplySchema, standingSchema } from './messages.ts';
 import type { MemberCallName, PoolParts, PoolSurroundings } from './parts.ts';
+import { PeerLog } from './peer-log.ts';
 import { Reconciler } from './reconcile.ts';
 import { ServerQuorum } from './server-quorum.ts';
 import { AddressBook } from './trust.ts';
@@ -35,6 +36,7 @@ export class PoolService {
   readonly connections: PeerConnections;
   readonly addresses: AddressBook;
   readonly quorum: ServerQuorum;
+  readonly log: PeerLog;
   readonly #context: Context;
   readonly #reconciler: Reconciler;
   readonly #settings: PoolSettings;
@@ -58,14 +60,17 @@ export class PoolService {
       members: this.others().length + 1,
       reached: this.others().filter(({ uuid }) => this.connections.isConnected(uuid)).length + 1,
     }));
+    this.log = new PeerLog(context.clock);
     const tell = (event: 'PEER_CONNECT' | 'PEER_DISCONNECT', uuid: string) =>
       context.events?.emit(event, { host: this.nameOf(uuid), uuid });
     const lost = (uuid: string) => {
       tell('PEER_DISCONNECT', uuid);
+      this.log.connection(uuid, false);
       this.quorum.look();
     };
     const connected = (uuid: string) => {
       tell('PEER_CONNECT', uuid);
+      this.log.connection(uuid, true);
       this.quorum.look();
       this.#meet(uuid);
     };
@@ -95,6 +100,7 @@ export class PoolService {
 
   /** Begins to talk to the peers. */
   start(): void {
+    this.log.members(this.others());
     this.connections.update(this.others().map(placeOf));
     this.quorum.look();
     this.#lookNowAndThen();
@@ -219,6 +225,7 @@ export class PoolService {
 
   /** Documents of this node are others now. */
   async learned(): Promise<void> {
+    this.log.members(this.others());
     this.connections.update(this.others().map(placeOf));
     this.quorum.look();
     await this.#reconciler.run(new Set(this.#ownVolumes));

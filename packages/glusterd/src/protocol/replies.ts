@@ -216,6 +216,17 @@ export interface TopBrickData {
   measured?: { megabytesPerSecond: number; seconds: number };
 }
 
+/** What became of a peer, as this node saw it. */
+export interface PeerTransitionData {
+  uuid: string;
+  hostname: string;
+  from: string;
+  to: string;
+  event: string;
+  /** Seconds since 1970. */
+  at: number;
+}
+
 export interface LockData {
   /** `cluster`, or on a node that is in no pool a volume or `all`. */
   subject: string;
@@ -265,6 +276,7 @@ export interface ReplyData {
   'system.uuid.get': { uuid: string };
   'system.uuid.reset': { uuid: string };
   'system.getwd': { path: string };
+  'system.fsm.log': { transitions: PeerTransitionData[] };
   'system.lock.show': { locks: LockData[] };
   /** What was taken from its holders. */
   'system.lock.break': { locks: LockData[] };

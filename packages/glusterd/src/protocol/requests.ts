@@ -163,6 +163,7 @@ export const requestSchema = z.discriminatedUnion('verb', [
   z.object({ verb: z.literal('system.uuid.get') }),
   z.object({ verb: z.literal('system.uuid.reset') }),
   z.object({ verb: z.literal('system.getwd') }),
+  z.object({ verb: z.literal('system.fsm.log'), host: host.optional() }),
   z.object({ verb: z.literal('system.lock.show') }),
   z.object({ verb: z.literal('system.lock.break') }),
   z.object({ verb: z.literal('system.pool.recover'), force }),

@@ -14,7 +14,7 @@ import { volumeProfile } from '../operations/profile.ts';
 import { volumeRebalance } from '../operations/rebalance.ts';
 import { removeBricks } from '../operations/remove-brick.ts';
 import { replaceBrick, resetBrick } from '../operations/replace-brick.ts';
-import { peerData, volumeInfo } from '../operations/show.ts';
+import { peerData, peerLog, volumeInfo } from '../operations/show.ts';
 import { startVolume } from '../operations/start.ts';
 import { volumeStatus } from '../operations/status.ts';
 import { deleteVolume, stopVolume } from '../operations/stop.ts';
@@ -68,6 +68,7 @@ const handlers: Handlers = {
   },
   'system.uuid.get': async (context) => ({ uuid: context.store.state.node.uuid }),
   'system.uuid.reset': (context) => execute(context, resetUuid()),
+  'system.fsm.log': peerLog,
   'system.lock.show': showLock,
   'system.lock.break': breakLock,
   'system.pool.recover': recoverPool,
@@ -85,6 +86,7 @@ const silent: ReadonlySet<Verb> = new Set<Verb>([
   'system.getspec',
   'system.uuid.get',
   'system.getwd',
+  'system.fsm.log',
   'system.lock.show',
   'volume.set.help',
 ]);

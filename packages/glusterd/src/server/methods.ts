@@ -82,6 +82,7 @@ function isReadOnly(verb: string): boolean {
     'peer.status',
     'pool.list',
     'volume.set.help',
+    'system.fsm.log',
     'system.lock.show',
   ].includes(verb);
 }
