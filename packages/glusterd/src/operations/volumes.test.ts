@@ -310,6 +310,12 @@ it('writes down what was asked and how it went', async () => {
   );
 });
 
+it('has a line in its log for what was changed, and none for what was looked at', async () => {
+  await rig.create('v', [rig.brick('b')]);
+  await rig.done({ verb: 'volume.info' });
+  expect(rig.lines.filter((line) => line.startsWith('INFO done: '))).toEqual(['INFO done: volume.create']);
+});
+
 it('runs the scripts of the administrator', async () => {
   const folder = join(rig.directories.work, 'hooks/1/create/post');
   for (const name of ['S20second', 'S10first', 'K30not']) writeFileSync(join(folder, name), '');

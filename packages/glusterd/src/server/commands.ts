@@ -96,7 +96,10 @@ export async function runCommand(context: Context, request: Request, line: strin
   try {
     const data = await handler(context, request);
     const told = eventOf(request);
-    if (told) context.events?.emit(told.event, told.message);
+    if (told) {
+      context.events?.emit(told.event, told.message);
+      context.log.write('INFO', 'management', `done: ${line}`);
+    }
     await record(context, request.verb, line, 'SUCCESS');
     return { ok: true, data };
   } catch (error) {
