@@ -42,6 +42,25 @@ describe('healing', () => {
         expect(await marks(brick, client.call, gfid)).toEqual({});
   });
 
+  it('does not count what was removed while a replica was away, and takes it off the index when it is asked', async () => {
+    await rig();
+    const { daemon } = await rigs[0]!.healDaemon();
+    const client = await rigs[0]!.client();
+    rigs[0]!.cut(2);
+    const files = [];
+    for (const name of ['a', 'b', 'c']) files.push(await create(client, name, 'x'));
+    for (const { fd } of files.slice(0, 2)) fd.release();
+    // Their marks are there to stay.
+    await client.xlator.drain();
+    for (const name of ['a', 'b', 'c']) await client.ops.unlink(client.call, { loc: locAt(rootGfid, name) });
+    await client.xlator.drain();
+    const entries = async () => (await daemon.info('all')).map((brick) => brick.entries.map(({ gfid }) => gfid));
+    expect(await entries()).toEqual([[rootGfid], [rootGfid], []]);
+    expect((await daemon.count()).map(({ count }) => count)).toEqual([1, 1, undefined]);
+    rigs[0]!.join(2);
+    await until(async () => (await daemon.info('all')).every((brick) => brick.connected && brick.entries.length === 0));
+  });
+
   it.each([{}, { 'use-anonymous-inode': 'yes', 'volume-id': 'ed5290f4-0000-4000-8000-00000000abcd' }])(
     'moves a directory that was renamed with all that is in it, parking %o',
     async (options: Record<string, string>) => {

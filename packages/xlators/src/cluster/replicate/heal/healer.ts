@@ -80,7 +80,7 @@ async function gone(context: HealContext, gfid: Gfid, replies: Replies<'lookup'>
 }
 
 /** Also what is open and has lost its name: it has no contents that anybody else may see. */
-function isMissing(reply: Replies<'lookup'>[number]): boolean {
+export function isMissing(reply: Replies<'lookup'>[number]): boolean {
   if (reply?.ok) return reply.iatt.nlink === 0 && reply.iatt.type !== FileType.directory;
   return reply !== undefined && (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE);
 }

@@ -3,6 +3,7 @@ import { type ByteString, Errno, FileType, type Gfid, locOf, printable } from '@
 import { changelogOf, judge, type Kind, type Matrix, zeroVector } from '../changelog.ts';
 import type { Replica } from '../replica.ts';
 import { successAt } from '../replica-set.ts';
+import { isMissing } from './healer.ts';
 import type { SetHealer } from './set-healer.ts';
 
 export interface ReportedEntry {
@@ -55,6 +56,11 @@ async function indexed(healer: SetHealer, child: number): Promise<Gfid[] | undef
 async function examine(healer: SetHealer, child: number, gfid: Gfid): Promise<ReportedEntry | undefined> {
   const { replica } = healer;
   const replies = await replica.lookupAll(locOf(gfid), { ...replica.rootCall(), internal: 'glfs-heal' }, []);
+  // Whatever its index says, a brick without the file has no marks of it: what others have stands in theirs.
+  if (isMissing(replies[child])) {
+    await healer.index.purge(child, gfid);
+    return undefined;
+  }
   const found = replies.find((reply) => reply?.ok);
   if (!found?.ok)
     return replies.every(
