@@ -16,20 +16,25 @@ import {
   type LookupReply,
 } from './lookup.ts';
 import { finishDirectory, partsOf } from './lookup-directory.ts';
+import { lookedAt } from './second-look.ts';
 
-/** `hashed`: the child that the name hashes to, if one does; `first`: its answer, if it was asked already. */
+/** `hashed`: the child that the name hashes to, if one does; `first`: its answer, if it was asked already; since `beganMs` one looks. */
 export async function lookEverywhere(
   d: Distribute,
   call: Call,
   args: Args<'lookup'>,
   hashed: number | undefined,
+  beganMs: number,
   first?: LookupReply,
 ): Promise<LookupReply> {
   const ask = askArgs(d, args);
   const generation = d.generation;
-  const others = first ? d.indices.filter((i) => i !== hashed) : d.indices;
-  const replies = await d.ask(others, (child) => child.lookup(call, ask));
-  if (first) replies.splice(hashed!, 0, first);
+  const askAll = () => d.ask(d.indices, (child) => child.lookup(call, ask));
+  const askOthers = async (known: LookupReply) => {
+    const others = d.indices.filter((i) => i !== hashed);
+    return (await d.ask(others, (child) => child.lookup(call, ask))).toSpliced(hashed!, 0, known);
+  };
+  const replies = await lookedAt(d, beganMs, first ? () => askOthers(first) : askAll, askAll);
   const all = d.indices.filter((i) => isData(d, replies[i]!));
   const left = (i: number) => {
     const reply = replies[i] as Found;

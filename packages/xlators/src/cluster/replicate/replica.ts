@@ -17,6 +17,7 @@ import {
   type Success,
   type Xattrs,
 } from '@mortar/core';
+import { withMovedAgo } from '../../lib/departures.ts';
 import { lookupGivingGfid } from './adoption.ts';
 import { changelogOf, dirtyKey, isZero, type Kind, kinds, type Matrix, readable } from './changelog.ts';
 import { type InodeContext, InodeContexts } from './inode-context.ts';
@@ -253,7 +254,7 @@ export function lookupFailure(replies: Replies<'lookup'>): Failure {
   const failures = replies.filter((reply): reply is Failure => reply !== undefined && !reply.ok);
   const said = failures.find((failure) => failure.errno === Errno.ENOENT || failure.errno === Errno.ESTALE);
   const other = failures.find((failure) => !isAbsence(failure.errno));
-  return fail((said ?? other)?.errno ?? Errno.ENOTCONN);
+  return withMovedAgo(fail((said ?? other)?.errno ?? Errno.ENOTCONN), replies);
 }
 
 /** Children that said something of the file, be it that they do not have it. One whose disk failed may accuse others. */
