@@ -41,6 +41,15 @@ export interface LiveOptions {
   parkingFor: Gfid | undefined;
 }
 
+/** When something was asked: what was known then of who is up, and who was doubted. */
+export interface Asked {
+  readonly generation: number;
+  readonly doubts: number;
+}
+
+/** What is read of a file that is doubted meanwhile is read again, so often. */
+export const attemptsMax = 4;
+
 export class Replica {
   readonly name: string;
   readonly services: Services;
@@ -108,8 +117,12 @@ export class Replica {
     return [dirtyKey, ...this.set.pendingKeys];
   }
 
+  get asked(): Asked {
+    return { generation: this.set.generation, doubts: this.contexts.doubts };
+  }
+
   /** Learns from lookup replies (all of one gfid) which children may be read. */
-  learn(gfid: Gfid, replies: Replies<'lookup'>, generation: number): InodeContext {
+  learn(gfid: Gfid, replies: Replies<'lookup'>, asked: Asked): InodeContext {
     const context = this.contexts.of(gfid);
     const matrix: Matrix = replies.map((reply) =>
       reply?.ok ? changelogOf(reply.xattrs, this.set.pendingKeys) : undefined,
@@ -120,7 +133,7 @@ export class Replica {
     for (const kind of kinds)
       context.readable[kind] = readable(matrix, kind).filter((child) => !exclude.includes(child));
     context.present = replies.flatMap((reply, i) => (reply?.ok ? [i] : []));
-    context.generation = generation;
+    context.generation = this.contexts.isDoubted(gfid, asked.doubts) ? 0 : asked.generation;
     const type = context.present.length > 0 ? successAt(replies, context.present[0]!)!.iatt.type : undefined;
     if (type !== undefined) this.contexts.inode(gfid).type = type;
     return context;
@@ -144,12 +157,15 @@ export class Replica {
 
   /** What the replicas say of a file now. */
   async refresh(gfid: Gfid, call: Call): Promise<InodeContext | Failure> {
-    const { generation } = this.set;
-    const replies = await this.lookupAll(locOf(gfid), call, []);
-    const found = replies.some((reply) => reply?.ok);
-    if (!found) return lookupFailure(replies);
-    if (this.live.quorumReads && !this.set.suffices(answering(replies))) return fail(Errno.ENOTCONN);
-    return this.learn(gfid, replies, generation);
+    for (let attempt = 1; ; attempt++) {
+      const { asked } = this;
+      const replies = await this.lookupAll(locOf(gfid), call, []);
+      const found = replies.some((reply) => reply?.ok);
+      if (!found) return lookupFailure(replies);
+      if (this.live.quorumReads && !this.set.suffices(answering(replies))) return fail(Errno.ENOTCONN);
+      const context = this.learn(gfid, replies, asked);
+      if (attempt === attemptsMax || !this.contexts.isDoubted(gfid, asked.doubts)) return context;
+    }
   }
 
   /** `gfid`: for objects that have none yet, if it may be given to them. */
@@ -209,8 +225,21 @@ export class Replica {
     return lines.length > 0 ? lines.join(', ') : 'nobody accuses anybody';
   }
 
+  /** Runs what reads a file, again if somebody says meanwhile that a replica missed something: it may have been that one. */
+  async undoubted<R extends { ok: boolean }>(gfid: Gfid, run: () => Promise<R>): Promise<R> {
+    for (let attempt = 1; ; attempt++) {
+      const { doubts } = this.contexts;
+      const reply = await run();
+      if (!reply.ok || attempt === attemptsMax || !this.contexts.isDoubted(gfid, doubts)) return reply;
+    }
+  }
+
   /** Reads from one clean child; from the next where that cannot serve. */
-  async read<N extends FopName>(gfid: Gfid, kind: Kind, fop: N, call: Call, args: Args<N>): Promise<Reply<N>> {
+  read<N extends FopName>(gfid: Gfid, kind: Kind, fop: N, call: Call, args: Args<N>): Promise<Reply<N>> {
+    return this.undoubted(gfid, () => this.#readOnce(gfid, kind, fop, call, args));
+  }
+
+  async #readOnce<N extends FopName>(gfid: Gfid, kind: Kind, fop: N, call: Call, args: Args<N>): Promise<Reply<N>> {
     if (this.live.quorumReads && !this.set.suffices(this.set.up)) return fail(Errno.ENOTCONN);
     const readers = await this.cleanChildren(gfid, kind, call);
     if ('errno' in readers) return readers;
