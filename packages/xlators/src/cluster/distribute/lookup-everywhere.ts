@@ -124,11 +124,10 @@ async function notFound(
   replies: readonly LookupReply[],
   hashed: number | undefined,
 ): Promise<LookupReply> {
+  // A child that cannot be asked may have it: it is looked for everywhere because nothing else excludes that.
   const unsure = replies.find((reply) => !reply.ok && !isAbsent(reply));
+  if (unsure && !unsure.ok) return fail(unsure.errno);
   const links = d.indices.filter((i) => isLinkto(d, replies[i]!));
-  const hashedUnsure = hashed === undefined || !(isAbsent(replies[hashed]) || links.includes(hashed));
-  // A linkto whose data may be on a child that is away is not stale.
-  if (unsure && !unsure.ok && (links.length > 0 || hashedUnsure)) return fail(unsure.errno);
   for (const i of links) await removeStaleLinkto(d, call, i, args.loc);
   return fail(Errno.ENOENT);
 }

@@ -85,3 +85,15 @@ it('a name that is nowhere costs no second look', async () => {
   expect(found).toMatchObject({ ok: false, errno: Errno.ENOENT });
   expect(client.requests() - before).toBeLessThanOrEqual(3);
 });
+
+it('a name that may be on a brick that cannot be asked is not said to be nowhere', async () => {
+  const { name, from } = await aMovingName();
+  const client = await grown.client('client');
+  client.doors[from]!.close();
+  const loc = locAt(rootGfid, name);
+  expect(await client.ops.lookup(client.call, { loc })).toMatchObject({ ok: false, errno: Errno.ENOTCONN });
+  const other = { from: locAt(rootGfid, name), to: locAt(rootGfid, 'other'), flags: 0 };
+  expect(await client.ops.rename(client.call, other)).toMatchObject({ ok: false, errno: Errno.ENOTCONN });
+  client.doors[from]!.open();
+  expect(await client.ops.rename(client.call, other)).toMatchObject({ ok: true });
+});
