@@ -168,9 +168,18 @@ export class Replica {
     }
   }
 
-  /** `gfid`: for objects that have none yet, if it may be given to them. */
-  lookupAll(loc: Loc, call: Call, want: readonly string[], gfid?: Gfid): Promise<Replies<'lookup'>> {
-    const args: Args<'lookup'> = { loc, want: [...want, ...this.changelogKeys] };
+  /** `gfid`: for objects that have none yet, if it may be given to them; `layout`: what the caller believes of the directory. */
+  lookupAll(
+    loc: Loc,
+    call: Call,
+    want: readonly string[],
+    { gfid, layout }: { gfid?: Gfid | undefined; layout?: string | undefined } = {},
+  ): Promise<Replies<'lookup'>> {
+    const args: Args<'lookup'> = {
+      loc,
+      want: [...want, ...this.changelogKeys],
+      ...(layout !== undefined && { xdata: { layout } }),
+    };
     if (gfid) return lookupGivingGfid(this.set, call, { ...args, gfid });
     return this.set.wind(this.set.up, 'lookup', call, () => args);
   }
