@@ -22,6 +22,7 @@ describe('a simulated distributed volume that grows and shrinks', () => {
   it.each([
     { what: 'told names of a brick that was down to be nowhere', seed: 5 },
     { what: 'told that a name was gone when its brick was', seed: 19 },
+    { what: 'told that a name was taken when its brick was gone', seed: 118 },
   ])('stays whole where it once did not: $what', { timeout: 240_000 }, async ({ seed }) => {
     expect(await problemsOf(seed)).toEqual([]);
   });
