@@ -53,7 +53,7 @@ export async function lookEverywhere(
   }
   return files.length > 0
     ? foundFile(d, call, args, replies, files, all.length > files.length, hashed)
-    : notFound(d, call, args, replies, hashed);
+    : notFound(d, call, args, replies);
 }
 
 function conflict(d: Distribute, args: Args<'lookup'>, what: string): LookupReply {
@@ -122,7 +122,6 @@ async function notFound(
   call: Call,
   args: Args<'lookup'>,
   replies: readonly LookupReply[],
-  hashed: number | undefined,
 ): Promise<LookupReply> {
   // A child that cannot be asked may have it: it is looked for everywhere because nothing else excludes that.
   const unsure = replies.find((reply) => !reply.ok && !isAbsent(reply));
