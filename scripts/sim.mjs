@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Bundles and runs the simulation of replica sets: `npm run sim -- --seeds N [--from S] [--trace]` (docs/simulation.md);
-// with `pool` as the first word that of the management's pool (docs/pool.md).
+// with `pool` as the first word that of the management's pool (docs/pool.md), with `volume` that of a distributed volume.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -13,11 +13,12 @@ mkdirSync(outdir, { recursive: true });
 // One file a run: several may be under way.
 const outfile = join(outdir, `sim-${process.pid}.mjs`);
 const words = process.argv.slice(2);
-const isPool = words[0] === 'pool';
-if (isPool) words.shift();
+const others = { pool: 'pool-sim', volume: 'volume-sim' };
+const folder = others[words[0]] ?? 'sim';
+if (folder !== 'sim') words.shift();
 await build({
   absWorkingDir: root,
-  entryPoints: [`packages/testing/src/${isPool ? 'pool-sim' : 'sim'}/main.ts`],
+  entryPoints: [`packages/testing/src/${folder}/main.ts`],
   outfile,
   bundle: true,
   platform: 'node',

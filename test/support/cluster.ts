@@ -178,7 +178,10 @@ export class Cluster {
   /** Unmounts and waits for the end of the process. */
   async unmount({ path, pid }: MountedVolume): Promise<void> {
     await this.sh(`umount ${path}`);
-    if (!(await until(() => !isAlive(pid)))) throw new Error(`the process ${pid} of ${path} lives on after umount`);
+    if (await until(() => !isAlive(pid))) return;
+    const holders = mountedFor(path);
+    const why = holders.length > 0 ? `, for a copy of the mount is in the namespaces of ${holders.join(', ')}` : '';
+    throw new Error(`the process ${pid} of ${path} lives on after umount${why}: ${stateOf(pid)}`);
   }
 
   brickPid(volume: string, { path }: Brick): number {
@@ -314,6 +317,18 @@ export function pause(milliseconds: number): Promise<void> {
 export async function eventually(what: string, condition: () => boolean | Promise<boolean>, timeoutMs = 30_000) {
   for (const end = Date.now() + timeoutMs; Date.now() < end; await pause(50)) if (await condition()) return;
   if (!(await condition())) throw new Error(`in vain waited ${timeoutMs} ms for: ${what}`);
+}
+
+/** Processes that still see the mount: one that began a mount namespace of its own meanwhile keeps its copy, and the kernel the session. */
+export function mountedFor(path: string): string[] {
+  const sees = (pid: string) => {
+    try {
+      return readFileSync(`/proc/${pid}/mountinfo`, 'utf8').includes(` ${path} `);
+    } catch {
+      return false;
+    }
+  };
+  return readdirSync('/proc').filter((name) => /^\d+$/.test(name) && sees(name));
 }
 
 /** What a process that should be gone does: sleeps or runs, and whether it was signalled. */

@@ -118,7 +118,8 @@ export interface Xdata {
   movedAway?: boolean;
   /** setattr, removexattr; set by a rebalance, read by locks: ESTALE unless the caller holds the file to move it, and not for long. */
   whileHeld?: boolean;
-  /** readdir, readdirp replies; set by storage, read by distribute: so long ago a rebalance took a name away from the brick. */
+  /** readdir, readdirp replies, and of lookup where nothing is there; set by storage, read by distribute: so long ago a rebalance
+   * took a name away from the brick, or the brick began. */
   movedAgoMs?: number;
   /** lookup; set by heal: look below the anonymous-inode directory and the index too. */
   heal?: boolean;

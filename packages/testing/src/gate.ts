@@ -38,6 +38,8 @@ export class BrickTop extends Xlator {
 export class Gate extends Xlator {
   readonly clientId: string;
   fault: Fault = () => 'pass';
+  /** What is waited for between the brick's answer and the client's having it. */
+  late: (fop: FopName) => Promise<void> | undefined = () => undefined;
   /** Requests that reached the brick, by fop. */
   readonly counts = new Map<FopName, number>();
   #brick: BrickTop;
@@ -94,6 +96,8 @@ export class Gate extends Xlator {
       this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
       const wind = this.#brick.ops[name] as unknown as Fop<N>;
       const reply: Reply<N> = await wind({ ...call, clientId: this.clientId }, this.#translate(args));
+      const wait = this.late(name);
+      if (wait) await wait;
       return fault === 'drop-reply' || !this.#open ? fail(Errno.ENOTCONN) : reply;
     };
     return run as unknown as Fops[N];

@@ -41,13 +41,22 @@ export class Remote extends Xlator {
   #losses = 0;
   #pending = new Map<number, Pending>();
 
-  constructor(name: string, services: Services, node: SimNode, brick: SimBrick, wire: Wire, world: World) {
+  /** `clientId`: of a process with several graphs each has its own. */
+  constructor(
+    name: string,
+    services: Services,
+    node: SimNode,
+    brick: SimBrick,
+    wire: Wire,
+    world: World,
+    clientId = node.name,
+  ) {
     super({ name, type: 'sim/remote', options: {}, texts: new Map(), services });
     this.#node = node;
     this.brick = brick;
     this.wire = wire;
     this.#world = world;
-    this.clientId = node.name;
+    this.clientId = clientId;
   }
 
   get isUp(): boolean {

@@ -14,7 +14,9 @@ import {
   Xlator,
   type XlatorInit,
 } from '@mortar/core';
+import { Departures } from '@mortar/xlators/lib/departures.ts';
 import { decodeSync, encodeSynced, syncOperation } from '@mortar/xlators/lib/sync-request.ts';
+import type { MemoryFile } from '@mortar/xlators/storage/memory/file.ts';
 import { changes, type SimDisk } from './disk.ts';
 
 /** What the disk does to a request. */
@@ -27,11 +29,13 @@ export interface DiskFaults {
 export class SimStorage extends Xlator {
   readonly #disk: SimDisk;
   readonly #faults: DiskFaults;
+  readonly #departures: Departures;
 
   constructor(init: XlatorInit, disk: SimDisk, faults: DiskFaults) {
     super(init);
     this.#disk = disk;
     this.#faults = faults;
+    this.#departures = new Departures(init.services.clock);
   }
 
   protected override bindFop<N extends FopName>(name: N, next: Fops[N]): Fops[N] {
@@ -70,13 +74,40 @@ export class SimStorage extends Xlator {
     const sizeBefore = found?.ok ? found.value.size : 0;
     // The fops of storage/memory do all they do before they first wait: logging keeps their order.
     const pending = run(call, args);
-    const reply = await pending;
+    const reply = this.#tellingOfMoves(name, await pending, args);
     if (!reply.ok) return reply;
     if (name === 'fsync' || name === 'fsyncdir') this.#disk.sync(fd!.gfid, name === 'fsyncdir');
     else if (changes(name)) this.#disk.did(name, call, args, sizeBefore);
     return reply;
   }
+
+  #tellingOfMoves<N extends FopName>(name: N, reply: Reply<N>, args: Args<N>): Reply<N> {
+    if (name === 'unlink' && reply.ok) this.#departures.note((args as Args<'unlink'>).xdata);
+    if (name === 'lookup') {
+      const found = this.#departures.tellIfMissing(reply as Reply<'lookup'>);
+      return this.#withNames(found, (args as Args<'lookup'>).want) as Reply<N>;
+    }
+    if (name === 'readdir' || name === 'readdirp') return this.#departures.tell(reply as Reply<'readdir'>) as Reply<N>;
+    return reply;
+  }
+
+  /** As storage/posix: each file has records of its names. */
+  #withNames(reply: Reply<'lookup'>, want: Args<'lookup'>['want']): Reply<'lookup'> {
+    if (!reply.ok || !want?.includes(`${nameRecord}*`)) return reply;
+    const xattrs = { ...reply.xattrs };
+    const visit = (directory: MemoryFile): void => {
+      for (const [name, { file }] of directory.entries) {
+        if (file.isDirectory) visit(file);
+        else if (file.gfid === reply.iatt.gfid)
+          xattrs[`${nameRecord}${Object.keys(xattrs).length}`] = Buffer.from(`${directory.gfid}/${name}`);
+      }
+    };
+    visit(this.#disk.volume.root);
+    return { ...reply, xattrs };
+  }
 }
+
+const nameRecord = 'trusted.gfid2path.';
 
 /** Fops that injected errors may hit: those that do work on the disk. */
 export function mayFail(fop: FopName): boolean {

@@ -1,5 +1,5 @@
 /** A subvolume that leaves must not keep anything: whoever commits the removal then loses it. */
-import { Errno, FileType, type Gfid, locAt, rootGfid } from '@mortar/core';
+import { Errno, Fd, FileType, type Gfid, locAt, rootGfid } from '@mortar/core';
 import { expect, it } from 'vitest';
 import { content, create } from './grown-rig.ts';
 import { Rebalance } from './rebalance.ts';
@@ -109,5 +109,51 @@ it('finds what came, by the rename of a directory, to where it had been already'
       const left = await leaving.onBrick(leavingChild, `${path}/x${i}`);
       expect(left?.iatt.size ?? 0, `${path}/x${i}`).toBe(0);
     }
+  await close();
+});
+
+const mkdirBy = async (rig: DistributeRig, name: string) => {
+  const made = { loc: locAt(rootGfid, name), mode: (FileType.directory << 12) | 0o755, gfid: rig.gfid() };
+  expect((await rig.ops.mkdir(rig.call, made)).ok).toBe(true);
+  return made.gfid;
+};
+
+/** Puts files into a directory; which of them have data on the child that leaves. */
+async function putsOnLeaving(rig: DistributeRig, parent: Gfid, path: string): Promise<number> {
+  let count = 0;
+  for (let i = 0; i < 12; i++) {
+    const fd = new Fd(rig.gfid(), 2);
+    const made = { loc: locAt(parent, `x${i}`), mode: FileType.regular << 12, gfid: fd.gfid, flags: 0o102, fd };
+    expect((await rig.ops.create(rig.call, made)).ok).toBe(true);
+    expect((await rig.ops.writev(rig.call, { fd, offset: 0, data: Buffer.from('x') })).ok).toBe(true);
+    fd.release();
+    if (((await rig.onBrick(leavingChild, `${path}/x${i}`))?.iatt.size ?? 0) > 0) count++;
+  }
+  return count;
+}
+
+it('gets no new files of who knows that it leaves, though their names hash to it', async () => {
+  const { rig, leaving, close } = await leavingVolume(0);
+  const parent = await mkdirBy(rig, 'd');
+  await leaving.walk('/d');
+  expect(await putsOnLeaving(leaving, parent, '/d')).toBe(0);
+  for (let i = 0; i < 12; i++) expect(await rig.walk(`/d/x${i}`)).toMatchObject({ ok: true, iatt: { size: 1 } });
+  await close();
+});
+
+it('has no names of a directory, either, that somebody made meanwhile who did not know', async () => {
+  const { rig, leaving, close } = await leavingVolume(0);
+  const child = ofChild(leaving);
+  const { readdirp } = child;
+  let parent: Gfid | undefined;
+  // Behind the walk, and empty when what is left is looked for.
+  child.readdirp = async (call, args) => {
+    const reply = await readdirp(call, args);
+    if (args.want?.includes(leaving.d.names.movingMode)) parent ??= await mkdirBy(rig, 'late');
+    return reply;
+  };
+  expect(await new Rebalance(leaving.d, 'detach').run()).toMatchObject({ state: 'completed', failures: 0 });
+  expect(await leaving.xattr(leavingChild, '/late', 'trusted.glusterfs.dht')).toMatch(/0{16}$/);
+  expect(await putsOnLeaving(rig, parent!, '/late')).toBe(0);
   await close();
 });

@@ -14,7 +14,7 @@ import {
 import type { Distribute } from './distribute.ts';
 import { encodeLinkto, linktoMode, linktoTarget, looksLikeLinkto } from './linkto.ts';
 import { withNames } from './locks.ts';
-import { askArgs, isData, isLinkto } from './lookup.ts';
+import { askArgs, isAbsent, isData, isLinkto } from './lookup.ts';
 import { type Believe, believesNothing } from './under-layout.ts';
 
 export type Done = { ok: true } | Failure;
@@ -68,6 +68,8 @@ async function adoptLinkto(
     const byGfid = await d.children[child]!.lookup(own, askArgs(d, { loc: locOf(file.gfid) }));
     // The file itself: it is not where it was believed to be (any more).
     if (isData(d, byGfid)) return fail(Errno.ENOENT);
+    // Not to be asked any more: that is no reason to say that the name is taken.
+    if (!byGfid.ok && !isAbsent(byGfid)) return byGfid;
     if (!isLinkto(d, byGfid)) return refused;
     // Somebody who copies into it may have it open though it lost its last name.
     const again = { from: locOf(file.gfid), to: loc, xdata: { nameless: true } };

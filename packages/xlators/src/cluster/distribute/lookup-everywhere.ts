@@ -16,20 +16,25 @@ import {
   type LookupReply,
 } from './lookup.ts';
 import { finishDirectory, partsOf } from './lookup-directory.ts';
+import { lookedAt } from './second-look.ts';
 
-/** `hashed`: the child that the name hashes to, if one does; `first`: its answer, if it was asked already. */
+/** `hashed`: the child that the name hashes to, if one does; `first`: its answer, if it was asked already; since `beganMs` one looks. */
 export async function lookEverywhere(
   d: Distribute,
   call: Call,
   args: Args<'lookup'>,
   hashed: number | undefined,
+  beganMs: number,
   first?: LookupReply,
 ): Promise<LookupReply> {
   const ask = askArgs(d, args);
   const generation = d.generation;
-  const others = first ? d.indices.filter((i) => i !== hashed) : d.indices;
-  const replies = await d.ask(others, (child) => child.lookup(call, ask));
-  if (first) replies.splice(hashed!, 0, first);
+  const askAll = () => d.ask(d.indices, (child) => child.lookup(call, ask));
+  const askOthers = async (known: LookupReply) => {
+    const others = d.indices.filter((i) => i !== hashed);
+    return (await d.ask(others, (child) => child.lookup(call, ask))).toSpliced(hashed!, 0, known);
+  };
+  const replies = await lookedAt(d, beganMs, first ? () => askOthers(first) : askAll, askAll);
   const all = d.indices.filter((i) => isData(d, replies[i]!));
   const left = (i: number) => {
     const reply = replies[i] as Found;
@@ -48,7 +53,7 @@ export async function lookEverywhere(
   }
   return files.length > 0
     ? foundFile(d, call, args, replies, files, all.length > files.length, hashed)
-    : notFound(d, call, args, replies, hashed);
+    : notFound(d, call, args, replies);
 }
 
 function conflict(d: Distribute, args: Args<'lookup'>, what: string): LookupReply {
@@ -117,13 +122,11 @@ async function notFound(
   call: Call,
   args: Args<'lookup'>,
   replies: readonly LookupReply[],
-  hashed: number | undefined,
 ): Promise<LookupReply> {
+  // A child that cannot be asked may have it: it is looked for everywhere because nothing else excludes that.
   const unsure = replies.find((reply) => !reply.ok && !isAbsent(reply));
+  if (unsure && !unsure.ok) return fail(unsure.errno);
   const links = d.indices.filter((i) => isLinkto(d, replies[i]!));
-  const hashedUnsure = hashed === undefined || !(isAbsent(replies[hashed]) || links.includes(hashed));
-  // A linkto whose data may be on a child that is away is not stale.
-  if (unsure && !unsure.ok && (links.length > 0 || hashedUnsure)) return fail(unsure.errno);
   for (const i of links) await removeStaleLinkto(d, call, i, args.loc);
   return fail(Errno.ENOENT);
 }

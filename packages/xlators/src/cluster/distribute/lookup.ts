@@ -20,6 +20,7 @@ import { finishDirectory } from './lookup-directory.ts';
 import { lookEverywhere } from './lookup-everywhere.ts';
 import { directoryIatt } from './merge.ts';
 import { onlyWanted } from './names.ts';
+import { lookedAt } from './second-look.ts';
 import type { DirectoryState } from './state.ts';
 import { believing } from './under-layout.ts';
 
@@ -108,7 +109,8 @@ export async function discover(
     if (isData(d, reply!) && !isLeaving(d, reply)) return finishFile(d, { ...args, loc }, known.child, reply);
   }
   const generation = d.generation;
-  const replies = await d.ask(d.indices, (child) => child.lookup(call, ask));
+  const askAll = () => d.ask(d.indices, (child) => child.lookup(call, ask));
+  const replies = await lookedAt(d, d.services.clock.nowMs(), askAll, askAll);
   if (replies.some(isDirectory)) return finishDirectory(d, call, { ...args, loc }, replies, { generation });
   const data = d.indices.filter((i) => isData(d, replies[i]!));
   // A migration that ended halfway leaves the file at its old place, marked as being moved.
@@ -141,19 +143,20 @@ async function lookupName(d: Distribute, call: Call, args: Args<'lookup'>): Prom
 export async function lookupAfresh(d: Distribute, call: Call, args: Args<'lookup'>): Promise<LookupReply> {
   const { loc } = args;
   const ask = askArgs(d, args);
+  const beganMs = d.services.clock.nowMs();
   const parent = await d.locateDirectory(call, loc.parent);
   if (isFailure(parent)) return parent;
   const hashed = childOfHash(parent.layout, d.hasher.hash(loc.name!));
-  if (hashed === undefined || !d.isUp(hashed)) return lookEverywhere(d, call, args, hashed);
+  if (hashed === undefined || !d.isUp(hashed)) return lookEverywhere(d, call, args, hashed, beganMs);
   const generation = d.generation;
   // Where the child's word is to be final it must go by the same layout.
   const isFinal = !mayBeElsewhere(d, parent);
   const reply = await d.children[hashed]!.lookup(call, isFinal ? believing(d, parent.layout, hashed)(ask) : ask);
   if (!reply.ok) {
-    if (reply.errno === Errno.ENOTCONN) return lookEverywhere(d, call, args, hashed);
+    if (reply.errno === Errno.ENOTCONN) return lookEverywhere(d, call, args, hashed, beganMs);
     if (reply.errno === Errno.EREMCHG) return lookUnderNewLayout(d, call, args);
     const elsewhere = isAbsent(reply) && !isFinal;
-    return elsewhere ? lookEverywhere(d, call, args, hashed, reply) : reply;
+    return elsewhere ? lookEverywhere(d, call, args, hashed, beganMs, reply) : reply;
   }
   if (isDirectory(reply)) {
     const others = d.indices.filter((i) => i !== hashed);
@@ -161,18 +164,21 @@ export async function lookupAfresh(d: Distribute, call: Call, args: Args<'lookup
     replies.splice(hashed, 0, reply);
     return finishDirectory(d, call, args, replies, { generation, hashed });
   }
-  if (isLinkto(d, reply)) return follow(d, call, args, hashed, reply);
-  return isLeaving(d, reply) ? lookEverywhere(d, call, args, hashed, reply) : finishFile(d, args, hashed, reply);
+  if (isLinkto(d, reply)) return follow(d, call, args, hashed, beganMs, reply);
+  return isLeaving(d, reply)
+    ? lookEverywhere(d, call, args, hashed, beganMs, reply)
+    : finishFile(d, args, hashed, reply);
 }
 
 /** The directory was laid out anew: files may have moved, or be about to. */
 async function lookUnderNewLayout(d: Distribute, call: Call, args: Args<'lookup'>): Promise<LookupReply> {
   const { parent, name } = args.loc;
+  const beganMs = d.services.clock.nowMs();
   const found = await discover(d, call, parent!);
   if (!found.ok) return found;
   const directory = await d.locateDirectory(call, parent);
   if (isFailure(directory)) return directory;
-  return lookEverywhere(d, call, args, childOfHash(directory.layout, d.hasher.hash(name!)));
+  return lookEverywhere(d, call, args, childOfHash(directory.layout, d.hasher.hash(name!)), beganMs);
 }
 
 /** Whether a name that its child does not have can be on another one. */
@@ -197,14 +203,15 @@ async function follow(
   call: Call,
   args: Args<'lookup'>,
   hashed: number,
+  beganMs: number,
   link: Found,
 ): Promise<LookupReply> {
   const target = d.childNamed(linktoTarget(link.iatt, link.xattrs, d.names.linkto)!);
-  if (target === undefined || target === hashed) return lookEverywhere(d, call, args, hashed, link);
+  if (target === undefined || target === hashed) return lookEverywhere(d, call, args, hashed, beganMs, link);
   const [reply] = await d.ask([target], (child) => child.lookup(call, askArgs(d, args)));
   if (isData(d, reply!) && reply.iatt.gfid === link.iatt.gfid && !isLeaving(d, reply))
     return finishFile(d, args, target, reply);
   // The child with the data is away: the name exists, its file cannot be had.
   if (!reply!.ok && reply!.errno === Errno.ENOTCONN && !d.leaves(target)) return reply!;
-  return lookEverywhere(d, call, args, hashed, link);
+  return lookEverywhere(d, call, args, hashed, beganMs, link);
 }

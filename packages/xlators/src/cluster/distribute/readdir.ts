@@ -74,7 +74,7 @@ async function pageSeen(
   const page = await pageOf(reading, args, ask);
   if (!('names' in page)) return page;
   if (answers === 0) return refused ?? fail(Errno.ENOTCONN);
-  if (movedAgoMs > d.services.clock.nowMs() - reading.beganMs) return page;
+  if (movedAgoMs >= d.services.clock.nowMs() - reading.beganMs) return page;
   return withMoved(d, call, args, page);
 }
 

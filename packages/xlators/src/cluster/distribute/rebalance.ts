@@ -5,6 +5,7 @@ import { type Distribute, isFailure } from './distribute.ts';
 import { fixLayout } from './fix-layout.ts';
 import { GfidList } from './gfid-list.ts';
 import { clearBarrier } from './hold.ts';
+import { decodeRange, LayoutType, ownsNames } from './layout.ts';
 import { Left } from './left.ts';
 import { linktoTarget } from './linkto.ts';
 import { migrateFile } from './migrate.ts';
@@ -137,12 +138,15 @@ export class Rebalance {
     for (let look = 0, idle = 0; ; look++) {
       const left = await this.#leftBehind();
       if (this.#stopping) return 'stopped';
-      if (left.files === 0) return 'completed';
-      idle = left.files < least ? 0 : idle + 1;
-      least = Math.min(least, left.files);
+      const all = left.files + left.directories.size;
+      if (all === 0) return 'completed';
+      idle = all < least ? 0 : idle + 1;
+      least = Math.min(least, all);
       if (idle === idleLooksMax || look === looksMax) {
         this.#failures += left.files;
-        return this.#fail(`${left.files} files are left on what is to be removed`);
+        return this.#fail(
+          `${left.files} files are left on what is to be removed, or names in ${left.directories.size} directories`,
+        );
       }
       if (look > 0) await this.#d.services.clock.sleep(roundPauseMs);
       this.#round++;
@@ -154,7 +158,10 @@ export class Rebalance {
     }
   }
 
-  /** Files, and directories that have some, on children that leave. What cannot be read counts. */
+  /**
+   * Files on children that leave, and directories that have some, or give them names: one that was made by a client who did not
+   * know yet. What cannot be read counts.
+   */
   async #leftBehind(): Promise<{ files: number; directories: Set<Gfid> }> {
     const d = this.#d;
     const directories = new Set<Gfid>();
@@ -167,6 +174,7 @@ export class Rebalance {
           files += count;
           directories.add(directory);
         };
+        if (await this.#givesNames(directory, from)) found(0);
         const complete = await this.#eachPage(from, directory, [d.names.linkto], async (entries, unread) => {
           const here = unread + entries.filter((entry) => this.#isFile(entry)).length;
           if (here > 0) found(here);
@@ -176,6 +184,15 @@ export class Rebalance {
       }
     }
     return { files, directories };
+  }
+
+  /** Whether new names of the directory go to this child. Ranges that somebody gave by hand stay. */
+  async #givesNames(gfid: Gfid, child: number): Promise<boolean> {
+    const { layout } = this.#d.names;
+    const found = await this.#d.children[child]!.lookup(this.#call(), { loc: locOf(gfid), want: [layout] });
+    const value = found.ok ? found.xattrs[layout] : undefined;
+    const range = value && decodeRange(value);
+    return range !== undefined && range.type !== LayoutType.user && ownsNames(range);
   }
 
   async #moveWhatWasInUse(): Promise<RebalanceState> {

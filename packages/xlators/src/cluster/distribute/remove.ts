@@ -35,7 +35,8 @@ export async function unlink(d: Distribute, call: Call, args: Args<'unlink'>): P
   // Another file may have the name by now.
   const found = await lookupAfresh(d, call, { loc: { ...loc, gfid: null } });
   if (!found.ok) return reply;
-  return unlinkOnce(d, call, { ...args, loc: { ...loc, gfid: found.iatt.gfid } }, hashed);
+  const { gfid } = found.iatt;
+  return orElsewhere(d, call, gfid, () => unlinkOnce(d, call, { ...args, loc: { ...loc, gfid } }, hashed));
 }
 
 async function unlinkOnce(d: Distribute, call: Call, args: Args<'unlink'>, hashed: number): Promise<Reply<'unlink'>> {

@@ -78,10 +78,10 @@ async function renameByLink(d: Distribute, call: Call, plan: RenamePlan, source:
     return shown;
   }
   const removed = await unlinkWhereItIs(d, call, args.from, plan.gfid, source);
-  if (!removed.ok) {
-    // Not allowed, or the child went away: both names stay, which is what a crash here leaves too.
-    if (removed.errno !== Errno.ENOENT) d.warn(`rename of ${plan.gfid}: its old name stays: errno ${removed.errno}`);
-    if (removed.errno === Errno.EACCES || removed.errno === Errno.EPERM) return removed;
+  if (!removed.ok && removed.errno !== Errno.ENOENT && removed.errno !== Errno.ESTALE) {
+    // Not allowed, or the child went away: both names stay, which is what a crash here leaves too. Nobody is told that the old one is gone.
+    d.warn(`rename of ${plan.gfid}: its old name stays: errno ${removed.errno}`);
+    return removed;
   }
   await clearOldNames(d, call, plan, source);
   if (target?.child !== undefined && target.child !== toHashed) await removeOldTarget(d, call, plan, target.child);

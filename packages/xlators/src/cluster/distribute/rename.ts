@@ -26,6 +26,15 @@ export interface RenamePlan {
 }
 
 export async function rename(d: Distribute, call: Call, args: Args<'rename'>): Promise<Reply<'rename'>> {
+  const reply = await renameKnown(d, call, args);
+  if (reply.ok || (reply.errno !== Errno.ENOENT && reply.errno !== Errno.ESTALE)) return reply;
+  // Who gave the name alone meant what has it now; who knew the file may have known one that has it no more.
+  const found = await lookupAfresh(d, call, { loc: withoutIdentity(args.from) });
+  if (!found.ok) return reply;
+  return renameKnown(d, call, { ...args, from: { ...args.from, gfid: found.iatt.gfid } });
+}
+
+function renameKnown(d: Distribute, call: Call, args: Args<'rename'>): Promise<Reply<'rename'>> {
   const run = () => underLayout(d, call, args.to.parent, (says) => renameUnder(d, call, args, says));
   return orElsewhere(d, call, args.from.gfid, run);
 }

@@ -47,6 +47,8 @@ export class Door extends Xlator {
   /** A brick closes them when a session ends, and knows them no more. */
   readonly #opened = new Set<Fd>();
   readonly #closed = new WeakSet<Fd>();
+  /** What is waited for before the brick is asked. */
+  before: (fop: FopName) => Promise<void> | undefined = () => undefined;
   /** Answers instead of the brick where it returns one. */
   refuse: (fop: FopName, args: unknown) => Errno | undefined = () => undefined;
 
@@ -61,6 +63,8 @@ export class Door extends Xlator {
       this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
       const never = () => new Promise<never>(() => {});
       if (this.dead(name)) return never();
+      const wait = this.before(name);
+      if (wait) await wait;
       const reply = await run(this.session === undefined ? call : { ...call, clientId: this.session }, args);
       if (reply.ok && (name === 'open' || name === 'create')) this.#remember((args as Args<'open'>).fd);
       if (this.lost(name)) return fail(Errno.ENOTCONN);

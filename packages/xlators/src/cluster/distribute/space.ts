@@ -51,9 +51,9 @@ export class Space {
     return perChunk < 1 ? Math.ceil((statfs.blocks * statfs.blockSize) / mib) : Math.ceil(statfs.blocks / perChunk);
   }
 
-  /** The child for a new file that hashes to `hashed`: that one unless it is too full and another isn't. */
+  /** The child for a new file that hashes to `hashed`: that one unless it leaves the volume, or is too full and another isn't. */
   choose(hashed: number, layout: Layout, usable: (child: number) => boolean): number {
-    if (!this.#isFull(hashed)) return hashed;
+    if (usable(hashed) && !this.#isFull(hashed)) return hashed;
     let best: number | undefined;
     let bestSpace = 0;
     let bestInodes = 0;

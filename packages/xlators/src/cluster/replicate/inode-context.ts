@@ -6,6 +6,8 @@ import type { Lease } from './lease.ts';
 export interface InodeContext {
   /** The set's generation when the sets below were learned; older than now: look again. */
   generation: number;
+  /** The last doubt of it: what was asked before that is not the last word. */
+  doubt: number;
   /** Children that may serve reads of each kind; empty: split-brain. */
   readable: Record<Kind, readonly number[]>;
   /** Children on which the file exists with this gfid. */
@@ -18,6 +20,7 @@ export interface InodeContext {
 export class InodeContexts {
   readonly #inodes: InodeTable;
   readonly #slot: number;
+  #doubts = 0;
 
   constructor(inodes: InodeTable, slot: number) {
     this.#inodes = inodes;
@@ -30,6 +33,7 @@ export class InodeContexts {
     if (!context) {
       context = {
         generation: 0,
+        doubt: 0,
         readable: { data: [], metadata: [], entry: [] },
         present: [],
         lease: undefined,
@@ -46,10 +50,24 @@ export class InodeContexts {
     if (context) context.readable[kind] = context.readable[kind].filter((child) => !children.includes(child));
   }
 
-  /** Somebody says that a replica missed something: the file is looked up anew before it is read. */
+  /**
+   * Somebody says that a replica missed something: the file is looked up anew before it is read. That holds, too, for whom is
+   * being asked about it right now, or read it there: some may have answered before.
+   */
   doubt(gfid: Gfid): void {
-    const context = this.find(gfid);
-    if (context) context.generation = 0;
+    const context = this.of(gfid);
+    context.generation = 0;
+    context.doubt = ++this.#doubts;
+  }
+
+  /** For `isDoubted`: now. */
+  get doubts(): number {
+    return this.#doubts;
+  }
+
+  /** Whether somebody did since. */
+  isDoubted(gfid: Gfid, since: number): boolean {
+    return (this.find(gfid)?.doubt ?? 0) > since;
   }
 
   find(gfid: Gfid): InodeContext | undefined {

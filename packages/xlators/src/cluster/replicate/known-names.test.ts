@@ -1,4 +1,4 @@
-import { Errno, type Gfid, locAt, rootGfid } from '@mortar/core';
+import { Errno, type Gfid, locAt, locOf, rootGfid } from '@mortar/core';
 import type { RigClient } from '@mortar/testing/replica-rig.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -123,5 +123,47 @@ describe('what idles', () => {
         expect(timers).toEqual([]);
       }),
     );
+  });
+});
+
+describe('a name that is not there by a layout', () => {
+  const xattr = 'trusted.glusterfs.dht';
+  const claimOf = (value: string) => ({ layout: `${xattr}=${Buffer.from(value).toString('hex')}` });
+  const findBy = async (client: RigClient, parent: Gfid, name: string, layout: string) => {
+    const reply = await client.ops.lookup(client.call, { loc: locAt(parent, name), xdata: claimOf(layout) });
+    return reply.ok || reply.errno;
+  };
+  const layOut = async (client: RigClient, gfid: Gfid, value: string) => {
+    const set = { loc: locOf(gfid), xattrs: { [xattr]: Buffer.from(value) }, flags: 0 };
+    expect(await client.ops.setxattr(client.call, set)).toMatchObject({ ok: true });
+  };
+
+  it('is not said to be nowhere when the directory is laid out otherwise, be its names known or not', async () => {
+    await rig();
+    const [client, other] = [await rigs[0]!.client({ 'post-op-delay-secs': '60' }), await rigs[0]!.client()];
+    const gfid = await mkdir(client, 'd');
+    await layOut(client, gfid, 'one');
+    expect(await findBy(client, gfid, 'a', 'one')).toBe(Errno.ENOENT);
+    const before = frames(client);
+    expect(await findBy(client, gfid, 'b', 'one')).toBe(Errno.ENOENT);
+    expect(frames(client)).toEqual(before);
+    expect(await findBy(client, gfid, 'b', 'two')).toBe(Errno.EREMCHG);
+    await layOut(other, gfid, 'two');
+    expect(await findBy(client, gfid, 'a', 'one')).toBe(Errno.EREMCHG);
+    expect(await findBy(client, gfid, 'a', 'two')).toBe(Errno.ENOENT);
+    await create(client, 'there', '', gfid);
+    expect(await findBy(client, gfid, 'there', 'one')).toBe(true);
+    expect(await findBy(other, gfid, 'there', 'one')).toBe(true);
+  });
+
+  it('is not, either, by one replica that is laid out otherwise', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    const gfid = await mkdir(client, 'd');
+    await layOut(client, gfid, 'one');
+    await client.xlator.drain();
+    const old = { loc: locOf(gfid), xattrs: { [xattr]: Buffer.from('old') }, flags: 0 };
+    expect(await bricks[0]!.ops.setxattr(client.call, old)).toMatchObject({ ok: true });
+    for (const layout of ['one', 'old']) expect(await findBy(client, gfid, 'a', layout)).toBe(Errno.EREMCHG);
   });
 });

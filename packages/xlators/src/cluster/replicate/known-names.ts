@@ -20,6 +20,8 @@ export class KnownNames {
   #complete: boolean;
   #misses = 0;
   #isListing = false;
+  /** A layout of the directory that its bricks have confirmed under this lease: nobody changes it meanwhile. */
+  layout: string | undefined;
 
   constructor(isEmpty: boolean) {
     this.#complete = isEmpty;
@@ -74,16 +76,20 @@ interface Page {
   readonly end: boolean;
 }
 
-/** Whether a name is known not to be there. */
-export function isKnownMissing(replica: Replica, parent: Gfid, name: ByteString): boolean {
+/** Whether a name is known not to be there; `layout`: and the directory to be laid out so. */
+export function isKnownMissing(replica: Replica, parent: Gfid, name: ByteString, layout?: string): boolean {
   const lease = replica.contexts.find(parent)?.lease;
-  return lease !== undefined && isSole(replica, lease) && lease.names.lacks(name);
+  if (lease === undefined || !isSole(replica, lease) || !lease.names.lacks(name)) return false;
+  return layout === undefined || layout === lease.names.layout;
 }
 
-/** A name was not there. Where many are asked for, as before many are made, it pays to know all that are. */
-export function learnFromMiss(replica: Replica, parent: Gfid): void {
+/** A name was not there, by this layout. Where many are asked for, as before many are made, it pays to know all that are. */
+export function learnFromMiss(replica: Replica, parent: Gfid, before: Lease | undefined, layout?: string): void {
   const lease = replica.contexts.find(parent)?.lease;
-  if (!lease || !isSole(replica, lease) || !lease.names.missed()) return;
+  if (!lease || !isSole(replica, lease)) return;
+  // Held since before it was asked for.
+  if (lease === before && layout !== undefined) lease.names.layout = layout;
+  if (!lease.names.missed()) return;
   const { set } = replica;
   const child = set.children.findIndex((_, i) => set.holdsData(i));
   const call = replica.rootCall();

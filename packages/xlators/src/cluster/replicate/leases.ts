@@ -254,7 +254,7 @@ export class Leases {
     this.#live.delete(lease);
     contexts.release(lease.inode);
     // A lost child's blame is on disk now, but lookups from before do not know of it.
-    if (lease.left.size + lease.shutOut.length > 0 && context) context.generation = 0;
+    if (lease.left.size + lease.shutOut.length > 0 && context) contexts.doubt(lease.gfid);
     lease.end();
   }
 }

@@ -6,7 +6,7 @@
 import { type Args, type Call, type Dirent, Errno, fail, type Gfid, type Reply, type Success } from '@mortar/core';
 import { changelogOf, isZero, kinds } from './changelog.ts';
 import { isHidden } from './reads.ts';
-import { type Replica, withoutOwn } from './replica.ts';
+import { type Asked, type Replica, withoutOwn } from './replica.ts';
 import { successAt } from './replica-set.ts';
 
 export async function listMerged(replica: Replica, call: Call, args: Args<'readdirp'>): Promise<Reply<'readdirp'>> {
@@ -15,7 +15,7 @@ export async function listMerged(replica: Replica, call: Call, args: Args<'readd
   const readers = await replica.cleanChildren(gfid, 'entry', call);
   if ('errno' in readers) return readers;
   const want = [...(args.want ?? []), ...replica.changelogKeys];
-  const { generation } = set;
+  const { asked } = replica;
   const replies = await set.wind(set.up, 'readdirp', call, () => ({ ...args, want }));
   // An arbiter knows the names, but no sizes.
   const listers = [...readers.filter((child) => set.holdsData(child)), ...readers];
@@ -26,7 +26,7 @@ export async function listMerged(replica: Replica, call: Call, args: Args<'readd
   const complete = others.length === set.count - 1 && set.holdsData(lister);
   const entries = page.entries
     .filter((entry) => !isHidden(entry.name))
-    .map((entry) => settled(replica, entry, others, complete, generation));
+    .map((entry) => settled(replica, entry, others, complete, asked));
   return { ok: true, entries, end: page.end, ...(page.xdata && { xdata: page.xdata }) };
 }
 
@@ -40,7 +40,7 @@ function settled(
   entry: Dirent,
   others: readonly Map<string, Dirent>[],
   complete: boolean,
-  generation: number,
+  asked: Asked,
 ): Dirent {
   const all = [entry, ...others.map((names) => names.get(entry.name))];
   const alike = all.every(
@@ -51,8 +51,9 @@ function settled(
       other.type === entry.type &&
       isUnmarked(replica, other),
   );
-  if (!alike || !complete) return { ...entry, iatt: null, xattrs: null };
-  remember(replica, entry.gfid, generation);
+  if (!alike || !complete || (entry.gfid && replica.contexts.isDoubted(entry.gfid, asked.doubts)))
+    return { ...entry, iatt: null, xattrs: null };
+  remember(replica, entry.gfid, asked);
   return { ...entry, xattrs: withoutOwn(entry.xattrs!) };
 }
 
@@ -60,7 +61,7 @@ function isUnmarked(replica: Replica, entry: Dirent): boolean {
   return changelogOf(entry.xattrs!, replica.set.pendingKeys).blames.every(isZero);
 }
 
-function remember(replica: Replica, gfid: Gfid | null, generation: number): void {
+function remember(replica: Replica, gfid: Gfid | null, { generation }: Asked): void {
   if (gfid === null) return;
   const context = replica.contexts.of(gfid);
   const everyone = replica.set.children.map((_, child) => child);

@@ -15,7 +15,7 @@ import { healNameNow } from './heal/name.ts';
 import type { AccessHealer } from './heal/on-access.ts';
 import { isKnownMissing, learnFromMiss } from './known-names.ts';
 import { quorumCount } from './quorum.ts';
-import { answering, lookupFailure, type Replica, withoutOwn } from './replica.ts';
+import { type Asked, answering, attemptsMax, lookupFailure, type Replica, withoutOwn } from './replica.ts';
 import { type Replies, succeeded, successAt } from './replica-set.ts';
 
 export async function lookup(
@@ -29,21 +29,49 @@ export async function lookup(
   if (replica.live.quorumReads && !set.suffices(set.up)) return fail(Errno.ENOTCONN);
   const { parent, name } = args.loc;
   const named = parent !== null && name !== null;
-  if (named && isKnownMissing(replica, parent, name)) return fail(Errno.ENOENT);
-  const { generation } = set;
-  let replies = await replica.lookupAll(args.loc, call, args.want ?? []);
+  if (named && isKnownMissing(replica, parent, name, args.xdata?.layout)) return fail(Errno.ENOENT);
+  for (let attempt = 1; ; attempt++) {
+    const { asked } = replica;
+    const reply = await lookupOnce(replica, call, args, asked, healer);
+    if (!reply.ok || attempt === attemptsMax || !replica.contexts.isDoubted(reply.iatt.gfid, asked.doubts))
+      return reply;
+  }
+}
+
+async function lookupOnce(
+  replica: Replica,
+  call: Call,
+  args: Args<'lookup'>,
+  asked: Asked,
+  healer: AccessHealer | undefined,
+): Promise<Reply<'lookup'>> {
+  const { set } = replica;
+  const { parent, name } = args.loc;
+  const named = parent !== null && name !== null;
+  const layout = args.xdata?.layout;
+  const lease = parent === null ? undefined : replica.contexts.find(parent)?.lease;
+  let replies = await replica.lookupAll(args.loc, call, args.want ?? [], { layout });
+  // Not there by a layout that is not the directory's any more: that says nothing, whoever else does not have it.
+  if (replies.some(isUnderOther) && !replies.some((reply) => reply?.ok)) return fail(Errno.EREMCHG);
+  replies = replies.map((reply) => (isUnderOther(reply) ? fail(Errno.ENOENT) : reply));
   if (agree(replies) === 'without gfid') replies = await adopt(replica, call, args, replies);
   if (agree(replies) === 'no') {
-    if (args.loc.parent === null) return mergeByGfid(replica, replies, generation);
+    if (args.loc.parent === null) return mergeByGfid(replica, replies, asked);
     const settled = await settle(replica, call, args);
     if ('errno' in settled) return settled;
     replies = settled;
+    // Nobody was asked for the layout then.
+    if (layout !== undefined && !replies.some((reply) => reply?.ok)) return fail(Errno.EREMCHG);
   }
   if (replica.live.quorumReads && !set.suffices(answering(replies))) return fail(Errno.ENOTCONN);
-  const reply = mergeByGfid(replica, replies, generation);
-  if (named && !reply.ok && reply.errno === Errno.ENOENT) learnFromMiss(replica, parent);
+  const reply = mergeByGfid(replica, replies, asked);
+  if (named && !reply.ok && reply.errno === Errno.ENOENT) learnFromMiss(replica, parent, lease, layout);
   if (healer && reply.ok && !call.internal) await healer.saw(reply.iatt.gfid, replies);
   return reply;
+}
+
+function isUnderOther(reply: Reply<'lookup'> | undefined): boolean {
+  return reply !== undefined && !reply.ok && reply.errno === Errno.EREMCHG;
 }
 
 /** Whether all that answered mean the same file. An absent brick has no opinion. */
@@ -72,14 +100,14 @@ async function adopt(
 ): Promise<Replies<'lookup'>> {
   const elsewhere = replies.find((reply) => reply?.ok);
   const gfid = elsewhere?.ok ? elsewhere.iatt.gfid : (args.gfid ?? newGfid(replica.services.random));
-  return replica.lookupAll(args.loc, call, args.want ?? [], gfid);
+  return replica.lookupAll(args.loc, call, args.want ?? [], { gfid });
 }
 
-function mergeByGfid(replica: Replica, replies: Replies<'lookup'>, generation: number): Reply<'lookup'> {
+function mergeByGfid(replica: Replica, replies: Replies<'lookup'>, asked: Asked): Reply<'lookup'> {
   const present = succeeded(replies);
   if (present.length === 0) return lookupFailure(replies);
   const gfid = successAt(replies, present[0]!)!.iatt.gfid;
-  const context = replica.learn(gfid, replies, generation);
+  const context = replica.learn(gfid, replies, asked);
   const iatt = replica.mergeIatt(gfid, context, (child) => successAt(replies, child)?.iatt)!;
   const from = replica.readers(gfid, 'metadata', context).find((child) => present.includes(child)) ?? present[0]!;
   const best = successAt(replies, from)!;

@@ -25,8 +25,9 @@ export function readFops(replica: Replica): ReadFops {
   const { set } = replica;
   const gfidOf = (args: { loc: { gfid: Gfid | null } }) => args.loc.gfid!;
   return {
-    stat: (call, args) => attributes(replica, gfidOf(args), call, 'stat', args),
-    fstat: (call, args) => attributes(replica, args.fd.gfid, call, 'fstat', args),
+    stat: (call, args) => replica.undoubted(gfidOf(args), () => attributes(replica, gfidOf(args), call, 'stat', args)),
+    fstat: (call, args) =>
+      replica.undoubted(args.fd.gfid, () => attributes(replica, args.fd.gfid, call, 'fstat', args)),
     access: (call, args) => replica.read(gfidOf(args), 'metadata', 'access', call, args),
     readlink: (call, args) => replica.read(gfidOf(args), 'metadata', 'readlink', call, args),
     readv: (call, args) => replica.read(args.fd.gfid, 'data', 'readv', call, args),

@@ -17,6 +17,7 @@ import {
   type Success,
   type Xattrs,
 } from '@mortar/core';
+import { withMovedAgo } from '../../lib/departures.ts';
 import { lookupGivingGfid } from './adoption.ts';
 import { changelogOf, dirtyKey, isZero, type Kind, kinds, type Matrix, readable } from './changelog.ts';
 import { type InodeContext, InodeContexts } from './inode-context.ts';
@@ -39,6 +40,15 @@ export interface LiveOptions {
   /** The volume's id when heal parks objects that lost their name. */
   parkingFor: Gfid | undefined;
 }
+
+/** When something was asked: what was known then of who is up, and who was doubted. */
+export interface Asked {
+  readonly generation: number;
+  readonly doubts: number;
+}
+
+/** What is read of a file that is doubted meanwhile is read again, so often. */
+export const attemptsMax = 4;
 
 export class Replica {
   readonly name: string;
@@ -107,8 +117,12 @@ export class Replica {
     return [dirtyKey, ...this.set.pendingKeys];
   }
 
+  get asked(): Asked {
+    return { generation: this.set.generation, doubts: this.contexts.doubts };
+  }
+
   /** Learns from lookup replies (all of one gfid) which children may be read. */
-  learn(gfid: Gfid, replies: Replies<'lookup'>, generation: number): InodeContext {
+  learn(gfid: Gfid, replies: Replies<'lookup'>, asked: Asked): InodeContext {
     const context = this.contexts.of(gfid);
     const matrix: Matrix = replies.map((reply) =>
       reply?.ok ? changelogOf(reply.xattrs, this.set.pendingKeys) : undefined,
@@ -119,7 +133,7 @@ export class Replica {
     for (const kind of kinds)
       context.readable[kind] = readable(matrix, kind).filter((child) => !exclude.includes(child));
     context.present = replies.flatMap((reply, i) => (reply?.ok ? [i] : []));
-    context.generation = generation;
+    context.generation = this.contexts.isDoubted(gfid, asked.doubts) ? 0 : asked.generation;
     const type = context.present.length > 0 ? successAt(replies, context.present[0]!)!.iatt.type : undefined;
     if (type !== undefined) this.contexts.inode(gfid).type = type;
     return context;
@@ -143,17 +157,29 @@ export class Replica {
 
   /** What the replicas say of a file now. */
   async refresh(gfid: Gfid, call: Call): Promise<InodeContext | Failure> {
-    const { generation } = this.set;
-    const replies = await this.lookupAll(locOf(gfid), call, []);
-    const found = replies.some((reply) => reply?.ok);
-    if (!found) return lookupFailure(replies);
-    if (this.live.quorumReads && !this.set.suffices(answering(replies))) return fail(Errno.ENOTCONN);
-    return this.learn(gfid, replies, generation);
+    for (let attempt = 1; ; attempt++) {
+      const { asked } = this;
+      const replies = await this.lookupAll(locOf(gfid), call, []);
+      const found = replies.some((reply) => reply?.ok);
+      if (!found) return lookupFailure(replies);
+      if (this.live.quorumReads && !this.set.suffices(answering(replies))) return fail(Errno.ENOTCONN);
+      const context = this.learn(gfid, replies, asked);
+      if (attempt === attemptsMax || !this.contexts.isDoubted(gfid, asked.doubts)) return context;
+    }
   }
 
-  /** `gfid`: for objects that have none yet, if it may be given to them. */
-  lookupAll(loc: Loc, call: Call, want: readonly string[], gfid?: Gfid): Promise<Replies<'lookup'>> {
-    const args: Args<'lookup'> = { loc, want: [...want, ...this.changelogKeys] };
+  /** `gfid`: for objects that have none yet, if it may be given to them; `layout`: what the caller believes of the directory. */
+  lookupAll(
+    loc: Loc,
+    call: Call,
+    want: readonly string[],
+    { gfid, layout }: { gfid?: Gfid | undefined; layout?: string | undefined } = {},
+  ): Promise<Replies<'lookup'>> {
+    const args: Args<'lookup'> = {
+      loc,
+      want: [...want, ...this.changelogKeys],
+      ...(layout !== undefined && { xdata: { layout } }),
+    };
     if (gfid) return lookupGivingGfid(this.set, call, { ...args, gfid });
     return this.set.wind(this.set.up, 'lookup', call, () => args);
   }
@@ -208,8 +234,21 @@ export class Replica {
     return lines.length > 0 ? lines.join(', ') : 'nobody accuses anybody';
   }
 
+  /** Runs what reads a file, again if somebody says meanwhile that a replica missed something: it may have been that one. */
+  async undoubted<R extends { ok: boolean }>(gfid: Gfid, run: () => Promise<R>): Promise<R> {
+    for (let attempt = 1; ; attempt++) {
+      const { doubts } = this.contexts;
+      const reply = await run();
+      if (!reply.ok || attempt === attemptsMax || !this.contexts.isDoubted(gfid, doubts)) return reply;
+    }
+  }
+
   /** Reads from one clean child; from the next where that cannot serve. */
-  async read<N extends FopName>(gfid: Gfid, kind: Kind, fop: N, call: Call, args: Args<N>): Promise<Reply<N>> {
+  read<N extends FopName>(gfid: Gfid, kind: Kind, fop: N, call: Call, args: Args<N>): Promise<Reply<N>> {
+    return this.undoubted(gfid, () => this.#readOnce(gfid, kind, fop, call, args));
+  }
+
+  async #readOnce<N extends FopName>(gfid: Gfid, kind: Kind, fop: N, call: Call, args: Args<N>): Promise<Reply<N>> {
     if (this.live.quorumReads && !this.set.suffices(this.set.up)) return fail(Errno.ENOTCONN);
     const readers = await this.cleanChildren(gfid, kind, call);
     if ('errno' in readers) return readers;
@@ -253,7 +292,7 @@ export function lookupFailure(replies: Replies<'lookup'>): Failure {
   const failures = replies.filter((reply): reply is Failure => reply !== undefined && !reply.ok);
   const said = failures.find((failure) => failure.errno === Errno.ENOENT || failure.errno === Errno.ESTALE);
   const other = failures.find((failure) => !isAbsence(failure.errno));
-  return fail((said ?? other)?.errno ?? Errno.ENOTCONN);
+  return withMovedAgo(fail((said ?? other)?.errno ?? Errno.ENOTCONN), replies);
 }
 
 /** Children that said something of the file, be it that they do not have it. One whose disk failed may accuse others. */

@@ -59,11 +59,11 @@ async function splitBrainStatus(
   name: ByteString,
   call: Call,
 ): Promise<Reply<'getxattr'>> {
-  const generation = replica.set.generation;
+  const { asked } = replica;
   const replies = await replica.lookupAll({ gfid, parent: null, name: null }, call, []);
   if (!replies.some((reply) => reply?.ok))
     return fail(replies.some((reply) => reply && !reply.ok && !isAbsence(reply.errno)) ? Errno.ENOENT : Errno.ENOTCONN);
-  const context = replica.learn(gfid, replies, generation);
+  const context = replica.learn(gfid, replies, asked);
   const split = (kind: Kind) => context.readable[kind].length === 0;
   if (!kinds.some((kind) => kind !== 'entry' && split(kind)))
     return answer(name, 'The file is not under data or metadata split-brain');

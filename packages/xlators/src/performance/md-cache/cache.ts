@@ -119,7 +119,8 @@ export class Cache {
   /** True when it shows that somebody else changed the data since it was last learned. */
   learnIatt(iatt: Iatt, asked: Asked): boolean {
     const entry = this.#entry(iatt.gfid);
-    if (!this.#mayLearn(entry, asked)) return false;
+    // Of two answers that of the later question counts, whichever comes first.
+    if (!this.#mayLearn(entry, asked) || (entry.iatt && asked.atMs < entry.iattAtMs)) return false;
     const before = entry.iatt;
     // A file without a name ends when it is closed, which nobody tells.
     entry.iatt = iatt.nlink > 0 ? iatt : undefined;
@@ -193,6 +194,12 @@ export class Cache {
   /** A name was taken away or given by this client: no answer that was asked for before counts. */
   renamed(parent: Gfid, name: ByteString, gfid: Gfid | null): void {
     this.#keepName(keyOf(parent, name), gfid, this.#serial);
+  }
+
+  /** Nothing that was asked for until now tells how it is. */
+  doubt(gfid: Gfid): void {
+    const entry = this.#find(gfid);
+    if (entry) this.#reset(entry, ++this.#serial);
   }
 
   /** Somebody else changed it. */

@@ -77,6 +77,7 @@ class MdCache extends Xlator {
   #ownFops(): Partial<Fops> {
     return {
       lookup: (call, args) => this.#lookup(call, args),
+      open: (call, args) => this.#open(call, args),
       stat: (call, args) => this.#stat('stat', call, args, args.loc.gfid),
       fstat: (call, args) => this.#stat('fstat', call, args, args.fd.gfid),
       getxattr: (call, args) => this.#getxattr('getxattr', call, args, args.loc.gfid),
@@ -131,6 +132,13 @@ class MdCache extends Xlator {
     if (!reply.ok) return;
     this.#learn('lookup', reply, asked);
     if (withXattrs) this.#cache.learnXattrs(reply.iatt.gfid, pick(reply.xattrs, [...this.#xattrs]), asked);
+  }
+
+  /** Who opens a file sees what others had written and closed before: attributes of before are not his. */
+  async #open(call: Call, args: Args<'open'>): Promise<Reply<'open'>> {
+    const reply = (await this.#pass('open', this.child.open as Fop<FopName>, call, args)) as Reply<'open'>;
+    if (reply.ok && !reply.iatt) this.#cache.doubt(args.fd.gfid);
+    return reply;
   }
 
   async #getxattr<N extends 'getxattr' | 'fgetxattr'>(

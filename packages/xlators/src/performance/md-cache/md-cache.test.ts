@@ -135,6 +135,29 @@ describe('attributes', () => {
     expect(r.events).toEqual([{ type: 'upcall', gfid: a, what: 'data' }]);
   });
 
+  it.each([true, false])('are at least as new as the last open (which tells them: %s)', async (tells) => {
+    const open = () => r.xlator.ops.open(call, { loc: locOf(a), flags: 0, fd: new Fd(a) });
+    r.child.answers.open = async () => ({ ok: true, ...(tells && { iatt: current }) });
+    await stat();
+    current = iatt(a, { size: 5, mtime: 2 });
+    await open();
+    expect((await stat()).size).toBe(5);
+    expect(asked('stat')).toBe(tells ? 1 : 2);
+  });
+
+  it('are not those of an older question whose answer comes later', async () => {
+    let answer: (() => void) | undefined;
+    const old = current;
+    r.child.answers.stat = () => new Promise((resolve) => (answer = () => resolve({ ok: true, iatt: old })));
+    const late = stat();
+    await r.services.clock.advance(10);
+    current = iatt(a, { size: 5, mtime: 2 });
+    await lookup();
+    answer!();
+    await late;
+    expect((await stat()).size).toBe(5);
+  });
+
   it('are not kept at all with a timeout of 0, nor when told to do nothing', async () => {
     for (const options of [{ 'md-cache-timeout': '0' }, { 'pass-through': 'on' }] as Record<string, string>[]) {
       await setUp(options);

@@ -20,9 +20,9 @@ import {
   type XlatorInit,
 } from '@mortar/core';
 import * as libc from '@mortar/libc';
+import { Departures } from '../../lib/departures.ts';
 import { decodeSync, encodeSynced, syncOperation } from '../../lib/sync-request.ts';
 import { failed, refused, type Sys } from './brick.ts';
-import { Departures } from './departures.ts';
 import * as io from './io.ts';
 import { list } from './list.ts';
 import { iattOf, nodeOfFile } from './node.ts';
@@ -172,7 +172,7 @@ export class PosixXlator extends Xlator {
   }
 
   async lookup(call: Call, args: Args<'lookup'>): Promise<Reply<'lookup'>> {
-    return this.store.lookup(call, args);
+    return this.#departures.tellIfMissing(await this.store.lookup(call, args));
   }
 
   async stat(_call: Call, { loc }: Args<'stat'>): Promise<Reply<'stat'>> {

@@ -1,0 +1,49 @@
+/** What a seed makes of a run of a distributed volume. */
+import type { SeededRandom } from '../sim/random.ts';
+
+export const faultKinds = [
+  'cut',
+  'brick-kill',
+  'slow-disk',
+  'pause',
+  'mover-kill',
+  'mover-pause',
+  'client-kill',
+] as const;
+export type FaultKind = (typeof faultKinds)[number];
+
+export interface Plan {
+  readonly clients: number;
+  readonly options: Readonly<Record<string, string>>;
+  readonly faults: readonly FaultKind[];
+  readonly thinkMs: number;
+  /** Milliseconds between faults, on average. */
+  readonly faultEveryMs: number;
+  /** Faults end then, and whatever is going on comes to its end. */
+  readonly faultsMs: number;
+  readonly delayMs: [number, number];
+  readonly graceMs: number;
+  readonly pingMs: number;
+  /** Files that a client has at a time. */
+  readonly files: number;
+}
+
+export function planOf(random: SeededRandom, changes: Partial<Plan> = {}): Plan {
+  const spread = random.pick([1, 5, 30]);
+  const plan: Plan = {
+    clients: 2 + random.integer(2),
+    options: {
+      'lookup-optimize': random.chance(0.7) ? 'on' : 'off',
+      'rebal-throttle': random.pick(['lazy', 'normal', 'aggressive']),
+    },
+    faults: faultKinds.filter(() => random.chance(0.3)),
+    thinkMs: random.pick([1, 10, 100]),
+    faultEveryMs: random.pick([300, 1000, 3000]),
+    faultsMs: random.pick([5_000, 20_000, 60_000]),
+    delayMs: [0.05, 0.05 + random.between(0.1, 1) * spread],
+    graceMs: random.pick([500, 3000, 10_000]),
+    pingMs: random.pick([500, 2000]),
+    files: random.pick([4, 12]),
+  };
+  return { ...plan, ...changes };
+}

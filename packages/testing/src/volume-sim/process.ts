@@ -1,0 +1,124 @@
+/** A client process over a distributed volume, or one that moves its files: the real cluster/distribute over sessions with bricks. */
+import { type Call, type Fops, InodeTable, parseOptions, type Services } from '@mortar/core';
+import type { Distribute } from '@mortar/xlators/cluster/distribute/distribute.ts';
+import { xlator as distribute } from '@mortar/xlators/cluster/distribute/index.ts';
+import { type SimBrick, servicesOf, type World } from '../sim/brick.ts';
+import { Wire } from '../sim/network.ts';
+import { Remote } from '../sim/remote.ts';
+import { SimNode } from '../sim/scheduler.ts';
+
+/** What a volfile says: which bricks, and which of them are to go. */
+export interface Shape {
+  readonly bricks: readonly number[];
+  readonly leaving: readonly number[];
+}
+
+export interface SimGraph {
+  readonly d: Distribute;
+  readonly remotes: readonly Remote[];
+}
+
+/** Who had the volume before goes on in the old graph with what is under way; that takes no longer. */
+const oldGraphMs = 60_000;
+
+export class VolumeProcess {
+  readonly name: string;
+  readonly node: SimNode;
+  readonly #world: World;
+  readonly #bricks: readonly SimBrick[];
+  readonly #options: Readonly<Record<string, string>>;
+  readonly #delayMs: [number, number];
+  readonly services: Services;
+  #graphs = 0;
+  #graph: SimGraph | undefined;
+  /** Of graphs that are not shut down yet. */
+  readonly remotes = new Set<Remote>();
+
+  constructor(
+    name: string,
+    world: World,
+    bricks: readonly SimBrick[],
+    options: Readonly<Record<string, string>>,
+    delayMs: [number, number],
+  ) {
+    this.name = name;
+    this.node = new SimNode(name, world.scheduler);
+    this.services = servicesOf(this.node, world);
+    this.#world = world;
+    this.#bricks = bricks;
+    this.#options = options;
+    this.#delayMs = delayMs;
+  }
+
+  /** A graph of this shape, which is used when it is connected. */
+  async use(shape: Shape): Promise<void> {
+    const services: Services = { ...this.services, inodes: new InodeTable(4096) };
+    const clientId = `${this.name}/${this.#graphs++}`;
+    const remotes = shape.bricks.map((i) => {
+      const wire = new Wire(this.#delayMs);
+      const brick = this.#bricks[i]!;
+      const remote = new Remote(`vol-client-${i}`, services, this.node, brick, wire, this.#world, clientId);
+      remote.bind([], undefined);
+      return remote;
+    });
+    const leaving = shape.leaving.map((i) => `vol-client-${i}`).join(',');
+    const texts = new Map(Object.entries({ ...this.#options, 'decommissioned-bricks': leaving }));
+    const { values } = parseOptions(distribute.options, texts);
+    const d = distribute.create({
+      name: 'vol-dht',
+      type: distribute.type,
+      options: values,
+      texts,
+      services,
+    }) as Distribute;
+    d.bind(
+      remotes.map((remote) => remote.ops),
+      distribute.fops,
+    );
+    for (const remote of remotes) remote.parents = [d];
+    await d.init();
+    for (const remote of remotes) {
+      this.remotes.add(remote);
+      remote.start();
+    }
+    while (!remotes.every((remote) => remote.isUp)) await this.services.clock.sleep(20);
+    const old = this.#graph;
+    this.#graph = { d, remotes };
+    if (old) this.node.after(oldGraphMs, () => this.#end(old));
+  }
+
+  #end({ remotes }: SimGraph): void {
+    for (const remote of remotes) {
+      remote.stop();
+      this.remotes.delete(remote);
+    }
+  }
+
+  get d(): Distribute {
+    return this.#graph!.d;
+  }
+
+  get ops(): Fops {
+    return this.d.ops;
+  }
+
+  get isWhole(): boolean {
+    return this.#graph?.remotes.every((remote) => remote.isUp) === true;
+  }
+
+  get call(): Call {
+    const time = this.services.clock.wall();
+    return { uid: 0, gid: 0, groups: [], pid: 1, lockOwner: '', clientId: this.name, time };
+  }
+
+  get isAlive(): boolean {
+    return this.node.isAlive;
+  }
+
+  /** Its kernel closes the connections. */
+  kill(): void {
+    for (const remote of this.remotes) remote.stop();
+    this.remotes.clear();
+    this.node.isAlive = false;
+  }
+}

@@ -1,0 +1,308 @@
+/** One run of one seed: three bricks become five and four while clients work and processes die; then all is looked at. */
+import { FileType, locOf, rootGfid } from '@mortar/core';
+import { Rebalance, type RebalanceKind, type RebalanceStatus } from '@mortar/xlators/cluster/distribute/rebalance.ts';
+import type { MemoryFile } from '@mortar/xlators/storage/memory/file.ts';
+import { SimBrick, type World } from '../sim/brick.ts';
+import { DiskMood } from '../sim/faults.ts';
+import { SeededRandom } from '../sim/random.ts';
+import { Scheduler } from '../sim/scheduler.ts';
+import { Trace } from '../sim/trace.ts';
+import { Nemesis } from './nemesis.ts';
+import { type Plan, planOf } from './plan.ts';
+import { type Shape, VolumeProcess } from './process.ts';
+import { listed, makeDirectory, type Shared, Worker } from './work.ts';
+
+export interface Verdict {
+  readonly seed: number;
+  readonly plan: Plan;
+  readonly problems: readonly string[];
+  readonly hash: string;
+  readonly events: number;
+  readonly moved: number;
+  readonly operations: number;
+  readonly lines: readonly string[];
+}
+
+const patienceMs = 300_000;
+const workMs = 20_000;
+const bricksMost = 5;
+const linktoName = 'trusted.glusterfs.dht.linkto';
+
+class Stuck extends Error {}
+
+export async function simulateVolume(
+  seed: number,
+  options: { plan?: Partial<Plan>; keepTrace?: boolean } = {},
+): Promise<Verdict> {
+  return new Run(seed, options).go();
+}
+
+class Run {
+  readonly #seed: number;
+  readonly #plan: Plan;
+  readonly #world: World;
+  readonly #trace: Trace;
+  readonly #scheduler: Scheduler;
+  readonly #random: SeededRandom;
+  readonly #moods: readonly DiskMood[];
+  readonly #bricks: readonly SimBrick[];
+  readonly #processes: VolumeProcess[] = [];
+  readonly #problems: string[] = [];
+  readonly #nemesis: Nemesis;
+  #moved = 0;
+  #movers = 0;
+  #shape: Shape = { bricks: [0, 1, 2], leaving: [] };
+
+  constructor(seed: number, { plan, keepTrace }: { plan?: Partial<Plan>; keepTrace?: boolean }) {
+    this.#seed = seed;
+    const random = new SeededRandom(seed);
+    this.#plan = planOf(random.fork(), plan);
+    this.#scheduler = new Scheduler(random.fork());
+    this.#trace = new Trace(this.#scheduler, keepTrace === true);
+    this.#random = random;
+    const { graceMs, pingMs } = this.#plan;
+    this.#world = { scheduler: this.#scheduler, trace: this.#trace, random, graceMs, pingMs };
+    this.#moods = Array.from({ length: bricksMost }, () => new DiskMood(random.fork()));
+    this.#bricks = this.#moods.map((mood, i) => new SimBrick(`brick-${i}`, this.#world, mood));
+    this.#nemesis = new Nemesis(this.#world, this.#plan, this.#bricks, this.#moods, this.#processes);
+    this.#trace.add('plan', JSON.stringify(this.#plan));
+  }
+
+  async go(): Promise<Verdict> {
+    const thrown = (error: unknown) => {
+      this.#problems.push(`an exception: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    };
+    process.on('unhandledRejection', thrown);
+    let operations = 0;
+    try {
+      operations = await this.#run();
+    } catch (error) {
+      if (error instanceof Stuck) this.#problems.push(error.message);
+      else thrown(error);
+    } finally {
+      process.off('unhandledRejection', thrown);
+    }
+    for (const problem of this.#problems) this.#trace.add('problem', problem);
+    return {
+      seed: this.#seed,
+      plan: this.#plan,
+      problems: this.#problems,
+      hash: this.#trace.digest(),
+      events: this.#scheduler.count,
+      moved: this.#moved,
+      operations,
+      lines: this.#trace.lines ?? [],
+    };
+  }
+
+  #process(name: string): VolumeProcess {
+    const made = new VolumeProcess(name, this.#world, this.#bricks, this.#plan.options, this.#plan.delayMs);
+    this.#processes.push(made);
+    return made;
+  }
+
+  async #run(): Promise<number> {
+    for (const brick of this.#bricks) await brick.start();
+    const clients = Array.from({ length: this.#plan.clients }, (_, i) => this.#process(`client-${i}`));
+    const watcher = this.#process('watcher');
+    const users = [...clients, watcher];
+    await this.#complete('clients connect', Promise.all(users.map((client) => client.use(this.#shape))));
+    const scene = async () => {
+      await clients[0]!.ops.lookup(clients[0]!.call, { loc: locOf(rootGfid) });
+      const directories = [rootGfid, await makeDirectory(clients[0]!, 'below')];
+      for (const user of users) for (const gfid of directories) await user.ops.lookup(user.call, { loc: locOf(gfid) });
+      return directories;
+    };
+    const directories = await this.#complete('the scene is made', scene());
+    const shared: Shared = {
+      directories,
+      say: (who, what) => this.#trace.add(who, what),
+      problem: (what) => {
+        this.#problems.push(`${this.#scheduler.nowMs.toFixed(0)} ms: ${what}`);
+      },
+      mayFail: () => this.#plan.faults.some((kind) => kind !== 'mover-kill'),
+    };
+    const workerOf = (client: VolumeProcess, limit: number, prefix = client.name) =>
+      new Worker(client, prefix, this.#world.random.fork(), shared, limit);
+    const still = workerOf(clients[0]!, 16, 'still');
+    const makeStill = async () => {
+      for (let i = 0; i < 40; i++) await still.step();
+    };
+    await this.#complete('files are made', makeStill());
+    const workers = clients.map((client) => workerOf(client, this.#plan.files));
+    let isOver = false;
+    // Whoever goes on and on with a file can keep it from being moved.
+    const endMs = this.#scheduler.nowMs + this.#plan.faultsMs + workMs;
+    const ends = users.map((user, i) => {
+      const state = { user, done: false };
+      const worker = workers[i];
+      const work = worker
+        ? worker.run(() => isOver || this.#scheduler.nowMs > endMs, this.#plan.thinkMs)
+        : this.#watch(user, [still], shared, () => isOver);
+      void work.then(() => {
+        state.done = true;
+      });
+      return state;
+    });
+    this.#nemesis.start();
+    await this.#grow(users);
+    await this.#shrink(users, this.#random.pick([0, 1, 2, 3, 4]));
+    isOver = true;
+    await this.#wait('operations end', () => ends.every(({ user, done }) => done || !user.isAlive));
+    for (const worker of workers) if (!worker.process.isAlive) worker.forgetTouched();
+    await this.#rebalance('force');
+    await this.#verify([still, ...workers], shared);
+    return workers.reduce((sum, worker) => sum + worker.done, 0);
+  }
+
+  async #switch(users: readonly VolumeProcess[], shape: Shape): Promise<void> {
+    this.#shape = shape;
+    const switched = users.map(async (user) => {
+      await user.services.clock.sleep(this.#random.between(0, 500));
+      await user.use(shape);
+    });
+    const state = switched.map((one) => {
+      const is = { done: false };
+      void one.then(() => {
+        is.done = true;
+      });
+      return is;
+    });
+    await this.#wait('all use the new graph', () => state.every(({ done }, i) => done || !users[i]!.isAlive));
+  }
+
+  async #grow(users: readonly VolumeProcess[]): Promise<void> {
+    await this.#switch(users, { bricks: [0, 1, 2, 3, 4], leaving: [] });
+    await this.#rebalance('force');
+  }
+
+  async #shrink(users: readonly VolumeProcess[], gone: number): Promise<void> {
+    await this.#switch(users, { bricks: [0, 1, 2, 3, 4], leaving: [gone] });
+    await this.#rebalance('detach');
+    await this.#switch(users, { bricks: [0, 1, 2, 3, 4].filter((i) => i !== gone), leaving: [] });
+    for (const file of filesOn(this.#bricks[gone]!))
+      if (!isLinkto(file)) this.#problems.push(`${file.gfid.slice(-6)} is left on the brick that went`);
+  }
+
+  /** Again and again, until one run comes to its end. */
+  async #rebalance(kind: RebalanceKind): Promise<void> {
+    for (let run = 0; run < 30; run++) {
+      const mover = this.#process(`mover-${this.#movers++}`);
+      let status: RebalanceStatus | undefined;
+      const running = async () => {
+        await mover.use(this.#shape);
+        status = await new Rebalance(mover.d, kind).run();
+      };
+      void running();
+      await this.#wait(`a rebalance (${kind}) ends`, () => status !== undefined || !mover.isAlive);
+      this.#trace.add(mover.name, status ? JSON.stringify(status) : 'was killed');
+      this.#moved += status?.movedFiles ?? 0;
+      if (mover.isAlive) mover.kill();
+      if (status?.state === 'completed') return;
+      if (status && !this.#nemesis.mayStrike) this.#nemesis.calm();
+      const untilMs = this.#scheduler.nowMs + 1000;
+      await this.#scheduler.runUntil(() => false, untilMs);
+    }
+    throw new Stuck(`30 runs of a rebalance (${kind}) did not come to an end`);
+  }
+
+  /** Nothing that stays vanishes or is there twice, whoever moves it. */
+  async #watch(
+    watcher: VolumeProcess,
+    workers: readonly Worker[],
+    shared: Shared,
+    isOver: () => boolean,
+  ): Promise<void> {
+    for (let round = 0; !isOver(); round++) {
+      await watcher.services.clock.sleep(this.#plan.thinkMs);
+      for (const [i, gfid] of shared.directories.entries()) {
+        const names = await listed(watcher, gfid, [300, 2048, 65536][round % 3]!);
+        if (!names) continue;
+        const set = new Set(names);
+        if (set.size < names.length)
+          shared.problem(`the watcher sees a name twice: ${names.filter((n, j) => names.indexOf(n) !== j)}`);
+        for (const worker of workers)
+          for (const name of worker.names(i))
+            if (!set.has(name)) shared.problem(`the watcher does not see ${i}/${name}`);
+      }
+      if (watcher.isWhole && round % 10 === 0 && !this.#plan.faults.some((kind) => kind !== 'mover-kill'))
+        for (const worker of workers) await worker.verify(watcher);
+    }
+  }
+
+  async #verify(workers: readonly Worker[], shared: Shared): Promise<void> {
+    const last = this.#process('verifier');
+    await this.#complete('the last client connects', last.use(this.#shape));
+    for (const gfid of shared.directories)
+      await this.#complete('a directory is looked up', last.ops.lookup(last.call, { loc: locOf(gfid) }));
+    for (const worker of workers) await this.#complete('the last client reads', worker.verify(last));
+    for (const [i, gfid] of shared.directories.entries()) {
+      const names = await this.#complete('the last client lists', listed(last, gfid));
+      const expected = new Set(workers.flatMap((worker) => worker.names(i)));
+      const doubtful = new Set(workers.flatMap((worker) => [...worker.doubtful]).map((key) => key.slice(2)));
+      if (!names) this.#problems.push(`directory ${i} cannot be listed at the end`);
+      const isStrange = (name: string) => !expected.has(name) && !doubtful.has(name) && !(i === 0 && name === 'below');
+      const strange = names?.filter(isStrange) ?? [];
+      // What a client was doing when it died it has told nobody.
+      const dead = this.#processes.filter((one) => !one.isAlive).map((one) => `${one.name}-`);
+      for (const name of strange)
+        if (!dead.some((prefix) => name.startsWith(prefix)))
+          this.#problems.push(`${i}/${name} is there, and should not be`);
+      for (const name of expected)
+        if (names && !names.includes(name)) this.#problems.push(`${i}/${name} is not listed`);
+    }
+    this.#problems.push(...this.#misplaced());
+  }
+
+  /** Past all translators: of each file one copy, and no mark of a move. */
+  #misplaced(): string[] {
+    const places = new Map<string, string[]>();
+    const problems: string[] = [];
+    for (const i of this.#shape.bricks) {
+      const brick = this.#bricks[i]!;
+      for (const file of filesOn(brick)) {
+        if (isLinkto(file)) continue;
+        places.set(file.gfid, [...(places.get(file.gfid) ?? []), brick.name]);
+        const marks = [...file.xattrs.keys()].filter((name) => /linkto|moving/.test(name));
+        if (marks.length > 0) problems.push(`${file.gfid.slice(-6)} on ${brick.name} has ${marks}`);
+      }
+    }
+    for (const [gfid, bricks] of places) if (bricks.length > 1) problems.push(`${gfid.slice(-6)} is on ${bricks}`);
+    return problems;
+  }
+
+  async #wait(what: string, done: () => boolean): Promise<void> {
+    if (!(await this.#scheduler.runUntil(done, this.#scheduler.nowMs + patienceMs)))
+      throw new Stuck(`in ${patienceMs / 1000} s it never came to pass that ${what}`);
+  }
+
+  async #complete<T>(what: string, promise: Promise<T>): Promise<T> {
+    let result: { value: T } | { error: unknown } | undefined;
+    promise.then(
+      (value) => {
+        result = { value };
+      },
+      (error: unknown) => {
+        result = { error };
+      },
+    );
+    await this.#wait(what, () => result !== undefined);
+    if ('error' in result!) throw result.error;
+    return result!.value;
+  }
+}
+
+function filesOn({ disk }: SimBrick): Set<MemoryFile> {
+  const found = new Set<MemoryFile>();
+  const visit = (directory: MemoryFile): void => {
+    for (const { file } of directory.entries.values())
+      if (file.isDirectory) visit(file);
+      else if (file.type === FileType.regular) found.add(file);
+  };
+  visit(disk.volume.root);
+  return found;
+}
+
+function isLinkto(file: MemoryFile): boolean {
+  return file.mode === 0o1000 && file.xattrs.has(linktoName);
+}

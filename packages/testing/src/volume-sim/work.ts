@@ -1,0 +1,293 @@
+/** What clients do, each with names of its own, so that it knows what must come of it; and one who looks. */
+import { type Args, Errno, type Failure, Fd, type Gfid, locAt, locOf, newGfid, rootGfid } from '@mortar/core';
+import type { SeededRandom } from '../sim/random.ts';
+import type { VolumeProcess } from './process.ts';
+
+const O_RDWR = 2;
+const O_CREAT = 0o100;
+const O_EXCL = 0o200;
+const readMax = 2 ** 20;
+
+/** What somebody made and was told of. */
+interface File {
+  readonly gfid: Gfid;
+  data: Buffer;
+  /** Nothing is certain of it since something done to it failed. */
+  isDoubtful: boolean;
+}
+
+export interface Shared {
+  readonly directories: readonly Gfid[];
+  say(who: string, what: string): void;
+  problem(what: string): void;
+  /** Whether a request may fail since a brick cannot be reached. */
+  mayFail(): boolean;
+}
+
+/** `DIRECTORY/NAME` by number. */
+type Key = string;
+
+export class Worker {
+  readonly process: VolumeProcess;
+  readonly files = new Map<Key, File>();
+  /** Names of which nothing is certain. */
+  readonly doubtful = new Set<Key>();
+  readonly #random: SeededRandom;
+  readonly #shared: Shared;
+  readonly #limit: number;
+  readonly #prefix: string;
+  #serial = 0;
+  #done = 0;
+  /** By what is under way: of a client that died nobody knows what became of that. */
+  #touched: File[] = [];
+
+  constructor(process: VolumeProcess, prefix: string, random: SeededRandom, shared: Shared, limit: number) {
+    this.process = process;
+    this.#prefix = prefix;
+    this.#random = random;
+    this.#shared = shared;
+    this.#limit = limit;
+  }
+
+  async run(isOver: () => boolean, thinkMs: number): Promise<void> {
+    const { clock } = this.process.services;
+    while (!isOver()) {
+      await clock.sleep(this.#random.between(0, 2 * thinkMs));
+      await this.step();
+    }
+  }
+
+  async step(): Promise<void> {
+    const keys = [...this.files.keys()];
+    const key = keys.length > 0 ? this.#random.pick(keys) : undefined;
+    if (key === undefined || keys.length < this.#limit / 2) return this.#create();
+    const file = this.files.get(key)!;
+    this.#touched = [file];
+    switch (this.#random.integer(9)) {
+      case 0:
+        return keys.length < this.#limit ? this.#create() : this.#unlink(key, file);
+      case 1:
+      case 2:
+        return this.#rename(key, file, this.#fresh());
+      case 3: {
+        const other = this.#random.pick(keys);
+        return this.files.get(other)!.gfid === file.gfid ? undefined : this.#rename(key, file, other);
+      }
+      case 4:
+        return this.#append(key, file);
+      case 5:
+        return this.#overwrite(key, file);
+      case 6:
+        return this.#truncate(key, file);
+      case 7:
+        return this.#link(key, file, this.#fresh());
+      default:
+        return this.#read(key, file);
+    }
+  }
+
+  get done(): number {
+    return this.#done;
+  }
+
+  #fresh(): Key {
+    return `${this.#random.integer(this.#shared.directories.length)}/${this.#prefix}-${this.#serial++}`;
+  }
+
+  #loc(key: Key, gfid: Gfid | null = null) {
+    const at = key.indexOf('/');
+    return locAt(this.#shared.directories[Number(key.slice(0, at))]!, key.slice(at + 1), gfid);
+  }
+
+  /** The kernel gives no gfid where it renames or removes a name. */
+  #named(key: Key, file: File) {
+    return this.#loc(key, this.#random.chance(0.5) ? file.gfid : null);
+  }
+
+  /** True: it was done. False: nobody knows, and nothing is certain of these names any more. */
+  #judge(what: string, reply: { ok: true } | Failure, keys: readonly Key[], files: readonly File[]): boolean {
+    this.#shared.say(this.process.name, `${what}: ${reply.ok ? 'ok' : reply.errno}`);
+    this.#done++;
+    if (reply.ok) return true;
+    const isAway = reply.errno === Errno.ENOTCONN || reply.errno === Errno.ETIMEDOUT;
+    if (!isAway || !this.#shared.mayFail()) this.#shared.problem(`${this.process.name} ${what}: errno ${reply.errno}`);
+    for (const file of files) file.isDoubtful = true;
+    for (const key of keys) this.doubtful.add(key);
+    for (const [key, file] of this.files)
+      if (file.isDoubtful) {
+        this.files.delete(key);
+        this.doubtful.add(key);
+      }
+    return false;
+  }
+
+  async #create(): Promise<void> {
+    const { ops, call, services } = this.process;
+    const key = this.#fresh();
+    const gfid = newGfid(services.random);
+    const fd = new Fd(gfid, O_RDWR);
+    const file: File = { gfid, data: Buffer.alloc(0), isDoubtful: false };
+    const flags = O_RDWR | O_CREAT | O_EXCL;
+    const made = await ops.create(call, { loc: this.#loc(key), flags, mode: 0o644, gfid, fd });
+    if (this.#judge(`create ${key} ${gfid.slice(-6)}`, made, [key], [file])) {
+      this.files.set(key, file);
+      const data = this.#bytes(3000);
+      const reply = await ops.writev(call, { fd, offset: 0, data });
+      if (this.#judge(`write ${key}`, reply, [key], [file])) file.data = data;
+    }
+    fd.release();
+  }
+
+  #bytes(below: number): Buffer {
+    return Buffer.alloc(1 + this.#random.integer(below), `${this.process.name}.${this.#serial++};`);
+  }
+
+  async #unlink(key: Key, file: File): Promise<void> {
+    const reply = await this.process.ops.unlink(this.process.call, { loc: this.#named(key, file) });
+    if (this.#judge(`unlink ${key} ${file.gfid.slice(-6)}`, reply, [key], [file])) this.files.delete(key);
+  }
+
+  async #rename(key: Key, file: File, to: Key): Promise<void> {
+    const target = this.files.get(to);
+    if (target) this.#touched.push(target);
+    const args: Args<'rename'> = { from: this.#named(key, file), to: this.#loc(to), flags: 0 };
+    const reply = await this.process.ops.rename(this.process.call, args);
+    const files = target ? [file, target] : [file];
+    if (!this.#judge(`rename ${key} to ${to} ${file.gfid.slice(-6)}`, reply, [key, to], files)) return;
+    this.files.delete(key);
+    this.files.set(to, file);
+  }
+
+  async #link(key: Key, file: File, to: Key): Promise<void> {
+    const reply = await this.process.ops.link(this.process.call, { from: locOf(file.gfid), to: this.#loc(to) });
+    if (this.#judge(`link ${key} as ${to}`, reply, [to], [file])) this.files.set(to, file);
+  }
+
+  /** By an fd that was opened for it, which may live long. */
+  async #opened<R extends { ok: true }>(
+    key: Key,
+    file: File,
+    run: (fd: Fd) => Promise<R | Failure>,
+  ): Promise<R | Failure> {
+    const { ops, call, services } = this.process;
+    const fd = new Fd(file.gfid, O_RDWR);
+    const opened = await ops.open(call, { loc: this.#loc(key, file.gfid), flags: O_RDWR, fd });
+    if (!opened.ok) return opened;
+    if (this.#random.chance(0.3)) await services.clock.sleep(this.#random.between(0, 200));
+    const reply = await run(fd);
+    fd.release();
+    return reply;
+  }
+
+  async #append(key: Key, file: File): Promise<void> {
+    const { ops, call } = this.process;
+    const data = this.#bytes(500);
+    const reply = await this.#opened(key, file, (fd) => ops.writev(call, { fd, offset: 0, data, append: true }));
+    if (this.#judge(`append ${key}`, reply, [key], [file])) file.data = Buffer.concat([file.data, data]);
+  }
+
+  async #overwrite(key: Key, file: File): Promise<void> {
+    const { ops, call } = this.process;
+    const offset = this.#random.integer(file.data.length + 1);
+    const data = this.#bytes(2000);
+    const reply = await this.#opened(key, file, (fd) => ops.writev(call, { fd, offset, data }));
+    if (!this.#judge(`overwrite ${key}`, reply, [key], [file])) return;
+    const next = Buffer.alloc(Math.max(file.data.length, offset + data.length));
+    file.data.copy(next);
+    data.copy(next, offset);
+    file.data = next;
+  }
+
+  async #truncate(key: Key, file: File): Promise<void> {
+    const size = this.#random.integer(file.data.length + 50);
+    const reply = await this.process.ops.truncate(this.process.call, { loc: locOf(file.gfid), size });
+    if (!this.#judge(`truncate ${key} to ${size}`, reply, [key], [file])) return;
+    const next = Buffer.alloc(size);
+    file.data.copy(next);
+    file.data = next;
+  }
+
+  async #read(key: Key, file: File): Promise<void> {
+    const { ops, call } = this.process;
+    const found = await ops.lookup(call, { loc: this.#named(key, file) });
+    if (!this.#judge(`lookup ${key}`, found, [], [])) return;
+    if (found.ok && found.iatt.gfid !== file.gfid)
+      this.#shared.problem(`${key} is ${found.iatt.gfid.slice(-6)}, not ${file.gfid.slice(-6)}`);
+    const reply = await this.#opened(key, file, (fd) => ops.readv(call, { fd, size: readMax, offset: 0 }));
+    if (!this.#judge(`read ${key}`, reply, [], []) || !reply.ok) return;
+    if (Buffer.compare(reply.data, file.data) !== 0)
+      this.#shared.problem(
+        `${this.process.name} ${key} reads ${describe(reply.data)}, and should ${describe(file.data)}`,
+      );
+  }
+
+  /** The client is gone. */
+  forgetTouched(): void {
+    for (const [key, file] of this.files) {
+      if (!this.#touched.includes(file)) continue;
+      this.files.delete(key);
+      this.doubtful.add(key);
+    }
+  }
+
+  /** All that is certain, as another client sees it. */
+  async verify(by: VolumeProcess): Promise<void> {
+    for (const [key, file] of this.files) {
+      const loc = this.#loc(key);
+      const found = await by.ops.lookup(by.call, { loc });
+      if (!found.ok || found.iatt.gfid !== file.gfid) {
+        const is = found.ok ? found.iatt.gfid.slice(-6) : `errno ${found.errno}`;
+        this.#shared.problem(`${by.name} finds ${key} to be ${is}, not ${file.gfid.slice(-6)}`);
+        continue;
+      }
+      const fd = new Fd(file.gfid, 0);
+      await by.ops.open(by.call, { loc: { ...loc, gfid: file.gfid }, flags: 0, fd });
+      const reply = await by.ops.readv(by.call, { fd, size: readMax, offset: 0 });
+      fd.release();
+      if (!reply.ok || Buffer.compare(reply.data, file.data) !== 0)
+        this.#shared.problem(
+          `${by.name} reads ${reply.ok ? describe(reply.data) : `errno ${reply.errno}`} of ${key}, written was ${describe(file.data)}`,
+        );
+    }
+  }
+
+  /** Names that must be listed in a directory now. */
+  names(directory: number): string[] {
+    const prefix = `${directory}/`;
+    return [...this.files.keys()].filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
+  }
+}
+
+function describe(data: Uint8Array): string {
+  return `${data.length} bytes ${JSON.stringify(Buffer.from(data.subarray(0, 24)).toString('latin1'))}`;
+}
+
+/** All names of a directory; undefined: it could not be listed whole. */
+export async function listed(process: VolumeProcess, gfid: Gfid, size = 2048): Promise<string[] | undefined> {
+  const fd = new Fd(gfid);
+  const names: string[] = [];
+  const { d } = process;
+  const { generation } = d;
+  try {
+    const opened = await d.ops.opendir(process.call, { loc: locOf(gfid), fd });
+    if (!opened.ok) return undefined;
+    for (let offset = 0; ; ) {
+      const page = await d.ops.readdirp(process.call, { fd, size, offset });
+      if (!page.ok) return undefined;
+      names.push(...page.entries.map(({ name }) => name).filter((name) => name !== '.' && name !== '..'));
+      if (page.end || page.entries.length === 0) break;
+      offset = page.entries.at(-1)!.offset;
+    }
+    // What a child that is down has is left out.
+    return d.someDown || d.generation !== generation ? undefined : names;
+  } finally {
+    fd.release();
+  }
+}
+
+export async function makeDirectory(process: VolumeProcess, name: string): Promise<Gfid> {
+  const gfid = newGfid(process.services.random);
+  const reply = await process.ops.mkdir(process.call, { loc: locAt(rootGfid, name), mode: 0o755, gfid });
+  if (!reply.ok) throw new Error(`${name} could not be made before the run: errno ${reply.errno}`);
+  return gfid;
+}

@@ -1,0 +1,29 @@
+import { simulateVolume } from '@mortar/testing/volume-sim/simulation.ts';
+import { describe, expect, it } from 'vitest';
+
+/** All that a person needs to run it again. */
+async function problemsOf(seed: number, plan = {}): Promise<string[]> {
+  const { problems } = await simulateVolume(seed, { plan });
+  return problems.map((problem) => `seed ${seed} (npm run sim -- volume --from ${seed} --seeds 1 --trace): ${problem}`);
+}
+
+describe('a simulated distributed volume that grows and shrinks', () => {
+  it('does the same again for the same seed', { timeout: 240_000 }, async () => {
+    const [first, second] = [await simulateVolume(2), await simulateVolume(2)];
+    expect(second.hash).toBe(first.hash);
+    expect(first.moved).toBeGreaterThan(5);
+    expect(first.operations).toBeGreaterThan(100);
+  });
+
+  it('has every file once, under its names and with its data', { timeout: 600_000 }, async () => {
+    for (let seed = 2; seed <= 9; seed++) expect(await problemsOf(seed)).toEqual([]);
+  });
+
+  it.each([
+    { what: 'told names of a brick that was down to be nowhere', seed: 5 },
+    { what: 'told that a name was gone when its brick was', seed: 19 },
+    { what: 'told that a name was taken when its brick was gone', seed: 118 },
+  ])('stays whole where it once did not: $what', { timeout: 240_000 }, async ({ seed }) => {
+    expect(await problemsOf(seed)).toEqual([]);
+  });
+});

@@ -1,0 +1,352 @@
+/** A volume in use: one client works and knows what it did, another one looks, while bricks come and go and processes die. */
+import { constants } from 'node:fs';
+import fs from 'node:fs/promises';
+import { join } from 'node:path';
+import { SeededRandom } from '@mortar/testing/sim/random.ts';
+import { expect } from 'vitest';
+import { type Cluster, digest, eventually, hasProgram, type MountedVolume, pause } from './cluster.ts';
+import { commandLine } from './sandbox.ts';
+
+interface File {
+  data: Buffer;
+}
+
+/** One application: what it has made, under which names. Files with several names are in there more than once. */
+class Work {
+  readonly files = new Map<string, File>();
+  readonly #mnt: string;
+  readonly #prefix: string;
+  readonly #random: SeededRandom;
+  #serial = 0;
+  over = false;
+  rests = false;
+
+  constructor(mnt: string, prefix: string, random: SeededRandom) {
+    this.#mnt = mnt;
+    this.#prefix = prefix;
+    this.#random = random;
+  }
+
+  async until(): Promise<void> {
+    for (; !this.over; await pause(2)) if (!this.rests) await this.step();
+  }
+
+  #bytes(below: number): Buffer {
+    return Buffer.from(this.#random.bytes(1 + this.#random.integer(below)));
+  }
+
+  async step(): Promise<void> {
+    const at = (name: string) => join(this.#mnt, name);
+    const names = [...this.files.keys()];
+    const name = names[this.#random.integer(Math.max(1, names.length))];
+    const fresh = `${this.#prefix}${this.#serial++}`;
+    if (name === undefined || names.length < 15) {
+      const data = this.#bytes(60_000);
+      await fs.writeFile(at(fresh), data);
+      this.files.set(fresh, { data });
+      return;
+    }
+    const file = this.files.get(name)!;
+    switch (this.#random.integer(10)) {
+      case 0:
+      case 1:
+        await fs.rename(at(name), at(fresh));
+        this.files.delete(name);
+        this.files.set(fresh, file);
+        return;
+      case 2:
+        await fs.link(at(name), at(fresh));
+        this.files.set(fresh, file);
+        return;
+      case 3: {
+        const other = names[this.#random.integer(names.length)]!;
+        // Two names of one file: POSIX leaves both.
+        if (names.length < 25 || this.files.get(other) === file) return;
+        await fs.rename(at(name), at(other));
+        this.files.delete(name);
+        this.files.set(other, file);
+        return;
+      }
+      case 4:
+        if (names.length < 25) return;
+        await fs.unlink(at(name));
+        this.files.delete(name);
+        return;
+      case 5: {
+        const handle = await fs.open(at(name), constants.O_RDWR);
+        const data = this.#bytes(5000);
+        const offset = this.#random.integer(file.data.length + 1);
+        await handle.write(data, 0, data.length, offset);
+        await handle.close();
+        const next = Buffer.alloc(Math.max(file.data.length, offset + data.length));
+        file.data.copy(next);
+        data.copy(next, offset);
+        file.data = next;
+        return;
+      }
+      default: {
+        const data = this.#bytes(5000);
+        await fs.appendFile(at(name), data);
+        file.data = Buffer.concat([file.data, data]);
+      }
+    }
+  }
+}
+
+const fio = [
+  'fio --name=verify --nrfiles=6 --filesize=512k --bs=16k --rw=randwrite --verify=crc32c --verify_fatal=1 --do_verify=1',
+  '--ioengine=psync --fallocate=none --openfiles=3 --thinktime=2000 --minimal',
+].join(' ');
+
+export class BusyVolume {
+  readonly random: SeededRandom;
+  readonly #cluster: Cluster;
+  readonly #volume: string;
+  readonly #still = new Map<string, Buffer>();
+  readonly #work: Work[] = [];
+  readonly #running: Promise<unknown>[] = [];
+  readonly #mounts: MountedVolume[] = [];
+  #counted = 0;
+  #over = false;
+  #rests = 0;
+  #failure: unknown;
+  #listings = 0;
+  #trees = 0;
+  #verified = 0;
+
+  constructor(cluster: Cluster, volume: string, seed: number) {
+    this.#cluster = cluster;
+    this.#volume = volume;
+    this.random = new SeededRandom(seed);
+  }
+
+  /** Throws what went wrong so far. */
+  check(): void {
+    if (this.#failure) throw this.#failure;
+  }
+
+  async begin(): Promise<void> {
+    const [a, b] = [await this.#cluster.mount(this.#volume), await this.#cluster.mount(this.#volume)];
+    this.#mounts.push(a, b);
+    for (let i = 0; i < 60; i++) {
+      const data = Buffer.from(this.random.bytes(this.random.integer(40_000)));
+      await fs.writeFile(join(a.path, `still${i}`), data);
+      this.#still.set(`still${i}`, data);
+      if (i % 4 !== 0) continue;
+      await fs.link(join(a.path, `still${i}`), join(a.path, `still${i}-again`));
+      this.#still.set(`still${i}-again`, data);
+    }
+    await fs.writeFile(join(a.path, 'counter'), '');
+    await fs.mkdir(join(a.path, 'others'));
+    const work = new Work(a.path, 'w', this.random.fork());
+    this.#work.push(work);
+    const jobs = [work.until(), this.#count(a.path), this.#watch(b.path), this.#untar(a.path)];
+    if (hasProgram('fio')) jobs.push(this.#fio(a.path));
+    for (const job of jobs)
+      this.#running.push(
+        job.catch((error: unknown) => {
+          this.#failure ??= error;
+        }),
+      );
+  }
+
+  /** Nobody begins anything new meanwhile: what is always in use is never seen to be healed. */
+  async quiet(work: () => Promise<void>): Promise<void> {
+    this.#rests++;
+    for (const one of this.#work) one.rests = true;
+    try {
+      await work();
+    } finally {
+      this.#rests--;
+      for (const one of this.#work) one.rests = false;
+    }
+  }
+
+  async #turn(ms: number): Promise<void> {
+    do await pause(Math.max(ms, 5));
+    while (this.#rests > 0 && !this.#over);
+  }
+
+  async #count(mnt: string): Promise<void> {
+    for (; !this.#over; await this.#turn(10)) {
+      await fs.appendFile(join(mnt, 'counter'), 'x');
+      this.#counted++;
+    }
+  }
+
+  /** Trees come, are as they were packed, and go. */
+  async #untar(mnt: string): Promise<void> {
+    const from = this.#cluster.at('tree');
+    await this.#cluster.sh(`rm -rf ${from}; mkdir -p ${from}/d{0..3}/e{0..1}
+      for i in {0..79}; do head -c $((i * 97)) /dev/urandom > ${from}/d$((i % 4))/e$((i / 4 % 2))/f$i; done
+      ln -s f0 ${from}/d0/e0/link; ln ${from}/d1/e0/f1 ${from}/d1/again
+      tar cf ${from}.tar -C ${from} .`);
+    for (; !this.#over; this.#trees++) {
+      const at = join(mnt, 'others', `tree${this.#trees}`);
+      await this.#cluster.sh(`mkdir ${at}; tar xf ${from}.tar -C ${at}; diff -r ${from} ${at};
+        rm -r ${at} || { find ${at} >&2; sleep 2; find ${at} >&2; exit 1; }`);
+      await this.#turn(50);
+    }
+  }
+
+  async #fio(mnt: string): Promise<void> {
+    for (; !this.#over; this.#verified++) {
+      const at = join(mnt, 'others', `fio${this.#verified}`);
+      await this.#cluster.sh(`mkdir ${at}; ${fio} --directory=${at} >/dev/null; rm -r ${at}`);
+      await this.#turn(0);
+    }
+  }
+
+  /** Names that do not change: each is there once, with what is in it. */
+  async #watch(mnt: string): Promise<void> {
+    for (; !this.#over; await pause(5)) {
+      const names = await fs.readdir(mnt);
+      this.#listings++;
+      const seen = names.filter((name) => this.#still.has(name)).sort();
+      expect(seen).toEqual([...this.#still.keys()].sort());
+      expect(names.filter((name, i) => names.indexOf(name) !== i)).toEqual([]);
+      for (let i = 0; i < 5; i++) {
+        const name = this.random.pick(seen);
+        expect(digest(await fs.readFile(join(mnt, name))), name).toBe(digest(this.#still.get(name)!));
+      }
+      const least = this.#counted;
+      const counted = (await fs.readFile(join(mnt, 'counter'))).length;
+      if (counted < least) await this.#old(join(mnt, 'counter'), least, counted);
+    }
+  }
+
+  /** What the volume itself says, past the kernel's cache, must not be old; what the kernel says only for the time that it is told. */
+  async #old(path: string, least: number, counted: number): Promise<void> {
+    const handle = await fs.open(path, constants.O_RDONLY | constants.O_DIRECT);
+    const { size } = await handle.stat();
+    const { bytesRead } = await handle.read(Buffer.alloc(2 ** 20), 0, 2 ** 20, 0);
+    await handle.close();
+    const said = `${counted} of ${least} appends were seen; then the size was ${size}, and ${bytesRead} were read directly`;
+    console.log(said);
+    throw new Error(said);
+  }
+
+  // --- processes that die ---
+
+  rebalancer(): number | undefined {
+    return this.#cluster.processes().find((pid) => commandLine(pid).includes('rebalance'));
+  }
+
+  async killRebalance(): Promise<boolean> {
+    await pause(200 + this.random.integer(1800));
+    const pid = this.rebalancer();
+    if (pid === undefined) return false;
+    process.kill(pid, 'SIGKILL');
+    await eventually('the end of the rebalance', () => this.rebalancer() === undefined);
+    return true;
+  }
+
+  /** Killed while it writes; what it has made is there or is not. */
+  async killClient(): Promise<void> {
+    const mount = await this.#cluster.mount(this.#volume);
+    const work = new Work(mount.path, `killed${mount.pid}-`, this.random.fork());
+    const working = work.until().catch(() => undefined);
+    await pause(300 + this.random.integer(700));
+    process.kill(mount.pid, 'SIGKILL');
+    work.over = true;
+    await working;
+    await this.#cluster.sh(`umount -l ${mount.path}`);
+  }
+
+  // --- tasks ---
+
+  async ended(...words: string[]): Promise<string> {
+    let said = '';
+    await eventually(
+      `the end of ${words.join(' ')}`,
+      async () => {
+        this.check();
+        said = await this.#cluster.must('volume', ...words, 'status');
+        if (/ failed /.test(said)) throw new Error(said);
+        return / completed /.test(said);
+      },
+      180_000,
+    );
+    return said;
+  }
+
+  async grow(names: readonly string[], meanwhile: () => Promise<void>): Promise<string> {
+    const { must, gluster } = this.#bound();
+    await must('volume', 'add-brick', this.#volume, ...names, 'force');
+    await must('volume', 'rebalance', this.#volume, 'start', 'force');
+    let kills = 0;
+    for (let i = 0; i < 2; i++) {
+      if (await this.killRebalance()) kills++;
+      this.check();
+      await gluster('volume', 'rebalance', this.#volume, 'start', 'force');
+    }
+    await meanwhile();
+    this.check();
+    return `${kills} killed\n${await this.ended('rebalance', this.#volume)}`;
+  }
+
+  async shrink(names: readonly string[]): Promise<string> {
+    const { must, gluster } = this.#bound();
+    const remove = (...words: string[]) => must('volume', 'remove-brick', this.#volume, ...names, ...words);
+    await remove('start');
+    let kills = 0;
+    if (await this.killRebalance()) {
+      kills++;
+      await gluster('volume', 'remove-brick', this.#volume, ...names, 'stop');
+      await remove('start');
+    }
+    for (let run = 0; ; run++) {
+      try {
+        const said = await this.ended('remove-brick', this.#volume, ...names);
+        await remove('commit');
+        this.check();
+        return `${kills} killed\n${said}`;
+      } catch (error) {
+        this.check();
+        // What is in use all the time may take more than one run; until then nothing is lost by a mistake.
+        if (run === 3) throw error;
+        expect((await gluster('volume', 'remove-brick', this.#volume, ...names, 'commit')).exitCode).not.toBe(0);
+        console.log(`once more: ${(error as Error).message}`);
+        await remove('stop');
+        await remove('start');
+      }
+    }
+  }
+
+  #bound() {
+    return {
+      must: (...words: string[]) => this.#cluster.must(...words),
+      gluster: (...words: string[]) => this.#cluster.gluster(...words),
+    };
+  }
+
+  // --- the end ---
+
+  async end(): Promise<string> {
+    this.#over = true;
+    for (const work of this.#work) work.over = true;
+    await Promise.all(this.#running);
+    this.check();
+    expect(this.#listings).toBeGreaterThan(3);
+    const files = this.#work.flatMap((work) => [...work.files].map(([name, { data }]) => [name, data] as const));
+    const expected = new Map([...this.#still, ...files]);
+    const c = await this.#cluster.mount(this.#volume);
+    this.#mounts.push(c);
+    for (const { path } of this.#mounts) await same(path, expected);
+    expect((await fs.readFile(join(c.path, 'counter'))).length).toBe(this.#counted);
+    return `${this.#listings} listings, ${this.#trees} trees, ${this.#verified} runs of fio, ${this.#counted} appends`;
+  }
+
+  get mounts(): readonly MountedVolume[] {
+    return this.#mounts;
+  }
+}
+
+async function same(mnt: string, expected: ReadonlyMap<string, Buffer>): Promise<void> {
+  const isOther = (name: string) => name === 'counter' || name === 'others' || name.startsWith('killed');
+  const names = (await fs.readdir(mnt)).filter((name) => !isOther(name));
+  expect(names.sort()).toEqual([...expected.keys()].sort());
+  for (const [name, data] of expected)
+    expect(digest(await fs.readFile(join(mnt, name))), `${mnt} ${name}`).toBe(digest(data));
+  expect(await fs.readdir(join(mnt, 'others'))).toEqual([]);
+}
