@@ -336,6 +336,27 @@ describe('with a subvolume down', () => {
 });
 
 describe('a name', () => {
+  it('is made in a directory that its subvolume lacked', async () => {
+    const rig = await distributeRig();
+    await mkdir(rig, '/d');
+    const { parent } = await split(rig, '/d/a');
+    for (const door of rig.doors) {
+      let lacks = true;
+      door.refuse = (fop) => (lacks && fop === 'create' ? Errno.ESTALE : undefined);
+      door.before = (fop) => {
+        // The directory is made then.
+        if (fop === 'lookup') lacks = false;
+        return undefined;
+      };
+    }
+    for (const name of ['a', 'b', 'c', 'd']) {
+      const fd = new Fd(rig.gfid(), 2);
+      const args = { loc: locAt(parent, name), flags: 0o302, mode: regular | 0o644, gfid: fd.gfid, fd };
+      expect(await rig.ops.create(rig.call, args)).toMatchObject({ ok: true });
+    }
+    await rig.close();
+  });
+
   it('is looked for on one subvolume, unless it may be elsewhere', async () => {
     const rig = await distributeRig();
     await rig.walk('/');

@@ -57,7 +57,7 @@ async function tryTwice<N extends NewFop>(
     if (isFailure(hashed)) return hashed;
     const reply = (await makeAt(d, call, fop, args, hashed)) as Reply<NewFop>;
     if (reply.ok || attempt > 0) return reply;
-    if (!(await mayRetry(d, call, loc, hashed.child, reply.errno))) return reply;
+    if (!(await mayRetry(d, call, loc, reply.errno))) return reply;
   }
 }
 
@@ -108,15 +108,13 @@ function finish<N extends NewFop>(d: Distribute, loc: Loc, child: number, made: 
 }
 
 /** Whether the refusal came of something that is put right now: a stale linkto, an outdated layout. */
-async function mayRetry(d: Distribute, call: Call, loc: Loc, hashed: number, errno: Errno): Promise<boolean> {
+async function mayRetry(d: Distribute, call: Call, loc: Loc, errno: Errno): Promise<boolean> {
   if (errno === Errno.EEXIST) {
     const found = await lookupAfresh(d, call, { loc: locAt(loc.parent!, loc.name!) });
     return !found.ok && found.errno === Errno.ENOENT;
   }
   if (errno !== Errno.ESTALE && errno !== Errno.ENOENT) return false;
-  // The child lacks the directory, or refused the layout: ask all about the directory (and heal it).
+  // The child lacks the directory: all are asked about it, which makes it where it is missing.
   const found = await d.ops.lookup(call, { loc: { gfid: loc.parent, parent: null, name: null } });
-  if (!found.ok) return false;
-  const now = await d.hashedOf(call, loc.parent, loc.name);
-  return !isFailure(now) && (now !== hashed || errno === Errno.ENOENT);
+  return found.ok;
 }
