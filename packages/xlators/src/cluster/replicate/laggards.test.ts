@@ -126,6 +126,25 @@ it('a question that breaks leaves nobody out', async () => {
   expect(told).toEqual([]);
 });
 
+it('who lags is not waited for by what was asked later either', async () => {
+  const { collect, say, pass, told, laggards } = rig();
+  const first = collect();
+  await say(0, 'a');
+  await say(2, 'c');
+  await pass(2000);
+  // Its answers take the place of the first one's: only child 1 owes two.
+  const second = collect();
+  await say(0, 'a');
+  await say(2, 'c');
+  await pass(1100);
+  for (const all of [first, second]) expect((await all).get(1)).toBe('late');
+  const third = collect();
+  await say(0, 'a');
+  await say(2, 'c');
+  expect((await third).get(1)).toBe('late');
+  expect([told, laggards.has(1)]).toEqual([['1 lags'], true]);
+});
+
 describe('one long answer', () => {
   it('is waited for while its child answers other questions', async () => {
     const { laggards, pass } = rig();
@@ -134,6 +153,19 @@ describe('one long answer', () => {
     await pass(60_000);
     resolve('at last');
     expect(await long).toBe('at last');
+  });
+
+  it('is given up at once when its child is found to lag by others, and not begun while it does', async () => {
+    const { laggards, collect, say, pass, probe } = rig();
+    probe.answers = () => new Promise(() => {});
+    const before = laggards.heed(1, new Promise<string>(() => {}), 'late');
+    const all = collect();
+    await say(0, 'a');
+    await say(2, 'c');
+    await pass(3100);
+    await all;
+    expect(await before).toBe('late');
+    expect(await laggards.heed(1, new Promise<string>(() => {}), 'late')).toBe('late');
   });
 
   it('is given up when its child turns out to lag', async () => {

@@ -78,11 +78,11 @@ export class Laggards {
         sinceMs: undefined,
         giveUp: () => {
           over = true;
+          finish();
           for (const child of watch.outstanding) {
             answers.set(child, late);
             this.#owe(child);
           }
-          finish();
         },
       };
       const heard = (child: number, answer: R) => {
@@ -111,6 +111,7 @@ export class Laggards {
   /** Waits for one child's `answer` as long as that child is there otherwise: who answers nothing at all is `late`. */
   heed<R>(child: number, answer: Promise<R>, late: R): Promise<R> {
     if (this.#host.timeoutMs === 0) return answer;
+    if (this.has(child)) return Promise.resolve(late);
     return new Promise((resolve, reject) => {
       const wait: Wait = { child, sinceMs: this.#host.clock.nowMs(), giveUp: () => resolve(late) };
       this.#waits.add(wait);
@@ -137,7 +138,12 @@ export class Laggards {
   #watch(watch: Watch): void {
     watch.sinceMs = this.#host.clock.nowMs();
     this.#watches.add(watch);
-    this.#start();
+    if (this.#onlyLag(watch)) watch.giveUp();
+    else this.#start();
+  }
+
+  #onlyLag({ outstanding }: Watch): boolean {
+    return [...outstanding].every((child) => this.has(child));
   }
 
   #start(): void {
@@ -164,7 +170,11 @@ export class Laggards {
   #owe(child: number): void {
     const owed = this.#owed.get(child) ?? 0;
     this.#owed.set(child, owed + 1);
-    if (owed === 0) this.#host.changed(child, true);
+    if (owed > 0) return;
+    this.#host.changed(child, true);
+    // What it was asked before is not waited for any longer either.
+    for (const wait of [...this.#waits]) if (wait.child === child && this.#waits.delete(wait)) wait.giveUp();
+    for (const watch of [...this.#watches]) if (this.#onlyLag(watch)) watch.giveUp();
   }
 
   #paid(child: number): void {
