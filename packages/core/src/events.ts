@@ -28,9 +28,21 @@ export type GraphEvent =
   | { type: 'refused'; reason: string }
   /** The brick lost this client's session: locks and open files have to be claimed again or given up. */
   | { type: 'session-lost' }
+  /**
+   * On a brick: a block device has another holder. Internal locks that were taken in the name of attachments below `epoch` are
+   * given up, as far as `gfid` says on that file only.
+   */
+  | { type: 'attachment-revoked'; device: Gfid; epoch: number; gfid?: Gfid }
   /** On a brick: a client's session is over (its grace time too); what it held is released. */
   | { type: 'session-ended'; clientId: string };
 
+const downward: ReadonlySet<GraphEvent['type']> = new Set([
+  'parent-up',
+  'parent-down',
+  'session-ended',
+  'attachment-revoked',
+]);
+
 export function travelsUp(event: GraphEvent): boolean {
-  return event.type !== 'parent-up' && event.type !== 'parent-down' && event.type !== 'session-ended';
+  return !downward.has(event.type);
 }
