@@ -48,6 +48,10 @@ export abstract class PassingDevice implements BlockDevice {
     return this.below.resize(sizeBytes);
   }
 
+  async rest(): Promise<void> {
+    await this.below.rest?.();
+  }
+
   close(): Promise<void> {
     return this.below.close();
   }

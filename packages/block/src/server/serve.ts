@@ -23,11 +23,11 @@ export async function serve(args: ServerArguments): Promise<void> {
 
 async function serveDevices(host: Host, file: string): Promise<void> {
   const { log } = host;
-  const { clock, metrics } = host.services;
+  const { clock, metrics, random } = host.services;
   // The disk's slowness is told from that of a machine whose processors are busy.
   clock.waits = threadWaits;
   const config = configAtStart(file);
-  const store = new DeviceStore({ clock, log, metrics });
+  const store = new DeviceStore({ clock, log, metrics, random });
   host.atEnd('devices', () => store.close());
   const { nbd } = config;
   const server = new NbdServer({
