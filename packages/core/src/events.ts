@@ -29,10 +29,10 @@ export type GraphEvent =
   /** The brick lost this client's session: locks and open files have to be claimed again or given up. */
   | { type: 'session-lost' }
   /**
-   * On a brick: a block device has another holder. Internal locks that were taken in the name of attachments below `epoch` are
-   * given up, as far as `gfid` says on that file only.
+   * On a brick: a block device has another holder. On the files of the device, internal locks that were not taken in the name
+   * of an attachment with this `epoch` or a later one are given up, whoever has them.
    */
-  | { type: 'attachment-revoked'; device: Gfid; epoch: number; gfid?: Gfid }
+  | { type: 'attachment-revoked'; device: Gfid; epoch: number; gfids: readonly Gfid[] }
   /** On a brick: a client's session is over (its grace time too); what it held is released. */
   | { type: 'session-ended'; clientId: string };
 

@@ -166,6 +166,13 @@ describe('features/block', () => {
         flock: { type: 'write', start: 0, length: 0, owner: '01', pid: 0 },
       });
     const first = await lock(as(10), shard);
+    // A heal that was stopped, or one whose lease a holder goes on using.
+    const heal = await ops.inodelk(rigCall('heal'), {
+      loc: locOf(shard),
+      domain: 'heal',
+      command: 'wait',
+      flock: { type: 'write', start: 0, length: 0, owner: '02', pid: 0 },
+    });
     expect(errno(await lock(as(10), device))).toBe(0);
     // Raising needs the directory's lock, and gets it from who holds it.
     const raising = lock(as(20, true, 'server-2'), device);
@@ -182,6 +189,9 @@ describe('features/block', () => {
       xdata: { fence },
     });
     expect(errno(late)).toBe(Errno.ESTALE);
+    const healing = { fence: heal.ok ? heal.fence! : 0 };
+    const healed = await ops.fsync(rigCall('heal'), { fd: new Fd(shard), dataOnly: false, xdata: healing });
+    expect(errno(healed)).toBe(Errno.ESTALE);
   });
 
   it('lets nobody but heal set an epoch by hand', async () => {

@@ -5,8 +5,8 @@ export interface GuardPorts {
   /** The epoch that is on the disk; there may be no such directory here (yet). */
   read(): Promise<number | 'absent' | Failure>;
   write(epoch: number): Promise<{ ok: true } | Failure>;
-  /** Locks of attachments below `epoch` are to be given up. */
-  revoke(epoch: number): void;
+  /** Locks on the device's files that are not of this epoch are given up. */
+  revoke(epoch: number): Promise<{ ok: true } | Failure>;
 }
 
 export class DeviceGuard {
@@ -75,8 +75,11 @@ export class DeviceGuard {
       const failed = await this.#load();
       if (failed) return failed === 'absent' ? fail(Errno.ESTALE) : failed;
       if (epoch < this.#epoch) return fail(Errno.EKEYREVOKED);
-      if (epoch > this.#epoch) this.#ports.revoke(epoch);
-      this.#epoch = epoch;
+      if (epoch > this.#epoch || this.#stored < epoch) {
+        this.#epoch = epoch;
+        const revoked = await this.#ports.revoke(epoch);
+        if (!revoked.ok) return revoked;
+      }
       await this.#untilDrained(epoch);
       const reply = await store();
       if (reply.ok) this.#stored = epoch;
@@ -86,7 +89,6 @@ export class DeviceGuard {
 
   /** What heal or a rebalance found to be right, higher or lower. */
   replaced(epoch: number): void {
-    if (epoch > this.#epoch) this.#ports.revoke(epoch);
     this.#epoch = epoch;
     this.#stored = epoch;
     this.#isLoaded = true;

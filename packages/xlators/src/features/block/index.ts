@@ -3,6 +3,8 @@ import {
   type Attachment,
   type Call,
   Errno,
+  type Failure,
+  Fd,
   type Fop,
   type FopName,
   type Fops,
@@ -20,6 +22,9 @@ import {
 import { blockEpochXattr, encodeEpoch, epochOf } from '../../lib/block-device.ts';
 import { DeviceGuard } from './device-guard.ts';
 import { options } from './options.ts';
+
+/** Of one page of a listing. */
+const pageBytes = 64 * 1024;
 
 type Changing = 'setxattr' | 'fsetxattr';
 
@@ -53,7 +58,7 @@ export class BlockGuard extends Xlator {
         }
         // Whose epoch becomes this one needs the directory's lock, which the former holder may have and not give back.
         if (isRaising && epoch > guard.epoch && isLocking(name))
-          this.propagate({ type: 'attachment-revoked', device, epoch, gfid: device });
+          this.propagate({ type: 'attachment-revoked', device, epoch, gfids: [device] });
       }
       guard.enter(epoch);
       try {
@@ -80,13 +85,35 @@ export class BlockGuard extends Xlator {
       },
       write: (epoch) =>
         this.child.setxattr(call(), { loc, xattrs: { [blockEpochXattr]: encodeEpoch(epoch) }, flags: 0 }),
-      revoke: (epoch) => {
+      revoke: async (epoch) => {
+        const shards = await this.#filesIn(inode.gfid, call());
+        if (!shards.ok) return shards;
         this.#raised++;
-        this.propagate({ type: 'attachment-revoked', device: inode.gfid, epoch });
+        const gfids = [inode.gfid, ...shards.gfids];
+        this.propagate({ type: 'attachment-revoked', device: inode.gfid, epoch, gfids });
+        return { ok: true };
       },
     });
     inode.slots[this.slot] = guard;
     return guard;
+  }
+
+  async #filesIn(device: Gfid, call: Call): Promise<{ ok: true; gfids: Gfid[] } | Failure> {
+    const fd = new Fd(device);
+    try {
+      const opened = await this.child.opendir(call, { loc: locOf(device), fd });
+      if (!opened.ok) return opened;
+      const gfids: Gfid[] = [];
+      for (let offset = 0; ; ) {
+        const page = await this.child.readdirp(call, { fd, size: pageBytes, offset });
+        if (!page.ok) return page;
+        for (const { name, gfid } of page.entries) if (gfid && name !== '.' && name !== '..') gfids.push(gfid);
+        if (page.end || page.entries.length === 0) return { ok: true, gfids };
+        offset = page.entries.at(-1)!.offset;
+      }
+    } finally {
+      fd.release();
+    }
   }
 
   setxattr(call: Call, args: Args<'setxattr'>): Promise<Reply<'setxattr'>> {

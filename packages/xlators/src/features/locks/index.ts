@@ -366,10 +366,12 @@ export class Locks extends Xlator {
   }
 
   /** Of whoever had a block device before: what runs under such a lock ends before anybody else gets it. */
-  #revokeAttachment({ device, epoch, gfid }: Extract<GraphEvent, { type: 'attachment-revoked' }>): void {
-    const isOlder = ({ attachment }: Claim<unknown>) => attachment?.device === device && attachment.epoch < epoch;
-    const found = gfid === undefined ? [...this.#table.all()] : [this.#table.find(gfid) ?? []].flat();
-    for (const locks of found) this.#endLocks(locks, isOlder, Errno.EKEYREVOKED);
+  #revokeAttachment({ device, epoch, gfids }: Extract<GraphEvent, { type: 'attachment-revoked' }>): void {
+    const isOlder = ({ attachment }: Claim<unknown>) => attachment?.device !== device || attachment.epoch < epoch;
+    for (const gfid of gfids) {
+      const locks = this.#table.find(gfid);
+      if (locks) this.#endLocks(locks, isOlder, Errno.EKEYREVOKED);
+    }
   }
 
   #endLocks(locks: InodeLocks, isOver: (claim: Claim<unknown>) => boolean, errno: Errno): void {
