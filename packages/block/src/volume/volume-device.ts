@@ -103,25 +103,30 @@ export class VolumeDevice extends GuardedDevice {
     return this.#isLost;
   }
 
-  /** Attaches it now. */
-  async hold(): Promise<Done> {
-    const held = await this.#hold();
-    return 'errno' in held ? held : done;
+  /** Attaches it now; `force`: though another holder shows life, or took it from us. */
+  async hold(force = false): Promise<Done> {
+    if (force && this.#isLost) await this.rest();
+    const before = this.#attaching ?? this.#held;
+    const held = await this.#hold(force);
+    if (!('errno' in held)) return done;
+    // An attempt without force was under way.
+    const again = force && before !== null && held.errno === Errno.EBUSY ? await this.#hold(true) : held;
+    return 'errno' in again ? again : done;
   }
 
-  #hold(): Answer<Held | Failure> {
+  #hold(force = this.#options.force ?? false): Answer<Held | Failure> {
     if (this.#isClosed) return refuse(Errno.ESHUTDOWN);
-    if (this.#resting) return this.#resting.then(() => this.#hold());
+    if (this.#resting) return this.#resting.then(() => this.#hold(force));
     if (this.#isLost) return refuse(Errno.EKEYREVOKED);
     if (this.#held) return this.#held;
-    this.#attaching ??= this.#attach().finally(() => {
+    this.#attaching ??= this.#attach(force).finally(() => {
       this.#attaching = null;
     });
     return this.#attaching;
   }
 
-  async #attach(): Promise<Held | Failure> {
-    const { found, owner, force = false, leaseMs = defaultLeaseMs, settleMs = defaultSettleMs } = this.#options;
+  async #attach(force: boolean): Promise<Held | Failure> {
+    const { found, owner, leaseMs = defaultLeaseMs, settleMs = defaultSettleMs } = this.#options;
     const reply = await attach(this.#graph, found.gfid, { owner, force, leaseMs, settleMs });
     if (!reply.ok) {
       this.#graph.log.write('WARNING', origin, `device ${found.gfid} cannot be attached: errno ${reply.errno}`);
