@@ -3,6 +3,12 @@ import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { dial } from '@mortar/block/rsio/client/dial.ts';
+import { RemoteDevice } from '@mortar/block/rsio/client/remote-device.ts';
+import { ClientSession } from '@mortar/block/rsio/client/session.ts';
+import type { Log } from '@mortar/core';
+import { SystemClock } from '@mortar/host/ports/clock.ts';
+import { SystemRandom } from '@mortar/host/ports/random.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Brick, eventually, hasProgram, startCluster } from '../support/cluster.ts';
 import { isAlive } from '../support/sandbox.ts';
@@ -17,17 +23,20 @@ const volume = 'blk';
 const size = 16 * 2 ** 20;
 let bricks: readonly Brick[] = [];
 const servers: number[] = [];
+const clock = new SystemClock();
+const random = new SystemRandom();
+const quiet: Log = { level: 'NONE', setLevel: () => {}, write: () => {} };
 
 const socket = (name: string) => cluster.at(`run/${name}.sock`);
 const uri = (name: string) => `nbd+unix:///db?socket=${socket(name)}`;
 const logOf = (name: string) => readFileSync(cluster.at(`log/${name}.log`), 'utf8');
 
 /** A server of the device; `more`: lines of its section. */
-async function startServer(name: string, more = ''): Promise<number> {
+async function startServer(name: string, more = '', front = ''): Promise<number> {
   const file = cluster.at(`${name}.cfg`);
   writeFileSync(
     file,
-    `[namespace osl]\n[server ${name}]\n[nbd]\nport=0\nsocket=${socket(name)}\n[device db]\ntype=volume\nvolume=${volume}\n` +
+    `[namespace osl]\n[server ${name}]\n${front}\n[nbd]\nport=0\nsocket=${socket(name)}\n[device db]\ntype=volume\nvolume=${volume}\n` +
       `servers=${cluster.address}\ncreate=yes\nsize=${size}\nshard=1m\nlease=6\n${more}\n`,
   );
   const pidFile = cluster.at(`run/${name}.pid`);
@@ -54,6 +63,16 @@ async function good(name: string, ...commands: string[]): Promise<string> {
   const { stdout, stderr } = await io(name, ...commands);
   if (/failed|error|Pattern verification/i.test(stdout + stderr)) throw new Error(stdout + stderr + logOf(name));
   return stdout;
+}
+
+/** Over both interfaces of a server. */
+function sessionWith(name: string): ClientSession {
+  const found = [...logOf(name).matchAll(/RSIO clients are served on (\w+): ([\d.]+):(\d+)/g)];
+  const paths = found.map(([, face, host, port]) => ({
+    name: face!,
+    dial: () => dial({ host: host!, port: Number(port) }),
+  }));
+  return new ClientSession({ clock, random, log: quiet, namespace: 'osl', client: 'big-2', key: '0xbig2', paths });
 }
 
 /** What a brick has of the device's shards. */
@@ -109,6 +128,65 @@ describe.skipIf(!needed)('a device on replica 3', { timeout: 240_000 }, () => {
     await cluster.must('volume', 'start', volume, 'force');
     await cluster.healed(volume);
     await eventually('bricks are alike', () => new Set(bricks.map(shardsOf)).size === 1);
+  });
+
+  it('goes with its client to another server when the first one is stopped: no error, nothing late', async () => {
+    const interfaces =
+      '[interface if0]\naddress=127.0.0.1\nport=0\n[interface if1]\naddress=127.0.0.2\nport=0\n[clients]\nbig-2 0xbig2';
+    for (const pid of servers.splice(0).filter(isAlive)) await cluster.kill(pid, 'SIGTERM');
+    const first = await startServer('three', '', interfaces);
+    await startServer('four', '', interfaces);
+    const sessions = ['three', 'four'].map(sessionWith);
+    for (const session of sessions) session.start();
+    await eventually('paths are up', () => sessions.every((one) => one.paths.every((path) => path.isUp)));
+    const opened = await RemoteDevice.open({ name: 'db', sessions, mode: 'exclusive', clock, log: quiet }, 10_000);
+    if (!opened.ok) throw new Error(`errno ${opened.errno}: ${logOf('three')}`);
+    const { device } = opened;
+    try {
+      let isOver = false;
+      let slowestMs = 0;
+      const counts = Array.from({ length: 32 }, () => 0);
+      const blockOf = (block: number, i: number) => Buffer.alloc(4096, `${block}:${i};`);
+      const writer = async (block: number) => {
+        for (let i = 1; !isOver; i++) {
+          const startMs = clock.nowMs();
+          const reply = await device.write(block * 65536, blockOf(block, i), false);
+          if (!reply.ok) throw new Error(`block ${block}: errno ${reply.errno}`);
+          slowestMs = Math.max(slowestMs, clock.nowMs() - startMs);
+          counts[block] = i;
+        }
+      };
+      const writers = Promise.all(counts.map((_, block) => writer(block)));
+      const passed = () => counts.reduce((sum, one) => sum + one, 0);
+      await eventually('it writes', () => passed() > 500);
+      process.kill(first, 'SIGSTOP');
+      await eventually('it has gone to the other server', () => device.server === 1, 60_000);
+      const before = passed();
+      await eventually('it writes there', () => passed() > before + 500);
+      process.kill(first, 'SIGCONT');
+      await eventually(
+        'the first one hears of it',
+        () => /was taken over by another holder/.test(logOf('three')),
+        60_000,
+      );
+      const later = passed();
+      await eventually('it goes on', () => passed() > later + 500);
+      isOver = true;
+      await writers;
+      for (const [block, i] of counts.entries()) {
+        const reply = await device.read(block * 65536, 4096);
+        expect(reply.ok && Buffer.concat(reply.pieces).equals(blockOf(block, i)), `block ${block}`).toBe(true);
+      }
+      expect(slowestMs).toBeLessThan(60_000);
+      await device.close();
+    } finally {
+      process.kill(first, 'SIGCONT');
+      for (const session of sessions) session.close();
+    }
+    await cluster.healed(volume);
+    expect(new Set(bricks.map(shardsOf)).size).toBe(1);
+    for (const pid of servers.splice(0).filter(isAlive)) await cluster.kill(pid, 'SIGTERM');
+    await startServer('one');
   });
 
   it('refuses on the bricks what a server that was stopped still had in hand', async () => {

@@ -13,7 +13,7 @@ const namespaceTable = {
   port: v.whole(1, 65535),
 };
 const serverTable = { serverid: v.whole(0, 255) };
-const interfaceTable = { address: v.host, port: v.whole(1, 65535), protocol: v.oneOf('tcp') };
+const interfaceTable = { address: v.host, port: v.whole(0, 65535), protocol: v.oneOf('tcp') };
 const nbdTable = {
   listen: v.yesNo,
   address: v.host,
