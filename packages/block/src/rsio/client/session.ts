@@ -49,7 +49,8 @@ export class ClientSession implements PathHost {
   readonly key: string;
   readonly checked: boolean;
   readonly times: PathTimes;
-  readonly paths: readonly Path[];
+  #paths: readonly Path[];
+  #isStarted = false;
   #id = '';
   #making: Path | null = null;
   #tag = 0;
@@ -74,11 +75,23 @@ export class ClientSession implements PathHost {
     this.key = options.key;
     this.checked = options.checked ?? false;
     this.times = options.times ?? usualTimes;
-    this.paths = options.paths.map((place, index) => new Path(index, place, this));
+    this.#paths = options.paths.map((place, index) => new Path(index, place, this));
     this.#downMs = this.clock.nowMs();
   }
 
+  get paths(): readonly Path[] {
+    return this.#paths;
+  }
+
+  /** One more way to the same server. */
+  addPath(place: PathPlace): void {
+    const path = new Path(this.#paths.length, place, this);
+    this.#paths = [...this.#paths, path];
+    if (this.#isStarted && !this.#isClosed) path.start();
+  }
+
   start(): void {
+    this.#isStarted = true;
     for (const path of this.paths) path.start();
     this.#watch();
   }
