@@ -13,6 +13,7 @@ let box: Sandbox;
 let server = 0;
 let daemon = 0;
 let serverConfig = '';
+let daemonWords: string[] = [];
 const endpoint = () => join(box.run, 'rsiod.nbd');
 const uri = (name: string) => `nbd+unix:///osl/${name}?socket=${endpoint()}`;
 const rsconfig = (...words: string[]) => box.command('rsconfig', '-s', join(box.run, 'rsiod.socket'), ...words);
@@ -57,8 +58,8 @@ beforeAll(() => {
   serverConfig = box.file('rssrvcfg', config(ports));
   const places = ports.map((port, i) => `[server big-9-${i}]\naddress=127.0.0.${i + 1}\nport=${port}\n`).join('');
   const client = box.file('rscltcfg', `[namespace osl]\nnodename=big-2\nnodekey=0xbig2\nchecksum=yes\n${places}`);
-  const words = ['-c', client, '-s', join(box.run, 'rsiod.socket'), '-e', endpoint()];
-  daemon = box.daemon('rsiod', 'rsiod.pid', ...words);
+  daemonWords = ['-c', client, '-s', join(box.run, 'rsiod.socket'), '-e', endpoint()];
+  daemon = box.daemon('rsiod', 'rsiod.pid', ...daemonWords);
 }, 120_000);
 afterAll(() => box.end());
 
@@ -129,6 +130,12 @@ describe('rsiod', { timeout: 120_000 }, () => {
     isOver = true;
     expect(await rounds).toBeGreaterThan(1);
     await good('file', 'read -P 9 5m 4k');
+    // A daemon that is killed and started again has attached it again.
+    process.kill(daemon, 'SIGKILL');
+    await eventually('the daemon is gone', () => !isAlive(daemon));
+    daemon = box.daemon('rsiod', 'rsiod.pid', ...daemonWords);
+    expect(rsconfig('-l').stdout).toBe('osl:file@0\n');
+    await good('file', 'read -P 9 5m 4k', 'write -P 5 6m 4k', 'flush', 'read -P 5 6m 4k');
     expect(said(rsconfig('-d'))).toBe('0 osl:file\n');
     expect(isAlive(daemon)).toBe(true);
   });

@@ -17,8 +17,10 @@ import type { RemoteDevice } from '../rsio/client/remote-device.ts';
 import type { DaemonArguments } from './arguments.ts';
 import { NamespaceClient } from './namespace-client.ts';
 import type { AttachReply, LocalReply, QueryReply, StatusReply } from './protocol.ts';
+import { type Remembered, readRemembered, writeRemembered } from './remembered.ts';
 
 const origin = 'rsiod';
+const missingAgainMs = 5000;
 
 interface Attached {
   readonly namespace: string;
@@ -91,6 +93,7 @@ class Daemon {
   readonly #attached: AttachedDevices;
   #namespaces: readonly NamespaceClient[] = [];
   #nbd: NbdServer | null = null;
+  #missing: Remembered = [];
 
   constructor(host: Host, args: DaemonArguments) {
     this.#host = host;
@@ -126,6 +129,36 @@ class Daemon {
     if (this.#host.args.metricsPort !== undefined) await serveMetrics(this.#host, this.#host.args.metricsPort);
     // Who starts it may ask at once: what answers has been found by then.
     await Promise.all(this.#namespaces.map((namespace) => namespace.explore()));
+    this.#missing = readRemembered(this.#remembered);
+    await this.#attachMissing();
+  }
+
+  get #remembered(): string {
+    return `${this.#args.socket}.attached`;
+  }
+
+  /** What was attached before this daemon was started, as far as there is a server for it by now. */
+  async #attachMissing(): Promise<void> {
+    const { clock } = this.#host.services;
+    for (const { namespace, name } of this.#missing) {
+      const space = this.#namespaces.find((one) => one.config.name === namespace);
+      if (!space || this.#attached.get(namespace, name)) continue;
+      // It was ours: an earlier run of this daemon may still count as its holder.
+      const opened = await space.open(name, true);
+      if (opened.ok) this.#attached.add(namespace, name, opened.device);
+      else this.#host.log.write('WARNING', origin, `${namespace}:${name} is not attached again: ${why(opened.errno)}`);
+    }
+    this.#missing = this.#missing.filter(({ namespace, name }) => !this.#attached.get(namespace, name));
+    if (this.#missing.length > 0) clock.after(missingAgainMs, () => void this.#attachMissing());
+  }
+
+  #remember(): void {
+    const attached = this.#attached.all.map(({ namespace, name }) => ({ namespace, name }));
+    try {
+      writeRemembered(this.#remembered, [...attached, ...this.#missing]);
+    } catch (error) {
+      this.#host.log.write('ERROR', origin, `what is attached cannot be kept: ${(error as Error).message}`);
+    }
   }
 
   #config(): ClientConfig {
@@ -219,11 +252,16 @@ class Daemon {
     }
     if (results.length === 0 && wanted !== undefined)
       throw new ManagementError('ENOENT', `no server offers '${wanted}'`);
+    this.#remember();
     return { results };
   }
 
   async #detach(wanted: string | undefined, force: boolean): Promise<AttachReply> {
     const results: AttachReply['results'] = [];
+    const isMeant = ({ namespace, name }: Remembered[number]) =>
+      wanted === undefined || wanted === name || wanted === `${namespace}:${name}`;
+    for (const { namespace, name } of this.#missing.filter(isMeant)) results.push({ namespace, name, error: null });
+    this.#missing = this.#missing.filter((one) => !isMeant(one));
     for (const one of this.#matching(wanted)) {
       const { namespace, name } = one;
       if (one.users > 0 && !force) {
@@ -238,6 +276,7 @@ class Daemon {
     }
     if (results.length === 0 && wanted !== undefined)
       throw new ManagementError('ENOENT', `'${wanted}' is not attached`);
+    this.#remember();
     return { results };
   }
 

@@ -22,6 +22,7 @@ export interface KnownServer {
 
 const probeMs = 3000;
 const againMs = 5000;
+const connectedPollMs = 10;
 const openMs = 10_000;
 
 /** Ways to an address: from the interface in the same network (of 24 bits), else from one after the other. */
@@ -59,8 +60,18 @@ export class NamespaceClient {
   /** Looks for servers; those that do not answer now are looked for again later. */
   async explore(): Promise<void> {
     await Promise.all(this.config.servers.map((place, index) => this.#look(place, index)));
+    await this.#untilConnected();
     if (!this.#isClosed && this.#found.size < this.config.servers.length)
       this.#ports.clock.after(againMs, () => void this.explore());
+  }
+
+  /** Those that were found are connected a moment later, unless they do not let us in. */
+  async #untilConnected(): Promise<void> {
+    const { clock } = this.#ports;
+    const untilMs = clock.nowMs() + probeMs;
+    const isSettled = ({ session }: KnownServer) => session.isUp || session.status.every(({ why }) => why !== '');
+    while (!this.#isClosed && clock.nowMs() < untilMs && !this.servers.every(isSettled))
+      await clock.sleep(connectedPollMs);
   }
 
   async #look(place: ServerPlace, index: number): Promise<void> {
