@@ -104,7 +104,8 @@ export class VolumeDevice extends GuardedDevice {
   }
 
   /** Attaches it now; `force`: though another holder shows life, or took it from us. */
-  async hold(force = false): Promise<Done> {
+  async hold(asked = false): Promise<Done> {
+    const force = asked || this.#options.force === true;
     if (force && this.#isLost) await this.rest();
     const before = this.#attaching ?? this.#held;
     const held = await this.#hold(force);

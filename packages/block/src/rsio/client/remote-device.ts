@@ -41,8 +41,8 @@ interface Place {
   readonly device: number;
 }
 
-/** Larger requests go in parts, over several paths. */
-const splitBytes = 256 * 1024;
+/** Larger requests go in parts, over several paths; two of them fit into a receive buffer. */
+const splitBytes = 64 * 1024;
 const defaultTakeOverMs = 2000;
 const defaultLossMs = 30_000;
 const retryMs = 100;
