@@ -169,7 +169,8 @@ export class FrameStream {
     if (done) this.#dones.push(done);
     if (this.#willFlush || this.#isParsing) return;
     this.#willFlush = true;
-    queueMicrotask(() => {
+    // What the whole turn of the loop has to send leaves in one system call.
+    setImmediate(() => {
       this.#willFlush = false;
       this.#flush();
     });

@@ -103,7 +103,7 @@ export class VolumeDevice extends GuardedDevice {
     return this.#isLost;
   }
 
-  /** Attaches it now; `force`: though another holder shows life, or took it from us. */
+  /** Attaches it now; if force is asked for, also though another holder shows life, or took it from us. */
   async hold(asked = false): Promise<Done> {
     const force = asked || this.#options.force === true;
     if (force && this.#isLost) await this.rest();
