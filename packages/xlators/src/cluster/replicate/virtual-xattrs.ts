@@ -74,13 +74,13 @@ async function textsOf(replica: Replica, name: ByteString, call: Call, args: Arg
 async function settle(replica: Replica, gfid: Gfid, name: ByteString, call: Call): Promise<Reply<'getxattr'>> {
   let reason = '';
   for (let attempt = 0; attempt < settleAttempts; attempt++) {
-    const { generation } = replica.set;
+    const { asked } = replica;
     const replies = await replica.lookupAll(locOf(gfid), call, []);
     const refused = replies.find((reply) => reply && !reply.ok && reply.errno === Errno.EKEYREVOKED);
     if (refused && !refused.ok) return fail(refused.errno);
     if (!replica.set.suffices(succeeded(replies))) return answer(name, 'no quorum of replicas has it');
     if (!isInterrupted(replica, replies)) {
-      replica.learn(gfid, replies, generation);
+      replica.learn(gfid, replies, asked);
       return answer(name, settledText);
     }
     const context = { replica, index: new HealIndex(replica), windowBytes: settleWindowBytes, full: false } as const;
