@@ -27,6 +27,7 @@ const daemons = {
   glusterfsd: 'packages/brick/src/main.ts',
   glusterfs: 'packages/fuse-mount/src/main.ts',
   rssrv: 'packages/block/src/server/main.ts',
+  rsiod: 'packages/block/src/client/main.ts',
 };
 /** Commands that start often and end soon: one file each. */
 const commands = {
@@ -34,6 +35,8 @@ const commands = {
   'mount.glusterfs': 'packages/fuse-mount/src/mount-helper.ts',
   gf_attach: 'packages/brick/src/gf-attach.ts',
   rsslogcat: 'packages/block/src/server/rsslogcat.ts',
+  rsclogcat: 'packages/block/src/client/rsclogcat.ts',
+  rsconfig: 'packages/block/src/client/rsconfig.ts',
 };
 
 const common = {

@@ -135,7 +135,7 @@ describe('rssrv', () => {
       const { status, stderr } = box.command('rssrv', '-c', file, '-p', join(box.run, 'x.pid'), ...words);
       expect(status).toBe(1);
       expect(stderr).toContain(`${file}:11: 'sise' is not known in [device d]; did you mean 'size'?`);
-      expect(stderr).toContain(`${file}:14: type = tape: one of memory, file, concat, stripe is expected`);
+      expect(stderr).toContain(`${file}:14: type = tape: one of memory, file, volume, concat, stripe is expected`);
     }
     expect(box.command('rssrv', '-c', '/none').stderr).toMatch(/ENOENT.*\/none/);
     expect(box.command('rssrv', '--chek')).toMatchObject({ status: 64 });

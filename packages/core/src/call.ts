@@ -1,3 +1,4 @@
+import type { Gfid } from './gfid.ts';
 import type { Timespec } from './iatt.ts';
 import type { Clock } from './ports.ts';
 
@@ -22,6 +23,18 @@ export interface Call {
   signal?: AbortSignal;
   /** Set for the file system's own work (heal, rebalance): not subject to permissions, quotas, read-only. */
   internal?: InternalClient;
+  /** Asks as the holder of a block device: bricks refuse it once another one has taken the device over. */
+  attachment?: Attachment;
+}
+
+/** Who has a block device, by a number that grows with each taking over (docs/block.md). */
+export interface Attachment {
+  /** The device's directory. */
+  readonly device: Gfid;
+  /** 1 to 2^53 - 1. */
+  readonly epoch: number;
+  /** The number is being made known, and is nobody's yet. */
+  readonly isRaising?: boolean;
 }
 
 /** Internal clients, by GlusterFS's special pids (negative pid numbers on its wire). */

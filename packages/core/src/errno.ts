@@ -68,6 +68,8 @@ export const Errno = {
   EREMOTEIO: 121,
   EDQUOT: 122,
   ECANCELED: 125,
+  /** Asked in the name of an attachment of a block device that another one has taken the place of. */
+  EKEYREVOKED: 128,
 } as const;
 
 export type Errno = (typeof Errno)[keyof typeof Errno];

@@ -28,9 +28,21 @@ export type GraphEvent =
   | { type: 'refused'; reason: string }
   /** The brick lost this client's session: locks and open files have to be claimed again or given up. */
   | { type: 'session-lost' }
+  /**
+   * On a brick: a block device has another holder. On the files of the device, internal locks that were not taken in the name
+   * of an attachment with this `epoch` or a later one are given up, whoever has them.
+   */
+  | { type: 'attachment-revoked'; device: Gfid; epoch: number; gfids: readonly Gfid[] }
   /** On a brick: a client's session is over (its grace time too); what it held is released. */
   | { type: 'session-ended'; clientId: string };
 
+const downward: ReadonlySet<GraphEvent['type']> = new Set([
+  'parent-up',
+  'parent-down',
+  'session-ended',
+  'attachment-revoked',
+]);
+
 export function travelsUp(event: GraphEvent): boolean {
-  return event.type !== 'parent-up' && event.type !== 'parent-down' && event.type !== 'session-ended';
+  return !downward.has(event.type);
 }

@@ -75,6 +75,8 @@ export interface ConnectOptions {
   /** Inodes that are kept in memory though nobody has them open. */
   inodeLimit?: number;
   onTop?: readonly TopTranslator[];
+  /** Changes each graph that was fetched before it is made, and before `onTop`. An error refuses the graph. */
+  prepare?: (volfile: Volfile) => Volfile;
   /** Types of translators beside those that there are. */
   loaders?: Readonly<Record<string, XlatorLoader>>;
   /** Each line of the log; nothing is written else. */
@@ -115,11 +117,11 @@ export async function connect(given: ConnectOptions): Promise<Volume> {
     services,
     registry: new LazyRegistry({ ...xlatorLoaders, ...options.loaders }),
     source,
-    prepare: async (volfile) =>
-      putOnTop(
-        options.subdirectory === undefined ? volfile : withSubdirectory(volfile, options.subdirectory),
-        options.onTop ?? [],
-      ),
+    prepare: async (volfile) => {
+      const prepared = options.prepare?.(volfile) ?? volfile;
+      const { subdirectory, onTop = [] } = options;
+      return putOnTop(subdirectory === undefined ? prepared : withSubdirectory(prepared, subdirectory), onTop);
+    },
     onEvent: (event: GraphEvent) => {
       admission.hear(event);
       if (event.type === 'upcall') client.upcall(event);

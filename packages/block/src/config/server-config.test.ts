@@ -72,6 +72,27 @@ describe('rssrvcfg', () => {
     ]);
   });
 
+  it('reads devices of volumes', () => {
+    const text = `${base}[device a]\ntype=volume\nvolume=v\n[device b]\ntype=volume\nvolume=v\nservers=one two:24008 /run/g.sock\nvolume-device=x\nsize=1g\ncreate=yes\nshard=1m\nlease=5\nforce=yes`;
+    const usual = { type: 'volume', volume: 'v', servers: [{ host: 'localhost' }], device: 'a', readOnly: false };
+    expect(parseServerConfig(text, 'f').devices.map(({ source }) => source)).toEqual([
+      { ...usual, createBytes: undefined, shardBytes: 64 * 2 ** 20, leaseMs: 20_000, force: false },
+      {
+        ...usual,
+        servers: [{ host: 'one' }, { host: 'two', port: 24008 }, { socket: '/run/g.sock' }],
+        device: 'x',
+        createBytes: 2 ** 30,
+        shardBytes: 2 ** 20,
+        leaseMs: 5000,
+        force: true,
+      },
+    ]);
+    expect(problemsOf(`${base}[device a]\ntype=volume\nvolume=v\nservers=a:b\nshard=3m`)).toEqual([
+      'f:6: servers = a:b: hosts (HOST or HOST:PORT), or the path of a socket is expected',
+      "f:3: [device a]: 'shard' is a power of 2",
+    ]);
+  });
+
   it('knows which devices are members of others', () => {
     const config = parseServerConfig(
       `${base}[device a]\ntype=memory\nsize=1g\n[device b]\ntype=memory\nsize=512k\n[device c]\ntype=stripe\nmembers = a b\nunit = 4k`,
@@ -101,7 +122,10 @@ describe('rssrvcfg', () => {
     [`${base}[device d]\ntype=memory`, ["f:3: [device d] needs 'size'"]],
     [`${base}[device d]\ntype=memory\nsize=-1`, ['f:5: size = -1: a size such as 512, 64k or 10g is expected']],
     [`${base}[device d]\ntype=memory\nsize=1k\npath=/x`, ["f:6: 'path' does not go with type = memory"]],
-    [`${base}[device d]\ndescription = nothing`, ['f:3: [device d] needs a type: memory, file, concat or stripe']],
+    [
+      `${base}[device d]\ndescription = nothing`,
+      ['f:3: [device d] needs a type: memory, file, volume, concat or stripe'],
+    ],
     [`${base}[device d]\ntype=concat\nmembers=e`, ["f:3: [device d]: there is no device 'e'"]],
     [`${base}[device d]\ntype=concat\nmembers=d`, ['f:3: [device d] would be a member of itself']],
     [`${base}[clients]\nbig-2`, ["f:4: 'big-2': NAME KEY is expected"]],

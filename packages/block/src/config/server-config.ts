@@ -1,6 +1,8 @@
 /** `rssrvcfg`: what a server serves, to whom, and where (docs/block.md). */
+import type { Server } from '@mortar/gfapi';
 import type { Limits } from '../device/limits.ts';
 import type { TlsFiles } from '../nbd/tls.ts';
+import { defaultShardBytes, shardMaxBytes, shardMinBytes } from '../volume/description.ts';
 import { checkKinds, readEntries, type Values } from './schema.ts';
 import { Problems, parseSections, type Section } from './sections.ts';
 import * as v from './values.ts';
@@ -11,7 +13,7 @@ const namespaceTable = {
   port: v.whole(1, 65535),
 };
 const serverTable = { serverid: v.whole(0, 255) };
-const interfaceTable = { address: v.host, port: v.whole(1, 65535), protocol: v.oneOf('tcp') };
+const interfaceTable = { address: v.host, port: v.whole(0, 65535), protocol: v.oneOf('tcp') };
 const nbdTable = {
   listen: v.yesNo,
   address: v.host,
@@ -25,13 +27,19 @@ const nbdTable = {
   'tls-keys': v.path,
 };
 const deviceTable = {
-  type: v.oneOf('memory', 'file', 'concat', 'stripe'),
+  type: v.oneOf('memory', 'file', 'volume', 'concat', 'stripe'),
   path: v.path,
   size: v.size(),
   create: v.yesNo,
   readonly: v.yesNo,
   members: v.names,
   unit: v.size(512, 2 ** 30),
+  volume: v.name,
+  servers: v.servers,
+  'volume-device': v.name,
+  shard: v.size(shardMinBytes, shardMaxBytes),
+  lease: v.whole(2, 3600),
+  force: v.yesNo,
   description: v.text,
   clients: v.names,
   resize: v.yesNo,
@@ -69,6 +77,20 @@ export type DeviceSource =
       /** Make the file with this size if there is none. */
       readonly createBytes: number | undefined;
     }
+  | {
+      readonly type: 'volume';
+      readonly volume: string;
+      readonly servers: readonly Server[];
+      /** Its name there. */
+      readonly device: string;
+      readonly readOnly: boolean;
+      /** Make it with this size if there is none. */
+      readonly createBytes: number | undefined;
+      readonly shardBytes: number;
+      readonly leaseMs: number;
+      /** Take it from a holder that shows life. */
+      readonly force: boolean;
+    }
   | { readonly type: 'concat'; readonly members: readonly string[] }
   | { readonly type: 'stripe'; readonly members: readonly string[]; readonly unitBytes: number };
 
@@ -101,6 +123,7 @@ const defaultPort = 5000;
 const defaultNbdPort = 10809;
 const interfacesMax = 8;
 const defaultUnitBytes = 64 * 1024;
+const defaultLeaseSeconds = 20;
 
 /** Throws ConfigError with all that is wrong. */
 export function parseServerConfig(text: string, file: string): ServerConfig {
@@ -251,6 +274,7 @@ function deviceOf(section: Section, values: Values<typeof deviceTable>, problems
 const keysOf = {
   memory: ['size', 'readonly'],
   file: ['path', 'size', 'create', 'readonly'],
+  volume: ['volume', 'servers', 'volume-device', 'size', 'create', 'shard', 'lease', 'force', 'readonly'],
   concat: ['members'],
   stripe: ['members', 'unit'],
 } as const;
@@ -260,12 +284,12 @@ function sourceOf(section: Section, values: Values<typeof deviceTable>, problems
   const what = `[device ${section.name}]`;
   const type = values.type ?? (values.path === undefined ? 'memory' : 'file');
   if (values.type === undefined && values.path === undefined && !section.entries.some(({ key }) => key === 'type'))
-    problems.add(section.line, `${what} needs a type: memory, file, concat or stripe`);
+    problems.add(section.line, `${what} needs a type: memory, file, volume, concat or stripe`);
   for (const { key, line } of section.entries)
     if (ownKeys.has(key) && !(keysOf[type] as readonly string[]).includes(key))
       problems.add(line, `'${key}' does not go with type = ${type}`);
   const readOnly = values.readonly ?? false;
-  const need = (key: 'path' | 'size' | 'members') => {
+  const need = (key: 'path' | 'size' | 'members' | 'volume') => {
     if (values[key] === undefined && !section.entries.some((entry) => entry.key === key))
       problems.add(section.line, `${what} needs '${key}'`);
   };
@@ -277,6 +301,23 @@ function sourceOf(section: Section, values: Values<typeof deviceTable>, problems
     need('path');
     if (values.create) need('size');
     return { type, path: values.path ?? '', readOnly, createBytes: values.create ? values.size : undefined };
+  }
+  if (type === 'volume') {
+    need('volume');
+    if (values.create) need('size');
+    const shardBytes = values.shard ?? defaultShardBytes;
+    if (!Number.isInteger(Math.log2(shardBytes))) problems.add(section.line, `${what}: 'shard' is a power of 2`);
+    return {
+      type,
+      volume: values.volume ?? '',
+      servers: values.servers ?? [{ host: 'localhost' }],
+      device: values['volume-device'] ?? section.name,
+      readOnly,
+      createBytes: values.create ? values.size : undefined,
+      shardBytes,
+      leaseMs: (values.lease ?? defaultLeaseSeconds) * 1000,
+      force: values.force ?? false,
+    };
   }
   need('members');
   const members = values.members ?? [];

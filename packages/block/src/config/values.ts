@@ -53,3 +53,18 @@ export function size(min = 1, max = 2 ** 53 - 1): Read<number> {
 /** An IP address or a host's name. */
 export const host: Read<string> = (value) =>
   /^[A-Za-z0-9.:_-]{1,255}$/.test(value) ? { value } : { expected: 'an address or a host name' };
+
+/** `HOST`, `HOST:PORT` (a port of glusterd), or the path of its socket on this machine. */
+export const servers: Read<readonly ({ host: string; port?: number } | { socket: string })[]> = (value) => {
+  const expected = { expected: 'hosts (HOST or HOST:PORT), or the path of a socket' };
+  const all = value.split(/[\s,]+/).filter((one) => one !== '');
+  const found = all.map((one) => {
+    if (one.startsWith('/')) return { socket: one };
+    const match = /^([A-Za-z0-9._-]{1,255})(?::([0-9]{1,5}))?$/.exec(one);
+    const port = Number(match?.[2] ?? 1);
+    if (!match || port < 1 || port > 65535) return null;
+    return match[2] === undefined ? { host: match[1]! } : { host: match[1]!, port };
+  });
+  const good = found.filter((one) => one !== null);
+  return all.length > 0 && good.length === all.length ? { value: good } : expected;
+};

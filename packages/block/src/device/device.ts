@@ -71,6 +71,10 @@ export interface BlockDevice {
   /** The range is going to be read. */
   cache(offset: number, length: number): Answer<Done>;
   resize(sizeBytes: number): Answer<Done>;
+  /** Keeps others out who could have it (another server of its volume) from now on; `force`: also one who has it. */
+  hold?(force: boolean): Answer<Done>;
+  /** Nobody uses it for now: gives up what keeps others out. The next request takes it again. */
+  rest?(): Promise<void>;
   /** After the last request was answered. What was not flushed may be lost, as with any disk. */
   close(): Promise<void>;
 }

@@ -101,6 +101,14 @@ abstract class JoinedDevice extends GuardedDevice {
     return allDone([...this.ranges(offset, length)].map((part) => part.device.cache(part.offset, part.length)));
   }
 
+  hold(force: boolean): Answer<Done> {
+    return allDone(this.members.map((member) => member.hold?.(force) ?? done));
+  }
+
+  async rest(): Promise<void> {
+    await Promise.all(this.members.map((member) => member.rest?.()));
+  }
+
   override async close(): Promise<void> {
     await Promise.all(this.members.map((member) => member.close()));
   }

@@ -1,5 +1,14 @@
 /** A wrapper: a device over another one. Passes everything; those that extend it change what they are for. */
-import type { Answer, BlockDevice, Done, ReadReply, StatusReply, Traits, ZeroHow } from './device.ts';
+import {
+  type Answer,
+  type BlockDevice,
+  type Done,
+  done,
+  type ReadReply,
+  type StatusReply,
+  type Traits,
+  type ZeroHow,
+} from './device.ts';
 
 export abstract class PassingDevice implements BlockDevice {
   protected readonly below: BlockDevice;
@@ -46,6 +55,14 @@ export abstract class PassingDevice implements BlockDevice {
 
   resize(sizeBytes: number): Answer<Done> {
     return this.below.resize(sizeBytes);
+  }
+
+  hold(force: boolean): Answer<Done> {
+    return this.below.hold?.(force) ?? done;
+  }
+
+  async rest(): Promise<void> {
+    await this.below.rest?.();
   }
 
   close(): Promise<void> {

@@ -1,16 +1,18 @@
 /** The devices of a server: opened from its configuration, changed with it, given to connections by name. */
 import { isDeepStrictEqual } from 'node:util';
-import type { Clock, Log, Metrics } from '@mortar/core';
+import type { Clock, Log, Metrics, Random } from '@mortar/core';
 import type { DeviceConfig, ServerConfig } from '../config/server-config.ts';
 import type { BlockDevice } from '../device/device.ts';
 import type { Client, ExportInfo, ExportSource, OpenExport } from '../nbd/exports.ts';
 import { makeDevice } from './make-device.ts';
 import { ServedDevice } from './served-device.ts';
+import { VolumePool } from './volume-pool.ts';
 
 export interface StoreServices {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Metrics;
+  readonly random: Random;
 }
 
 const origin = 'devices';
@@ -19,6 +21,8 @@ export class DeviceStore implements ExportSource {
   readonly #services: StoreServices;
   readonly #devices = new Map<string, ServedDevice>();
   #namespace = '';
+  #owner = '';
+  #volumes: VolumePool | null = null;
 
   constructor(services: StoreServices) {
     this.#services = services;
@@ -34,6 +38,7 @@ export class DeviceStore implements ExportSource {
    */
   async configure(config: ServerConfig, release: (device: string) => Promise<void>): Promise<readonly Error[]> {
     this.#namespace = config.namespace.name;
+    this.#owner = `${config.namespace.name}/${config.server.name}`;
     const wanted = new Map(config.devices.map((device) => [device.name, device]));
     for (const served of this.devices) {
       const next = wanted.get(served.name);
@@ -61,9 +66,12 @@ export class DeviceStore implements ExportSource {
   }
 
   async #open(config: DeviceConfig, all: ReadonlyMap<string, DeviceConfig>): Promise<void> {
-    const { clock, log, metrics } = this.#services;
+    const { clock, log, metrics, random } = this.#services;
+    this.#volumes ??= new VolumePool({ clock, log, random });
+    const volumes = this.#volumes;
+    const owner = this.#owner;
     const make = (one: DeviceConfig): Promise<BlockDevice> =>
-      makeDevice(one.source, clock, (name) => make(all.get(name)!));
+      makeDevice(one.source, { clock, volumes, owner }, (name) => make(all.get(name)!));
     const served = new ServedDevice(config, compositionOf(config, all), await make(config), clock, metrics);
     this.#devices.set(config.name, served);
     log.write('INFO', origin, `device ${config.name}: ${config.source.type}, ${served.device.sizeBytes} bytes`);
@@ -89,7 +97,7 @@ export class DeviceStore implements ExportSource {
     const served = this.#find(name, client);
     if (!served) return null;
     served.users++;
-    return { ...infoOf(served), device: served.view(), release: () => void served.users-- };
+    return { ...infoOf(served), device: served.view(), release: () => served.leave() };
   }
 
   /** `DEVICE` or `NAMESPACE/DEVICE`; without a name the only device that the client may use. */

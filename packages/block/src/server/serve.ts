@@ -4,9 +4,12 @@ import { type Host, runHost } from '@mortar/host/host.ts';
 import { serveMetrics } from '@mortar/host/ports/metrics-server.ts';
 import { StartError } from '@mortar/host/start-error.ts';
 import { threadWaits } from '@mortar/libc';
+import { printableAddress } from '@mortar/rpc/stream.ts';
+import { tcpTransport } from '@mortar/rpc/transports/tcp.ts';
 import { parseServerConfig, type ServerConfig } from '../config/server-config.ts';
 import { type NbdAddress, NbdServer } from '../nbd/server.ts';
 import { TlsServer } from '../nbd/tls.ts';
+import { RsioServer } from '../rsio/server/server.ts';
 import type { ServerArguments } from './arguments.ts';
 import { DeviceStore } from './device-store.ts';
 
@@ -23,11 +26,11 @@ export async function serve(args: ServerArguments): Promise<void> {
 
 async function serveDevices(host: Host, file: string): Promise<void> {
   const { log } = host;
-  const { clock, metrics } = host.services;
+  const { clock, metrics, random } = host.services;
   // The disk's slowness is told from that of a machine whose processors are busy.
   clock.waits = threadWaits;
   const config = configAtStart(file);
-  const store = new DeviceStore({ clock, log, metrics });
+  const store = new DeviceStore({ clock, log, metrics, random });
   host.atEnd('devices', () => store.close());
   const { nbd } = config;
   const server = new NbdServer({
@@ -38,19 +41,24 @@ async function serveDevices(host: Host, file: string): Promise<void> {
     connectionsMax: nbd.connectionsMax,
     ...(nbd.tls === 'off' ? {} : { tls: tlsAtStart(config) }),
   });
-  const release = (device: string) => endConnections(server, device, clock);
+  const rsio = new RsioServer({ exports: store, clock, random, log, transport: tcpTransport(), identity: config });
+  const release = async (device: string) => {
+    rsio.release(device);
+    await endConnections(server, device, clock);
+  };
   const failures = await store.configure(config, release);
   for (const { message } of failures) log.write('ERROR', origin, message);
   if (failures.length > 0 && store.devices.length === 0) throw new StartError(failures[0]!.message);
   for (const address of addressesOf(config)) await listen(host, server, address);
   host.atEnd('NBD', () => server.close());
-  if (config.interfaces.length > 0)
-    log.write('INFO', origin, 'the interfaces of the configuration are not listened on: devices are served by NBD');
-  const reload = new Reload(host, file, store, server, release);
+  for (const { name, address, port } of config.interfaces) await listenRsio(host, rsio, name, address, port);
+  host.atEnd('RSIO', () => rsio.close());
+  const reload = new Reload(host, file, store, { nbd: server, rsio }, release);
   host.onReopen(() => void reload.run());
-  host.dumper.add(() => sections(store, server));
-  metrics.gauge('block_connections', () => server.connections.size);
-  metrics.total('block_connections_refused', () => server.refused);
+  host.dumper.add(() => [...sections(store, server), ...rsioSections(rsio)]);
+  metrics.gauge('block_connections', () => server.connections.size + rsio.connections.size);
+  metrics.gauge('block_sessions', () => rsio.sessions.length);
+  metrics.total('block_connections_refused', () => server.refused + rsio.refused);
   if (host.args.metricsPort !== undefined) await serveMetrics(host, host.args.metricsPort);
 }
 
@@ -86,10 +94,25 @@ async function listen(host: Host, server: NbdServer, address: NbdAddress): Promi
   }
 }
 
+async function listenRsio(host: Host, rsio: RsioServer, name: string, address: string, port: number): Promise<void> {
+  try {
+    const bound = await rsio.listen({ kind: 'tcp', host: address, port });
+    host.log.write('INFO', origin, `RSIO clients are served on ${name}: ${printableAddress(bound)}`);
+  } catch (error) {
+    const why = (error as Error).message;
+    throw new StartError(`[interface ${name}] ${address}:${port} cannot be listened on: ${why}`, 1, { cause: error });
+  }
+}
+
 async function endConnections(server: NbdServer, device: string, clock: Host['services']['clock']): Promise<void> {
   const users = () => [...server.connections].filter((one) => one.exportName === device);
   for (const connection of users()) connection.finish();
   while (users().length > 0) await clock.sleep(10);
+}
+
+interface Doors {
+  readonly nbd: NbdServer;
+  readonly rsio: RsioServer;
 }
 
 /** SIGHUP: one at a time; a file that is wrong changes nothing. */
@@ -97,21 +120,15 @@ class Reload {
   readonly #host: Host;
   readonly #file: string;
   readonly #store: DeviceStore;
-  readonly #server: NbdServer;
+  readonly #doors: Doors;
   readonly #release: (device: string) => Promise<void>;
   #last: Promise<void> = Promise.resolve();
 
-  constructor(
-    host: Host,
-    file: string,
-    store: DeviceStore,
-    server: NbdServer,
-    release: (device: string) => Promise<void>,
-  ) {
+  constructor(host: Host, file: string, store: DeviceStore, doors: Doors, release: (device: string) => Promise<void>) {
     this.#host = host;
     this.#file = file;
     this.#store = store;
-    this.#server = server;
+    this.#doors = doors;
     this.#release = release;
   }
 
@@ -124,7 +141,8 @@ class Reload {
     const { log } = this.#host;
     try {
       const config = readConfig(this.#file);
-      if (config.nbd.tls !== 'off') this.#server.useTls(new TlsServer(config.nbd.tlsFiles));
+      if (config.nbd.tls !== 'off') this.#doors.nbd.useTls(new TlsServer(config.nbd.tlsFiles));
+      this.#doors.rsio.identify(config);
       const failures = await this.#store.configure(config, this.#release);
       for (const { message } of failures) log.write('ERROR', origin, message);
       log.write('INFO', origin, `${this.#file} was read again: ${this.#store.devices.length} devices`);
@@ -165,4 +183,27 @@ function sections(store: DeviceStore, server: NbdServer) {
     };
   });
   return [...devices, ...connections];
+}
+
+function rsioSections(rsio: RsioServer) {
+  const sessions = rsio.sessions.map((session) => ({
+    name: `block.rsio.session.${session.id.slice(0, 8)}`,
+    values: {
+      client: session.client.identity ?? '',
+      address: session.client.address,
+      devices: session.openNames.join(' '),
+      paths: session.paths.size,
+    },
+  }));
+  const connections = [...rsio.connections].map((connection, i) => ({
+    name: `block.rsio.connection.${i}`,
+    values: {
+      address: connection.address,
+      session: connection.session?.id.slice(0, 8) ?? '',
+      path: connection.path,
+      requests_under_way: connection.underWay.requests,
+      bytes_held: connection.underWay.bytes,
+    },
+  }));
+  return [...sessions, ...connections];
 }

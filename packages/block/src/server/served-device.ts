@@ -52,6 +52,11 @@ export class ServedDevice {
     return clients === undefined || isLocalRoot || (identity !== null && clients.includes(identity));
   }
 
+  /** A connection has done with it; after the last one another server may have it. */
+  leave(): void {
+    if (--this.users === 0) void this.device.rest();
+  }
+
   /** For one connection. */
   view(): BlockDevice {
     const { clientLimits } = this.#config;

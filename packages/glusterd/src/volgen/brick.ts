@@ -62,6 +62,7 @@ const layers: readonly Layer[] = [
   { type: 'features/marker', options: markerOptions },
   { type: 'features/barrier' },
   { type: 'features/index', options: indexOptions },
+  { type: 'features/block', when: ({ options }) => options.isOn('features.block') },
   {
     type: 'features/quota',
     options: ({ volume, options }) => [

@@ -30,6 +30,7 @@ const byBoolean: Readonly<Record<string, readonly string[]>> = {
   'features.cloudsync': ['features/cloudsync'],
   'features.cache-invalidation': ['features/upcall'],
   'features.barrier': ['features/barrier'],
+  'features.block': ['features/block'],
   'changelog.changelog': ['features/changelog'],
   'geo-replication.indexing': ['features/marker'],
   'network.compression': ['features/cdc'],

@@ -11,6 +11,7 @@ export const existingTranslators: ReadonlySet<string> = new Set([
   'features/utime',
   'features/access-control',
   'features/barrier',
+  'features/block',
   'features/upcall',
   'features/arbiter',
   'performance/io-threads',

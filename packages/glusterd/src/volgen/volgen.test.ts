@@ -48,6 +48,16 @@ describe('options reach the volfile', () => {
     expect(nodeOf(volfile, 'vol1-client-1')!.options.get('send-gids')).toBe('false');
     expect(nodeOf(volfile, 'vol1-open-behind')!.options.get('read-after-open')).toBe('yes');
   });
+  it('of bricks: the guard of block devices, over the index', () => {
+    const types = (value: string) =>
+      typesOf(
+        brickVolfile(withOptions(sample('replica3'), { 'features.block': value }), sample('replica3').bricks[0]!, all),
+      );
+    expect(types('off')).not.toContain('features/block');
+    const on = types('on');
+    expect(on[on.indexOf('features/block') - 1]).toBe('features/index');
+  });
+
   it('of bricks: who may connect, log level, reserve', () => {
     const volume = withOptions(sample('replica3'), {
       'auth.reject': '10.1.*',

@@ -11,6 +11,7 @@ export const xlatorLoaders: Readonly<Record<string, XlatorLoader>> = {
   'features/access-control': async () => (await import('@mortar/xlators/features/access-control/index.ts')).xlator,
   'features/arbiter': async () => (await import('@mortar/xlators/features/arbiter/index.ts')).xlator,
   'features/barrier': async () => (await import('@mortar/xlators/features/barrier/index.ts')).xlator,
+  'features/block': async () => (await import('@mortar/xlators/features/block/index.ts')).xlator,
   'features/index': async () => (await import('@mortar/xlators/features/index/index.ts')).xlator,
   'features/locks': async () => (await import('@mortar/xlators/features/locks/index.ts')).xlator,
   'features/read-only': async () => (await import('@mortar/xlators/features/read-only/index.ts')).xlator,

@@ -18,6 +18,7 @@ import {
   type XlatorInit,
   type XlatorType,
 } from '@mortar/core';
+import { xlator as block } from '@mortar/xlators/features/block/index.ts';
 import { options as indexOptions } from '@mortar/xlators/features/index/options.ts';
 import { xlator as locks } from '@mortar/xlators/features/locks/index.ts';
 import { options as memoryOptions } from '@mortar/xlators/storage/memory/options.ts';
@@ -35,6 +36,8 @@ export interface World {
   readonly random: SeededRandom;
   readonly graceMs: number;
   readonly pingMs: number;
+  /** Bricks guard block devices. */
+  readonly guard?: boolean;
 }
 
 export function servicesOf(node: SimNode, world: World): Services {
@@ -121,8 +124,13 @@ export class SimBrick {
       subvolumes: { min: 1, max: 1 },
       create: (init: XlatorInit) => new MemoryIndexXlator(init, this.disk.index),
     };
-    for (const type of [storage, index, locks as unknown as XlatorType]) types.set(type.type, type);
-    const graph = buildGraph(parseVolfile(volfile, `${this.name}.vol`), types, services);
+    for (const type of [storage, index, locks as unknown as XlatorType, block as unknown as XlatorType])
+      types.set(type.type, type);
+    const graph = buildGraph(
+      parseVolfile(this.#world.guard ? volfile + guardVolume : volfile, `${this.name}.vol`),
+      types,
+      services,
+    );
     const top = new BrickTop(this, services);
     top.bind([graph.top.ops], undefined);
     graph.top.parents = [top];
@@ -291,5 +299,11 @@ volume index
  option xattrop-pending-watchlist trusted.afr.vol-
  option xattrop-dirty-watchlist trusted.afr.dirty
  subvolumes locks
+end-volume
+`;
+
+const guardVolume = `volume guard
+ type features/block
+ subvolumes index
 end-volume
 `;

@@ -13,6 +13,7 @@ import {
   type Subvolume,
   type Success,
 } from '@mortar/core';
+import { blockEpochXattr } from '../../lib/block-device.ts';
 import { type Distribute, isFailure } from './distribute.ts';
 import { withLayout } from './locks.ts';
 import { encodeCounter } from './mds.ts';
@@ -115,7 +116,9 @@ async function onEveryCopy<N extends XattrFop>(
   );
   const missed = rest.filter((reply) => !reply.ok && !(isRemoval(fop) && reply.errno === Errno.ENODATA));
   if (missed.length === 0) await settled();
-  const refused = missed.find((reply) => !isLacking(reply));
+  // The epoch of a block device keeps its former holder out only where it is.
+  const isNeeded = namesOf(args).includes(blockEpochXattr);
+  const refused = missed.find((reply) => isNeeded || !isLacking(reply));
   return refused && !refused.ok ? refused : decided;
 }
 

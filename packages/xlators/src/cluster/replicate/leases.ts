@@ -172,7 +172,8 @@ export class Leases {
   async #lock(gfid: Gfid, call: Call, patience: Patience, fd: Fd | undefined): Promise<Lease | Failure> {
     const { set, contexts, clock } = this.#host;
     const owner = this.#host.nextOwner();
-    const lockCall: Call = { ...this.#host.rootCall(), lockOwner: owner };
+    const { attachment } = call;
+    const lockCall: Call = { ...this.#host.rootCall(), lockOwner: owner, ...(attachment && { attachment }) };
     const up = set.up;
     if (!set.suffices(up)) return fail(Errno.ENOTCONN);
     const tried = await set.laggards.collect<Grant | Failure>(

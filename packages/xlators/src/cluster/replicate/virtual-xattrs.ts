@@ -1,8 +1,21 @@
 /** xattrs that replicate answers itself (names: GlusterFS's). */
-import { type Args, type ByteString, byteString, type Call, Errno, fail, type Gfid, type Reply } from '@mortar/core';
-import { type Kind, kinds } from './changelog.ts';
+import {
+  type Args,
+  type ByteString,
+  byteString,
+  type Call,
+  Errno,
+  fail,
+  type Gfid,
+  locOf,
+  type Reply,
+} from '@mortar/core';
+import { settledText, settleXattr } from '../../lib/block-device.ts';
+import { changelogOf, isZero, type Kind, kinds } from './changelog.ts';
+import { heal } from './heal/healer.ts';
+import { HealIndex } from './heal/index-access.ts';
 import type { Replica } from './replica.ts';
-import { isAbsence, successAt } from './replica-set.ts';
+import { isAbsence, type Replies, succeeded, successAt } from './replica-set.ts';
 
 const nodeKeys = ['trusted.glusterfs.node-uuid', 'trusted.glusterfs.list-node-uuids'];
 
@@ -17,6 +30,7 @@ export async function virtualXattr(
   if (name === 'trusted.glusterfs.pathinfo' || name === 'glusterfs.pathinfo')
     return pathinfo(replica, name, call, args);
   if (nodeKeys.includes(name)) return joined(replica, name, call, args);
+  if (name === settleXattr) return settle(replica, gfid, name, call);
   if (name === 'replica.split-brain-status') return splitBrainStatus(replica, gfid, name, call);
   return undefined;
 }
@@ -50,6 +64,42 @@ async function textsOf(replica: Replica, name: ByteString, call: Call, args: Arg
   return replies.flatMap((reply, child) => {
     const value = reply?.ok ? successAt(replies, child)!.xattrs[name] : undefined;
     return value ? [Buffer.from(value).toString('latin1').replace(/\0+$/, '')] : [];
+  });
+}
+
+/**
+ * Makes those that are up alike where a client was interrupted in a change: `settled`, or why not. Whoever goes on with a
+ * file after somebody else must not find first one and later another outcome of what that one had in hand.
+ */
+async function settle(replica: Replica, gfid: Gfid, name: ByteString, call: Call): Promise<Reply<'getxattr'>> {
+  let reason = '';
+  for (let attempt = 0; attempt < settleAttempts; attempt++) {
+    const { asked } = replica;
+    const replies = await replica.lookupAll(locOf(gfid), call, []);
+    const refused = replies.find((reply) => reply && !reply.ok && reply.errno === Errno.EKEYREVOKED);
+    if (refused && !refused.ok) return fail(refused.errno);
+    if (!replica.set.suffices(succeeded(replies))) return answer(name, 'no quorum of replicas has it');
+    if (!isInterrupted(replica, replies)) {
+      replica.learn(gfid, replies, asked);
+      return answer(name, settledText);
+    }
+    const context = { replica, index: new HealIndex(replica), windowBytes: settleWindowBytes, full: false } as const;
+    const result = await heal({ ...context, algorithm: 'diff', patience: 'wait', found: () => undefined }, gfid);
+    reason = 'reason' in result ? `${result.state}: ${result.reason}` : result.state;
+    if (result.state === 'split-brain') break;
+  }
+  return answer(name, reason);
+}
+
+const settleAttempts = 4;
+const settleWindowBytes = 1024 * 1024;
+
+/** Whether one that is up has changes in hand, or accuses another that is up. */
+function isInterrupted({ set }: Replica, replies: Replies<'lookup'>): boolean {
+  return replies.some((reply) => {
+    if (!reply?.ok) return false;
+    const { blames, dirty } = changelogOf(reply.xattrs, set.pendingKeys);
+    return !isZero(dirty) || blames.some((vector, child) => !isZero(vector) && set.isUp(child));
   });
 }
 

@@ -3,7 +3,7 @@
  * bytes or a name; the rules are the same. Strictly in order: nobody who conflicts with one who waits gets in before
  * it, except an owner that already holds a lock here, which could otherwise wait for itself.
  */
-import type { Errno } from '@mortar/core';
+import type { Attachment, Errno } from '@mortar/core';
 import type { FenceToken } from './fences.ts';
 import { type Holder, sameHolder } from './posix-locks.ts';
 
@@ -15,6 +15,8 @@ export interface Resource<R> {
 export interface Claim<R> extends Holder {
   readonly type: 'read' | 'write';
   readonly resource: R;
+  /** In whose name it was asked for, where that can be revoked. */
+  readonly attachment?: Attachment;
 }
 
 export interface Held<R> extends Claim<R> {

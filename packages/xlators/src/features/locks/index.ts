@@ -224,7 +224,8 @@ export class Locks extends Xlator {
     // Who gave up waiting gives back what he may have got: it must not be given to him then.
     if (command === 'unlock' && this.#takeBack(asked)) return { ok: true };
     const type = flock.type === 'read' ? 'read' : 'write';
-    const claim: Claim<Range> = { clientId: call.clientId, owner, type, resource: range };
+    const { clientId, attachment } = call;
+    const claim: Claim<Range> = { clientId, owner, type, resource: range, ...(attachment && { attachment }) };
     if (this.#options.trace)
       this.#trace('inodelk', call, `${gfid} ${domain} ${command} ${type} ${range.start} ${lengthOf(range)}`);
     return this.#request(call, gfid, command, claim, domain, 'inode', (locks) => locks.rangesOf(domain));
@@ -256,7 +257,9 @@ export class Locks extends Xlator {
     { domain, name, command, type }: Pick<Args<'entrylk'>, 'domain' | 'name' | 'command' | 'type'>,
   ): DomainReply | Promise<DomainReply> {
     if (!gfid || !isDomain(domain) || (name !== undefined && !isValidName(name))) return fail(Errno.EINVAL);
-    const claim: Claim<EntryName> = { clientId: call.clientId, owner: call.lockOwner, type, resource: name ?? null };
+    const { clientId, lockOwner: owner, attachment } = call;
+    const resource = name ?? null;
+    const claim: Claim<EntryName> = { clientId, owner, type, resource, ...(attachment && { attachment }) };
     if (this.#options.trace) this.#trace('entrylk', call, `${gfid} ${domain} ${command} ${type} ${name ?? '*'}`);
     return this.#request(call, gfid, command, claim, domain, 'entry', (locks) => locks.namesOf(domain));
   }
@@ -350,6 +353,7 @@ export class Locks extends Xlator {
 
   override notify(event: GraphEvent, from: Xlator | null): void {
     if (event.type === 'session-ended') this.#endSession(event.clientId);
+    if (event.type === 'attachment-revoked') this.#revokeAttachment(event);
     super.notify(event, from);
   }
 
@@ -357,18 +361,31 @@ export class Locks extends Xlator {
     this.#migrations.endSession(clientId);
     for (const locks of this.#table.leave(clientId)) {
       this.#posix.releaseClient(locks, clientId);
-      for (const [domain, queue] of locks.inodelk) this.#endQueue({ locks, domain, kind: 'inode' }, queue, clientId);
-      for (const [domain, queue] of locks.entrylk) this.#endQueue({ locks, domain, kind: 'entry' }, queue, clientId);
-      this.#table.settle(locks);
+      this.#endLocks(locks, (lock) => lock.clientId === clientId, Errno.ENOTCONN);
     }
   }
 
-  #endQueue<R>(place: Place, queue: DomainQueue<R>, clientId: string): void {
-    for (const waiter of queue.waiting.filter((w) => w.claim.clientId === clientId)) {
-      queue.withdraw(waiter);
-      waiter.refused(Errno.ENOTCONN);
+  /** Of whoever had a block device before: what runs under such a lock ends before anybody else gets it. */
+  #revokeAttachment({ device, epoch, gfids }: Extract<GraphEvent, { type: 'attachment-revoked' }>): void {
+    const isOlder = ({ attachment }: Claim<unknown>) => attachment?.device !== device || attachment.epoch < epoch;
+    for (const gfid of gfids) {
+      const locks = this.#table.find(gfid);
+      if (locks) this.#endLocks(locks, isOlder, Errno.EKEYREVOKED);
     }
-    for (const lock of queue.held.filter((l) => l.clientId === clientId)) this.#internal.drop(place, queue, lock);
+  }
+
+  #endLocks(locks: InodeLocks, isOver: (claim: Claim<unknown>) => boolean, errno: Errno): void {
+    for (const [domain, queue] of locks.inodelk) this.#endQueue({ locks, domain, kind: 'inode' }, queue, isOver, errno);
+    for (const [domain, queue] of locks.entrylk) this.#endQueue({ locks, domain, kind: 'entry' }, queue, isOver, errno);
+    this.#table.settle(locks);
+  }
+
+  #endQueue<R>(place: Place, queue: DomainQueue<R>, isOver: (claim: Claim<unknown>) => boolean, errno: Errno): void {
+    for (const waiter of queue.waiting.filter(({ claim }) => isOver(claim))) {
+      queue.withdraw(waiter);
+      waiter.refused(errno);
+    }
+    for (const lock of queue.held.filter(isOver)) this.#internal.drop(place, queue, lock);
     queue.wake();
   }
 

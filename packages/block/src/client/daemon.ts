@@ -1,0 +1,311 @@
+/** rsiod: keeps sessions with the servers of the configuration, and serves what is attached to this machine's programs. */
+import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { errnoName } from '@mortar/core';
+import { type Host, runHost } from '@mortar/host/host.ts';
+import { serveMetrics } from '@mortar/host/ports/metrics-server.ts';
+import { StartError } from '@mortar/host/start-error.ts';
+import { ManagementError } from '@mortar/rpc/management/protocol.ts';
+import { ManagementServer } from '@mortar/rpc/management/server.ts';
+import { unixTransport } from '@mortar/rpc/transports/unix.ts';
+import { z } from 'zod';
+import { type ClientConfig, parseClientConfig } from '../config/client-config.ts';
+import { MeasuredDevice } from '../device/statistics.ts';
+import type { Client, ExportInfo, ExportSource, OpenExport } from '../nbd/exports.ts';
+import { NbdServer } from '../nbd/server.ts';
+import type { RemoteDevice } from '../rsio/client/remote-device.ts';
+import type { DaemonArguments } from './arguments.ts';
+import { NamespaceClient } from './namespace-client.ts';
+import type { AttachReply, LocalReply, QueryReply, StatusReply } from './protocol.ts';
+import { type Remembered, readRemembered, writeRemembered } from './remembered.ts';
+
+const origin = 'rsiod';
+const missingAgainMs = 5000;
+
+interface Attached {
+  readonly namespace: string;
+  readonly name: string;
+  readonly device: RemoteDevice;
+  users: number;
+}
+
+/** What is attached, as the NBD endpoint of this machine offers it: `NAMESPACE/DEVICE`. */
+export class AttachedDevices implements ExportSource {
+  readonly #host: Pick<Host, 'services'>;
+  readonly #all = new Map<string, Attached>();
+
+  constructor(host: Pick<Host, 'services'>) {
+    this.#host = host;
+  }
+
+  get all(): readonly Attached[] {
+    return [...this.#all.values()];
+  }
+
+  get(namespace: string, name: string): Attached | undefined {
+    return this.#all.get(`${namespace}/${name}`);
+  }
+
+  add(namespace: string, name: string, device: RemoteDevice): void {
+    this.#all.set(`${namespace}/${name}`, { namespace, name, device, users: 0 });
+  }
+
+  remove({ namespace, name }: Attached): void {
+    this.#all.delete(`${namespace}/${name}`);
+  }
+
+  list(_client: Client): readonly ExportInfo[] {
+    return this.all.map((one) => this.#infoOf(one));
+  }
+
+  find(name: string): ExportInfo | null {
+    const found = this.#find(name);
+    return found ? this.#infoOf(found) : null;
+  }
+
+  open(name: string): OpenExport | null {
+    const found = this.#find(name);
+    if (!found) return null;
+    found.users++;
+    return { ...this.#infoOf(found), release: () => void found.users-- };
+  }
+
+  #find(name: string): Attached | null {
+    if (name === '') return this.#all.size === 1 ? (this.all[0] ?? null) : null;
+    const same = this.all.filter((one) => one.name === name);
+    return this.#all.get(name) ?? (same.length === 1 ? same[0]! : null);
+  }
+
+  #infoOf({ namespace, name, device }: Attached): ExportInfo {
+    const { clock, metrics } = this.#host.services;
+    const full = `${namespace}/${name}`;
+    return { name: full, description: '', device: new MeasuredDevice(device, full, clock, metrics), mayResize: true };
+  }
+}
+
+export async function runDaemon(args: DaemonArguments): Promise<void> {
+  await runHost('rsiod', args.process, (host) => new Daemon(host, args).start());
+}
+
+class Daemon {
+  readonly #host: Host;
+  readonly #args: DaemonArguments;
+  readonly #attached: AttachedDevices;
+  #namespaces: readonly NamespaceClient[] = [];
+  #nbd: NbdServer | null = null;
+  #missing: Remembered = [];
+
+  constructor(host: Host, args: DaemonArguments) {
+    this.#host = host;
+    this.#args = args;
+    this.#attached = new AttachedDevices(host);
+  }
+
+  async start(): Promise<void> {
+    const { clock, random, metrics } = this.#host.services;
+    const { log } = this.#host;
+    const config = this.#config();
+    this.#namespaces = config.namespaces.map(
+      (one) => new NamespaceClient(one, config.interfaces, { clock, random, log }),
+    );
+    this.#host.atEnd('sessions', async () => {
+      for (const namespace of this.#namespaces) namespace.close();
+    });
+    this.#host.atEnd('devices', async () => {
+      for (const one of this.#attached.all) await one.device.close();
+    });
+    const nbd = new NbdServer({ exports: this.#attached, clock, log });
+    this.#nbd = nbd;
+    mkdirSync(dirname(this.#args.endpoint), { recursive: true });
+    await this.#listening(this.#args.endpoint, () => nbd.listen({ kind: 'unix', path: this.#args.endpoint }));
+    this.#host.atEnd('NBD', () => nbd.close());
+    const control = this.#methods(new ManagementServer({ clock, log, name: origin }));
+    const listener = await this.#listening(this.#args.socket, () =>
+      control.listen(unixTransport(), { kind: 'unix', path: this.#args.socket }),
+    );
+    chmodSync(this.#args.socket, 0o600);
+    this.#host.atEnd('control', () => listener.close());
+    metrics.gauge('block_attached', () => this.#attached.all.length);
+    if (this.#host.args.metricsPort !== undefined) await serveMetrics(this.#host, this.#host.args.metricsPort);
+    // Who starts it may ask at once: what answers has been found by then.
+    await Promise.all(this.#namespaces.map((namespace) => namespace.explore()));
+    this.#missing = readRemembered(this.#remembered);
+    await this.#attachMissing();
+  }
+
+  get #remembered(): string {
+    return `${this.#args.socket}.attached`;
+  }
+
+  /** What was attached before this daemon was started, as far as there is a server for it by now. */
+  async #attachMissing(): Promise<void> {
+    const { clock } = this.#host.services;
+    for (const { namespace, name } of this.#missing) {
+      const space = this.#namespaces.find((one) => one.config.name === namespace);
+      if (!space || this.#attached.get(namespace, name)) continue;
+      // It was ours: an earlier run of this daemon may still count as its holder.
+      const opened = await space.open(name, true);
+      if (opened.ok) this.#attached.add(namespace, name, opened.device);
+      else this.#host.log.write('WARNING', origin, `${namespace}:${name} is not attached again: ${why(opened.errno)}`);
+    }
+    this.#missing = this.#missing.filter(({ namespace, name }) => !this.#attached.get(namespace, name));
+    if (this.#missing.length > 0) clock.after(missingAgainMs, () => void this.#attachMissing());
+  }
+
+  #remember(): void {
+    const attached = this.#attached.all.map(({ namespace, name }) => ({ namespace, name }));
+    try {
+      writeRemembered(this.#remembered, [...attached, ...this.#missing]);
+    } catch (error) {
+      this.#host.log.write('ERROR', origin, `what is attached cannot be kept: ${(error as Error).message}`);
+    }
+  }
+
+  #config(): ClientConfig {
+    try {
+      return parseClientConfig(readFileSync(this.#args.configFile, 'utf8'), this.#args.configFile);
+    } catch (error) {
+      throw new StartError((error as Error).message, 1, { cause: error });
+    }
+  }
+
+  async #listening<T>(where: string, listen: () => Promise<T>): Promise<T> {
+    try {
+      return await listen();
+    } catch (error) {
+      throw new StartError(`${where} cannot be listened on: ${(error as Error).message}`, 1, { cause: error });
+    }
+  }
+
+  #methods(server: ManagementServer): ManagementServer {
+    const volume = z.strictObject({ volume: z.string().max(300).optional(), force: z.boolean().default(false) });
+    return server
+      .method('query', z.strictObject({}), () => this.#query())
+      .method('status', z.strictObject({}), () => this.#status())
+      .method('local', z.strictObject({}), () => this.#local())
+      .method('attach', volume, ({ volume: name, force }) => this.#attach(name, force))
+      .method('detach', volume, ({ volume: name, force }) => this.#detach(name, force))
+      .method('resize', z.strictObject({ volume: z.string().max(300), sizeBytes: z.int().positive() }), (asked) =>
+        this.#resize(asked.volume, asked.sizeBytes),
+      );
+  }
+
+  async #query(): Promise<QueryReply> {
+    const namespaces = this.#namespaces.map(async (one) => ({
+      name: one.config.name,
+      client: one.config.nodeName,
+      servers: await Promise.all(
+        one.servers.map(async (server) => ({
+          id: server.id,
+          name: server.name,
+          isUp: server.session.isUp,
+          why: server.session.status.find(({ why }) => why !== '')?.why ?? '',
+          devices: [...((await one.list(server)) ?? [])],
+        })),
+      ),
+    }));
+    return { namespaces: await Promise.all(namespaces) };
+  }
+
+  #status(): StatusReply {
+    const paths = this.#namespaces.flatMap(({ config, servers }) =>
+      servers.flatMap(({ id, name, session }) =>
+        session.status.map((path, index) => ({ ...path, index, namespace: config.name, serverId: id, server: name })),
+      ),
+    );
+    return { paths };
+  }
+
+  #local(): LocalReply {
+    const volumes = this.#attached.all.map(({ namespace, name, device, users }) => ({
+      namespace,
+      name,
+      sizeBytes: device.sizeBytes,
+      readOnly: device.traits.readOnly,
+      isLost: device.isLost,
+      server: device.server,
+      users,
+      uri: `nbd+unix:///${namespace}/${name}?socket=${this.#args.endpoint}`,
+    }));
+    return { volumes };
+  }
+
+  /** `NAMESPACE:NAME`, `NAME`; nothing: all that is offered. */
+  async #attach(wanted: string | undefined, force: boolean): Promise<AttachReply> {
+    const results: AttachReply['results'] = [];
+    for (const namespace of this.#namespaces) {
+      const { name: space } = namespace.config;
+      const [first, second] = (wanted ?? '').split(':');
+      if (second !== undefined && first !== space) continue;
+      const lists = await Promise.all(namespace.servers.map((server) => namespace.list(server)));
+      const offered = new Set(lists.flatMap((list) => list?.map(({ name }) => name) ?? []));
+      for (const name of [...offered].sort()) {
+        if (wanted !== undefined && name !== (second ?? first)) continue;
+        if (this.#attached.get(space, name)) {
+          results.push({ namespace: space, name, error: wanted === undefined ? null : 'it is attached already' });
+          continue;
+        }
+        const opened = await namespace.open(name, force);
+        if (opened.ok) this.#attached.add(space, name, opened.device);
+        results.push({ namespace: space, name, error: opened.ok ? null : why(opened.errno) });
+      }
+    }
+    if (results.length === 0 && wanted !== undefined)
+      throw new ManagementError('ENOENT', `no server offers '${wanted}'`);
+    this.#remember();
+    return { results };
+  }
+
+  async #detach(wanted: string | undefined, force: boolean): Promise<AttachReply> {
+    const results: AttachReply['results'] = [];
+    const isMeant = ({ namespace, name }: Remembered[number]) =>
+      wanted === undefined || wanted === name || wanted === `${namespace}:${name}`;
+    for (const { namespace, name } of this.#missing.filter(isMeant)) results.push({ namespace, name, error: null });
+    this.#missing = this.#missing.filter((one) => !isMeant(one));
+    for (const one of this.#matching(wanted)) {
+      const { namespace, name } = one;
+      if (one.users > 0 && !force) {
+        results.push({ namespace, name, error: `it is in use by ${one.users} connections` });
+        continue;
+      }
+      this.#attached.remove(one);
+      for (const connection of this.#nbd!.connections)
+        if (connection.exportName === `${namespace}/${name}`) connection.destroy('the device is detached');
+      await one.device.close();
+      results.push({ namespace, name, error: null });
+    }
+    if (results.length === 0 && wanted !== undefined)
+      throw new ManagementError('ENOENT', `'${wanted}' is not attached`);
+    this.#remember();
+    return { results };
+  }
+
+  #matching(wanted: string | undefined): readonly Attached[] {
+    return this.#attached.all.filter(
+      ({ namespace, name }) => wanted === undefined || wanted === name || wanted === `${namespace}:${name}`,
+    );
+  }
+
+  async #resize(wanted: string, sizeBytes: number): Promise<AttachReply> {
+    const [one, ...more] = this.#matching(wanted);
+    if (!one || more.length > 0)
+      throw new ManagementError(
+        'ENOENT',
+        `'${wanted}' ${one ? 'is attached from several namespaces' : 'is not attached'}`,
+      );
+    const reply = await one.device.resize(sizeBytes);
+    return { results: [{ namespace: one.namespace, name: one.name, error: reply.ok ? null : why(reply.errno) }] };
+  }
+}
+
+function why(errno: number): string {
+  const texts: Record<string, string> = {
+    EBUSY: 'another client has it (with --force it is taken from it)',
+    ENOENT: 'no server offers it',
+    EACCES: 'the server does not let this client in',
+    EPERM: 'the server does not allow it',
+    EOPNOTSUPP: 'the bricks of its volume do not guard devices',
+  };
+  const name = errnoName(errno);
+  return texts[name] ?? name;
+}

@@ -1,0 +1,142 @@
+/** A namespace as a client sees it: its servers are found at the addresses of the configuration, and a session is kept with each. */
+import { type Clock, Errno, type Log, type Random } from '@mortar/core';
+import type { ClientConfig, ClientNamespace, ServerPlace } from '../config/client-config.ts';
+import { dial, type Way } from '../rsio/client/dial.ts';
+import { probe } from '../rsio/client/probe.ts';
+import { RemoteDevice } from '../rsio/client/remote-device.ts';
+import { ClientSession } from '../rsio/client/session.ts';
+import { FrameType } from '../rsio/frame.ts';
+import { decodeMessage, type ListReply, listReply } from '../rsio/messages.ts';
+
+export interface ClientPorts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export interface KnownServer {
+  readonly id: number;
+  readonly name: string;
+  readonly session: ClientSession;
+}
+
+const probeMs = 3000;
+const againMs = 5000;
+const connectedPollMs = 10;
+const openMs = 10_000;
+
+/** Ways to an address: from the interface in the same network (of 24 bits), else from one after the other. */
+export function wayTo(
+  place: ServerPlace,
+  index: number,
+  interfaces: ClientConfig['interfaces'],
+): Way & { face: string } {
+  const network = (address: string) => address.slice(0, address.lastIndexOf('.') + 1);
+  const near = interfaces.find(({ address }) => address.includes('.') && network(address) === network(place.address));
+  const face = near ?? interfaces[index % Math.max(1, interfaces.length)];
+  const way = { host: place.address, port: place.port };
+  return face ? { ...way, from: face.address, face: face.name } : { ...way, face: 'any' };
+}
+
+export class NamespaceClient {
+  readonly config: ClientNamespace;
+  readonly #interfaces: ClientConfig['interfaces'];
+  readonly #ports: ClientPorts;
+  readonly #servers = new Map<string, KnownServer>();
+  /** Addresses whose server is known. */
+  readonly #found = new Set<string>();
+  #isClosed = false;
+
+  constructor(config: ClientNamespace, interfaces: ClientConfig['interfaces'], ports: ClientPorts) {
+    this.config = config;
+    this.#interfaces = interfaces;
+    this.#ports = ports;
+  }
+
+  get servers(): readonly KnownServer[] {
+    return [...this.#servers.values()].sort((a, b) => a.id - b.id);
+  }
+
+  /** Looks for servers; those that do not answer now are looked for again later. */
+  async explore(): Promise<void> {
+    await Promise.all(this.config.servers.map((place, index) => this.#look(place, index)));
+    await this.#untilConnected();
+    if (!this.#isClosed && this.#found.size < this.config.servers.length)
+      this.#ports.clock.after(againMs, () => void this.explore());
+  }
+
+  /** Those that were found are connected a moment later, unless they do not let us in. */
+  async #untilConnected(): Promise<void> {
+    const { clock } = this.#ports;
+    const untilMs = clock.nowMs() + probeMs;
+    const isSettled = ({ session }: KnownServer) => session.isUp || session.status.every(({ why }) => why !== '');
+    while (!this.#isClosed && clock.nowMs() < untilMs && !this.servers.every(isSettled))
+      await clock.sleep(connectedPollMs);
+  }
+
+  async #look(place: ServerPlace, index: number): Promise<void> {
+    if (this.#found.has(place.name) || this.#isClosed) return;
+    const { clock, random, log } = this.#ports;
+    const way = wayTo(place, index, this.#interfaces);
+    const { name: namespace, nodeName: client } = this.config;
+    try {
+      const told = await probe(() => dial(way), { clock, random, namespace, client, timeoutMs: probeMs });
+      if (this.#found.has(place.name) || this.#isClosed) return;
+      this.#found.add(place.name);
+      const label = `${way.face} IP(TCP) ${place.address}/${place.port}`;
+      this.#add(told, { name: label, dial: () => dial(way) });
+    } catch (error) {
+      log.write('DEBUG', 'explorer', `${place.name} at ${place.address}/${place.port}: ${(error as Error).message}`);
+    }
+  }
+
+  #add(told: { server: string; serverId: number }, place: { name: string; dial: () => ReturnType<typeof dial> }): void {
+    const key = `${told.serverId} ${told.server}`;
+    const known = this.#servers.get(key);
+    if (known) {
+      known.session.addPath(place);
+      return;
+    }
+    const { clock, random, log } = this.#ports;
+    const { name: namespace, nodeName: client, nodeKey, checked } = this.config;
+    const session = new ClientSession({ clock, random, log, namespace, client, key: nodeKey, checked, paths: [place] });
+    this.#servers.set(key, { id: told.serverId, name: told.server, session });
+    log.write('INFO', 'explorer', `server ${told.server} (${told.serverId}) of ${namespace} is at ${place.name}`);
+    session.start();
+  }
+
+  /** What a server offers; null: it does not answer now. */
+  async list({ session }: KnownServer): Promise<ListReply['devices'] | null> {
+    if (!session.isUp) return null;
+    const reply = await session.request(FrameType.LIST, 0, 0, 0, 0, null);
+    if (reply === 'lost' || reply.errno !== 0) return null;
+    return decodeMessage(listReply, reply.payload)?.devices ?? null;
+  }
+
+  /** Those that offer a device, and at each its session. */
+  async sessionsOf(device: string): Promise<ClientSession[]> {
+    const lists = await Promise.all(this.servers.map(async (server) => ({ server, devices: await this.list(server) })));
+    return lists
+      .filter(({ devices }) => devices?.some(({ name }) => name === device))
+      .map(({ server }) => server.session);
+  }
+
+  async open(
+    device: string,
+    force: boolean,
+  ): Promise<{ ok: true; device: RemoteDevice } | { ok: false; errno: Errno }> {
+    const sessions = await this.sessionsOf(device);
+    if (sessions.length === 0) return { ok: false, errno: Errno.ENOENT };
+    const { clock, log } = this.#ports;
+    const { lossMs, takeOverMs } = this.config;
+    return RemoteDevice.open(
+      { name: device, sessions, mode: 'exclusive', force, clock, log, lossMs, takeOverMs },
+      openMs,
+    );
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const { session } of this.#servers.values()) session.close();
+  }
+}

@@ -1,0 +1,45 @@
+/** What rsiod and rsconfig say to each other (docs/block.md). */
+export interface QueryReply {
+  namespaces: {
+    name: string;
+    client: string;
+    servers: {
+      id: number;
+      name: string;
+      isUp: boolean;
+      why: string;
+      devices: { name: string; description: string; sizeBytes: number; readOnly: boolean; users: number }[];
+    }[];
+  }[];
+}
+
+export interface StatusReply {
+  paths: {
+    namespace: string;
+    serverId: number;
+    server: string;
+    index: number;
+    name: string;
+    state: string;
+    underBytes: number;
+    rttMs: number;
+    why: string;
+  }[];
+}
+
+export interface LocalReply {
+  volumes: {
+    namespace: string;
+    name: string;
+    sizeBytes: number;
+    readOnly: boolean;
+    isLost: boolean;
+    server: number;
+    users: number;
+    uri: string;
+  }[];
+}
+
+export interface AttachReply {
+  results: { namespace: string; name: string; error: string | null }[];
+}

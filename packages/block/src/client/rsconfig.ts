@@ -1,0 +1,97 @@
+/** rsconfig: asks rsiod. */
+import { type OptionSpecs, parseArguments, UsageError } from '@mortar/host/arguments/getopt.ts';
+import { versionText } from '@mortar/host/arguments/information.ts';
+import { ManagementClient } from '@mortar/rpc/management/client.ts';
+import { nodeClock } from '@mortar/rpc/transports/node-ports.ts';
+import { unixTransport } from '@mortar/rpc/transports/unix.ts';
+import { size } from '../config/values.ts';
+import { controlSocket } from './arguments.ts';
+import type { AttachReply, LocalReply, QueryReply, StatusReply } from './protocol.ts';
+import { showLocal, showQuery, showResults, showStatus } from './show.ts';
+
+const specs = {
+  query: { short: 'q', value: 'none' },
+  attach: { short: 'a', value: 'none' },
+  detach: { short: 'd', value: 'none' },
+  list: { short: 'l', value: 'none' },
+  monitor: { short: 'm', value: 'required' },
+  resize: { short: 'r', value: 'required' },
+  verbose: { short: 'v', value: 'none' },
+  force: { short: 'f', value: 'none' },
+  socket: { short: 's', value: 'required' },
+  help: { short: 'h', value: 'none' },
+  version: { short: 'V', value: 'none' },
+} as const satisfies OptionSpecs;
+
+const usage = `Usage: rsconfig -q[v..]            what namespaces and servers offer
+       rsconfig -a [-f] [VOLUME]   attach a volume, or all; -f: also one that another client has
+       rsconfig -d [-f] [VOLUME]   detach a volume, or all; -f: also one in use
+       rsconfig -l[v..]            volumes that are attached
+       rsconfig -m status          paths
+       rsconfig -r SIZE VOLUME     grow an attached volume
+
+A volume is NAME or NAMESPACE:NAME.
+  -s, --socket=PATH   of rsiod; ${controlSocket}
+`;
+const usageExitCode = 64;
+
+type Asked = (call: <T>(method: string, params: object) => Promise<T>) => Promise<{ text: string; failed?: boolean }>;
+
+/** Throws UsageError. */
+function requestOf(words: readonly string[]): { socket: string; run: Asked } | 'help' | 'version' {
+  const { options, words: rest } = parseArguments(words, specs);
+  const has = (name: string) => options.some((one) => one.name === name);
+  const textOf = (name: string) => options.findLast((one) => one.name === name)?.value;
+  if (has('help')) return 'help';
+  if (has('version')) return 'version';
+  const actions = ['query', 'attach', 'detach', 'list', 'monitor', 'resize'].filter(has);
+  if (actions.length !== 1) throw new UsageError('one of -q, -a, -d, -l, -m, -r is expected');
+  const detail = options.filter(({ name }) => name === 'verbose').length;
+  const [volume, ...more] = rest;
+  if (more.length > 0) throw new UsageError(`'${more[0]}' is one word too many`);
+  const force = has('force');
+  const named = volume === undefined ? { force } : { volume, force };
+  const socket = textOf('socket') ?? controlSocket;
+  const of = (run: Asked) => ({ socket, run });
+  switch (actions[0]) {
+    case 'query':
+      return of(async (call) => ({ text: showQuery(await call<QueryReply>('query', {}), detail) }));
+    case 'list':
+      return of(async (call) => ({ text: showLocal(await call<LocalReply>('local', {}), detail) }));
+    case 'monitor':
+      if (textOf('monitor') !== 'status') throw new UsageError(`'status' is expected behind -m`);
+      return of(async (call) => ({ text: showStatus(await call<StatusReply>('status', {})) }));
+    case 'resize': {
+      const read = size()(textOf('resize') ?? '');
+      if ('expected' in read) throw new UsageError(`'${textOf('resize')}': ${read.expected} is expected`);
+      if (volume === undefined) throw new UsageError('a volume is expected');
+      return of(async (call) => showResults(await call<AttachReply>('resize', { volume, sizeBytes: read.value })));
+    }
+    default:
+      return of(async (call) => showResults(await call<AttachReply>(actions[0]!, named)));
+  }
+}
+
+async function main(words: readonly string[]): Promise<number> {
+  try {
+    const request = requestOf(words);
+    if (request === 'help' || request === 'version') {
+      process.stdout.write(request === 'help' ? usage : `${versionText()}\n`);
+      return 0;
+    }
+    const address = { kind: 'unix', path: request.socket } as const;
+    const client = await ManagementClient.connect(unixTransport(), address, { clock: nodeClock, program: 'rsconfig' });
+    try {
+      const { text, failed = false } = await request.run((method, params) => client.call(method, params));
+      process.stdout.write(text);
+      return failed ? 1 : 0;
+    } finally {
+      client.close();
+    }
+  } catch (error) {
+    process.stderr.write(`rsconfig: ${(error as Error).message}\n${error instanceof UsageError ? usage : ''}`);
+    return error instanceof UsageError ? usageExitCode : 1;
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,83 @@
+import { describe, expect, it } from 'vitest';
+import { parseClientConfig } from './client-config.ts';
+import { ConfigError } from './sections.ts';
+
+const published = `[defaults]
+protocol      = tcp
+port          = 5000
+
+[interface if0]
+address       = 192.168.45.20
+
+[interface if1]
+address       = 192.168.46.20
+
+[namespace os1]
+namespaceid   = 200
+nodename      = big-2
+nodekey       = 0xbig-2
+
+[server big-9-1]
+address       = 192.168.45.10
+
+[server big-9-2]
+address       = 192.168.46.10
+`;
+
+function problemsOf(text: string): readonly string[] {
+  try {
+    parseClientConfig(text, 'f');
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+}
+
+describe('rscltcfg', () => {
+  it('is read as it was published', () => {
+    expect(parseClientConfig(published, 'f')).toMatchObject({
+      interfaces: [
+        { name: 'if0', address: '192.168.45.20' },
+        { name: 'if1', address: '192.168.46.20' },
+      ],
+      namespaces: [
+        {
+          name: 'os1',
+          nodeName: 'big-2',
+          nodeKey: '0xbig-2',
+          checked: false,
+          lossMs: 30_000,
+          takeOverMs: 2000,
+          servers: [
+            { name: 'big-9-1', address: '192.168.45.10', port: 5000 },
+            { name: 'big-9-2', address: '192.168.46.10', port: 5000 },
+          ],
+        },
+      ],
+    });
+  });
+
+  it('has ports, checksums and what is done on loss', () => {
+    const text = `${published}[namespace b]\nnodename=x\nport=6000\nchecksum=yes\non-loss=error\n[server s]\naddress=h\n[server t]\naddress=h\nport=7000`;
+    expect(parseClientConfig(text, 'f').namespaces[1]).toMatchObject({
+      checked: true,
+      lossMs: 0,
+      servers: [
+        { name: 's', port: 6000 },
+        { name: 't', port: 7000 },
+      ],
+    });
+  });
+
+  it.each([
+    ['', 'f:1: [namespace NAME] is missing'],
+    ['[server s]\naddress=a', 'f:1: [server s] stands before the first [namespace NAME]'],
+    ['[namespace n]', 'f:1: [namespace n] has no nodename'],
+    ['[namespace n]\nnodename=x\n[server s]', 'f:3: [server s] has no address'],
+    ['[namespace n]\nnodname=x', "f:2: 'nodname' is not known in [namespace n]; did you mean 'nodename'?"],
+    ['[clients]\na b', 'f:1: [clients] is no section'],
+  ])('says of %j what is wrong', (text, expected) => {
+    expect(problemsOf(text)).toContain(expected);
+  });
+});

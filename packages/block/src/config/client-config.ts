@@ -1,0 +1,106 @@
+/** `rscltcfg`: which interfaces a client uses, who it is in which namespaces, and where their servers are (docs/block.md). */
+import { checkKinds, readEntries } from './schema.ts';
+import { Problems, parseSections, type Section } from './sections.ts';
+import * as v from './values.ts';
+
+const port = v.whole(1, 65535);
+const protocol = v.oneOf('tcp');
+const defaultsTable = { protocol, port };
+const interfaceTable = { address: v.host, protocol, port };
+const namespaceTable = {
+  namespaceid: v.whole(0, 65535),
+  nodename: v.name,
+  nodekey: v.text,
+  protocol,
+  port,
+  checksum: v.yesNo,
+  'on-loss': v.oneOf('queue', 'error'),
+  'loss-time': v.whole(1, 86_400),
+  'take-over-time': v.whole(1, 3600),
+};
+const serverTable = { address: v.host, protocol, port };
+
+export interface ServerPlace {
+  /** Of the section: one for each interface of a server. */
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface ClientNamespace {
+  readonly name: string;
+  readonly nodeName: string;
+  readonly nodeKey: string;
+  readonly checked: boolean;
+  /** How long requests wait for a server; 0: not at all. */
+  readonly lossMs: number;
+  readonly takeOverMs: number;
+  readonly servers: readonly ServerPlace[];
+}
+
+export interface ClientConfig {
+  readonly interfaces: readonly { readonly name: string; readonly address: string }[];
+  readonly namespaces: readonly ClientNamespace[];
+}
+
+const defaultPort = 5000;
+const defaultLossSeconds = 30;
+const defaultTakeOverSeconds = 2;
+const interfacesMax = 8;
+const serversMax = 256 * interfacesMax;
+
+/** Throws ConfigError with all that is wrong. A `[server]` belongs to the `[namespace]` before it. */
+export function parseClientConfig(text: string, file: string): ClientConfig {
+  const problems = new Problems(file);
+  const sections = parseSections(text, problems);
+  const plain = sections.filter(({ kind }) => kind !== 'server');
+  checkKinds(plain, { defaults: 'plain', interface: 'named', namespace: 'named' }, problems);
+  const defaultsSection = sections.find(({ kind }) => kind === 'defaults');
+  const usualPort = (defaultsSection && readEntries(defaultsSection, defaultsTable, problems).port) ?? defaultPort;
+  const interfaces: { name: string; address: string }[] = [];
+  const namespaces: (ClientNamespace & { servers: ServerPlace[]; port: number })[] = [];
+  for (const section of sections) {
+    if (section.kind === 'interface') {
+      const { address } = readEntries(section, interfaceTable, problems);
+      if (address === undefined) problems.add(section.line, `[interface ${section.name}] has no address`);
+      else interfaces.push({ name: section.name, address });
+      if (interfaces.length > interfacesMax)
+        problems.add(section.line, `a machine has at most ${interfacesMax} interfaces`);
+    } else if (section.kind === 'namespace') namespaces.push(namespaceOf(section, usualPort, problems));
+    else if (section.kind === 'server') addServer(section, namespaces.at(-1), problems);
+  }
+  if (namespaces.length === 0) problems.add(1, '[namespace NAME] is missing');
+  problems.check();
+  return { interfaces, namespaces };
+}
+
+function namespaceOf(section: Section, usualPort: number, problems: Problems) {
+  const values = readEntries(section, namespaceTable, problems);
+  if (values.nodename === undefined) problems.add(section.line, `[namespace ${section.name}] has no nodename`);
+  return {
+    name: section.name,
+    nodeName: values.nodename ?? '',
+    nodeKey: values.nodekey ?? '',
+    checked: values.checksum ?? false,
+    lossMs: values['on-loss'] === 'error' ? 0 : (values['loss-time'] ?? defaultLossSeconds) * 1000,
+    takeOverMs: (values['take-over-time'] ?? defaultTakeOverSeconds) * 1000,
+    servers: [] as ServerPlace[],
+    port: values.port ?? usualPort,
+  };
+}
+
+function addServer(
+  section: Section,
+  namespace: { servers: ServerPlace[]; port: number } | undefined,
+  problems: Problems,
+): void {
+  const values = readEntries(section, serverTable, problems);
+  if (!namespace) problems.add(section.line, `[server ${section.name}] stands before the first [namespace NAME]`);
+  if (section.name === '') problems.add(section.line, '[server NAME] is expected: its name is missing');
+  if (values.address === undefined) problems.add(section.line, `[server ${section.name}] has no address`);
+  if (!namespace || values.address === undefined) return;
+  if (namespace.servers.some(({ name }) => name === section.name))
+    problems.add(section.line, `[server ${section.name}] stands already in this namespace`);
+  if (namespace.servers.length >= serversMax) problems.add(section.line, `at most ${serversMax} servers are expected`);
+  namespace.servers.push({ name: section.name, address: values.address, port: values.port ?? namespace.port });
+}

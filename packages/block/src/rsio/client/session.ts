@@ -1,0 +1,259 @@
+/**
+ * A session with one server over any number of paths. A request goes where the least bytes are under way; what a path that ended
+ * has not answered goes over another one, and the server does it once. Outcomes: an answer, or that nobody knows.
+ */
+import { type Clock, freshBytes, type Log, type Random, type Timer } from '@mortar/core';
+import type { FrameType, RequestFrame } from '../frame.ts';
+import { windowTags } from '../tag-window.ts';
+import { Path, type PathHost, type PathPlace, type PathTimes, usualTimes } from './path.ts';
+
+export interface Request {
+  readonly frame: RequestFrame;
+  readonly payload: Uint8Array | null;
+  /** What it weighs on a path. */
+  readonly bytes: number;
+  wasSent: boolean;
+  path: Path | null;
+  readonly settle: (outcome: Outcome) => void;
+}
+
+/** `lost`: the session is over; it was done or it was not. */
+export type Outcome = { readonly errno: number; readonly payload: Buffer } | 'lost';
+
+export interface SessionOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** Empty: whatever the server's is. */
+  readonly namespace: string;
+  readonly client: string;
+  readonly key: string;
+  readonly checked?: boolean;
+  readonly paths: readonly PathPlace[];
+  readonly times?: PathTimes;
+}
+
+/** What a small request costs beside its payload. */
+const requestBytes = 512;
+/** A path whose pings take so many times those of the best is used when that has more to do. */
+const demotedRatio = 8;
+const demotedMinMs = 5;
+const nothing = Buffer.alloc(0);
+
+export class ClientSession implements PathHost {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly namespace: string;
+  readonly client: string;
+  readonly key: string;
+  readonly checked: boolean;
+  readonly times: PathTimes;
+  #paths: readonly Path[];
+  #isStarted = false;
+  #id = '';
+  #making: Path | null = null;
+  #tag = 0;
+  /** In the order of their tags. */
+  readonly #pending = new Map<number, Request>();
+  /** Waiting for a path, or for their place in the window. */
+  #queue: Request[] = [];
+  #timer: Timer | null = null;
+  #isClosed = false;
+  /** Since when no path is up; null: one is. */
+  #downMs: number | null;
+  readonly #listeners = new Set<() => void>();
+  /** Grows with each session that was begun: what was opened in an earlier one is gone. */
+  epoch = 0;
+
+  constructor(options: SessionOptions) {
+    this.clock = options.clock;
+    this.random = options.random;
+    this.log = options.log;
+    this.namespace = options.namespace;
+    this.client = options.client;
+    this.key = options.key;
+    this.checked = options.checked ?? false;
+    this.times = options.times ?? usualTimes;
+    this.#paths = options.paths.map((place, index) => new Path(index, place, this));
+    this.#downMs = this.clock.nowMs();
+  }
+
+  get paths(): readonly Path[] {
+    return this.#paths;
+  }
+
+  /** One more way to the same server. */
+  addPath(place: PathPlace): void {
+    const path = new Path(this.#paths.length, place, this);
+    this.#paths = [...this.#paths, path];
+    if (this.#isStarted && !this.#isClosed) path.start();
+  }
+
+  start(): void {
+    this.#isStarted = true;
+    for (const path of this.paths) path.start();
+    this.#watch();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#timer?.cancel();
+    for (const path of this.paths) path.stop();
+    this.#giveUp();
+  }
+
+  get isUp(): boolean {
+    return this.#downMs === null;
+  }
+
+  /** How long no path has been up. */
+  get downMs(): number {
+    return this.#downMs === null ? 0 : this.clock.nowMs() - this.#downMs;
+  }
+
+  get pending(): number {
+    return this.#pending.size;
+  }
+
+  /** Called when paths come and go. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** `payload` is the caller's again with the outcome. */
+  request(type: FrameType, flags: number, device: number, offset: number, length: number, payload: Uint8Array | null) {
+    return new Promise<Outcome>((settle) => {
+      if (this.#isClosed) return settle('lost');
+      this.#tag = this.#tag === 0xffff_ffff ? 1 : this.#tag + 1;
+      const frame: RequestFrame = { type, flags, device, tag: this.#tag, offset, length };
+      const bytes = requestBytes + Math.max(length, payload?.length ?? 0);
+      const request: Request = { frame, payload, bytes, wasSent: false, path: null, settle };
+      this.#pending.set(frame.tag, request);
+      if (this.#queue.length > 0 || !this.#dispatch(request)) this.#queue.push(request);
+    });
+  }
+
+  /** The session begins anew: nobody knows what became of what is under way, and the server lets nothing of it happen later. */
+  reset(): void {
+    this.#id = '';
+    this.#giveUp();
+    for (const path of this.paths) if (path.isUp) path.restart('the session begins anew');
+  }
+
+  #giveUp(): void {
+    this.epoch++;
+    const pending = [...this.#pending.values()];
+    this.#pending.clear();
+    this.#queue = [];
+    for (const request of pending) {
+      request.path?.forget(request);
+      request.settle('lost');
+    }
+  }
+
+  #dispatch(request: Request): boolean {
+    const oldest = this.#pending.keys().next().value ?? request.frame.tag;
+    if (((request.frame.tag - oldest) | 0) >= windowTags) return false;
+    const path = this.#choose();
+    if (!path) return false;
+    path.send(request);
+    return true;
+  }
+
+  #choose(): Path | null {
+    let best: Path | null = null;
+    let bestCost = Number.POSITIVE_INFINITY;
+    let rttMs = Number.POSITIVE_INFINITY;
+    for (const path of this.paths) if (path.isUp && path.rttMs > 0) rttMs = Math.min(rttMs, path.rttMs);
+    for (const path of this.paths) {
+      if (!path.isUp) continue;
+      const isSlow = path.rttMs > demotedMinMs && path.rttMs > demotedRatio * rttMs;
+      const cost = path.underBytes + (path.isSuspect ? 1e12 : isSlow ? 1e6 + 4 * path.underBytes : 0);
+      if (cost >= bestCost) continue;
+      best = path;
+      bestCost = cost;
+    }
+    return best;
+  }
+
+  #pump(): void {
+    while (this.#queue.length > 0 && this.#dispatch(this.#queue[0]!)) this.#queue.shift();
+  }
+
+  sessionId(path: Path): string | null {
+    if (this.#id !== '') return this.#id;
+    if (this.#making && this.#making !== path && this.#making.state === 'connecting') return null;
+    this.#making = path;
+    return '';
+  }
+
+  joined(path: Path, session: string): void {
+    if (this.#making === path) this.#making = null;
+    this.#id = session;
+    this.#downMs = null;
+    this.#pump();
+    this.#changed();
+  }
+
+  isOver(path: Path): void {
+    this.log.write('WARNING', 'rsio', `the session is not known at ${path.place.name} any more`);
+    this.#id = '';
+    this.#giveUp();
+    this.#changed();
+  }
+
+  down(path: Path, lost: readonly Request[]): void {
+    if (this.#making === path) this.#making = null;
+    if (this.#downMs === null && !this.paths.some((one) => one.isUp)) this.#downMs = this.clock.nowMs();
+    const again = lost.filter((request) => this.#pending.get(request.frame.tag) === request);
+    for (const request of again) request.path = null;
+    const tagOf = (request: Request) => request.frame.tag;
+    // In the order in which they were asked: the oldest one holds the window.
+    this.#queue = [...this.#queue, ...again].sort((a, b) => (tagOf(a) - tagOf(b)) | 0);
+    this.#pump();
+    this.#changed();
+  }
+
+  answered(request: Request, errno: number, payload: Buffer): void {
+    if (this.#pending.get(request.frame.tag) !== request) return;
+    this.#pending.delete(request.frame.tag);
+    let own: Buffer = nothing;
+    if (payload.length > 0) {
+      own = freshBytes(payload.length);
+      payload.copy(own);
+    }
+    request.settle({ errno, payload: own });
+    if (this.#queue.length > 0) this.#pump();
+  }
+
+  #changed(): void {
+    for (const listener of [...this.#listeners]) listener();
+  }
+
+  /** Often while something is under way. */
+  #watch(): void {
+    if (this.#isClosed) return;
+    const isBusy = this.#pending.size > 0;
+    const ms = isBusy ? this.times.suspectMs / 4 : Math.min(this.times.pingMs, this.times.suspectMs);
+    this.#timer = this.clock.after(ms, () => {
+      for (const path of this.paths) {
+        const hasOther = this.paths.some((other) => other !== path && other.isUp && !other.isSuspect);
+        path.watch(!hasOther);
+      }
+      this.#watch();
+    });
+  }
+
+  /** Refusals that mean the client is not let in, for a person. */
+  get status(): readonly { name: string; state: string; underBytes: number; rttMs: number; why: string }[] {
+    return this.paths.map((path) => ({
+      name: path.place.name,
+      state: path.isUp ? (path.isSuspect ? 'suspect' : 'connected') : path.state,
+      underBytes: path.underBytes,
+      rttMs: path.rttMs,
+      why: path.why,
+    }));
+  }
+}

@@ -1,0 +1,213 @@
+/** Frames over a stream: parsed where they are received, sent together with all that one turn produced. */
+import type { Stream } from '@mortar/rpc/stream.ts';
+import { type Pinned, ReceiveBuffer } from '../nbd/receive-buffer.ts';
+import { crc32c } from './crc32c.ts';
+import {
+  checksumBytes,
+  extensionBytes,
+  FrameFlag,
+  framePayloadMaxBytes,
+  headerBytes,
+  putReply,
+  putRequest,
+  type ReplyFrame,
+  type RequestFrame,
+  readFrame,
+} from './frame.ts';
+
+export interface FrameSink {
+  /** `payload` may be used until `unpin`, if it is asked for at once with `pin`; else during the call only. */
+  request(frame: RequestFrame, payload: Buffer): void;
+  reply(frame: ReplyFrame, payload: Buffer): void;
+  /** Bytes came: the other side is alive. */
+  heard?(): void;
+  /** Bytes left. */
+  drained?(): void;
+  /** Once. Null: the other side went in good order. */
+  ended(why: string | null): void;
+}
+
+const blockBytes = 16 * 1024;
+const headMaxBytes = headerBytes + extensionBytes;
+const none = Buffer.alloc(0);
+
+export class FrameStream {
+  readonly stream: Stream;
+  readonly #sink: FrameSink;
+  readonly #receive = new ReceiveBuffer();
+  /** Bytes that the frame at the start needs to be whole. */
+  #wanted = headerBytes;
+  /** Payloads beyond this end the connection. */
+  payloadMaxBytes = framePayloadMaxBytes;
+  /** Both sides put checksums on everything. */
+  checked = false;
+  #block = Buffer.allocUnsafeSlow(blockBytes);
+  #used = 0;
+  #chunks: Uint8Array[] = [];
+  #dones: (() => void)[] = [];
+  #willFlush = false;
+  #isEnded = false;
+  #isParsing = false;
+
+  constructor(stream: Stream, sink: FrameSink) {
+    this.stream = stream;
+    this.#sink = sink;
+  }
+
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
+  get queuedBytes(): number {
+    return this.stream.queuedBytes;
+  }
+
+  start(): void {
+    this.stream.start({
+      space: () => {
+        this.#receive.makeRoom(this.#wanted);
+        return this.#receive.space();
+      },
+      received: (count) => {
+        this.#receive.filled(count);
+        this.#sink.heard?.();
+        this.#parse();
+      },
+      drained: () => this.#sink.drained?.(),
+      closed: (error) =>
+        this.#end(error ? error.message : this.#receive.available > 0 ? 'it ended within a frame' : null),
+    });
+  }
+
+  /** Keeps the payload of the request that is being told. */
+  pin(): Pinned {
+    return this.#receive.pin();
+  }
+
+  unpin(pinned: Pinned): void {
+    this.#receive.unpin(pinned);
+  }
+
+  #parse(): void {
+    if (this.#isParsing) return;
+    this.#isParsing = true;
+    while (!this.#isEnded && this.#next());
+    this.#isParsing = false;
+    this.#flush();
+  }
+
+  #next(): boolean {
+    const { bytes, start, available } = this.#receive;
+    const decoded = readFrame(bytes, start, start + available);
+    if (decoded.kind === 'more') {
+      this.#wanted = headMaxBytes;
+      return false;
+    }
+    if (decoded.kind === 'bad') return this.#fail(decoded.why);
+    const { headBytes, bodyBytes, frame } = decoded;
+    const isChecked = (frame.flags & FrameFlag.CHECKED) !== 0;
+    const payloadBytes = isChecked ? bodyBytes - checksumBytes : bodyBytes;
+    if (payloadBytes > this.payloadMaxBytes) return this.#fail(`a payload of ${payloadBytes} bytes`);
+    if (this.checked && !isChecked) return this.#fail('a frame without the checksum that was agreed on');
+    if (available < headBytes + bodyBytes) {
+      this.#wanted = headBytes + bodyBytes;
+      return false;
+    }
+    this.#wanted = headerBytes;
+    const end = start + headBytes + payloadBytes;
+    if (isChecked && crc32c(bytes.subarray(start, end)) !== bytes.readUInt32LE(end))
+      return this.#fail('a frame with a wrong checksum');
+    const payload = payloadBytes === 0 ? none : bytes.subarray(start + headBytes, end);
+    this.#receive.consume(headBytes + bodyBytes);
+    if (decoded.kind === 'request') this.#sink.request(decoded.frame, payload);
+    else this.#sink.reply(decoded.frame, payload);
+    return true;
+  }
+
+  #fail(why: string): false {
+    this.destroy(why);
+    return false;
+  }
+
+  /** `done` when the pieces are not needed any more, also if the connection ends before they are sent. */
+  sendRequest(frame: RequestFrame, pieces: readonly Uint8Array[] = [], done?: () => void): void {
+    const at = this.#room();
+    const flags = this.checked ? frame.flags | FrameFlag.CHECKED : frame.flags;
+    this.#send(at, putRequest(this.#block, at, flags === frame.flags ? frame : { ...frame, flags }), pieces, done);
+  }
+
+  sendReply(frame: ReplyFrame, pieces: readonly Uint8Array[] = [], done?: () => void): void {
+    const at = this.#room();
+    const flags = this.checked ? frame.flags | FrameFlag.CHECKED : frame.flags;
+    this.#send(at, putReply(this.#block, at, flags === frame.flags ? frame : { ...frame, flags }), pieces, done);
+  }
+
+  #room(): number {
+    if (this.#used + headMaxBytes + checksumBytes > blockBytes) {
+      this.#block = Buffer.allocUnsafeSlow(blockBytes);
+      this.#used = 0;
+    }
+    return this.#used;
+  }
+
+  #send(at: number, size: number, pieces: readonly Uint8Array[], done: (() => void) | undefined): void {
+    if (this.#isEnded) {
+      done?.();
+      return;
+    }
+    this.#used = at + size;
+    const head = this.#block.subarray(at, at + size);
+    this.#chunks.push(head);
+    for (const piece of pieces) if (piece.length > 0) this.#chunks.push(piece);
+    if (this.checked) {
+      let sum = crc32c(head);
+      for (const piece of pieces) sum = crc32c(piece, sum);
+      this.#block.writeUInt32LE(sum, this.#used);
+      this.#chunks.push(this.#block.subarray(this.#used, this.#used + checksumBytes));
+      this.#used += checksumBytes;
+    }
+    if (done) this.#dones.push(done);
+    if (this.#willFlush || this.#isParsing) return;
+    this.#willFlush = true;
+    // What the whole turn of the loop has to send leaves in one system call.
+    setImmediate(() => {
+      this.#willFlush = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    if (this.#chunks.length === 0 || this.#isEnded) return;
+    const chunks = this.#chunks;
+    const dones = this.#dones;
+    this.#chunks = [];
+    this.#dones = [];
+    this.stream.write(chunks, () => {
+      for (const done of dones) done();
+    });
+  }
+
+  /** What was sent still leaves. */
+  close(): void {
+    if (this.#isEnded) return;
+    this.#flush();
+    this.stream.close();
+  }
+
+  destroy(why: string): void {
+    if (this.#isEnded) return;
+    this.#end(why);
+    this.stream.destroy();
+  }
+
+  #end(why: string | null): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    const dones = this.#dones;
+    this.#dones = [];
+    this.#chunks = [];
+    for (const done of dones) done();
+    this.#receive.end();
+    this.#sink.ended(why);
+  }
+}

@@ -1,0 +1,192 @@
+/** Listens for clients of the RSIO-style protocol and keeps their sessions. */
+import type { Clock, Log, LogLevel, Random, Timer } from '@mortar/core';
+import type { Address, Listener, Stream, Transport } from '@mortar/rpc/stream.ts';
+import { TokenBucket } from '../../device/token-bucket.ts';
+import type { ExportSource } from '../../nbd/exports.ts';
+import { protocolVersion } from '../messages.ts';
+import { ServerConnection } from './connection.ts';
+import { OpenDevices } from './open-devices.ts';
+import { Session } from './session.ts';
+
+export interface RsioIdentity {
+  readonly namespace: { readonly name: string; readonly id: number };
+  readonly server: { readonly name: string; readonly id: number };
+  /** Key by name; empty: everybody may come. */
+  readonly clients: ReadonlyMap<string, string>;
+}
+
+export interface RsioServerOptions {
+  readonly exports: ExportSource;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly transport: Transport;
+  readonly identity: RsioIdentity;
+  /** How long a session lives without a connection. */
+  readonly leaseMs?: number;
+  readonly negotiationMs?: number;
+  readonly connectionsMax?: number;
+  readonly sessionsMax?: number;
+}
+
+const origin = 'rsio';
+const linesPerSecond = 5;
+const linesBurst = 100;
+
+export class RsioServer {
+  readonly #options: Required<RsioServerOptions>;
+  readonly #devices: OpenDevices;
+  readonly #listeners: Listener[] = [];
+  readonly #connections = new Set<ServerConnection>();
+  readonly #sessions = new Map<string, Session>();
+  /** Ends of sessions that nobody is connected to. */
+  readonly #leases = new Map<Session, Timer>();
+  readonly #lines: TokenBucket;
+  #identity: RsioIdentity;
+  #isClosed = false;
+  refused = 0;
+
+  constructor(options: RsioServerOptions) {
+    this.#options = { leaseMs: 30_000, negotiationMs: 20_000, connectionsMax: 4096, sessionsMax: 4096, ...options };
+    this.#devices = new OpenDevices(options.exports);
+    this.#identity = options.identity;
+    this.#lines = new TokenBucket(options.clock, linesPerSecond, linesBurst);
+  }
+
+  get connections(): ReadonlySet<ServerConnection> {
+    return this.#connections;
+  }
+
+  get sessions(): readonly Session[] {
+    return [...this.#sessions.values()];
+  }
+
+  /** For who comes from now on. */
+  identify(identity: RsioIdentity): void {
+    this.#identity = identity;
+  }
+
+  async listen(address: Address): Promise<Address> {
+    const listener = await this.#options.transport.listen(address, (stream) => this.#accept(stream));
+    this.#listeners.push(listener);
+    return listener.address;
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all(this.#listeners.splice(0).map((listener) => listener.close()));
+    for (const session of this.sessions) this.#end(session, 'the server ends');
+    for (const connection of this.#connections) connection.end('the server ends');
+  }
+
+  /** Ends the sessions that have a device open: it is going to be another one. */
+  release(device: string): void {
+    for (const session of this.sessions)
+      if (session.openNames.includes(device)) this.#end(session, `device ${device} is no longer served`);
+  }
+
+  #accept(stream: Stream): void {
+    const { clock, connectionsMax, negotiationMs, leaseMs } = this.#options;
+    if (this.#isClosed || (this.#connections.size >= connectionsMax && !this.#dropNegotiator())) {
+      this.refused++;
+      stream.destroy();
+      return;
+    }
+    const gate = {
+      introduce: () => this.#introduce(),
+      keyOf: (client: string) => this.#keyOf(client),
+      sessionOf: (client: string, id: string, address: string) => this.#sessionOf(client, id, address),
+      list: (session: Session) => this.#list(session),
+      leaseMs,
+    };
+    const connection = new ServerConnection(stream, gate, (one, why) => this.#ended(one, why));
+    this.#connections.add(connection);
+    clock.after(negotiationMs, () => {
+      if (!connection.session && !connection.isEnded) connection.end('it has not joined a session');
+    });
+  }
+
+  /** The oldest one without a session makes room. */
+  #dropNegotiator(): boolean {
+    for (const connection of this.#connections) {
+      if (connection.session) continue;
+      connection.end('others need the room');
+      return true;
+    }
+    return false;
+  }
+
+  #introduce() {
+    const { namespace, server } = this.#identity;
+    const nonce = Buffer.from(this.#options.random.bytes(16)).toString('hex');
+    return {
+      version: protocolVersion,
+      namespace: namespace.name,
+      namespaceId: namespace.id,
+      server: server.name,
+      serverId: server.id,
+      nonce,
+    };
+  }
+
+  #keyOf(client: string): string | null {
+    const { clients } = this.#identity;
+    return clients.size === 0 ? '' : (clients.get(client) ?? null);
+  }
+
+  #sessionOf(client: string, id: string, address: string): Session | null {
+    if (this.#isClosed) return null;
+    const known = this.#sessions.get(id);
+    if (id !== '') {
+      if (known?.client.identity !== client) return null;
+      this.#leases.get(known)?.cancel();
+      this.#leases.delete(known);
+      return known;
+    }
+    if (this.#sessions.size >= this.#options.sessionsMax) return null;
+    const own = Buffer.from(this.#options.random.bytes(16)).toString('hex');
+    const session = new Session(own, { address, identity: client, isLocalRoot: false }, this.#devices);
+    this.#sessions.set(own, session);
+    this.#options.log.write('INFO', origin, `client ${client} at ${address} begins session ${own.slice(0, 8)}`);
+    return session;
+  }
+
+  #list({ client }: Session): object {
+    const devices = this.#options.exports.list(client).map(({ name, description, device }) => ({
+      name,
+      description: description.slice(0, 1024),
+      sizeBytes: device.sizeBytes,
+      readOnly: device.traits.readOnly,
+      users: this.#devices.users(name),
+    }));
+    return { devices };
+  }
+
+  #ended(connection: ServerConnection, why: string | null): void {
+    if (!this.#connections.delete(connection)) return;
+    const { session } = connection;
+    if (why !== null) this.#tell('INFO', `the connection of ${connection.address} ended: ${why}`);
+    if (!session || session.isEnded || session.paths.size > 0) return;
+    const { clock, leaseMs } = this.#options;
+    const lapse = () => {
+      if (session.paths.size === 0) this.#end(session, `it did not come back within ${leaseMs} ms`);
+    };
+    this.#leases.get(session)?.cancel();
+    this.#leases.set(session, clock.after(leaseMs, lapse));
+  }
+
+  #end(session: Session, why: string): void {
+    this.#leases.get(session)?.cancel();
+    this.#leases.delete(session);
+    this.#sessions.delete(session.id);
+    session.end(why);
+    this.#tell('INFO', `session ${session.id.slice(0, 8)} of ${session.client.identity} ends: ${why}`);
+  }
+
+  /** What clients do is told within bounds. */
+  #tell(level: LogLevel, text: string): void {
+    if (this.#lines.waitMs(1) > 0) return;
+    this.#lines.take(1);
+    this.#options.log.write(level, origin, text);
+  }
+}

@@ -1,0 +1,237 @@
+/**
+ * A client's session: what it has open and what became of its requests, apart from the connections that come and go. A request
+ * that comes again, over whatever connection, is not done again; its answer goes where it came last.
+ */
+import { Errno, returnBytes } from '@mortar/core';
+import { type Answer, after, type Done, type ReadReply, type StatusReply } from '../../device/device.ts';
+import type { Client } from '../../nbd/exports.ts';
+import { FrameFlag, FrameType, type RequestFrame } from '../frame.ts';
+import { decodeMessage, encodeMessage, type OpenReply, open } from '../messages.ts';
+import { encodeExtents } from '../status.ts';
+import { TagWindow } from '../tag-window.ts';
+import type { OpenDevice, OpenDevices } from './open-devices.ts';
+
+/** A connection as its session sees it. */
+export interface Carrier {
+  readonly isEnded: boolean;
+  reply(frame: RequestFrame, errno: number, pieces?: readonly Uint8Array[], done?: () => void): void;
+  end(why: string): void;
+}
+
+const devicesMax = 1024;
+const extentsMax = 1024;
+const changing: ReadonlySet<number> = new Set([
+  FrameType.WRITE,
+  FrameType.FLUSH,
+  FrameType.TRIM,
+  FrameType.ZERO,
+  FrameType.RESIZED,
+]);
+
+export class Session {
+  readonly id: string;
+  readonly client: Client;
+  readonly #devices: OpenDevices;
+  readonly #open = new Map<number, OpenDevice>();
+  readonly #opening = new Map<string, Promise<{ errno: number; reply?: OpenReply }>>();
+  readonly #window = new TagWindow();
+  /** Where the answer of a request that is being done goes. */
+  readonly #carriers = new Map<number, Carrier>();
+  /** By path: its connection, and the how manieth it is. */
+  readonly paths = new Map<number, { generation: number; carrier: Carrier }>();
+  #nextDevice = 1;
+  isEnded = false;
+
+  constructor(id: string, client: Client, devices: OpenDevices) {
+    this.id = id;
+    this.client = client;
+    this.#devices = devices;
+  }
+
+  get openNames(): readonly string[] {
+    return [...this.#open.values()].map((one) => one.name);
+  }
+
+  /** False: the path has a newer connection already. The older ones end first. */
+  joined(path: number, generation: number, carrier: Carrier): boolean {
+    const before = this.paths.get(path);
+    if (before && before.generation >= generation && !before.carrier.isEnded) return false;
+    this.paths.set(path, { generation, carrier });
+    before?.carrier.end('its path has a new connection');
+    return true;
+  }
+
+  left(path: number, carrier: Carrier): void {
+    if (this.paths.get(path)?.carrier === carrier) this.paths.delete(path);
+  }
+
+  /** `done` when the payload is not needed any more. */
+  request(carrier: Carrier, frame: RequestFrame, payload: Buffer, done: () => void): void {
+    if (frame.type === FrameType.OPEN) {
+      void this.#openDevice(carrier, frame, payload);
+      done();
+      return;
+    }
+    if (frame.type === FrameType.CLOSE) {
+      this.#close(frame.device);
+      done();
+      carrier.reply(frame, 0);
+      return;
+    }
+    const opened = this.#open.get(frame.device);
+    if (!opened) {
+      done();
+      carrier.reply(frame, Errno.EBADF);
+    } else if (changing.has(frame.type)) this.#change(carrier, opened, frame, payload, done);
+    else {
+      done();
+      this.#look(carrier, opened, frame);
+    }
+  }
+
+  #change(carrier: Carrier, opened: OpenDevice, frame: RequestFrame, payload: Buffer, done: () => void): void {
+    const { tag } = frame;
+    const met = this.#window.meet(tag);
+    if (met !== 'new') {
+      done();
+      if (met === 'running') this.#carriers.set(tag, carrier);
+      else if (met === 'done') carrier.reply(frame, this.#window.errnoOf(tag));
+      return;
+    }
+    const refusal = opened.isRevoked ? Errno.EKEYREVOKED : opened.mode === 'read' ? Errno.EPERM : 0;
+    const answer: Answer<Done> = refusal === 0 ? perform(opened, frame, payload) : { ok: false, errno: refusal };
+    if (!(answer instanceof Promise)) {
+      done();
+      const errno = answer.ok ? 0 : answer.errno;
+      this.#window.finish(tag, errno);
+      carrier.reply(frame, errno);
+      return;
+    }
+    this.#carriers.set(tag, carrier);
+    opened.begin();
+    void answer
+      .catch((): Done => ({ ok: false, errno: Errno.EIO }))
+      .then((reply) => {
+        done();
+        opened.end();
+        const errno = reply.ok ? 0 : reply.errno;
+        this.#window.finish(tag, errno);
+        this.#carriers.get(tag)?.reply(frame, errno);
+        this.#carriers.delete(tag);
+      });
+  }
+
+  /** Done again when it comes again: it changes nothing. */
+  #look(carrier: Carrier, opened: OpenDevice, frame: RequestFrame): void {
+    if (opened.isRevoked) {
+      carrier.reply(frame, Errno.EKEYREVOKED);
+      return;
+    }
+    const { type, offset, length, flags } = frame;
+    if (type === FrameType.READ) {
+      this.#answer(carrier, opened, frame, opened.device.read(offset, length), (reply: ReadReply & { ok: true }) => {
+        const { pieces } = reply;
+        carrier.reply(frame, 0, pieces, () => {
+          for (const piece of pieces) returnBytes(piece);
+        });
+      });
+    } else if (type === FrameType.STATUS) {
+      const most = (flags & FrameFlag.OPTION) !== 0 ? 1 : extentsMax;
+      const answer = opened.device.status(offset, length, most);
+      this.#answer(carrier, opened, frame, answer, (reply: StatusReply & { ok: true }) =>
+        carrier.reply(frame, 0, [encodeExtents(reply.extents)]),
+      );
+    } else carrier.reply(frame, Errno.EOPNOTSUPP);
+  }
+
+  #answer<R extends { ok: boolean }>(
+    carrier: Carrier,
+    opened: OpenDevice,
+    frame: RequestFrame,
+    answer: Answer<R>,
+    send: (reply: R & { ok: true }) => void,
+  ): void {
+    const tell = (reply: R) => {
+      if (reply.ok) send(reply as R & { ok: true });
+      else carrier.reply(frame, (reply as unknown as { errno: Errno }).errno);
+    };
+    if (!(answer instanceof Promise)) {
+      tell(answer);
+      return;
+    }
+    opened.begin();
+    void answer.then(tell, () => carrier.reply(frame, Errno.EIO)).finally(() => opened.end());
+  }
+
+  /** The same device again (its answer was lost) is the same number. */
+  async #openDevice(carrier: Carrier, frame: RequestFrame, payload: Buffer): Promise<void> {
+    const asked = decodeMessage(open, payload);
+    if (!asked) return carrier.end('a request to open that cannot be read');
+    const key = JSON.stringify([asked.name, asked.mode, frame.tag]);
+    let opening = this.#opening.get(key);
+    if (!opening) {
+      opening = this.#openOnce(asked);
+      this.#opening.set(key, opening);
+      if (this.#opening.size > devicesMax) this.#opening.delete(this.#opening.keys().next().value!);
+    }
+    const { errno, reply } = await opening;
+    carrier.reply(frame, errno, reply ? [encodeMessage(reply)] : []);
+  }
+
+  async #openOnce(asked: Parameters<OpenDevices['open']>[0]): Promise<{ errno: number; reply?: OpenReply }> {
+    if (this.#open.size >= devicesMax) return { errno: Errno.EMFILE };
+    const result = await this.#devices.open(asked, this.client);
+    if (!result.ok) return { errno: result.errno };
+    const { opened } = result;
+    if (this.isEnded) {
+      this.#devices.close(opened);
+      return { errno: Errno.ESHUTDOWN };
+    }
+    const device = this.#nextDevice++;
+    this.#open.set(device, opened);
+    const { sizeBytes, traits } = opened.device;
+    const { readOnly, minimumBytes, preferredBytes, maximumBytes, rotational, resizable } = traits;
+    const isReadOnly = readOnly || asked.mode === 'read';
+    const mayResize = resizable && !isReadOnly && opened.exported.mayResize;
+    const limits = { minimumBytes, preferredBytes, maximumBytes, rotational, resizable: mayResize };
+    return { errno: 0, reply: { device, sizeBytes, readOnly: isReadOnly, ...limits } };
+  }
+
+  #close(device: number): void {
+    const opened = this.#open.get(device);
+    if (!opened) return;
+    this.#open.delete(device);
+    this.#devices.close(opened);
+  }
+
+  /** Nobody has come back: what it had open is free. */
+  end(why: string): void {
+    if (this.isEnded) return;
+    this.isEnded = true;
+    for (const { carrier } of [...this.paths.values()]) carrier.end(why);
+    for (const device of [...this.#open.keys()]) this.#close(device);
+  }
+}
+
+function perform(opened: OpenDevice, { type, flags, offset, length }: RequestFrame, payload: Buffer): Answer<Done> {
+  const { device } = opened;
+  const fua = (flags & FrameFlag.FUA) !== 0;
+  try {
+    switch (type) {
+      case FrameType.WRITE:
+        return device.write(offset, payload, fua);
+      case FrameType.FLUSH:
+        return device.flush();
+      case FrameType.TRIM:
+        return device.trim(offset, length, fua);
+      case FrameType.ZERO:
+        return device.zero(offset, length, { mayTrim: (flags & FrameFlag.OPTION) !== 0, fast: false, fua });
+      default:
+        return opened.exported.mayResize
+          ? after(device.resize(length), (one) => one)
+          : { ok: false, errno: Errno.EPERM };
+    }
+  } catch {
+    return { ok: false, errno: Errno.EIO };
+  }
+}

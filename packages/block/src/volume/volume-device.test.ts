@@ -1,0 +1,197 @@
+import { type Clock, Errno, type Log, parseVolfile, type Random } from '@mortar/core';
+import { SystemClock } from '@mortar/host/ports/clock.ts';
+import { afterEach, describe, expect, it } from 'vitest';
+import { bytesOf, deviceConformance, pattern } from '../device/conformance.ts';
+import { createDevice, findDevice, listDevices, removeDevice, renameDevice } from './catalog.ts';
+import type { VolumeGraph } from './graph.ts';
+import { VolumeDevice, type VolumeDeviceOptions } from './volume-device.ts';
+import { blockVolfile, connectGraph } from './volume-graph.ts';
+
+const clock: Clock = new SystemClock();
+const random: Random = {
+  bytes: (count) => crypto.getRandomValues(new Uint8Array(count)),
+  integer: (below) => Math.floor(Math.random() * below),
+};
+const log: Log = { level: 'INFO', setLevel: () => {}, write: () => {} };
+const ports = { clock, random, log };
+
+const brick = (guard: boolean) => `volume files
+    type storage/memory
+    option size 1GB
+end-volume
+
+volume locks
+    type features/locks
+    subvolumes files
+end-volume
+${guard ? 'volume guard\n    type features/block\n    subvolumes locks\nend-volume\n' : ''}`;
+
+const ends: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+async function graphRig(guard = true): Promise<VolumeGraph> {
+  const { graph, close } = await connectGraph({ volfile: { text: brick(guard) } }, ports);
+  ends.push(close);
+  return graph;
+}
+
+async function deviceOn(
+  graph: VolumeGraph,
+  name: string,
+  more: Partial<VolumeDeviceOptions> = {},
+): Promise<VolumeDevice> {
+  const found = await findDevice(graph, name);
+  if (!found.ok) throw new Error(`errno ${found.errno}`);
+  const device = new VolumeDevice({ graph, found, owner: 'server-1', leaseMs: 400, patienceMs: 0, ...more });
+  ends.push(() => device.close());
+  return device;
+}
+
+const sizeBytes = 256 * 1024;
+const shardBytes = 64 * 1024;
+const made = (graph: VolumeGraph, name = 'db') => createDevice(graph, name, { sizeBytes, shardBytes });
+
+deviceConformance('a device on a volume', {
+  runs: 15,
+  make: async () => {
+    const { graph, close } = await connectGraph({ volfile: { text: brick(true) } }, ports);
+    await made(graph);
+    const found = await findDevice(graph, 'db');
+    if (!found.ok) throw new Error('not found');
+    return { device: new VolumeDevice({ graph, found, owner: 'a' }), end: close };
+  },
+});
+
+describe('the devices of a volume', () => {
+  it('are made, listed, renamed and removed', async () => {
+    const graph = await graphRig();
+    expect(await listDevices(graph)).toEqual({ ok: true, devices: [] });
+    expect(await made(graph)).toMatchObject({ ok: true });
+    expect(await made(graph)).toMatchObject({ ok: false, errno: Errno.EEXIST });
+    expect(await made(graph, '../x')).toMatchObject({ errno: Errno.EINVAL });
+    expect(await createDevice(graph, 'odd', { sizeBytes, shardBytes: 3 })).toMatchObject({ errno: Errno.EINVAL });
+    await made(graph, 'other');
+    const device = await deviceOn(graph, 'db');
+    await device.write(100, Buffer.from('kept'), false);
+    expect(await renameDevice(graph, 'db', 'other')).toMatchObject({ errno: Errno.EEXIST });
+    expect(await renameDevice(graph, 'db', 'data')).toMatchObject({ ok: true });
+    expect(bytesOf(await device.read(100, 4)).toString()).toBe('kept');
+    const listed = await listDevices(graph);
+    expect(listed.ok && listed.devices.map(({ name }) => name)).toEqual(['data', 'other']);
+    await device.close();
+    const found = await findDevice(graph, 'data');
+    const attachment = { device: found.ok ? found.gfid : ('' as never), epoch: 2 ** 52 };
+    expect(await removeDevice(graph, 'data', attachment)).toMatchObject({ ok: true });
+    expect(await findDevice(graph, 'data')).toMatchObject({ errno: Errno.ENOENT });
+  });
+
+  it('take no room before they are written, and give it back', async () => {
+    const graph = await graphRig();
+    await made(graph);
+    const device = await deviceOn(graph, 'db');
+    await device.write(shardBytes + 4096, pattern(4096, 1), true);
+    expect(await device.status(0, sizeBytes, 10)).toEqual({
+      ok: true,
+      extents: [
+        { length: shardBytes + 4096, hole: true, zero: true },
+        { length: 4096, hole: false, zero: false },
+        { length: sizeBytes - shardBytes - 8192, hole: true, zero: true },
+      ],
+    });
+    await device.trim(shardBytes, shardBytes, true);
+    expect(await device.status(0, sizeBytes, 10)).toEqual({
+      ok: true,
+      extents: [{ length: sizeBytes, hole: true, zero: true }],
+    });
+  });
+});
+
+describe('a device that is attached', () => {
+  it('is refused to others while its holder shows life, and free when it was given up', async () => {
+    const graph = await graphRig();
+    await made(graph);
+    const first = await deviceOn(graph, 'db', { owner: 'server-1' });
+    const second = await deviceOn(graph, 'db', { owner: 'server-2' });
+    expect(await first.write(0, Buffer.from('first'), false)).toEqual({ ok: true });
+    expect(await second.hold()).toMatchObject({ errno: Errno.EBUSY });
+    await first.rest();
+    expect(bytesOf(await second.read(0, 5)).toString()).toBe('first');
+    expect(second.epoch).toBeGreaterThan(0);
+    expect(await first.hold()).toMatchObject({ errno: Errno.EBUSY });
+  });
+
+  it('is lost to who takes it by force: nothing of the former holder lands any more', async () => {
+    const graph = await graphRig();
+    await made(graph);
+    const first = await deviceOn(graph, 'db', { owner: 'server-1' });
+    const second = await deviceOn(graph, 'db', { owner: 'server-2', force: true });
+    await first.write(0, Buffer.from('first'), false);
+    expect(await second.write(0, Buffer.from('after'), false)).toEqual({ ok: true });
+    expect(await first.write(0, Buffer.from('late!'), false)).toMatchObject({ errno: Errno.EKEYREVOKED });
+    expect(await first.trim(0, shardBytes, false)).toMatchObject({ errno: Errno.EKEYREVOKED });
+    expect(await first.write(3 * shardBytes, Buffer.from('late!'), false)).toMatchObject({ errno: Errno.EKEYREVOKED });
+    expect(await first.flush()).toMatchObject({ errno: Errno.EKEYREVOKED });
+    expect(first.isLost).toBe(true);
+    expect(bytesOf(await second.read(0, 5)).toString()).toBe('after');
+    expect(bytesOf(await second.read(3 * shardBytes, 5))).toEqual(Buffer.alloc(5));
+  });
+
+  it('is taken from a holder that shows no life', async () => {
+    const graph = await graphRig();
+    await made(graph);
+    const dead: Clock = { ...wrapped(clock), after: () => ({ cancel: () => {} }) };
+    const first = await deviceOn({ ...graph, clock: dead }, 'db', { owner: 'server-1' });
+    await first.write(0, Buffer.from('first'), false);
+    const second = await deviceOn(graph, 'db', { owner: 'server-2' });
+    expect(await second.hold()).toEqual({ ok: true });
+    expect(await first.write(0, Buffer.from('late!'), false)).toMatchObject({ errno: Errno.EKEYREVOKED });
+  });
+
+  it('is not attached where bricks do not guard it', async () => {
+    const graph = await graphRig(false);
+    await made(graph);
+    const device = await deviceOn(graph, 'db');
+    expect(await device.hold()).toMatchObject({ errno: Errno.EOPNOTSUPP });
+  });
+
+  it('keeps its new size', async () => {
+    const graph = await graphRig();
+    await made(graph);
+    const device = await deviceOn(graph, 'db');
+    expect(await device.resize(sizeBytes - 1)).toMatchObject({ errno: Errno.EINVAL });
+    expect(await device.resize(4 * sizeBytes)).toEqual({ ok: true });
+    expect(await findDevice(graph, 'db')).toMatchObject({ description: { sizeBytes: 4 * sizeBytes } });
+  });
+});
+
+function wrapped(given: Clock): Clock {
+  return {
+    nowMs: () => given.nowMs(),
+    wall: () => given.wall(),
+    after: (ms, callback) => given.after(ms, callback),
+    sleep: (ms) => given.sleep(ms),
+  };
+}
+
+describe('the graph of devices', () => {
+  it('has no caches, and no reads from a minority', () => {
+    const text = [
+      'volume a\n type storage/memory\n option size 1MB\nend-volume',
+      'volume b\n type storage/memory\n option size 1MB\nend-volume',
+      'volume r\n type cluster/replicate\n subvolumes a b\nend-volume',
+      'volume io\n type performance/io-cache\n subvolumes r\nend-volume',
+      'volume md\n type performance/md-cache\n subvolumes io\nend-volume',
+      'volume top\n type debug/io-stats\n subvolumes md\nend-volume',
+    ].join('\n');
+    const { volumes } = blockVolfile(parseVolfile(text, 'v.vol'));
+    expect(volumes.map(({ name, subvolumes }) => [name, subvolumes])).toEqual([
+      ['a', []],
+      ['b', []],
+      ['r', ['a', 'b']],
+      ['top', ['r']],
+    ]);
+    expect(volumes[2]!.options.get('quorum-reads')).toBe('yes');
+  });
+});

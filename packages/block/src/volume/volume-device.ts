@@ -1,0 +1,355 @@
+/**
+ * A device on a volume: shards of a directory, by gfid, without a mount. It is attached with its first request, and given up
+ * by `rest` or `close`; once another one has taken it, every request is refused with EKEYREVOKED until the next `rest`.
+ */
+import { type Attachment, Errno, type Failure, locOf } from '@mortar/core';
+import {
+  type Answer,
+  allDone,
+  type Done,
+  done,
+  type ReadReply,
+  refuse,
+  type StatusReply,
+  type Traits,
+  type ZeroHow,
+  zeroPieces,
+} from '../device/device.ts';
+import { ExtentList } from '../device/extents.ts';
+import { GuardedDevice, plainTraits } from '../device/guarded.ts';
+import { Syncer } from '../device/syncer.ts';
+import { attach, setHolder } from './attach.ts';
+import type { FoundDevice } from './catalog.ts';
+import { descriptionXattr, encodeDescription } from './description.ts';
+import type { VolumeGraph } from './graph.ts';
+import { Shards } from './shards.ts';
+
+export interface VolumeDeviceOptions {
+  readonly graph: VolumeGraph;
+  readonly found: FoundDevice;
+  readonly owner: string;
+  readonly readOnly?: boolean;
+  /** Take it over although its holder shows life. */
+  readonly force?: boolean;
+  /** A holder that shows no life for so long has lost it to the next one that asks. */
+  readonly leaseMs?: number;
+  /** How long requests wait for a quorum of bricks. */
+  readonly patienceMs?: number;
+  readonly settleMs?: number;
+}
+
+interface Part {
+  readonly shard: number;
+  /** In the shard. */
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** What one fop carries at most. */
+const transferMaxBytes = 1024 * 1024;
+const defaultLeaseMs = 20_000;
+const defaultPatienceMs = 30_000;
+const defaultSettleMs = 30_000;
+/** Status looks at no more shards at once. */
+const statusShardsMax = 1024;
+const FALLOC_KEEP_SIZE = 1;
+const origin = 'block';
+
+const isAbsence = (errno: Errno) => errno === Errno.ENOTCONN || errno === Errno.ETIMEDOUT;
+
+type Held = { readonly attachment: Attachment; readonly shards: Shards; stop(): void };
+
+export class VolumeDevice extends GuardedDevice {
+  readonly traits: Traits;
+  readonly #options: VolumeDeviceOptions;
+  readonly #graph: VolumeGraph;
+  readonly #shardBytes: number;
+  #sizeBytes: number;
+  #held: Held | null = null;
+  #attaching: Promise<Held | Failure> | null = null;
+  #resting: Promise<void> | null = null;
+  #isLost = false;
+  #isClosed = false;
+  #syncer: Syncer;
+
+  constructor(options: VolumeDeviceOptions) {
+    super();
+    const { found, readOnly = false } = options;
+    this.#options = options;
+    this.#graph = options.graph;
+    this.#shardBytes = found.description.shardBytes;
+    this.#sizeBytes = found.description.sizeBytes;
+    this.#syncer = this.#newSyncer();
+    this.traits = { ...plainTraits, readOnly, preferredBytes: 4096, resizable: !readOnly };
+  }
+
+  #newSyncer(): Syncer {
+    return new Syncer(async () => {
+      const held = this.#held ?? (await this.#hold());
+      return 'errno' in held ? held.errno : held.shards.flush();
+    });
+  }
+
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  /** The epoch it is held with; 0: it is not. */
+  get epoch(): number {
+    return this.#held?.attachment.epoch ?? 0;
+  }
+
+  get isLost(): boolean {
+    return this.#isLost;
+  }
+
+  /** Attaches it now; if force is asked for, also though another holder shows life, or took it from us. */
+  async hold(asked = false): Promise<Done> {
+    const force = asked || this.#options.force === true;
+    if (force && this.#isLost) await this.rest();
+    const before = this.#attaching ?? this.#held;
+    const held = await this.#hold(force);
+    if (!('errno' in held)) return done;
+    // An attempt without force was under way.
+    const again = force && before !== null && held.errno === Errno.EBUSY ? await this.#hold(true) : held;
+    return 'errno' in again ? again : done;
+  }
+
+  #hold(force = this.#options.force ?? false): Answer<Held | Failure> {
+    if (this.#isClosed) return refuse(Errno.ESHUTDOWN);
+    if (this.#resting) return this.#resting.then(() => this.#hold(force));
+    if (this.#isLost) return refuse(Errno.EKEYREVOKED);
+    if (this.#held) return this.#held;
+    this.#attaching ??= this.#attach(force).finally(() => {
+      this.#attaching = null;
+    });
+    return this.#attaching;
+  }
+
+  async #attach(force: boolean): Promise<Held | Failure> {
+    const { found, owner, leaseMs = defaultLeaseMs, settleMs = defaultSettleMs } = this.#options;
+    const reply = await attach(this.#graph, found.gfid, { owner, force, leaseMs, settleMs });
+    if (!reply.ok) {
+      this.#graph.log.write('WARNING', origin, `device ${found.gfid} cannot be attached: errno ${reply.errno}`);
+      return reply;
+    }
+    const { attachment, description } = reply;
+    const lost = () => this.#lose(attachment);
+    const patienceMs = this.#options.patienceMs ?? defaultPatienceMs;
+    const shards = new Shards({ graph: this.#graph, attachment, shards: reply.shards, patienceMs, lost });
+    const held: Held = { attachment, shards, stop: this.#beat(attachment, owner, leaseMs) };
+    this.#held = held;
+    this.#sizeBytes = description.sizeBytes;
+    this.#syncer = this.#newSyncer();
+    this.#graph.log.write('INFO', origin, `device ${found.gfid} is attached: ${owner}, epoch ${attachment.epoch}`);
+    return held;
+  }
+
+  /** Shows life three times in a lease. */
+  #beat(attachment: Attachment, owner: string, leaseMs: number): () => void {
+    let beat = 0;
+    let isOver = false;
+    const again = () => this.#graph.clock.after(leaseMs / 3, () => void show());
+    let timer = again();
+    const show = async () => {
+      const reply = await setHolder(this.#graph, attachment, { owner, epoch: attachment.epoch, beat: ++beat });
+      if (!reply.ok && reply.errno === Errno.EKEYREVOKED) this.#lose(attachment);
+      if (!isOver) timer = again();
+    };
+    return () => {
+      isOver = true;
+      timer.cancel();
+    };
+  }
+
+  #lose(attachment: Attachment): void {
+    if (this.#held?.attachment !== attachment || this.#isLost) return;
+    this.#isLost = true;
+    this.#held.stop();
+    this.#graph.log.write('WARNING', origin, `device ${attachment.device} was taken over by another holder`);
+  }
+
+  /** Nobody uses it for now: who asks next may have it. */
+  rest(): Promise<void> {
+    this.#resting ??= this.#rest().finally(() => {
+      this.#resting = null;
+    });
+    return this.#resting;
+  }
+
+  async #rest(): Promise<void> {
+    if (this.#attaching) await this.#attaching;
+    const held = this.#held;
+    if (!held) return;
+    if (!this.#isLost && !this.traits.readOnly) await this.#syncer.flush();
+    held.stop();
+    held.shards.end();
+    if (!this.#isLost) await setHolder(this.#graph, held.attachment, null);
+    this.#held = null;
+    this.#isLost = false;
+  }
+
+  override async close(): Promise<void> {
+    if (this.#isClosed) return;
+    await this.rest();
+    this.#isClosed = true;
+  }
+
+  *#parts(offset: number, length: number, stepBytes = Number.POSITIVE_INFINITY): Generator<Part> {
+    const end = offset + length;
+    for (let at = offset; at < end; ) {
+      const shard = Math.floor(at / this.#shardBytes);
+      const inside = at - shard * this.#shardBytes;
+      const size = Math.min(end - at, this.#shardBytes - inside, stepBytes);
+      yield { shard, offset: inside, length: size };
+      at += size;
+    }
+  }
+
+  protected async doRead(offset: number, length: number): Promise<ReadReply> {
+    const held = await this.#hold();
+    if ('errno' in held) return held;
+    const { shards } = held;
+    const parts = [...this.#parts(offset, length, transferMaxBytes)];
+    const replies = await Promise.all(
+      parts.map((part) => (shards.has(part.shard) ? shards.read(part.shard, part.offset, part.length) : null)),
+    );
+    const pieces: Uint8Array[] = [];
+    for (const [i, reply] of replies.entries()) {
+      const { length: wanted } = parts[i]!;
+      if (reply && !reply.ok) return reply;
+      const data = reply?.data.subarray(0, wanted);
+      if (data && data.length > 0) pieces.push(data);
+      if (!data || data.length < wanted) pieces.push(...zeroPieces(wanted - (data?.length ?? 0)));
+    }
+    return { ok: true, pieces };
+  }
+
+  protected async doWrite(offset: number, bytes: Uint8Array, fua: boolean): Promise<Done> {
+    const held = await this.#hold();
+    if ('errno' in held) return held;
+    let at = 0;
+    const answers: Promise<Done>[] = [];
+    for (const { shard, offset: to, length } of this.#parts(offset, bytes.length, transferMaxBytes)) {
+      answers.push(held.shards.write(shard, to, bytes.subarray(at, at + length), fua));
+      at += length;
+    }
+    return allDone(answers);
+  }
+
+  protected async doZero(offset: number, length: number, how: ZeroHow): Promise<Done> {
+    const held = await this.#hold();
+    if ('errno' in held) return held;
+    const parts = [...this.#parts(offset, length)];
+    const answer = await allDone(
+      parts.map((part) => (how.mayTrim ? this.#punch(held.shards, part) : this.#fill(held.shards, part))),
+    );
+    return answer.ok && how.fua ? this.#flushed() : answer;
+  }
+
+  protected async doTrim(offset: number, length: number, fua: boolean): Promise<Done> {
+    const held = await this.#hold();
+    if ('errno' in held) return held;
+    const parts = [...this.#parts(offset, length)];
+    const answer = await allDone(parts.map((part) => this.#punch(held.shards, part)));
+    return answer.ok && fua ? this.#flushed() : answer;
+  }
+
+  async #punch(shards: Shards, { shard, offset, length }: Part): Promise<Done> {
+    if (!shards.has(shard)) return done;
+    const isWhole = offset === 0 && length === this.#shardBytes;
+    const reply = await shards.change<{ ok: true } | Failure>(shard, (ops, call, fd) =>
+      isWhole ? ops.ftruncate(call, { fd, size: 0 }) : ops.discard(call, { fd, offset, size: length }),
+    );
+    return reply.ok ? done : reply;
+  }
+
+  /** Zeroes that keep their room. */
+  async #fill(shards: Shards, { shard, offset, length }: Part): Promise<Done> {
+    if (!shards.has(shard)) {
+      const made = await shards.make(shard);
+      if (!made.ok) return made;
+    }
+    const reply = await shards.change<{ ok: true } | Failure>(shard, (ops, call, fd) =>
+      ops.zerofill(call, { fd, offset, size: length }),
+    );
+    if (reply.ok || reply.errno !== Errno.EOPNOTSUPP) return reply.ok ? done : reply;
+    const punched = await this.#punch(shards, { shard, offset, length });
+    if (!punched.ok) return punched;
+    const again = await shards.change<{ ok: true } | Failure>(shard, (ops, call, fd) =>
+      ops.fallocate(call, { fd, mode: FALLOC_KEEP_SIZE, offset, size: length }),
+    );
+    return again.ok ? done : again;
+  }
+
+  protected doFlush(): Answer<Done> {
+    return this.#held || this.#isLost ? this.#flushed() : done;
+  }
+
+  async #flushed(): Promise<Done> {
+    const syncer = this.#syncer;
+    const answer = await syncer.flush();
+    // What a quorum could not be asked for may be asked again; an error of their disks is the last word, as with a file.
+    if (!answer.ok && isAbsence(answer.errno) && this.#syncer === syncer) this.#syncer = this.#newSyncer();
+    return answer;
+  }
+
+  protected async doStatus(offset: number, length: number, extentsMax: number): Promise<StatusReply> {
+    const held = await this.#hold();
+    if ('errno' in held) return held;
+    const list = new ExtentList(extentsMax);
+    let looked = 0;
+    for (const part of this.#parts(offset, length)) {
+      if (!held.shards.has(part.shard)) {
+        if (!list.add(part.length, true, true)) break;
+        continue;
+      }
+      if (++looked > statusShardsMax) break;
+      const reply = await this.#statusOf(held.shards, part, list);
+      if (!reply.ok) return reply;
+      if (reply.isFull) break;
+    }
+    return { ok: true, extents: list.extents };
+  }
+
+  async #statusOf(
+    shards: Shards,
+    { shard, offset, length }: Part,
+    list: ExtentList,
+  ): Promise<{ ok: true; isFull: boolean } | Failure> {
+    const end = offset + length;
+    const seek = async (from: number, what: 'data' | 'hole'): Promise<number | Failure> => {
+      const reply = await shards.onShard(shard, (ops, call, fd) => ops.seek(call, { fd, offset: from, what }));
+      if (reply.ok) return Math.min(Math.max(reply.offset, from), end);
+      // ENXIO: the file has no more data. One that cannot tell has data everywhere.
+      if (reply.errno === Errno.ENXIO) return end;
+      return reply.errno === Errno.EOPNOTSUPP ? (what === 'data' ? from : end) : reply;
+    };
+    for (let at = offset; at < end; ) {
+      const data = await seek(at, 'data');
+      if (typeof data !== 'number') return data;
+      if (!list.add(data - at, true, true)) return { ok: true, isFull: true };
+      if (data === end) break;
+      const hole = await seek(data, 'hole');
+      if (typeof hole !== 'number') return hole;
+      at = hole > data ? hole : end;
+      if (!list.add(at - data, false, false)) return { ok: true, isFull: true };
+    }
+    return { ok: true, isFull: false };
+  }
+
+  /** Grows: what was there beyond the end, if it ever was larger, is not. */
+  protected override async doResize(sizeBytes: number): Promise<Done> {
+    if (sizeBytes < this.#sizeBytes) return refuse(Errno.EINVAL);
+    const held = await this.#hold();
+    if ('errno' in held) return held;
+    const description = { version: 1, sizeBytes, shardBytes: this.#shardBytes } as const;
+    const xattrs = { [descriptionXattr]: encodeDescription(description) };
+    const reply = await held.shards.run((ops, call) =>
+      ops.setxattr(call, { loc: locOf(held.attachment.device), xattrs, flags: 0 }),
+    );
+    if (!reply.ok) return reply;
+    this.#sizeBytes = sizeBytes;
+    return done;
+  }
+}
