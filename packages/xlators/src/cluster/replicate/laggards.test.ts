@@ -138,11 +138,26 @@ it('who lags is not waited for by what was asked later either', async () => {
   await say(2, 'c');
   await pass(1100);
   for (const all of [first, second]) expect((await all).get(1)).toBe('late');
+  expect(told).toEqual(['1 lags']);
   const third = collect();
   await say(0, 'a');
   await say(2, 'c');
   expect((await third).get(1)).toBe('late');
   expect([told, laggards.has(1)]).toEqual([['1 lags'], true]);
+});
+
+it('who has answered all that was asked is back, however many waited for it at the same time', async () => {
+  const { laggards, told, pass } = rig();
+  const answers: (() => void)[] = [];
+  const ask = (child: number) =>
+    child === 1 ? new Promise<string>((resolve) => answers.push(() => resolve('b'))) : Promise.resolve('a');
+  const all = [1, 2, 3].map(() => laggards.collect([0, 1, 2], ask, 'late', () => true));
+  await new Promise((resolve) => setImmediate(resolve));
+  await pass(4000);
+  for (const one of all) expect((await one).get(1)).toBe('late');
+  for (const answer of answers) answer();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect([told, laggards.has(1)]).toEqual([['1 lags', '1 is back'], false]);
 });
 
 describe('one long answer', () => {

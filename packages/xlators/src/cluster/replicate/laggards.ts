@@ -77,6 +77,8 @@ export class Laggards {
         answered: [],
         sinceMs: undefined,
         giveUp: () => {
+          // Another watch that ends may end this one too.
+          if (over) return;
           over = true;
           finish();
           for (const child of watch.outstanding) {

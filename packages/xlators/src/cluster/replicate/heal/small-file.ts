@@ -130,7 +130,13 @@ function bringUp(truth: Copy, old: Copy, gfid: Gfid, fd: Fd, fence: number): Raw
 
 async function runAll(replica: Replica, child: number, call: Call, steps: RawStep[]): Promise<boolean> {
   const reply = await replica.set.windOne(child, 'compound', call, { steps });
-  return reply.ok && reply.replies.length === steps.length && reply.replies.every((one) => one.ok);
+  if (!reply.ok || reply.replies.length !== steps.length || !reply.replies.every((one) => one.ok)) return false;
+  // A disk that is full takes a part.
+  return steps.every((step, i) => {
+    if (step.fop !== 'writev') return true;
+    const said = replyOfStep('writev', reply.replies, i);
+    return said?.ok === true && said.written === (step.args as Args<'writev'>).data.length;
+  });
 }
 
 /** Exactly the blame that was read under the lease comes off. */
