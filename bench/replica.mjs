@@ -68,7 +68,7 @@ const needs = {
   unlink: ['create'],
   rename: ['create4'],
   rmdir: ['mkdir'],
-  'rm -rf': (v) => timed('rm', ['-rf', `${v.cold()}/t`]),
+  'rm -rf': ['untar'],
   'read 1M': ['write 1M'],
   'overwrite 4K': ['write 1M'],
 };
