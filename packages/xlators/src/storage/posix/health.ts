@@ -91,6 +91,8 @@ export class HealthCheck {
         return null;
       } catch (error) {
         const { code, message } = error as NodeJS.ErrnoException;
+        // A full disk works: what is on it is served, and what is removed makes room.
+        if (code === 'ENOSPC' || code === 'EDQUOT') return null;
         if (code !== 'EMFILE' && code !== 'ENFILE') return message;
         if (tries > 0) return null;
         this.#relieve();

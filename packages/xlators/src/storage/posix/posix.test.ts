@@ -285,6 +285,11 @@ describe('limits', () => {
 });
 
 describe('health check', () => {
+  it('does not take a full disk for a broken one', async () => {
+    const check = new HealthCheck('/dev/full', rigServices().clock, { intervalSec: 30, timeoutSec: 0 }, () => {});
+    expect(await check.check()).toBeNull();
+  });
+
   it('writes its file and reads it back', async () => {
     const directory = made();
     const path = `${directory}/health_check`;
