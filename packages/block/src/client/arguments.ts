@@ -1,8 +1,8 @@
 /** The command line of rsiod. */
-import { isAbsolute, resolve } from 'node:path';
 import { type OptionSpecs, parseArguments } from '@mortar/host/arguments/getopt.ts';
-import { type ProcessArguments, processArguments } from '@mortar/host/arguments/process-arguments.ts';
+import type { ProcessArguments } from '@mortar/host/arguments/process-arguments.ts';
 import { logDirectory, runDirectory } from '@mortar/host/process/directories.ts';
+import { daemonProcess, daemonSpecs, pathGiven } from '../daemon-arguments.ts';
 
 export const defaultConfigFile = '/etc/rscltcfg';
 export const defaultLogFile = `${logDirectory}/rsiod.log`;
@@ -10,17 +10,9 @@ export const controlSocket = `${runDirectory}/rsiod.socket`;
 export const nbdEndpoint = `${runDirectory}/rsiod.nbd`;
 
 const specs = {
-  config: { short: 'c', value: 'required' },
-  'no-daemon': { short: 'N', value: 'none' },
-  debug: { value: 'none' },
-  'log-file': { short: 'l', value: 'required' },
-  'log-level': { short: 'L', value: 'required' },
-  'pid-file': { short: 'p', value: 'required' },
-  'metrics-port': { value: 'required' },
+  ...daemonSpecs,
   socket: { short: 's', value: 'required' },
   endpoint: { short: 'e', value: 'required' },
-  help: { short: 'h', value: 'none' },
-  version: { short: 'V', value: 'none' },
 } as const satisfies OptionSpecs;
 
 export const usage = `Usage: rsiod [OPTION...]
@@ -51,27 +43,11 @@ export interface DaemonArguments {
 export function daemonArguments(words: readonly string[], cwd: string): DaemonArguments {
   const parsed = parseArguments(words, specs);
   const given = new Map(parsed.options.map(({ name, value }) => [name, value]));
-  const pathOf = (name: string, usual: string) => {
-    const path = given.get(name) ?? usual;
-    return isAbsolute(path) ? path : resolve(cwd, path);
-  };
-  const option = (name: string, usual?: string) => {
-    const value = given.get(name) ?? usual;
-    return value === undefined ? [] : [`--${name}=${value}`];
-  };
-  const translated = [
-    ...option('log-file', defaultLogFile),
-    ...option('log-level'),
-    ...option('pid-file', `${runDirectory}/rsiod.pid`),
-    ...option('metrics-port'),
-    ...(given.has('no-daemon') ? ['-N'] : []),
-    ...(given.has('debug') ? ['--debug'] : []),
-  ];
   return {
     ask: (['help', 'version'] as const).find((one) => given.has(one)) ?? null,
-    configFile: pathOf('config', defaultConfigFile),
-    socket: pathOf('socket', controlSocket),
-    endpoint: pathOf('endpoint', nbdEndpoint),
-    process: processArguments(translated, cwd),
+    configFile: pathGiven('config', defaultConfigFile, given, cwd),
+    socket: pathGiven('socket', controlSocket, given, cwd),
+    endpoint: pathGiven('endpoint', nbdEndpoint, given, cwd),
+    process: daemonProcess('rsiod', given, cwd),
   };
 }

@@ -1,23 +1,15 @@
 /** The command line of rssrv. */
-import { isAbsolute, resolve } from 'node:path';
 import { type OptionSpecs, parseArguments } from '@mortar/host/arguments/getopt.ts';
-import { type ProcessArguments, processArguments } from '@mortar/host/arguments/process-arguments.ts';
+import type { ProcessArguments } from '@mortar/host/arguments/process-arguments.ts';
 import { logDirectory, runDirectory } from '@mortar/host/process/directories.ts';
+import { daemonProcess, daemonSpecs, pathGiven } from '../daemon-arguments.ts';
 
 export const defaultConfigFile = '/etc/dvsc/rssrvcfg';
 export const defaultLogFile = `${logDirectory}/rssrv.log`;
 
 const specs = {
-  config: { short: 'c', value: 'required' },
-  'no-daemon': { short: 'N', value: 'none' },
-  debug: { value: 'none' },
-  'log-file': { short: 'l', value: 'required' },
-  'log-level': { short: 'L', value: 'required' },
-  'pid-file': { short: 'p', value: 'required' },
-  'metrics-port': { value: 'required' },
+  ...daemonSpecs,
   check: { value: 'none' },
-  help: { short: 'h', value: 'none' },
-  version: { short: 'V', value: 'none' },
 } as const satisfies OptionSpecs;
 
 export const usage = `Usage: rssrv [OPTION...]
@@ -48,22 +40,9 @@ export function serverArguments(words: readonly string[], cwd: string): ServerAr
   const parsed = parseArguments(words, specs);
   const given = new Map(parsed.options.map(({ name, value }) => [name, value]));
   const ask = (['help', 'version', 'check'] as const).find((one) => given.has(one)) ?? null;
-  const config = given.get('config') ?? defaultConfigFile;
-  const option = (name: string, usual?: string) => {
-    const value = given.get(name) ?? usual;
-    return value === undefined ? [] : [`--${name}=${value}`];
-  };
-  const translated = [
-    ...option('log-file', defaultLogFile),
-    ...option('log-level'),
-    ...option('pid-file', `${runDirectory}/rssrv.pid`),
-    ...option('metrics-port'),
-    ...(given.has('no-daemon') ? ['-N'] : []),
-    ...(given.has('debug') ? ['--debug'] : []),
-  ];
   return {
     ask,
-    configFile: isAbsolute(config) ? config : resolve(cwd, config),
-    process: processArguments(translated, cwd),
+    configFile: pathGiven('config', defaultConfigFile, given, cwd),
+    process: daemonProcess('rssrv', given, cwd),
   };
 }
