@@ -4,6 +4,7 @@ import { asErrno } from '@mortar/core';
 import type * as libc from '@mortar/libc';
 import { DirectoryCache } from './directory-cache.ts';
 import { KnownTimes } from './known-times.ts';
+import { KnownXattrs } from './known-xattrs.ts';
 import { ListingCache } from './listing.ts';
 import { Lru } from './lru.ts';
 import { type OpenFile, OpenFiles } from './open-files.ts';
@@ -51,6 +52,7 @@ export class Brick {
   /** Objects whose handle has been checked since the start. */
   readonly verified = new Lru<Gfid, true>(verifiedMax);
   readonly times = new KnownTimes();
+  readonly xattrs: KnownXattrs;
   readonly listings: ListingCache;
   /** The disk is below its reserve; kept up to date by whoever has a clock. */
   full = false;
@@ -61,6 +63,7 @@ export class Brick {
     this.log = log;
     this.rootFd = rootFd;
     this.hiddenFd = hiddenFd;
+    this.xattrs = new KnownXattrs(sys, rootFd);
     this.directories = new DirectoryCache(sys, rootFd, hiddenFd, directoryFdsMax);
     this.open = new OpenFiles((fd) => sys.close(fd));
     this.anonymous = new Lru(fileFdsMax, (_gfid, file) => this.open.closeWhenUnpinned(file));

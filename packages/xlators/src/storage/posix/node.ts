@@ -97,7 +97,7 @@ export function entryOf(brick: Brick, parentFd: number, name: ByteString): Entry
   const result = brick.sys.statx(parentFd, name, stat);
   if (result < 0) return result;
   const node = nodeAt(nullGfid, stat, parentFd, name);
-  const gfid = readGfid(brick.sys, node.target);
+  const gfid = brick.xattrs.gfid(stat, node.target);
   if (typeof gfid === 'number') return gfid;
   return { ...node, gfid };
 }

@@ -10,22 +10,32 @@ import { isInternalXattr, isOwnXattr, wanted } from './xattr-filter.ts';
 
 const ENODATA = -61;
 
-/** Counters of heal and the like: on disk under their own name, or not at all. */
+/** On disk under their own name, or not at all: neither answered by us nor by a security module. */
 function isListed(name: ByteString): boolean {
+  if (name.startsWith('security.')) return name !== 'security.selinux';
   return name.startsWith('trusted.afr.') || name.startsWith('user.');
 }
 
-/** The xattrs of a lookup's `want`; absent ones are left out. */
+/** The xattrs of a lookup's `want`, of a node that was found just now; absent ones are left out. */
 export function wantedXattrs(brick: Brick, node: Node, patterns: readonly ByteString[]): Xattrs {
   const { names, prefixes } = wanted(patterns);
   const found: Xattrs = {};
   // Most of what is wanted is not there: asking for the names once is cheaper than asking for each value.
-  const list = names.length + prefixes.length > 1 || prefixes.length > 0 ? brick.sys.listxattr(node.target) : -1;
+  const isMany = names.length + prefixes.length > 1 || prefixes.length > 0;
+  const list = isMany ? brick.xattrs.names(node.stat, node.target) : -1;
   const there = typeof list === 'number' ? null : list;
-  for (const name of names) if (!there || there.includes(name) || !isListed(name)) put(brick, node, name, found);
+  const put = (name: ByteString) => {
+    const value = virtualXattr(brick, node, name) ?? knownOrStored(brick, node, name);
+    if (typeof value !== 'number') found[name] = value;
+  };
+  for (const name of names) if (!there || there.includes(name) || !isListed(name)) put(name);
   if (!there || prefixes.length === 0) return found;
-  for (const name of there) if (prefixes.some((prefix) => name.startsWith(prefix))) put(brick, node, name, found);
+  for (const name of there) if (prefixes.some((prefix) => name.startsWith(prefix))) put(name);
   return found;
+}
+
+function knownOrStored(brick: Brick, node: Node, name: ByteString): Uint8Array | number {
+  return name === mdataXattr ? stored(brick, node, name) : brick.xattrs.value(node.stat, node.target, name);
 }
 
 /** As on disk, but for times that the disk does not have yet. */
@@ -36,11 +46,6 @@ function stored(brick: Brick, node: Node, name: ByteString): Uint8Array | number
 
 function valueFor(brick: Brick, node: Node, name: ByteString): Uint8Array | number {
   return virtualXattr(brick, node, name) ?? stored(brick, node, name);
-}
-
-function put(brick: Brick, node: Node, name: ByteString, into: Xattrs): void {
-  const value = valueFor(brick, node, name);
-  if (typeof value !== 'number') into[name] = value;
 }
 
 export function getxattr(brick: Brick, call: Call, node: Node, name: ByteString | undefined): Reply<'getxattr'> {
