@@ -10,6 +10,8 @@ interface Binding {
   readonly atMs: number;
   /** The parent's `namesChanged` then. */
   readonly serial: number;
+  /** It was told by a listing ahead, and nobody has asked for it yet. */
+  isAhead: boolean;
 }
 
 export class Entry {
@@ -45,8 +47,10 @@ export class Cache {
   readonly #slot: number;
   readonly #now: () => number;
   #serial = 0;
-  /** Nothing from before this serial is believed: entries were forgotten, or messages may have been lost. */
+  /** Nothing from before this serial is believed: messages may have been lost. */
   #floor = 0;
+  /** Of an inode that has no entry nothing from before this serial is believed: it may have had one that knew better. */
+  #forgottenAt = 0;
   /** Which inode a name led to, null for none: for changes that name their target only by name. */
   readonly #names = new Map<string, { gfid: Gfid | null; serial: number }>();
   /** Serial of the latest name that was forgotten. */
@@ -66,7 +70,7 @@ export class Cache {
 
   /** An inode left the table: answers about it that are still on their way are not kept. */
   forgot(): void {
-    this.#floor = ++this.#serial;
+    this.#forgottenAt = ++this.#serial;
   }
 
   /** Everything: messages about changes may have been lost. */
@@ -83,7 +87,7 @@ export class Cache {
     const inode: Inode = this.#inodes.get(gfid);
     let entry = inode.slots[this.#slot] as Entry | undefined;
     if (!entry) {
-      entry = new Entry(this.#floor);
+      entry = new Entry(Math.max(this.#floor, this.#forgottenAt));
       inode.slots[this.#slot] = entry;
     }
     return entry;
@@ -135,14 +139,22 @@ export class Cache {
     entry.xattrsAtMs = asked.atMs;
   }
 
+  /** Whether a listing ahead told of its name and this is the first lookup of it. */
+  takeAhead(gfid: Gfid): boolean {
+    const binding = this.#find(gfid)?.binding;
+    if (!binding?.isAhead) return false;
+    binding.isAhead = false;
+    return true;
+  }
+
   /** `gfid` null: there is nothing under that name. */
-  learnName(parent: Gfid, name: ByteString, gfid: Gfid | null, asked: Asked): void {
+  learnName(parent: Gfid, name: ByteString, gfid: Gfid | null, asked: Asked, isAhead = false): void {
     const directory = this.#entry(parent);
     if (directory.namesChanged > asked.serial || asked.serial < Math.max(this.#floor, this.#namesFloor)) return;
     const known = this.#names.get(keyOf(parent, name));
     if (known && known.serial > asked.serial) return;
     this.#keepName(keyOf(parent, name), gfid, asked.serial);
-    if (gfid) this.#entry(gfid).binding = { parent, name, atMs: asked.atMs, serial: asked.serial };
+    if (gfid) this.#entry(gfid).binding = { parent, name, atMs: asked.atMs, serial: asked.serial, isAhead };
   }
 
   #mayLearn(entry: Entry, asked: Asked): boolean {

@@ -16,12 +16,14 @@ import {
   type RawReply,
   type RawStep,
   type Reply,
+  type Success,
   type Xattrs,
   Xlator,
   type XlatorInit,
   type XlatorType,
 } from '@mortar/core';
 import { type Asked, Cache } from './cache.ts';
+import { ListAhead } from './list-ahead.ts';
 import { options } from './options.ts';
 import { iattsOf, isChange, type Subjects, subjectsOf, subjectsOfSteps } from './subjects.ts';
 import { cachedXattrs } from './xattr-names.ts';
@@ -30,6 +32,7 @@ type Values = OptionValues<typeof options>;
 
 class MdCache extends Xlator {
   readonly #cache: Cache;
+  readonly #ahead: ListAhead;
   #values: Values;
   #xattrs: ReadonlySet<string>;
   #statfs: { reply: Reply<'statfs'>; atMs: number } | undefined;
@@ -38,6 +41,11 @@ class MdCache extends Xlator {
     super(init);
     const { inodes, clock } = init.services;
     this.#cache = new Cache(inodes, this.slot, () => clock.nowMs());
+    const below = {
+      opendir: (call: Call, args: Args<'opendir'>) => this.child.opendir(call, args),
+      readdirp: (call: Call, args: Args<'readdirp'>) => this.#readdirp(call, args, true),
+    };
+    this.#ahead = new ListAhead(below, clock);
     this.#values = init.options;
     this.#xattrs = cachedXattrs(init.options);
     this.#cache.timeoutMs = init.options['md-cache-timeout'] * 1000;
@@ -48,7 +56,7 @@ class MdCache extends Xlator {
     this.#xattrs = cachedXattrs(this.#values);
     this.#cache.timeoutMs = this.#values['md-cache-timeout'] * 1000;
     // What was kept may have been chosen by other rules.
-    this.#cache.clear();
+    this.#clear();
     this.#statfs = undefined;
   }
 
@@ -60,8 +68,17 @@ class MdCache extends Xlator {
     if (event.type === 'upcall' && event.what !== 'lock-contended' && event.what !== 'accused')
       this.#cache.invalidate(event.gfid, event.what);
     // Without a connection nobody tells of changes.
-    if (event.type === 'child-down' || event.type === 'child-up' || event.type === 'session-lost') this.#cache.clear();
+    if (event.type === 'child-down' || event.type === 'child-up' || event.type === 'session-lost') this.#clear();
     super.notify(event, from);
+  }
+
+  override async fini(): Promise<void> {
+    this.#ahead.stop();
+  }
+
+  #clear(): void {
+    this.#cache.clear();
+    this.#ahead.stop();
   }
 
   protected override bindFop<N extends FopName>(name: N, next: Fops[N]): Fops[N] {
@@ -101,19 +118,30 @@ class MdCache extends Xlator {
   async #lookup(call: Call, args: Args<'lookup'>): Promise<Reply<'lookup'>> {
     const known = call.internal ? undefined : this.#knownLookup(args);
     this.#count(known !== undefined);
-    if (known) return known;
+    if (known) {
+      if (this.#cache.takeAhead(known.iatt.gfid)) this.#ahead.hit(args.loc.parent ?? known.iatt.gfid);
+      return known;
+    }
     const asked = this.#cache.ask();
     const own = call.internal ? [] : [...this.#xattrs];
     const reply = await this.child.lookup(call, { ...args, want: [...(args.want ?? []), ...own] });
     this.#learnLookup(args, reply, asked, own.length > 0 || this.#xattrs.size === 0);
+    if (reply.ok && args.loc.parent !== null && !call.internal) this.#missed(args.loc.parent, call);
     if (!reply.ok || own.length === 0) return reply;
     return { ...reply, xattrs: pick(reply.xattrs, args.want ?? []) };
   }
 
-  #knownLookup({ loc, want, gfid: adopt }: Args<'lookup'>): Reply<'lookup'> | undefined {
-    const { gfid, parent, name } = loc;
-    if (gfid === null || adopt !== undefined) return undefined;
-    if (parent !== null && name !== null && !this.#cache.isBound(gfid, parent, name)) return undefined;
+  #missed(parent: Gfid, call: Call): void {
+    const { timeoutMs } = this.#cache;
+    if (this.#values['list-ahead'] && timeoutMs > 0) this.#ahead.missed(parent, call, timeoutMs);
+  }
+
+  /** A file that has been seen has its gfid: the one that the caller proposes for a file without does not matter. */
+  #knownLookup({ loc, want }: Args<'lookup'>): Success<'lookup'> | undefined {
+    const { parent, name } = loc;
+    const isNamed = parent !== null && name !== null;
+    const gfid = loc.gfid ?? (isNamed ? this.#cache.targetOf(parent, name) : undefined);
+    if (!gfid || (isNamed && !this.#cache.isBound(gfid, parent, name))) return undefined;
     const iatt = this.#cache.iattOf(gfid);
     if (!iatt) return undefined;
     const postParent = parent === null ? iatt : this.#cache.iattOf(parent);
@@ -162,10 +190,10 @@ class MdCache extends Xlator {
     return { ...reply, entries: reply.entries.map((entry) => ({ ...entry, iatt: null, xattrs: null })) };
   }
 
-  async #readdirp(call: Call, args: Args<'readdirp'>): Promise<Reply<'readdirp'>> {
+  async #readdirp(call: Call, args: Args<'readdirp'>, isAhead = false): Promise<Reply<'readdirp'>> {
     const asked = this.#cache.ask();
     const reply = await this.child.readdirp(call, args);
-    if (reply.ok) for (const entry of reply.entries) this.#learnEntry(args.fd.gfid, entry, asked);
+    if (reply.ok) for (const entry of reply.entries) this.#learnEntry(args.fd.gfid, entry, asked, isAhead);
     return reply;
   }
 
@@ -178,11 +206,11 @@ class MdCache extends Xlator {
     }
   }
 
-  #learnEntry(parent: Gfid, { name, iatt }: Dirent, asked: Asked): void {
+  #learnEntry(parent: Gfid, { name, iatt }: Dirent, asked: Asked, isAhead: boolean): void {
     if (!iatt || name === '.' || name === '..') return;
     for (const known of iattsOf('stat', { iatt })) {
       this.#cache.learnIatt(known, asked);
-      this.#cache.learnName(parent, name, known.gfid, asked);
+      this.#cache.learnName(parent, name, known.gfid, asked, isAhead);
     }
   }
 
@@ -286,6 +314,9 @@ class MdCache extends Xlator {
       xattr_hit_count: xattrHits,
       xattr_miss_count: xattrMisses,
       stat_invalidations_received: invalidations,
+      listings_ahead: this.#ahead.counts.listings,
+      entries_listed_ahead: this.#ahead.counts.entries,
+      lookups_answered_ahead: this.#ahead.counts.hits,
     };
   }
 }

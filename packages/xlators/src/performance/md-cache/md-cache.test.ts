@@ -68,6 +68,16 @@ describe('attributes', () => {
     expect(asked('stat')).toBe(2);
   });
 
+  it('stay when another inode leaves the table', async () => {
+    const b = a.replace('1111', '2222') as Gfid;
+    r.child.answers.stat = async (_call, { loc }) => ({ ok: true, iatt: iatt(loc.gfid!) });
+    await stat();
+    await r.xlator.ops.stat(call, { loc: locOf(b) });
+    r.services.inodes.drop(b);
+    await stat();
+    expect(asked('stat')).toBe(2);
+  });
+
   it('age from the question, not from the answer', async () => {
     let answer: (() => void) | undefined;
     r.child.answers.stat = () => new Promise((resolve) => (answer = () => resolve({ ok: true, iatt: current })));

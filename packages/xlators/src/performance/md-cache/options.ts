@@ -17,6 +17,9 @@ export const options = {
   'force-readdirp': option.bool('true', {
     description: 'List directories with attributes even if only names are wanted.',
   }),
+  'list-ahead': option.bool('on', {
+    description: 'List a directory with attributes when names of it are looked up one after the other.',
+  }),
   'cache-invalidation': option.bool('false', { description: 'Bricks tell of changes by other clients.' }),
   'global-cache-invalidation': option.bool('true', {
     description: 'Tell those above (the kernel too) when attributes turn out to have been changed by another client.',
