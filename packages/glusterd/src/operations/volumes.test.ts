@@ -115,8 +115,8 @@ describe('volume create', () => {
 
   it('sees through symbolic links', async () => {
     await rig.create('one', [rig.brick('real')]);
-    symlinkSync(rig.root, `${rig.root}-link`);
-    const path = `${rig.root}-link/real/inner`;
+    symlinkSync(rig.root, `${rig.root}/link`);
+    const path = `${rig.root}/link/real/inner`;
     mkdirSync(path);
     expect(await rig.refusal(rig.createRequest('two', [`node1:${path}`]))).toMatch(/containing or be contained/);
   });

@@ -1,6 +1,6 @@
 /** For tests: distribute over bricks in memory or in directories, each behind a door that can be shut. */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -28,6 +28,7 @@ import {
   Xlator,
   type XlatorType,
 } from '@mortar/core';
+import { onTestFinished } from 'vitest';
 import { xlator as locks } from '../../features/locks/index.ts';
 import { type ManualClock, rigServices } from '../../lib/translator-rig.ts';
 import { xlator as memory } from '../../storage/memory/index.ts';
@@ -211,6 +212,7 @@ export async function distributeRig(rig: RigOptions = {}): Promise<DistributeRig
   const brickType = over ? 'test/borrowed' : `storage/${storage}`;
   const onDisk = storage === 'posix' && !over;
   const base = onDisk ? mkdtempSync(join(tmpdir(), 'mortar-dht-')) : '';
+  if (onDisk) onTestFinished(() => rmSync(base, { recursive: true, force: true }));
   const brickOptions = (i: number) =>
     onDisk ? { directory: mkdtempSync(join(base, `brick${i}-`)), reserve: '0' } : {};
   const volumes = [
