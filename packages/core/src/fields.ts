@@ -135,6 +135,8 @@ export interface Xdata {
   nameless?: boolean;
   /** lookup failures with ENODATA; set by posix, read by replicate: the type of the object, which has no gfid yet. */
   typeWithoutGfid?: FileType;
+  /** lookup, stat, fstat replies; set by md-cache, read by the mount: it was asked so long ago, and is to be believed for that much less. */
+  ageMs?: number;
   /** open replies; set by meta, read by the mount: what is read must not come from a cache, nor end at the size seen. */
   uncached?: boolean;
 }

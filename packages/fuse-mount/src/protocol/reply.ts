@@ -15,6 +15,14 @@ export function validity(seconds: number): Validity {
   return { seconds: whole, nanoseconds: Math.round((seconds - whole) * 1e9) % 1e9 };
 }
 
+/** What is left of it when so many milliseconds are over. */
+export function shortened(valid: Validity, byMs: number): Validity {
+  if (byMs <= 0) return valid;
+  const leftMs = Math.max(0, valid.seconds * 1000 + valid.nanoseconds / 1e6 - byMs);
+  const seconds = Math.floor(leftMs / 1000);
+  return { seconds, nanoseconds: Math.floor((leftMs - seconds * 1000) * 1e6) };
+}
+
 /** st_ino of a gfid: its last eight bytes as a big-endian number (GlusterFS's rule); the root's is 1. */
 export function inodeNumber(gfid: Gfid): { high: number; low: number } {
   return { high: gfidWord(gfid, 8), low: gfidWord(gfid, 12) };

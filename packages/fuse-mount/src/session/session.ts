@@ -31,6 +31,7 @@ import {
   type RequestOf,
   RequestView,
   setxattrShort,
+  shortened,
   unanswered,
   type Validity,
   validity,
@@ -235,8 +236,11 @@ export class Session {
     this.nodes.clear();
   }
 
-  entryOut(node: Node, iatt: Iatt): EntryOut {
-    const { entryValid, attrValid, generation } = this;
+  /** `ageMs`: how long ago the volume told it. */
+  entryOut(node: Node, iatt: Iatt, ageMs = 0): EntryOut {
+    const { generation } = this;
+    const entryValid = shortened(this.entryValid, ageMs);
+    const attrValid = shortened(this.attrValid, ageMs);
     return { nodeId: node.id, generation, entryValid, attrValid, ino: node.ino, iatt };
   }
 

@@ -1,6 +1,6 @@
 /** Requests about attributes. */
 import { type Args, type AttrChange, Errno, type Iatt, locOf, type Reply, type Timespec } from '@mortar/core';
-import { AttrValid, getattrHasHandle, type RequestOf } from '../../protocol/index.ts';
+import { AttrValid, getattrHasHandle, type RequestOf, shortened } from '../../protocol/index.ts';
 import type { Ask } from '../ask.ts';
 import type { Handle } from '../handles.ts';
 import type { Node } from '../nodes.ts';
@@ -35,7 +35,7 @@ export function getattr(s: Session, ask: Ask, { flags, fh }: RequestOf<'getattr'
   const node = nodeOf(s, ask);
   if (!node) return;
   const answer = (reply: Reply<'stat'>): void => {
-    if (reply.ok) answerAttr(s, ask, node, reply.iatt);
+    if (reply.ok) answerAttr(s, ask, node, reply.iatt, reply.xdata?.ageMs);
     else failWith(ask, reply);
   };
   if (flags & getattrHasHandle) withHandle(s, ask, fh, ({ fd }) => ask.when(ask.top.fstat(ask.call, { fd }), answer));
@@ -56,7 +56,8 @@ export async function statx(s: Session, ask: Ask, { flags, fh }: RequestOf<'stat
   if (!reply) return;
   if (!reply.ok) return failWith(ask, reply);
   node.see(reply.iatt);
-  s.reply.statx(ask.uniqueLow, ask.uniqueHigh, reply.iatt, node.ino, s.attrValid);
+  const valid = shortened(s.attrValid, reply.xdata?.ageMs ?? 0);
+  s.reply.statx(ask.uniqueLow, ask.uniqueHigh, reply.iatt, node.ino, valid);
   ask.send();
 }
 

@@ -11,7 +11,7 @@ import {
   nameMaxBytes,
 } from '@mortar/core';
 import { withoutPrivileges } from '@mortar/host/client/rules.ts';
-import { invalidateInode } from '../../protocol/index.ts';
+import { invalidateInode, shortened } from '../../protocol/index.ts';
 import { type Ask, safeErrno } from '../ask.ts';
 import type { Handle } from '../handles.ts';
 import type { Node } from '../nodes.ts';
@@ -57,16 +57,23 @@ export function failWith(ask: Ask, reply: { errno: number }): void {
 }
 
 /** Answers with an entry: the kernel then holds one more lookup of the node, if it got the answer. */
-export function answerEntry(s: Session, ask: Ask, iatt: Iatt, parent: Node | null, name: ByteString | null): Node {
+export function answerEntry(
+  s: Session,
+  ask: Ask,
+  iatt: Iatt,
+  parent: Node | null,
+  name: ByteString | null,
+  ageMs = 0,
+): Node {
   const node = s.nodes.lookedUp(iatt, parent, name);
-  s.reply.entry(ask.uniqueLow, ask.uniqueHigh, s.entryOut(node, iatt));
+  s.reply.entry(ask.uniqueLow, ask.uniqueHigh, s.entryOut(node, iatt, ageMs));
   if (!ask.send()) s.nodes.forget(node.id, 1);
   return node;
 }
 
-export function answerAttr(s: Session, ask: Ask, node: Node, iatt: Iatt): void {
+export function answerAttr(s: Session, ask: Ask, node: Node, iatt: Iatt, ageMs = 0): void {
   node.see(iatt);
-  s.reply.attr(ask.uniqueLow, ask.uniqueHigh, iatt, node.ino, s.attrValid);
+  s.reply.attr(ask.uniqueLow, ask.uniqueHigh, iatt, node.ino, shortened(s.attrValid, ageMs));
   ask.send();
 }
 

@@ -36,7 +36,7 @@ export function lookup(s: Session, ask: Ask, { name }: RequestOf<'lookup'>): voi
   // Below `.gfid` an object is met, but it does not lie there.
   const place = parent.gfid === gfidDirectory ? null : parent;
   ask.when(ask.top.lookup(ask.call, { loc: locAt(parent.gfid, name), gfid }), (reply) => {
-    if (reply.ok) answerEntry(s, ask, reply.iatt, place, name);
+    if (reply.ok) answerEntry(s, ask, reply.iatt, place, name, reply.xdata?.ageMs);
     else if (reply.errno === Errno.ENOENT && s.options.negativeTimeout > 0) {
       s.reply.noEntry(ask.uniqueLow, ask.uniqueHigh, s.negativeValid);
       ask.send();
@@ -49,7 +49,7 @@ async function lookupDots(s: Session, ask: Ask, node: Node, name: '.' | '..'): P
   const gfid = name === '.' ? node.gfid : node.inode.parent;
   if (gfid === null) return ask.fail(Errno.ESTALE);
   const reply = await ask.top.lookup(ask.call, { loc: locOf(gfid) });
-  if (reply.ok) answerEntry(s, ask, reply.iatt, null, null);
+  if (reply.ok) answerEntry(s, ask, reply.iatt, null, null, reply.xdata?.ageMs);
   else failWith(ask, reply);
 }
 

@@ -104,6 +104,14 @@ export class Cache {
     return entry?.iatt && this.#fresh(entry, entry.iattAtMs) ? entry.iatt : undefined;
   }
 
+  /** How long ago its attributes were asked for; or, if that is longer ago, its name. */
+  ageMs(gfid: Gfid, withName = false): number {
+    const entry = this.#find(gfid);
+    if (!entry) return 0;
+    const { iattAtMs, binding } = entry;
+    return Math.max(0, this.#now() - (withName && binding ? Math.min(iattAtMs, binding.atMs) : iattAtMs));
+  }
+
   xattrsOf(gfid: Gfid): Xattrs | undefined {
     const entry = this.#find(gfid);
     return entry?.xattrs && this.#fresh(entry, entry.xattrsAtMs) ? entry.xattrs : undefined;

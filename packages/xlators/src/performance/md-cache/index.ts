@@ -111,7 +111,7 @@ class MdCache extends Xlator {
   async #stat<N extends 'stat' | 'fstat'>(fop: N, call: Call, args: Args<N>, gfid: Gfid | null): Promise<Reply<N>> {
     const known = gfid ? this.#cache.iattOf(gfid) : undefined;
     this.#count(known !== undefined);
-    if (known) return { ok: true, iatt: known } as unknown as Reply<N>;
+    if (known) return { ok: true, iatt: known, xdata: { ageMs: this.#cache.ageMs(known.gfid) } } as unknown as Reply<N>;
     return this.#pass(fop, this.child[fop] as Fop<FopName>, call, args as Args<FopName>) as Promise<Reply<N>>;
   }
 
@@ -146,9 +146,10 @@ class MdCache extends Xlator {
     if (!iatt) return undefined;
     const postParent = parent === null ? iatt : this.#cache.iattOf(parent);
     if (!postParent) return undefined;
-    if (!want || want.length === 0) return { ok: true, iatt, postParent, xattrs: {} };
+    const xdata = { ageMs: this.#cache.ageMs(gfid, isNamed) };
+    if (!want || want.length === 0) return { ok: true, iatt, postParent, xattrs: {}, xdata };
     const xattrs = want.every((one) => this.#xattrs.has(one)) ? this.#cache.xattrsOf(gfid) : undefined;
-    return xattrs && { ok: true, iatt, postParent, xattrs: pick(xattrs, want) };
+    return xattrs && { ok: true, iatt, postParent, xattrs: pick(xattrs, want), xdata };
   }
 
   #learnLookup({ loc }: Args<'lookup'>, reply: Reply<'lookup'>, asked: Asked, withXattrs: boolean): void {
