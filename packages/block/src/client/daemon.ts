@@ -14,6 +14,7 @@ import { MeasuredDevice } from '../device/statistics.ts';
 import type { Client, ExportInfo, ExportSource, OpenExport } from '../nbd/exports.ts';
 import { NbdServer } from '../nbd/server.ts';
 import type { RemoteDevice } from '../rsio/client/remote-device.ts';
+import { administer, administerParams } from './administer.ts';
 import type { DaemonArguments } from './arguments.ts';
 import { NamespaceClient } from './namespace-client.ts';
 import type { AttachReply, LocalReply, QueryReply, StatusReply } from './protocol.ts';
@@ -187,7 +188,8 @@ class Daemon {
       .method('detach', volume, ({ volume: name, force }) => this.#detach(name, force))
       .method('resize', z.strictObject({ volume: z.string().max(300), sizeBytes: z.int().positive() }), (asked) =>
         this.#resize(asked.volume, asked.sizeBytes),
-      );
+      )
+      .method('administer', administerParams, (asked) => administer(this.#namespaces, asked));
   }
 
   async #query(): Promise<QueryReply> {

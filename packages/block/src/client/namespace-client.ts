@@ -1,12 +1,13 @@
 /** A namespace as a client sees it: its servers are found at the addresses of the configuration, and a session is kept with each. */
 import { type Clock, Errno, type Log, type Random } from '@mortar/core';
 import type { ClientConfig, ClientNamespace, ServerPlace } from '../config/client-config.ts';
+import { type Administered, type Administration, administrationReply } from '../rsio/administration.ts';
 import { dial, type Way } from '../rsio/client/dial.ts';
 import { probe } from '../rsio/client/probe.ts';
 import { RemoteDevice } from '../rsio/client/remote-device.ts';
 import { ClientSession } from '../rsio/client/session.ts';
 import { FrameType } from '../rsio/frame.ts';
-import { decodeMessage, type ListReply, listReply } from '../rsio/messages.ts';
+import { decodeMessage, encodeMessage, type ListReply, listMaxBytes, listReply } from '../rsio/messages.ts';
 
 export interface ClientPorts {
   readonly clock: Clock;
@@ -24,6 +25,8 @@ const probeMs = 3000;
 const againMs = 5000;
 const connectedPollMs = 10;
 const openMs = 10_000;
+/** Without a path for so long nobody waits any more for what a server was asked to do. */
+const administerLossMs = 15_000;
 
 /** Ways to an address: from the interface in the same network (of 24 bits), else from one after the other. */
 export function wayTo(
@@ -110,7 +113,34 @@ export class NamespaceClient {
     if (!session.isUp) return null;
     const reply = await session.request(FrameType.LIST, 0, 0, 0, 0, null);
     if (reply === 'lost' || reply.errno !== 0) return null;
-    return decodeMessage(listReply, reply.payload)?.devices ?? null;
+    return decodeMessage(listReply, reply.payload, listMaxBytes)?.devices ?? null;
+  }
+
+  /**
+   * Has a server do something with its devices, over a session of its own: it may take long, and would hold up what the usual one
+   * has under way (its tags). Null: nobody knows what became of it.
+   */
+  async administer({ session: usual }: KnownServer, asked: Administration): Promise<Administered | null> {
+    const { clock, random, log } = this.#ports;
+    const { name: namespace, nodeName: client, nodeKey, checked } = this.config;
+    const paths = usual.paths.map(({ place }) => place);
+    const session = new ClientSession({ clock, random, log, namespace, client, key: nodeKey, checked, paths });
+    const watch = () => {
+      if (session.downMs >= administerLossMs) session.close();
+      timer = clock.after(administerLossMs / 10, watch);
+    };
+    let timer = clock.after(administerLossMs / 10, watch);
+    try {
+      session.start();
+      const payload = encodeMessage(asked);
+      const outcome = await session.request(FrameType.ADMINISTER, 0, 0, 0, payload.length, payload);
+      if (outcome === 'lost') return null;
+      const reply = decodeMessage(administrationReply, outcome.payload) ?? { text: '', pools: [] };
+      return { errno: outcome.errno, reply };
+    } finally {
+      timer.cancel();
+      session.close();
+    }
   }
 
   /** Those that offer a device, and at each its session. */

@@ -8,7 +8,14 @@ export interface QueryReply {
       name: string;
       isUp: boolean;
       why: string;
-      devices: { name: string; description: string; sizeBytes: number; readOnly: boolean; users: number }[];
+      devices: {
+        name: string;
+        description: string;
+        sizeBytes: number;
+        readOnly: boolean;
+        users: number;
+        isPaused: boolean;
+      }[];
     }[];
   }[];
 }
@@ -42,4 +49,16 @@ export interface LocalReply {
 
 export interface AttachReply {
   results: { namespace: string; name: string; error: string | null }[];
+}
+
+/** What was done, or not, at which server. */
+export interface AdministerReply {
+  results: {
+    namespace: string;
+    server: string;
+    /** Of the device; empty: of none. */
+    name: string;
+    error: string | null;
+    pools: { name: string; type: string; devices: number; usedBytes: number; capacityBytes?: number | undefined }[];
+  }[];
 }

@@ -6,8 +6,17 @@ import { nodeClock } from '@mortar/rpc/transports/node-ports.ts';
 import { unixTransport } from '@mortar/rpc/transports/unix.ts';
 import { size } from '../config/values.ts';
 import { controlSocket } from './arguments.ts';
-import type { AttachReply, LocalReply, QueryReply, StatusReply } from './protocol.ts';
-import { showLocal, showQuery, showResults, showStatus } from './show.ts';
+import type { AdministerReply, AttachReply, LocalReply, QueryReply, StatusReply } from './protocol.ts';
+import {
+  type AdministrationVerb,
+  administrationOptions,
+  administrationParams,
+  administrationSpecs,
+  administrationTimeoutMs,
+  administrationUsage,
+  administrationVerbs,
+} from './rsconfig-administration.ts';
+import { showAdministered, showLocal, showQuery, showResults, showStatus } from './show.ts';
 
 const specs = {
   query: { short: 'q', value: 'none' },
@@ -18,6 +27,7 @@ const specs = {
   resize: { short: 'r', value: 'required' },
   verbose: { short: 'v', value: 'none' },
   force: { short: 'f', value: 'none' },
+  ...administrationSpecs,
   socket: { short: 's', value: 'required' },
   help: { short: 'h', value: 'none' },
   version: { short: 'V', value: 'none' },
@@ -29,13 +39,14 @@ const usage = `Usage: rsconfig -q[v..]            what namespaces and servers of
        rsconfig -l[v..]            volumes that are attached
        rsconfig -m status          paths
        rsconfig -r SIZE VOLUME     grow an attached volume
-
+${administrationUsage}
 A volume is NAME or NAMESPACE:NAME.
   -s, --socket=PATH   of rsiod; ${controlSocket}
 `;
 const usageExitCode = 64;
 
-type Asked = (call: <T>(method: string, params: object) => Promise<T>) => Promise<{ text: string; failed?: boolean }>;
+type Call = <T>(method: string, params: object, options?: { timeoutMs: number }) => Promise<T>;
+type Asked = (call: Call) => Promise<{ text: string; failed?: boolean }>;
 
 /** Throws UsageError. */
 function requestOf(words: readonly string[]): { socket: string; run: Asked } | 'help' | 'version' {
@@ -44,8 +55,12 @@ function requestOf(words: readonly string[]): { socket: string; run: Asked } | '
   const textOf = (name: string) => options.findLast((one) => one.name === name)?.value;
   if (has('help')) return 'help';
   if (has('version')) return 'version';
-  const actions = ['query', 'attach', 'detach', 'list', 'monitor', 'resize'].filter(has);
-  if (actions.length !== 1) throw new UsageError('one of -q, -a, -d, -l, -m, -r is expected');
+  const administrated = administrationVerbs.filter(has);
+  const actions = ['query', 'attach', 'detach', 'list', 'monitor', 'resize', ...administrated].filter(has);
+  if (actions.length !== 1) {
+    const verbs = administrationVerbs.map((verb) => `--${verb}`).join(', ');
+    throw new UsageError(`one of -q, -a, -d, -l, -m, -r, ${verbs} is expected`);
+  }
   const detail = options.filter(({ name }) => name === 'verbose').length;
   const [volume, ...more] = rest;
   if (more.length > 0) throw new UsageError(`'${more[0]}' is one word too many`);
@@ -53,6 +68,9 @@ function requestOf(words: readonly string[]): { socket: string; run: Asked } | '
   const named = volume === undefined ? { force } : { volume, force };
   const socket = textOf('socket') ?? controlSocket;
   const of = (run: Asked) => ({ socket, run });
+  const only = administrationOptions.find(has);
+  if (only !== undefined && administrated.length === 0)
+    throw new UsageError(`--${only} goes with ${administrationVerbs.map((verb) => `--${verb}`).join(', ')}`);
   switch (actions[0]) {
     case 'query':
       return of(async (call) => ({ text: showQuery(await call<QueryReply>('query', {}), detail) }));
@@ -67,8 +85,15 @@ function requestOf(words: readonly string[]): { socket: string; run: Asked } | '
       if (volume === undefined) throw new UsageError('a volume is expected');
       return of(async (call) => showResults(await call<AttachReply>('resize', { volume, sizeBytes: read.value })));
     }
-    default:
+    case 'attach':
+    case 'detach':
       return of(async (call) => showResults(await call<AttachReply>(actions[0]!, named)));
+    default: {
+      const params = administrationParams(actions[0] as AdministrationVerb, textOf, has, volume);
+      return of(async (call) =>
+        showAdministered(await call<AdministerReply>('administer', params, { timeoutMs: administrationTimeoutMs })),
+      );
+    }
   }
 }
 
@@ -82,7 +107,9 @@ async function main(words: readonly string[]): Promise<number> {
     const address = { kind: 'unix', path: request.socket } as const;
     const client = await ManagementClient.connect(unixTransport(), address, { clock: nodeClock, program: 'rsconfig' });
     try {
-      const { text, failed = false } = await request.run((method, params) => client.call(method, params));
+      const { text, failed = false } = await request.run((method, params, options) =>
+        client.call(method, params, options),
+      );
       process.stdout.write(text);
       return failed ? 1 : 0;
     } finally {

@@ -1,5 +1,5 @@
 /** What rsconfig prints. Pure. */
-import type { AttachReply, LocalReply, QueryReply, StatusReply } from './protocol.ts';
+import type { AdministerReply, AttachReply, LocalReply, QueryReply, StatusReply } from './protocol.ts';
 
 const blockBytes = 512;
 const blocks = (sizeBytes: number) => String(Math.floor(sizeBytes / blockBytes)).padStart(12);
@@ -12,11 +12,14 @@ export function showQuery({ namespaces }: QueryReply, detail: number): string {
     lines.push(`${id(i)} ${name}`, `  clt: ${client}`);
     for (const server of servers) {
       lines.push(`  srv: ${id(server.id)} ${server.name}${server.isUp ? '' : ` (not connected: ${server.why})`}`);
-      for (const { name: device, sizeBytes, users, readOnly, description } of server.devices) {
+      for (const { name: device, sizeBytes, users, readOnly, description, isPaused } of server.devices) {
         lines.push(
           `    ${String(users).padStart(3)}  ${device.padEnd(20)} disk ${blocks(sizeBytes)} blocks of  512 bytes`,
         );
-        if (detail > 0) lines.push(`         ${readOnly ? 'read only' : 'read, write'}, ${sizeBytes} bytes`);
+        if (detail > 0)
+          lines.push(
+            `         ${readOnly ? 'read only' : 'read, write'}, ${sizeBytes} bytes${isPaused ? ', paused' : ''}`,
+          );
         if (detail > 1 && description !== '') lines.push(`         ${description}`);
       }
     }
@@ -52,4 +55,16 @@ export function showResults({ results }: AttachReply): { text: string; failed: b
     ({ namespace, name, error }) => `${namespace}:${name}${error === null ? '' : `: ${error}`}\n`,
   );
   return { text: lines.join(''), failed: results.some(({ error }) => error !== null) };
+}
+
+/** What servers did, or did not do, with their devices. */
+export function showAdministered({ results }: AdministerReply): { text: string; failed: boolean } {
+  const lines = results.flatMap(({ namespace, server, name, error, pools }) => [
+    ...(name === '' && error === null ? [] : [`${namespace}:${name}@${server}${error === null ? '' : `: ${error}`}`]),
+    ...pools.map((pool) => {
+      const left = pool.capacityBytes === undefined ? '' : ` of ${pool.capacityBytes}`;
+      return `${namespace}:@${server} pool ${pool.name.padEnd(16)} ${pool.type.padEnd(6)} ${pool.devices} device(s), ${pool.usedBytes}${left} bytes`;
+    }),
+  ]);
+  return { text: lines.map((line) => `${line}\n`).join(''), failed: results.some(({ error }) => error !== null) };
 }

@@ -1,7 +1,7 @@
 /** Checks sections against tables of keys: unknown sections and keys (with the nearest known one), doubles, values, what is missing. */
 import { nearest } from '@mortar/core/nearest.ts';
 import type { Problems, Section } from './sections.ts';
-import type { Read } from './values.ts';
+import { name, type Read } from './values.ts';
 
 export type Table = Readonly<Record<string, Read<unknown>>>;
 type ValueOf<R> = R extends Read<infer T> ? T : never;
@@ -48,4 +48,17 @@ export function checkKinds(
     else if (form === 'plain' && name !== '') problems.add(line, `[${kind}] is expected, without a name`);
     else if (before !== undefined) problems.add(line, `[${id.trim()}] stands already in line ${before}`);
   }
+}
+
+/** Without the keys that have no value. */
+export function given<T extends object>(values: { [K in keyof T]: T[K] | undefined }): T {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as T;
+}
+
+/** The section's name; one that cannot stand in a path is told. */
+export function checkedName(section: Section | undefined, problems: Problems): string {
+  if (!section || section.name === '') return '';
+  const result = name(section.name);
+  if ('expected' in result) problems.add(section.line, `'${section.name}': ${result.expected} is expected`);
+  return section.name;
 }

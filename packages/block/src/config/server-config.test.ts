@@ -68,7 +68,36 @@ describe('rssrvcfg', () => {
         limits: { bytesPerSecond: 100 * 2 ** 20 },
         clientLimits: {},
         isMember: false,
+        isPaused: false,
       },
+    ]);
+  });
+
+  it('reads pools, and who may make devices in them', () => {
+    const text = `[namespace osl]\n[server s]\nadministrators = big-2\n[clients]\nbig-2 0xbig2\n[pool disks]\npath=/srv/pool\ncapacity=10g\n[pool v]\nvolume=vol1\nshard=1m`;
+    const { pools, administrators } = parseServerConfig(text, 'f');
+    expect(administrators).toEqual(['big-2']);
+    expect(pools).toEqual([
+      { name: 'disks', place: { type: 'file', path: '/srv/pool' }, capacityBytes: 10 * 2 ** 30 },
+      {
+        name: 'v',
+        place: {
+          type: 'volume',
+          volume: 'vol1',
+          servers: [{ host: 'localhost' }],
+          shardBytes: 2 ** 20,
+          leaseMs: 20_000,
+        },
+        capacityBytes: undefined,
+      },
+    ]);
+    expect(problemsOf(`${base}[pool x]\ntype=volume\npath=/a\n[pool y]`)).toEqual([
+      "f:5: 'path' does not go with type = volume",
+      "f:3: [pool x] needs 'volume'",
+      "f:6: [pool y] needs 'path'",
+    ]);
+    expect(problemsOf('[namespace osl]\n[server s]\nadministrators = big-2')).toEqual([
+      "f:2: administrator 'big-2' has no key in [clients]: nobody could prove to be that one",
     ]);
   });
 

@@ -1,9 +1,7 @@
 /** `rssrvcfg`: what a server serves, to whom, and where (docs/block.md). */
-import type { Server } from '@mortar/gfapi';
-import type { Limits } from '../device/limits.ts';
 import type { TlsFiles } from '../nbd/tls.ts';
-import { defaultShardBytes, shardMaxBytes, shardMinBytes } from '../volume/description.ts';
-import { checkKinds, readEntries, type Values } from './schema.ts';
+import { type DeviceConfig, devicesOf, type PoolConfig, poolOf } from './device-config.ts';
+import { checkedName, checkKinds, given, readEntries, type Values } from './schema.ts';
 import { Problems, parseSections, type Section } from './sections.ts';
 import * as v from './values.ts';
 
@@ -12,7 +10,7 @@ const namespaceTable = {
   protocol: v.oneOf('tcp'),
   port: v.whole(1, 65535),
 };
-const serverTable = { serverid: v.whole(0, 255) };
+const serverTable = { serverid: v.whole(0, 255), administrators: v.names };
 const interfaceTable = { address: v.host, port: v.whole(0, 65535), protocol: v.oneOf('tcp') };
 const nbdTable = {
   listen: v.yesNo,
@@ -26,31 +24,6 @@ const nbdTable = {
   'tls-authority': v.path,
   'tls-keys': v.path,
 };
-const deviceTable = {
-  type: v.oneOf('memory', 'file', 'volume', 'concat', 'stripe'),
-  path: v.path,
-  size: v.size(),
-  create: v.yesNo,
-  readonly: v.yesNo,
-  members: v.names,
-  unit: v.size(512, 2 ** 30),
-  volume: v.name,
-  servers: v.servers,
-  'volume-device': v.name,
-  shard: v.size(shardMinBytes, shardMaxBytes),
-  lease: v.whole(2, 3600),
-  force: v.yesNo,
-  description: v.text,
-  clients: v.names,
-  resize: v.yesNo,
-  'bytes-per-second': v.size(),
-  'operations-per-second': v.whole(1, 1e9),
-  'burst-bytes': v.size(),
-  'burst-operations': v.whole(1, 1e9),
-  'client-bytes-per-second': v.size(),
-  'client-operations-per-second': v.whole(1, 1e9),
-};
-
 export interface InterfaceConfig {
   readonly name: string;
   readonly address: string;
@@ -67,47 +40,6 @@ export interface NbdConfig {
   readonly tlsFiles: TlsFiles;
 }
 
-/** How a device is made; what differs here makes it another device. */
-export type DeviceSource =
-  | { readonly type: 'memory'; readonly sizeBytes: number; readonly readOnly: boolean }
-  | {
-      readonly type: 'file';
-      readonly path: string;
-      readonly readOnly: boolean;
-      /** Make the file with this size if there is none. */
-      readonly createBytes: number | undefined;
-    }
-  | {
-      readonly type: 'volume';
-      readonly volume: string;
-      readonly servers: readonly Server[];
-      /** Its name there. */
-      readonly device: string;
-      readonly readOnly: boolean;
-      /** Make it with this size if there is none. */
-      readonly createBytes: number | undefined;
-      readonly shardBytes: number;
-      readonly leaseMs: number;
-      /** Take it from a holder that shows life. */
-      readonly force: boolean;
-    }
-  | { readonly type: 'concat'; readonly members: readonly string[] }
-  | { readonly type: 'stripe'; readonly members: readonly string[]; readonly unitBytes: number };
-
-export interface DeviceConfig {
-  readonly name: string;
-  readonly source: DeviceSource;
-  readonly description: string;
-  /** Who may use it; undefined: everybody. */
-  readonly clients: readonly string[] | undefined;
-  readonly mayResize: boolean;
-  readonly limits: Limits;
-  /** Of each connection. */
-  readonly clientLimits: Limits;
-  /** A member of another device is not offered itself. */
-  readonly isMember: boolean;
-}
-
 export interface ServerConfig {
   readonly namespace: { readonly name: string; readonly id: number };
   readonly server: { readonly name: string; readonly id: number };
@@ -116,14 +48,15 @@ export interface ServerConfig {
   readonly clients: ReadonlyMap<string, string>;
   readonly nbd: NbdConfig;
   readonly devices: readonly DeviceConfig[];
+  readonly pools: readonly PoolConfig[];
+  /** Clients that may make, remove, rename, limit and pause devices. */
+  readonly administrators: readonly string[];
 }
 
 const defaultPort = 5000;
 /** IANA's number of NBD. */
 const defaultNbdPort = 10809;
 const interfacesMax = 8;
-const defaultUnitBytes = 64 * 1024;
-const defaultLeaseSeconds = 20;
 
 /** Throws ConfigError with all that is wrong. */
 export function parseServerConfig(text: string, file: string): ServerConfig {
@@ -136,6 +69,7 @@ export function parseServerConfig(text: string, file: string): ServerConfig {
     clients: 'plain',
     nbd: 'plain',
     device: 'named',
+    pool: 'named',
   } as const;
   checkKinds(sections, kinds, problems);
   const of = (kind: keyof typeof kinds) => sections.filter((section) => section.kind === kind);
@@ -146,26 +80,22 @@ export function parseServerConfig(text: string, file: string): ServerConfig {
   if (!namespace) problems.add(1, '[namespace NAME] is missing');
   if (!server) problems.add(1, '[server NAME] is missing');
   const space = namespace ? readEntries(namespace, namespaceTable, problems) : {};
+  const own = server ? readEntries(server, serverTable, problems) : {};
   const config: ServerConfig = {
     namespace: { name: checkedName(namespace, problems), id: space.namespaceid ?? 0 },
-    server: {
-      name: checkedName(server, problems),
-      id: (server ? readEntries(server, serverTable, problems) : {}).serverid ?? 0,
-    },
+    server: { name: checkedName(server, problems), id: own.serverid ?? 0 },
     interfaces: interfacesOf(of('interface'), space.port ?? defaultPort, problems),
     clients: clientsOf(of('clients'), problems),
     nbd: nbdOf(of('nbd')[0], problems),
     devices: devicesOf(of('device'), problems),
+    pools: of('pool').map((section) => poolOf(section, problems)),
+    administrators: own.administrators ?? [],
   };
+  for (const name of config.administrators)
+    if (!config.clients.has(name))
+      problems.add(server!.line, `administrator '${name}' has no key in [clients]: nobody could prove to be that one`);
   problems.check();
   return config;
-}
-
-function checkedName(section: Section | undefined, problems: Problems): string {
-  if (!section || section.name === '') return '';
-  const result = v.name(section.name);
-  if ('expected' in result) problems.add(section.line, `'${section.name}': ${result.expected} is expected`);
-  return section.name;
 }
 
 function interfacesOf(sections: readonly Section[], port: number, problems: Problems): InterfaceConfig[] {
@@ -210,116 +140,4 @@ function nbdOf(section: Section | undefined, problems: Problems): NbdConfig {
       keys: values['tls-keys'],
     }),
   };
-}
-
-/** Without the keys that have no value. */
-function given<T extends object>(values: { [K in keyof T]: T[K] | undefined }): T {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as T;
-}
-
-function devicesOf(sections: readonly Section[], problems: Problems): DeviceConfig[] {
-  const devices = sections.map((section) => {
-    checkedName(section, problems);
-    const values = readEntries(section, deviceTable, problems);
-    return { section, device: deviceOf(section, values, problems) };
-  });
-  const memberOf = new Map<string, string>();
-  const names = new Set(devices.map(({ section }) => section.name));
-  for (const { section, device } of devices) {
-    if (!('members' in device.source)) continue;
-    for (const member of device.source.members) {
-      const other = memberOf.get(member);
-      if (!names.has(member)) problems.add(section.line, `[device ${section.name}]: there is no device '${member}'`);
-      else if (other !== undefined) problems.add(section.line, `device '${member}' is already a member of '${other}'`);
-      memberOf.set(member, section.name);
-    }
-  }
-  for (const { section } of devices)
-    if (isOwnMember(section.name, memberOf))
-      problems.add(section.line, `[device ${section.name}] would be a member of itself`);
-  return devices.map(({ device }) => ({ ...device, isMember: memberOf.has(device.name) }));
-}
-
-function isOwnMember(name: string, memberOf: ReadonlyMap<string, string>): boolean {
-  const seen = new Set<string>();
-  for (let up = memberOf.get(name); up !== undefined && !seen.has(up); up = memberOf.get(up)) {
-    if (up === name) return true;
-    seen.add(up);
-  }
-  return false;
-}
-
-function deviceOf(section: Section, values: Values<typeof deviceTable>, problems: Problems): DeviceConfig {
-  return {
-    name: section.name,
-    source: sourceOf(section, values, problems),
-    description: values.description ?? '',
-    clients: values.clients,
-    mayResize: values.resize ?? false,
-    limits: given<Limits>({
-      bytesPerSecond: values['bytes-per-second'],
-      operationsPerSecond: values['operations-per-second'],
-      burstBytes: values['burst-bytes'],
-      burstOperations: values['burst-operations'],
-    }),
-    clientLimits: given<Limits>({
-      bytesPerSecond: values['client-bytes-per-second'],
-      operationsPerSecond: values['client-operations-per-second'],
-    }),
-    isMember: false,
-  };
-}
-
-/** Which keys go with which type, beside those of all. */
-const keysOf = {
-  memory: ['size', 'readonly'],
-  file: ['path', 'size', 'create', 'readonly'],
-  volume: ['volume', 'servers', 'volume-device', 'size', 'create', 'shard', 'lease', 'force', 'readonly'],
-  concat: ['members'],
-  stripe: ['members', 'unit'],
-} as const;
-const ownKeys = new Set(Object.values(keysOf).flat() as string[]);
-
-function sourceOf(section: Section, values: Values<typeof deviceTable>, problems: Problems): DeviceSource {
-  const what = `[device ${section.name}]`;
-  const type = values.type ?? (values.path === undefined ? 'memory' : 'file');
-  if (values.type === undefined && values.path === undefined && !section.entries.some(({ key }) => key === 'type'))
-    problems.add(section.line, `${what} needs a type: memory, file, volume, concat or stripe`);
-  for (const { key, line } of section.entries)
-    if (ownKeys.has(key) && !(keysOf[type] as readonly string[]).includes(key))
-      problems.add(line, `'${key}' does not go with type = ${type}`);
-  const readOnly = values.readonly ?? false;
-  const need = (key: 'path' | 'size' | 'members' | 'volume') => {
-    if (values[key] === undefined && !section.entries.some((entry) => entry.key === key))
-      problems.add(section.line, `${what} needs '${key}'`);
-  };
-  if (type === 'memory') {
-    need('size');
-    return { type, sizeBytes: values.size ?? 0, readOnly };
-  }
-  if (type === 'file') {
-    need('path');
-    if (values.create) need('size');
-    return { type, path: values.path ?? '', readOnly, createBytes: values.create ? values.size : undefined };
-  }
-  if (type === 'volume') {
-    need('volume');
-    if (values.create) need('size');
-    const shardBytes = values.shard ?? defaultShardBytes;
-    if (!Number.isInteger(Math.log2(shardBytes))) problems.add(section.line, `${what}: 'shard' is a power of 2`);
-    return {
-      type,
-      volume: values.volume ?? '',
-      servers: values.servers ?? [{ host: 'localhost' }],
-      device: values['volume-device'] ?? section.name,
-      readOnly,
-      createBytes: values.create ? values.size : undefined,
-      shardBytes,
-      leaseMs: (values.lease ?? defaultLeaseSeconds) * 1000,
-      force: values.force ?? false,
-    };
-  }
-  need('members');
-  const members = values.members ?? [];
-  return type === 'concat' ? { type, members } : { type, members, unitBytes: values.unit ?? defaultUnitBytes };
 }

@@ -114,6 +114,23 @@ describe('Limiter', () => {
   });
 });
 
+describe('limits that change', () => {
+  it('count for who waits already, and for who has the device open', async () => {
+    const { clock, limiter, reader } = rig({ operationsPerSecond: 1, burstOperations: 1 });
+    const { ask, count } = reader();
+    ask(500, 10);
+    await clock.pass(10);
+    expect(count.done).toBe(1);
+    limiter.change({}, {});
+    await clock.pass(1);
+    expect(count.done).toBe(500);
+    limiter.change({}, { operationsPerSecond: 10, burstOperations: 5 });
+    ask(50, 10);
+    await clock.pass(1);
+    expect(count.done).toBe(505);
+  });
+});
+
 describe('PausableDevice', () => {
   it('waits for what is under way, holds back what comes, and goes on in order', async () => {
     let open: () => void = () => undefined;

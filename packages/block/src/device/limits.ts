@@ -15,6 +15,8 @@ export interface Limits {
   readonly burstOperations?: number;
 }
 
+const isEmpty = (limits: Limits) => Object.keys(limits).length === 0;
+
 class Rates {
   readonly #bytes: TokenBucket | undefined;
   readonly #operations: TokenBucket | undefined;
@@ -25,6 +27,10 @@ class Rates {
       this.#bytes = new TokenBucket(clock, bytesPerSecond, burstBytes ?? bytesPerSecond);
     if (operationsPerSecond !== undefined)
       this.#operations = new TokenBucket(clock, operationsPerSecond, burstOperations ?? operationsPerSecond);
+  }
+
+  get isNone(): boolean {
+    return this.#bytes === undefined && this.#operations === undefined;
   }
 
   waitMs(bytes: number): number {
@@ -44,13 +50,17 @@ interface Waiter {
 
 /** One user of a limited device. */
 class Share {
-  readonly rates: Rates | undefined;
+  /** Limits of his alone. */
+  rates: Rates;
+  /** Of which limits those are. */
+  version: number;
   readonly waiting: Waiter[] = [];
   /** What it has had, in bytes and a price for each operation; comparable among those who wait. */
   had = 0;
 
-  constructor(rates: Rates | undefined) {
+  constructor(rates: Rates, version: number) {
     this.rates = rates;
+    this.version = version;
   }
 }
 
@@ -59,21 +69,46 @@ const operationPrice = 4096;
 
 export class Limiter {
   readonly #clock: Clock;
-  readonly #rates: Rates;
+  #rates: Rates;
+  #own: Limits;
+  /** Grows with each change of the limits. */
+  #version = 0;
+  /** Nobody is limited. */
+  #isFree = false;
   readonly #shares = new Set<Share>();
   /** What those who are served have had: who comes anew starts there. */
   #now = 0;
   #timer: Timer | undefined;
 
-  constructor(clock: Clock, limits: Limits) {
+  /** `own`: limits of each user alone. */
+  constructor(clock: Clock, limits: Limits, own: Limits = {}) {
     this.#clock = clock;
     this.#rates = new Rates(clock, limits);
+    this.#own = own;
+    this.#isFree = this.#rates.isNone && isEmpty(own);
   }
 
-  /** The device as one user has it; `own`: limits of his alone. */
+  /** Other limits, from now on, also for who waits. */
+  change(limits: Limits, own: Limits): void {
+    this.#rates = new Rates(this.#clock, limits);
+    this.#own = own;
+    this.#version++;
+    for (const share of this.#shares) this.#renew(share);
+    this.#isFree = this.#rates.isNone && isEmpty(own);
+    this.#pump();
+  }
+
+  #renew(share: Share): void {
+    if (share.version >= this.#version) return;
+    share.version = this.#version;
+    share.rates = new Rates(this.#clock, this.#own);
+  }
+
+  /** The device as one user has it; `own`: limits of this one that stay as they are. */
   share(device: BlockDevice, own?: Limits): BlockDevice {
-    const share = new Share(own && new Rates(this.#clock, own));
-    return new LimitedDevice(device, (bytes) => this.#admit(share, bytes));
+    const version = own ? Number.POSITIVE_INFINITY : this.#version;
+    const share = new Share(new Rates(this.#clock, own ?? this.#own), version);
+    return new LimitedDevice(device, (bytes) => (this.#isFree && !own ? undefined : this.#admit(share, bytes)));
   }
 
   /** Requests that wait. */
@@ -84,6 +119,7 @@ export class Limiter {
   }
 
   #admit(share: Share, bytes: number): Answer<void> {
+    this.#renew(share);
     if (this.#shares.size === 0 && this.#waitMs(share, bytes) === 0) {
       this.#take(share, bytes);
       return;
@@ -99,12 +135,12 @@ export class Limiter {
   }
 
   #waitMs(share: Share, bytes: number): number {
-    return Math.max(this.#rates.waitMs(bytes), share.rates?.waitMs(bytes) ?? 0);
+    return Math.max(this.#rates.waitMs(bytes), share.rates.waitMs(bytes));
   }
 
   #take(share: Share, bytes: number): void {
     this.#rates.take(bytes);
-    share.rates?.take(bytes);
+    share.rates.take(bytes);
     this.#now = Math.max(this.#now, share.had);
     share.had = this.#now + bytes + operationPrice;
   }
@@ -131,7 +167,7 @@ export class Limiter {
     let soonest = Number.POSITIVE_INFINITY;
     let first: Share | undefined;
     for (const share of this.#shares) {
-      const own = share.rates?.waitMs(share.waiting[0]!.bytes) ?? 0;
+      const own = share.rates.waitMs(share.waiting[0]!.bytes);
       if (own < soonest) {
         soonest = own;
         first = share;

@@ -19,6 +19,8 @@ export interface ExportInfo {
   readonly device: BlockDevice;
   /** A client may change the size. */
   readonly mayResize: boolean;
+  /** Its requests wait. */
+  readonly isPaused?: boolean;
 }
 
 /** An export in use by a connection. */

@@ -23,7 +23,8 @@ export const FrameType = {
   ZERO: 10,
   STATUS: 11,
   RESIZED: 12,
-  LIMITS: 13,
+  /** Of a device at the server, by those who may: rsio/administration.ts. */
+  ADMINISTER: 13,
   PING: 14,
   LOG: 15,
 } as const;
@@ -60,7 +61,7 @@ const carriesPayload: ReadonlySet<number> = new Set([
   FrameType.LIST,
   FrameType.OPEN,
   FrameType.WRITE,
-  FrameType.LIMITS,
+  FrameType.ADMINISTER,
   FrameType.LOG,
 ]);
 

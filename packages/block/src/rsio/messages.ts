@@ -3,8 +3,10 @@ import { z } from 'zod';
 
 export const protocolVersion = 1;
 export const controlMaxBytes = 64 * 1024;
+/** Of a list of all devices. */
+export const listMaxBytes = 8 * 1024 * 1024;
 
-const name = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,127}$/);
+export const name = z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,127}$/);
 const hex = (bytes: number) => z.string().regex(new RegExp(`^[0-9a-f]{${2 * bytes}}$`));
 
 /** The first frame of a connection. */
@@ -50,6 +52,7 @@ export const listReply = z.strictObject({
       sizeBytes: z.int().min(0),
       readOnly: z.boolean(),
       users: z.int().min(0),
+      isPaused: z.boolean().default(false),
     }),
   ),
 });
@@ -81,8 +84,12 @@ export function encodeMessage(value: object): Buffer {
 }
 
 /** Null: it is not such a message. */
-export function decodeMessage<T>(schema: z.ZodType<T>, bytes: Uint8Array): T | null {
-  if (bytes.length > controlMaxBytes) return null;
+export function decodeMessage<T>(
+  schema: z.ZodType<T>,
+  bytes: Uint8Array,
+  maxBytes: number = controlMaxBytes,
+): T | null {
+  if (bytes.length > maxBytes) return null;
   try {
     const parsed = schema.safeParse(
       JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8')),

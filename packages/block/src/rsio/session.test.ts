@@ -105,7 +105,9 @@ describe('a session', () => {
     const { session } = await rig();
     const reply = await session.request(FrameType.LIST, 0, 0, 0, 0, null);
     const listed = reply === 'lost' ? null : decodeMessage(listReply, reply.payload);
-    expect(listed?.devices).toEqual([{ name: 'db', description: '', sizeBytes, readOnly: false, users: 0 }]);
+    expect(listed?.devices).toEqual([
+      { name: 'db', description: '', sizeBytes, readOnly: false, users: 0, isPaused: false },
+    ]);
     expect(session.status.map(({ name, state }) => [name, state])).toEqual([
       ['a', 'connected'],
       ['b', 'connected'],

@@ -1,7 +1,10 @@
 /** The devices of a server: opened from its configuration, changed with it, given to connections by name. */
+
+import assert from 'node:assert/strict';
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock, Log, Metrics, Random } from '@mortar/core';
-import type { DeviceConfig, ServerConfig } from '../config/server-config.ts';
+import type { DeviceConfig } from '../config/device-config.ts';
+import type { ServerConfig } from '../config/server-config.ts';
 import type { BlockDevice } from '../device/device.ts';
 import type { Client, ExportInfo, ExportSource, OpenExport } from '../nbd/exports.ts';
 import { makeDevice } from './make-device.ts';
@@ -22,10 +25,12 @@ export class DeviceStore implements ExportSource {
   readonly #devices = new Map<string, ServedDevice>();
   #namespace = '';
   #owner = '';
-  #volumes: VolumePool | null = null;
+  readonly volumes: VolumePool;
 
   constructor(services: StoreServices) {
     this.#services = services;
+    const { clock, log, random } = services;
+    this.volumes = new VolumePool({ clock, log, random });
   }
 
   get devices(): readonly ServedDevice[] {
@@ -66,15 +71,23 @@ export class DeviceStore implements ExportSource {
   }
 
   async #open(config: DeviceConfig, all: ReadonlyMap<string, DeviceConfig>): Promise<void> {
-    const { clock, log, metrics, random } = this.#services;
-    this.#volumes ??= new VolumePool({ clock, log, random });
-    const volumes = this.#volumes;
+    const { clock, log, metrics } = this.#services;
+    const { volumes } = this;
     const owner = this.#owner;
     const make = (one: DeviceConfig): Promise<BlockDevice> =>
       makeDevice(one.source, { clock, volumes, owner }, (name) => make(all.get(name)!));
     const served = new ServedDevice(config, compositionOf(config, all), await make(config), clock, metrics);
     this.#devices.set(config.name, served);
     log.write('INFO', origin, `device ${config.name}: ${config.source.type}, ${served.device.sizeBytes} bytes`);
+  }
+
+  /** Of a device that nobody has open: nobody finds it any more, until it is configured again. */
+  async withdraw(name: string): Promise<void> {
+    const served = this.#devices.get(name);
+    if (!served) return;
+    assert(served.users === 0, `device ${name} is in use`);
+    this.#devices.delete(name);
+    await served.device.close();
   }
 
   async close(): Promise<void> {
@@ -114,7 +127,7 @@ export class DeviceStore implements ExportSource {
 
 function infoOf(served: ServedDevice): ExportInfo {
   const { name, config, device } = served;
-  return { name, description: config.description, device, mayResize: config.mayResize };
+  return { name, description: config.description, device, mayResize: config.mayResize, isPaused: config.isPaused };
 }
 
 /** What a device is made of, with all that its members are made of. */

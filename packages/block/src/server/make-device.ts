@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { type Clock, errnoName } from '@mortar/core';
-import type { DeviceSource } from '../config/server-config.ts';
+import type { DeviceSource } from '../config/device-config.ts';
 import type { BlockDevice } from '../device/device.ts';
 import { FileDevice } from '../device/file.ts';
 import { DeviceError } from '../device/host-file.ts';

@@ -10,6 +10,8 @@ import { parseServerConfig, type ServerConfig } from '../config/server-config.ts
 import { type NbdAddress, NbdServer } from '../nbd/server.ts';
 import { TlsServer } from '../nbd/tls.ts';
 import { RsioServer } from '../rsio/server/server.ts';
+import { Administration } from './administration/administration.ts';
+import { Ledger } from './administration/ledger.ts';
 import type { ServerArguments } from './arguments.ts';
 import { DeviceStore } from './device-store.ts';
 
@@ -41,19 +43,28 @@ async function serveDevices(host: Host, file: string): Promise<void> {
     connectionsMax: nbd.connectionsMax,
     ...(nbd.tls === 'off' ? {} : { tls: tlsAtStart(config) }),
   });
-  const rsio = new RsioServer({ exports: store, clock, random, log, transport: tcpTransport(), identity: config });
+  const rsio = new RsioServer({
+    exports: store,
+    clock,
+    random,
+    log,
+    transport: tcpTransport(),
+    identity: config,
+    administer: (client, asked) => administration.run(client, asked),
+  });
   const release = async (device: string) => {
     rsio.release(device);
     await endConnections(server, device, clock);
   };
-  const failures = await store.configure(config, release);
+  const administration = new Administration({ store, ledger: ledgerAtStart(`${file}.made`), log, release });
+  const failures = await administration.configure(config);
   for (const { message } of failures) log.write('ERROR', origin, message);
   if (failures.length > 0 && store.devices.length === 0) throw new StartError(failures[0]!.message);
   for (const address of addressesOf(config)) await listen(host, server, address);
   host.atEnd('NBD', () => server.close());
   for (const { name, address, port } of config.interfaces) await listenRsio(host, rsio, name, address, port);
   host.atEnd('RSIO', () => rsio.close());
-  const reload = new Reload(host, file, store, { nbd: server, rsio }, release);
+  const reload = new Reload(host, file, administration, { nbd: server, rsio });
   host.onReopen(() => void reload.run());
   host.dumper.add(() => [...sections(store, server), ...rsioSections(rsio)]);
   metrics.gauge('block_connections', () => server.connections.size + rsio.connections.size);
@@ -75,6 +86,14 @@ function tlsAtStart(config: ServerConfig): TlsServer {
     return new TlsServer(config.nbd.tlsFiles);
   } catch (error) {
     throw new StartError(`TLS cannot be used: ${(error as Error).message}`, 1, { cause: error });
+  }
+}
+
+function ledgerAtStart(path: string): Ledger {
+  try {
+    return Ledger.read(path);
+  } catch (error) {
+    throw new StartError((error as Error).message, 1, { cause: error });
   }
 }
 
@@ -119,17 +138,15 @@ interface Doors {
 class Reload {
   readonly #host: Host;
   readonly #file: string;
-  readonly #store: DeviceStore;
+  readonly #administration: Administration;
   readonly #doors: Doors;
-  readonly #release: (device: string) => Promise<void>;
   #last: Promise<void> = Promise.resolve();
 
-  constructor(host: Host, file: string, store: DeviceStore, doors: Doors, release: (device: string) => Promise<void>) {
+  constructor(host: Host, file: string, administration: Administration, doors: Doors) {
     this.#host = host;
     this.#file = file;
-    this.#store = store;
+    this.#administration = administration;
     this.#doors = doors;
-    this.#release = release;
   }
 
   run(): Promise<void> {
@@ -143,9 +160,9 @@ class Reload {
       const config = readConfig(this.#file);
       if (config.nbd.tls !== 'off') this.#doors.nbd.useTls(new TlsServer(config.nbd.tlsFiles));
       this.#doors.rsio.identify(config);
-      const failures = await this.#store.configure(config, this.#release);
+      const failures = await this.#administration.configure(config);
       for (const { message } of failures) log.write('ERROR', origin, message);
-      log.write('INFO', origin, `${this.#file} was read again: ${this.#store.devices.length} devices`);
+      log.write('INFO', origin, `${this.#file} was read again: ${this.#administration.devices} devices`);
     } catch (error) {
       log.write('ERROR', origin, `the configuration stays as it was: ${(error as Error).message}`);
     }

@@ -1,13 +1,12 @@
 /** A device that is served: measured, paused and limited, for any number of connections. */
+import { isDeepStrictEqual } from 'node:util';
 import type { Clock, Metrics } from '@mortar/core';
-import type { DeviceConfig } from '../config/server-config.ts';
+import type { DeviceConfig } from '../config/device-config.ts';
 import type { BlockDevice } from '../device/device.ts';
-import { Limiter, type Limits } from '../device/limits.ts';
+import { Limiter } from '../device/limits.ts';
 import { PausableDevice } from '../device/pause.ts';
 import { MeasuredDevice } from '../device/statistics.ts';
 import type { Client } from '../nbd/exports.ts';
-
-const isEmpty = (limits: Limits) => Object.keys(limits).length === 0;
 
 export class ServedDevice {
   readonly name: string;
@@ -17,7 +16,7 @@ export class ServedDevice {
   readonly #clock: Clock;
   readonly #metrics: Metrics;
   #config: DeviceConfig;
-  #limiter: Limiter | null = null;
+  readonly #limiter: Limiter;
   /** Connections that have it open. */
   users = 0;
 
@@ -28,7 +27,8 @@ export class ServedDevice {
     this.#clock = clock;
     this.#metrics = metrics;
     this.#config = config;
-    this.configure(config);
+    this.#limiter = new Limiter(clock, config.limits, config.clientLimits);
+    if (config.isPaused) void this.device.pause();
   }
 
   get config(): DeviceConfig {
@@ -36,14 +36,17 @@ export class ServedDevice {
   }
 
   get waiting(): number {
-    return this.#limiter?.waiting ?? 0;
+    return this.#limiter.waiting;
   }
 
-  /** Another description, other clients or limits: for connections from now on. */
+  /** Another description or other clients, for connections from now on; limits and pauses for all. */
   configure(config: DeviceConfig): void {
+    const { limits, clientLimits, isPaused } = config;
+    if (!isDeepStrictEqual([limits, clientLimits], [this.#config.limits, this.#config.clientLimits]))
+      this.#limiter.change(limits, clientLimits);
+    if (isPaused && !this.device.isPaused) void this.device.pause();
+    else if (!isPaused && this.device.isPaused) this.device.resume();
     this.#config = config;
-    const { limits, clientLimits } = config;
-    this.#limiter = isEmpty(limits) && isEmpty(clientLimits) ? null : new Limiter(this.#clock, limits);
   }
 
   /** Whoever can reach root's socket is root. */
@@ -59,8 +62,6 @@ export class ServedDevice {
 
   /** For one connection. */
   view(): BlockDevice {
-    const { clientLimits } = this.#config;
-    const limited = this.#limiter?.share(this.device, isEmpty(clientLimits) ? undefined : clientLimits) ?? this.device;
-    return new MeasuredDevice(limited, this.name, this.#clock, this.#metrics);
+    return new MeasuredDevice(this.#limiter.share(this.device), this.name, this.#clock, this.#metrics);
   }
 }

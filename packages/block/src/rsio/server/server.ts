@@ -2,7 +2,8 @@
 import type { Clock, Log, LogLevel, Random, Timer } from '@mortar/core';
 import type { Address, Listener, Stream, Transport } from '@mortar/rpc/stream.ts';
 import { TokenBucket } from '../../device/token-bucket.ts';
-import type { ExportSource } from '../../nbd/exports.ts';
+import type { Client, ExportSource } from '../../nbd/exports.ts';
+import type { Administered, Administration } from '../administration.ts';
 import { protocolVersion } from '../messages.ts';
 import { ServerConnection } from './connection.ts';
 import { OpenDevices } from './open-devices.ts';
@@ -27,6 +28,8 @@ export interface RsioServerOptions {
   readonly negotiationMs?: number;
   readonly connectionsMax?: number;
   readonly sessionsMax?: number;
+  /** What clients have done with devices; absent: nothing. */
+  readonly administer?: (client: Client, asked: Administration) => Promise<Administered>;
 }
 
 const origin = 'rsio';
@@ -34,7 +37,7 @@ const linesPerSecond = 5;
 const linesBurst = 100;
 
 export class RsioServer {
-  readonly #options: Required<RsioServerOptions>;
+  readonly #options: Required<Omit<RsioServerOptions, 'administer'>> & Pick<RsioServerOptions, 'administer'>;
   readonly #devices: OpenDevices;
   readonly #listeners: Listener[] = [];
   readonly #connections = new Set<ServerConnection>();
@@ -145,19 +148,25 @@ export class RsioServer {
     }
     if (this.#sessions.size >= this.#options.sessionsMax) return null;
     const own = Buffer.from(this.#options.random.bytes(16)).toString('hex');
-    const session = new Session(own, { address, identity: client, isLocalRoot: false }, this.#devices);
+    const session = new Session(
+      own,
+      { address, identity: client, isLocalRoot: false },
+      this.#devices,
+      this.#options.administer,
+    );
     this.#sessions.set(own, session);
     this.#options.log.write('INFO', origin, `client ${client} at ${address} begins session ${own.slice(0, 8)}`);
     return session;
   }
 
   #list({ client }: Session): object {
-    const devices = this.#options.exports.list(client).map(({ name, description, device }) => ({
+    const devices = this.#options.exports.list(client).map(({ name, description, device, isPaused = false }) => ({
       name,
       description: description.slice(0, 1024),
       sizeBytes: device.sizeBytes,
       readOnly: device.traits.readOnly,
       users: this.#devices.users(name),
+      isPaused,
     }));
     return { devices };
   }

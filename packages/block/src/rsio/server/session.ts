@@ -5,6 +5,7 @@
 import { Errno, returnBytes } from '@mortar/core';
 import { type Answer, after, type Done, type ReadReply, type StatusReply } from '../../device/device.ts';
 import type { Client } from '../../nbd/exports.ts';
+import { type Administered, type Administration, administration } from '../administration.ts';
 import { FrameFlag, FrameType, type RequestFrame } from '../frame.ts';
 import { decodeMessage, encodeMessage, type OpenReply, open } from '../messages.ts';
 import { encodeExtents } from '../status.ts';
@@ -17,6 +18,8 @@ export interface Carrier {
   reply(frame: RequestFrame, errno: number, pieces?: readonly Uint8Array[], done?: () => void): void;
   end(why: string): void;
 }
+
+type Administer = (client: Client, asked: Administration) => Promise<Administered>;
 
 const devicesMax = 1024;
 const extentsMax = 1024;
@@ -32,6 +35,7 @@ export class Session {
   readonly id: string;
   readonly client: Client;
   readonly #devices: OpenDevices;
+  readonly #administer: Administer | undefined;
   readonly #open = new Map<number, OpenDevice>();
   readonly #opening = new Map<string, Promise<{ errno: number; reply?: OpenReply }>>();
   readonly #window = new TagWindow();
@@ -42,7 +46,8 @@ export class Session {
   #nextDevice = 1;
   isEnded = false;
 
-  constructor(id: string, client: Client, devices: OpenDevices) {
+  constructor(id: string, client: Client, devices: OpenDevices, administer?: Administer) {
+    this.#administer = administer;
     this.id = id;
     this.client = client;
     this.#devices = devices;
@@ -76,6 +81,13 @@ export class Session {
       this.#close(frame.device);
       done();
       carrier.reply(frame, 0);
+      return;
+    }
+    if (frame.type === FrameType.ADMINISTER) {
+      const asked = decodeMessage(administration, payload);
+      done();
+      if (asked) void this.#administered(carrier, frame, asked);
+      else carrier.reply(frame, Errno.EINVAL);
       return;
     }
     const opened = this.#open.get(frame.device);
@@ -119,6 +131,22 @@ export class Session {
         this.#carriers.get(tag)?.reply(frame, errno);
         this.#carriers.delete(tag);
       });
+  }
+
+  /** Once, as what changes a device; when it comes again afterwards its answer is a number only. */
+  async #administered(carrier: Carrier, frame: RequestFrame, asked: Administration): Promise<void> {
+    const { tag } = frame;
+    const met = this.#window.meet(tag);
+    if (met === 'running') this.#carriers.set(tag, carrier);
+    else if (met === 'done') carrier.reply(frame, this.#window.errnoOf(tag));
+    if (met !== 'new') return;
+    this.#carriers.set(tag, carrier);
+    const { errno, reply } = this.#administer
+      ? await this.#administer(this.client, asked)
+      : { errno: Errno.EOPNOTSUPP, reply: { text: 'this server does nothing of the kind' } };
+    this.#window.finish(tag, errno as Errno);
+    this.#carriers.get(tag)?.reply(frame, errno, [encodeMessage(reply)]);
+    this.#carriers.delete(tag);
   }
 
   /** Done again when it comes again: it changes nothing. */
