@@ -19,7 +19,7 @@ const ports: (string | undefined)[] = [];
 function startServer(index: number): void {
   const pool = index === 0 ? `administrators = big-2\n[pool disks]\npath = ${box.folder('pool')}\n` : 'serverid = 2\n';
   const text =
-    `[namespace osl]\n[server big-${8 + index}]\n${pool}[interface if0]\naddress=127.0.0.${1 + index}\nport=${ports[index] ?? 0}\n` +
+    `[namespace osl]\n[server big-${8 + index}]\n${pool}[interface if0]\ndiscovery=unicast\naddress=127.0.0.${1 + index}\nport=${ports[index] ?? 0}\n` +
     `[clients]\nbig-2 0xbig2\nvenus 0xvenus\n[nbd]\nlisten=no\n[device fixed${index}]\ntype=memory\nsize=1m\n`;
   const file = box.file(`rssrvcfg${index}`, text);
   servers[index] = box.daemon('rssrv', `rssrv${index}.pid`, '-c', file, '-l', join(box.logs, `rssrv${index}.log`));
@@ -66,6 +66,24 @@ describe('rsconfig', { timeout: 120_000 }, () => {
     expect(offered()).toEqual(['fixed0', 'db', 'fixed1']);
     expect(said(rsconfig('--pools', '--at', 'big-8'))).toBe(
       '0 osl:@big-8 pool disks            file   1 device(s), 8388608 bytes\n',
+    );
+  });
+
+  it('shows the ways to servers, and what the configuration does not know', () => {
+    const plain = rsconfig('-q').stdout;
+    const ways = rsconfig('-qvv').stdout;
+    expect(plain).not.toContain('way');
+    expect(ways).toMatch(
+      /srv: 000 big-8\n(?: {9}.*\n|.*disk.*\n)* {6}way any > 127\.0\.0\.1\/\d+: \d+\.\d\d ms, packets of \d+ bytes\n/,
+    );
+    expect(rsconfig('-qvvv').stdout).toMatch(/way any > 127\.0\.0\.2\/\d+: .*, tx \d+ MB\/s, rx \d+ MB\/s\n/);
+    const told = JSON.parse(rsconfig('-qvv', '--json', '--seed', '127.0.0.1:1').stdout);
+    expect(told.namespaces[0].servers.map(({ name }: { name: string }) => name)).toEqual(['big-8', 'big-9']);
+    expect(told.explored.servers.map(({ server }: { server: string }) => server)).toEqual(['big-8', 'big-9']);
+    expect(told.explored.problems).toEqual([expect.stringMatching(/^127\.0\.0\.1\/1: .*ECONNREFUSED/)]);
+    expect(said(rsconfig('-l', '--json'))).toMatch(/^64 rsconfig: --json goes with -q/);
+    expect(said(rsconfig('-q', '--seed', '/tmp/x'))).toMatch(
+      /^64 rsconfig: --seed=\/tmp\/x: HOST\[:PORT\],.. is expected/,
     );
   });
 

@@ -259,6 +259,10 @@ describe('the rest', () => {
     const fd = libc.openat(dir, 'handed', libc.O_RDONLY);
     expect(libc.sendFds(pair[0], Buffer.from('!'), [fd])).toBe(1);
     expect(libc.poll([{ fd: pair[1], events: libc.POLLIN, revents: 0 }], 1000)).toBe(1);
+    const [SOL_SOCKET, SO_TYPE, SO_DOMAIN] = [1, 3, 39];
+    expect(libc.socketOption(pair[0], SOL_SOCKET, SO_TYPE)).toBe(libc.SOCK_STREAM);
+    expect(libc.socketOption(pair[0], SOL_SOCKET, SO_DOMAIN)).toBe(libc.AF_UNIX);
+    expect(libc.socketOption(pair[0], SOL_SOCKET, 9999)).toBe(-92);
     const into = new Uint8Array(4);
     const received = libc.receiveFds(pair[1], into) as libc.Received;
     expect(received.length).toBe(1);

@@ -1,4 +1,4 @@
-/** What fusermount3 needs: a socket pair over which a descriptor is handed. And poll. */
+/** What fusermount3 needs: a socket pair over which a descriptor is handed. And poll, and what the kernel knows of a socket. */
 import { SOCK_CLOEXEC } from './constants.ts';
 import { addressOf, bind, Memory, outcome } from './native.ts';
 
@@ -6,6 +6,7 @@ const native = {
   socketpair: bind('socketpair', 'int', ['int', 'int', 'int', 'void *']),
   recvmsg: bind('recvmsg', 'long', ['int', 'void *', 'int']),
   sendmsg: bind('sendmsg', 'long', ['int', 'void *', 'int']),
+  getsockopt: bind('getsockopt', 'int', ['int', 'int', 'int', 'void *', 'void *']),
   poll: bind('poll', 'int', ['void *', 'unsigned long', 'int']),
 };
 
@@ -97,4 +98,13 @@ export function poll(fds: PollFd[], timeoutMs: number): number {
     entry.revents = memory.u16(8 * i + 6);
   });
   return result;
+}
+
+/** A socket's option that is a number, as getsockopt(2) tells it, or the negative errno. */
+export function socketOption(socket: number, level: number, name: number): number {
+  const value = new Memory(8);
+  const length = new Memory(8);
+  length.setI32(0, 4);
+  const result = outcome(native.getsockopt(socket, level, name, value.bytes, length.bytes));
+  return result < 0 ? result : value.i32(0);
 }

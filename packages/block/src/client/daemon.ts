@@ -16,6 +16,7 @@ import { NbdServer } from '../nbd/server.ts';
 import type { RemoteDevice } from '../rsio/client/remote-device.ts';
 import { administer, administerParams } from './administer.ts';
 import type { DaemonArguments } from './arguments.ts';
+import { exploreFor, exploreParams } from './explore.ts';
 import { NamespaceClient } from './namespace-client.ts';
 import type { AttachReply, LocalReply, QueryReply, StatusReply } from './protocol.ts';
 import { type Remembered, readRemembered, writeRemembered } from './remembered.ts';
@@ -120,7 +121,7 @@ class Daemon {
     mkdirSync(dirname(this.#args.endpoint), { recursive: true });
     await this.#listening(this.#args.endpoint, () => nbd.listen({ kind: 'unix', path: this.#args.endpoint }));
     this.#host.atEnd('NBD', () => nbd.close());
-    const control = this.#methods(new ManagementServer({ clock, log, name: origin }));
+    const control = this.#methods(new ManagementServer({ clock, log, name: origin }), config);
     const listener = await this.#listening(this.#args.socket, () =>
       control.listen(unixTransport(), { kind: 'unix', path: this.#args.socket }),
     );
@@ -178,7 +179,7 @@ class Daemon {
     }
   }
 
-  #methods(server: ManagementServer): ManagementServer {
+  #methods(server: ManagementServer, config: ClientConfig): ManagementServer {
     const volume = z.strictObject({ volume: z.string().max(300).optional(), force: z.boolean().default(false) });
     return server
       .method('query', z.strictObject({}), () => this.#query())
@@ -189,6 +190,7 @@ class Daemon {
       .method('resize', z.strictObject({ volume: z.string().max(300), sizeBytes: z.int().positive() }), (asked) =>
         this.#resize(asked.volume, asked.sizeBytes),
       )
+      .method('explore', exploreParams, (asked) => exploreFor(this.#host, config, asked))
       .method('administer', administerParams, (asked) => administer(this.#namespaces, asked));
   }
 

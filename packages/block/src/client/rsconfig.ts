@@ -4,7 +4,8 @@ import { versionText } from '@mortar/host/arguments/information.ts';
 import { ManagementClient } from '@mortar/rpc/management/client.ts';
 import { nodeClock } from '@mortar/rpc/transports/node-ports.ts';
 import { unixTransport } from '@mortar/rpc/transports/unix.ts';
-import { size } from '../config/values.ts';
+import { servers, size } from '../config/values.ts';
+import type { Explored } from '../rsio/explorer/explorer.ts';
 import { controlSocket } from './arguments.ts';
 import type { AdministerReply, AttachReply, LocalReply, QueryReply, StatusReply } from './protocol.ts';
 import {
@@ -27,13 +28,16 @@ const specs = {
   resize: { short: 'r', value: 'required' },
   verbose: { short: 'v', value: 'none' },
   force: { short: 'f', value: 'none' },
+  json: { value: 'none' },
+  seed: { value: 'required' },
   ...administrationSpecs,
   socket: { short: 's', value: 'required' },
   help: { short: 'h', value: 'none' },
   version: { short: 'V', value: 'none' },
 } as const satisfies OptionSpecs;
 
-const usage = `Usage: rsconfig -q[v..]            what namespaces and servers offer
+const usage = `Usage: rsconfig -q[v..]            what namespaces and servers offer; -vv: what else is there, and the ways; -vvv: their bandwidth
+                [--json] [--seed HOST[:PORT],..]   as JSON; where to look beside the configuration
        rsconfig -a [-f] [VOLUME]   attach a volume, or all; -f: also one that another client has
        rsconfig -d [-f] [VOLUME]   detach a volume, or all; -f: also one in use
        rsconfig -l[v..]            volumes that are attached
@@ -68,12 +72,14 @@ function requestOf(words: readonly string[]): { socket: string; run: Asked } | '
   const named = volume === undefined ? { force } : { volume, force };
   const socket = textOf('socket') ?? controlSocket;
   const of = (run: Asked) => ({ socket, run });
+  const wrong = ['json', 'seed'].find(has);
+  if (wrong !== undefined && actions[0] !== 'query') throw new UsageError(`--${wrong} goes with -q`);
   const only = administrationOptions.find(has);
   if (only !== undefined && administrated.length === 0)
     throw new UsageError(`--${only} goes with ${administrationVerbs.map((verb) => `--${verb}`).join(', ')}`);
   switch (actions[0]) {
     case 'query':
-      return of(async (call) => ({ text: showQuery(await call<QueryReply>('query', {}), detail) }));
+      return of((call) => query(call, detail, has('json'), seedsOf(textOf('seed') ?? '')));
     case 'list':
       return of(async (call) => ({ text: showLocal(await call<LocalReply>('local', {}), detail) }));
     case 'monitor':
@@ -95,6 +101,26 @@ function requestOf(words: readonly string[]): { socket: string; run: Asked } | '
       );
     }
   }
+}
+
+function seedsOf(text: string): object[] {
+  const read = servers(text);
+  if (text !== '' && 'expected' in read) throw new UsageError(`--seed=${text}: HOST[:PORT],.. is expected`);
+  const seeds = 'value' in read ? read.value : [];
+  return seeds.map((seed) => {
+    if (!('host' in seed)) throw new UsageError(`--seed=${text}: HOST[:PORT],.. is expected`);
+    return { address: seed.host, ...(seed.port === undefined ? {} : { port: seed.port }) };
+  });
+}
+
+/** With -vv what there is beside the configuration, and the ways to it; with -vvv also how fast they are. */
+async function query(call: Call, detail: number, isJson: boolean, seeds: object[]): Promise<{ text: string }> {
+  const told = await call<QueryReply>('query', {});
+  const measure = Math.max(0, Math.min(2, detail - 1));
+  const wanted = measure > 0 || seeds.length > 0;
+  const explored = wanted ? await call<Explored>('explore', { seeds, measure }) : null;
+  if (!isJson) return { text: showQuery(told, detail, explored) };
+  return { text: `${JSON.stringify(explored ? { ...told, explored } : told, null, 1)}\n` };
 }
 
 async function main(words: readonly string[]): Promise<number> {

@@ -1,4 +1,5 @@
 /** What rsconfig prints. Pure. */
+import type { Explored, FoundWay } from '../rsio/explorer/explorer.ts';
 import type { AdministerReply, AttachReply, LocalReply, QueryReply, StatusReply } from './protocol.ts';
 
 const blockBytes = 512;
@@ -6,7 +7,7 @@ const blocks = (sizeBytes: number) => String(Math.floor(sizeBytes / blockBytes))
 const id = (number: number) => String(number).padStart(3, '0');
 
 /** `detail`: how many v there were. */
-export function showQuery({ namespaces }: QueryReply, detail: number): string {
+export function showQuery({ namespaces }: QueryReply, detail: number, explored: Explored | null = null): string {
   const lines: string[] = [];
   for (const [i, { name, client, servers }] of namespaces.entries()) {
     lines.push(`${id(i)} ${name}`, `  clt: ${client}`);
@@ -22,9 +23,35 @@ export function showQuery({ namespaces }: QueryReply, detail: number): string {
           );
         if (detail > 1 && description !== '') lines.push(`         ${description}`);
       }
+      const found = explored?.servers.find((one) => one.namespace === name && one.server === server.name);
+      if (found) lines.push(...found.ways.map(wayLine));
     }
   }
+  if (explored) lines.push(...exploredLines(explored, namespaces));
   return lines.map((line) => `${line}\n`).join('');
+}
+
+function wayLine({ interface: face, from, address, port, problem, rttMs, mtu, bandwidth }: FoundWay): string {
+  const way = `      way ${face}${from === null ? '' : ` ${from}`} > ${address}/${port}`;
+  if (problem !== null) return `${way}: ${problem}`;
+  const megabytes = (rate: number) => `${(rate / 1e6).toFixed(0)} MB/s`;
+  const speed = bandwidth ? `, tx ${megabytes(bandwidth.sent)}, rx ${megabytes(bandwidth.received)}` : '';
+  return `${way}: ${(rttMs ?? 0).toFixed(2)} ms, packets of ${mtu ?? '?'} bytes${speed}`;
+}
+
+/** What is there beside what the configuration says. */
+function exploredLines({ servers, interfaces, problems }: Explored, known: QueryReply['namespaces']): string[] {
+  const isKnown = ({ namespace, server }: Explored['servers'][number]) =>
+    known.some(({ name, servers: own }) => name === namespace && own.some((one) => one.name === server));
+  const lines = servers
+    .filter((one) => !isKnown(one))
+    .flatMap((one) => [
+      `new ${one.namespace} (${one.namespaceId})`,
+      `  srv: ${id(one.serverId)} ${one.server} at ${one.addresses.map(({ address, port }) => `${address}/${port}`).join(', ')}`,
+      ...one.ways.map(wayLine),
+    ]);
+  const faces = interfaces.map(({ name, address, mtu }) => `if  ${name} ${address}: packets of ${mtu ?? '?'} bytes`);
+  return [...lines, ...faces, ...problems.map((problem) => `??  ${problem}`)];
 }
 
 export function showStatus({ paths }: StatusReply): string {

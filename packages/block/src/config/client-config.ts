@@ -5,7 +5,7 @@ import * as v from './values.ts';
 
 const port = v.whole(1, 65535);
 const protocol = v.oneOf('tcp');
-const defaultsTable = { protocol, port };
+const defaultsTable = { protocol, port, discovery: v.oneOf('off', 'unicast', 'broadcast') };
 const interfaceTable = { address: v.host, protocol, port };
 const namespaceTable = {
   namespaceid: v.whole(0, 65535),
@@ -41,6 +41,10 @@ export interface ClientNamespace {
 export interface ClientConfig {
   readonly interfaces: readonly { readonly name: string; readonly address: string }[];
   readonly namespaces: readonly ClientNamespace[];
+  /** Whether servers are asked by UDP, too, and whether all of the interfaces' networks are. */
+  readonly discovery: 'off' | 'unicast' | 'broadcast';
+  /** Where servers listen that say nothing else. */
+  readonly port: number;
 }
 
 const defaultPort = 5000;
@@ -56,7 +60,8 @@ export function parseClientConfig(text: string, file: string): ClientConfig {
   const plain = sections.filter(({ kind }) => kind !== 'server');
   checkKinds(plain, { defaults: 'plain', interface: 'named', namespace: 'named' }, problems);
   const defaultsSection = sections.find(({ kind }) => kind === 'defaults');
-  const usualPort = (defaultsSection && readEntries(defaultsSection, defaultsTable, problems).port) ?? defaultPort;
+  const defaults = defaultsSection ? readEntries(defaultsSection, defaultsTable, problems) : {};
+  const usualPort = defaults.port ?? defaultPort;
   const interfaces: { name: string; address: string }[] = [];
   const namespaces: (ClientNamespace & { servers: ServerPlace[]; port: number })[] = [];
   for (const section of sections) {
@@ -71,7 +76,7 @@ export function parseClientConfig(text: string, file: string): ClientConfig {
   }
   if (namespaces.length === 0) problems.add(1, '[namespace NAME] is missing');
   problems.check();
-  return { interfaces, namespaces };
+  return { interfaces, namespaces, discovery: defaults.discovery ?? 'off', port: usualPort };
 }
 
 function namespaceOf(section: Section, usualPort: number, problems: Problems) {

@@ -50,8 +50,8 @@ describe('rssrvcfg', () => {
     expect(config.namespace).toEqual({ name: 'osl', id: 200 });
     expect(config.server).toEqual({ name: 'big-9', id: 1 });
     expect(config.interfaces).toEqual([
-      { name: 'if1', address: '192.168.45.10', port: 5000 },
-      { name: 'if2', address: '192.168.46.10', port: 5001 },
+      { name: 'if1', address: '192.168.45.10', port: 5000, discovery: 'off' },
+      { name: 'if2', address: '192.168.46.10', port: 5001, discovery: 'off' },
     ]);
     expect([...config.clients]).toEqual([
       ['big-2', '0xbig2'],

@@ -11,7 +11,12 @@ const namespaceTable = {
   port: v.whole(1, 65535),
 };
 const serverTable = { serverid: v.whole(0, 255), administrators: v.names };
-const interfaceTable = { address: v.host, port: v.whole(0, 65535), protocol: v.oneOf('tcp') };
+const interfaceTable = {
+  address: v.host,
+  port: v.whole(0, 65535),
+  protocol: v.oneOf('tcp'),
+  discovery: v.oneOf('off', 'unicast', 'broadcast'),
+};
 const nbdTable = {
   listen: v.yesNo,
   address: v.host,
@@ -28,6 +33,8 @@ export interface InterfaceConfig {
   readonly name: string;
   readonly address: string;
   readonly port: number;
+  /** Whether who asks by UDP is answered, and whether questions to the whole network are heard. */
+  readonly discovery: 'off' | 'unicast' | 'broadcast';
 }
 
 export interface NbdConfig {
@@ -104,7 +111,8 @@ function interfacesOf(sections: readonly Section[], port: number, problems: Prob
   return sections.map((section) => {
     const values = readEntries(section, interfaceTable, problems);
     if (values.address === undefined) problems.add(section.line, `[interface ${section.name}] has no address`);
-    return { name: section.name, address: values.address ?? '', port: values.port ?? port };
+    const { address = '', discovery = 'off' } = values;
+    return { name: section.name, address, port: values.port ?? port, discovery };
   });
 }
 

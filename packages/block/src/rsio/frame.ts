@@ -26,7 +26,8 @@ export const FrameType = {
   /** Of a device at the server, by those who may: rsio/administration.ts. */
   ADMINISTER: 13,
   PING: 14,
-  LOG: 15,
+  /** Bytes to and fro, to measure a way: a payload, and `offset` bytes in the answer. */
+  PROBE: 15,
 } as const;
 export type FrameType = (typeof FrameType)[keyof typeof FrameType];
 
@@ -44,7 +45,7 @@ export const FrameFlag = {
 } as const;
 
 const flagsKnown = 0x3f;
-const typeMax = FrameType.LOG;
+const typeMax = FrameType.PROBE;
 export const headerBytes = 16;
 export const extensionBytes = 16;
 export const checksumBytes = 4;
@@ -62,7 +63,7 @@ const carriesPayload: ReadonlySet<number> = new Set([
   FrameType.OPEN,
   FrameType.WRITE,
   FrameType.ADMINISTER,
-  FrameType.LOG,
+  FrameType.PROBE,
 ]);
 
 export interface RequestFrame {

@@ -9,6 +9,7 @@ import { tcpTransport } from '@mortar/rpc/transports/tcp.ts';
 import { parseServerConfig, type ServerConfig } from '../config/server-config.ts';
 import { type NbdAddress, NbdServer } from '../nbd/server.ts';
 import { TlsServer } from '../nbd/tls.ts';
+import { type DiscoveryPlace, DiscoveryServer } from '../rsio/server/discovery.ts';
 import { RsioServer } from '../rsio/server/server.ts';
 import { Administration } from './administration/administration.ts';
 import { Ledger } from './administration/ledger.ts';
@@ -62,13 +63,20 @@ async function serveDevices(host: Host, file: string): Promise<void> {
   if (failures.length > 0 && store.devices.length === 0) throw new StartError(failures[0]!.message);
   for (const address of addressesOf(config)) await listen(host, server, address);
   host.atEnd('NBD', () => server.close());
-  for (const { name, address, port } of config.interfaces) await listenRsio(host, rsio, name, address, port);
+  const places: DiscoveryPlace[] = [];
+  for (const { name, address, port, discovery } of config.interfaces)
+    places.push({ name, address, discovery, port: await listenRsio(host, rsio, name, address, port) });
   host.atEnd('RSIO', () => rsio.close());
+  const discovery = new DiscoveryServer({ clock, log, introduce: () => rsio.introduction });
+  host.atEnd('discovery', () => discovery.close());
+  await discover(discovery, places);
   const reload = new Reload(host, file, administration, { nbd: server, rsio });
   host.onReopen(() => void reload.run());
   host.dumper.add(() => [...sections(store, server), ...rsioSections(rsio)]);
   metrics.gauge('block_connections', () => server.connections.size + rsio.connections.size);
   metrics.gauge('block_sessions', () => rsio.sessions.length);
+  metrics.total('block_discovery_answered', () => discovery.answered);
+  metrics.total('block_discovery_dropped', () => discovery.dropped);
   metrics.total('block_connections_refused', () => server.refused + rsio.refused);
   if (host.args.metricsPort !== undefined) await serveMetrics(host, host.args.metricsPort);
 }
@@ -113,10 +121,20 @@ async function listen(host: Host, server: NbdServer, address: NbdAddress): Promi
   }
 }
 
-async function listenRsio(host: Host, rsio: RsioServer, name: string, address: string, port: number): Promise<void> {
+async function discover(discovery: DiscoveryServer, places: readonly DiscoveryPlace[]): Promise<void> {
+  try {
+    await discovery.listen(places);
+  } catch (error) {
+    throw new StartError(`discovery: UDP cannot be listened on: ${(error as Error).message}`, 1, { cause: error });
+  }
+}
+
+/** The port that it got. */
+async function listenRsio(host: Host, rsio: RsioServer, name: string, address: string, port: number): Promise<number> {
   try {
     const bound = await rsio.listen({ kind: 'tcp', host: address, port });
     host.log.write('INFO', origin, `RSIO clients are served on ${name}: ${printableAddress(bound)}`);
+    return bound.kind === 'tcp' ? bound.port : port;
   } catch (error) {
     const why = (error as Error).message;
     throw new StartError(`[interface ${name}] ${address}:${port} cannot be listened on: ${why}`, 1, { cause: error });

@@ -1,6 +1,7 @@
 /** One connection of a client: who it is, which session it carries, and what it may have under way. */
 import { Errno } from '@mortar/core';
 import type { Stream } from '@mortar/rpc/stream.ts';
+import { zeroPieces } from '../../device/device.ts';
 import { clientProof, isSameProof, serverProof } from '../authentication.ts';
 import { FrameFlag, FrameType, type RequestFrame } from '../frame.ts';
 import { FrameStream } from '../frame-stream.ts';
@@ -28,6 +29,7 @@ export interface Gate {
 }
 
 const requestsMax = 1024;
+const probeMaxBytes = 1024 * 1024;
 const payloadsMax = 32 * 1024 * 1024;
 const unreadMax = 8 * 1024 * 1024;
 
@@ -86,6 +88,11 @@ export class ServerConnection implements Carrier {
     }
     if (frame.type === FrameType.PING) {
       this.reply(frame, 0);
+      return;
+    }
+    if (frame.type === FrameType.PROBE) {
+      const isGood = frame.offset <= probeMaxBytes && payload.length <= probeMaxBytes;
+      this.reply(frame, isGood ? 0 : Errno.EINVAL, isGood ? zeroPieces(frame.offset) : []);
       return;
     }
     if (frame.type === FrameType.LIST) {

@@ -119,17 +119,15 @@ export class RsioServer {
     return false;
   }
 
-  #introduce() {
+  /** Who this is, as anybody is told. */
+  get introduction() {
     const { namespace, server } = this.#identity;
+    return { namespace: namespace.name, namespaceId: namespace.id, server: server.name, serverId: server.id };
+  }
+
+  #introduce() {
     const nonce = Buffer.from(this.#options.random.bytes(16)).toString('hex');
-    return {
-      version: protocolVersion,
-      namespace: namespace.name,
-      namespaceId: namespace.id,
-      server: server.name,
-      serverId: server.id,
-      nonce,
-    };
+    return { version: protocolVersion, ...this.introduction, nonce };
   }
 
   #keyOf(client: string): string | null {
