@@ -37,6 +37,7 @@ const commands = {
   rsslogcat: 'packages/block/src/server/rsslogcat.ts',
   rsclogcat: 'packages/block/src/client/rsclogcat.ts',
   rsconfig: 'packages/block/src/client/rsconfig.ts',
+  crsio: 'packages/block/src/crsio/main.ts',
 };
 
 const common = {

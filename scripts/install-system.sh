@@ -8,7 +8,7 @@ prefix=${prefix%/}
 
 # mount(8) looks for its helpers in /sbin only.
 links=()
-for command in gluster gluster-eventsapi glusterd glusterfsd glusterfs gf_attach rssrv rsslogcat rsiod rsconfig rsclogcat; do
+for command in gluster gluster-eventsapi glusterd glusterfsd glusterfs gf_attach rssrv rsslogcat rsiod rsconfig rsclogcat crsio; do
   links+=("$prefix/usr/local/sbin/$command $root/bin/$command")
 done
 links+=("$prefix/sbin/mount.glusterfs $root/bin/mount.glusterfs")

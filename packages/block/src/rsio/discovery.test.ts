@@ -175,7 +175,8 @@ describe('the explorer', { timeout: 30_000 }, () => {
     liar.on('message', (bytes, from) => {
       const told = { ...someServer, server: 'evil', addresses: [{ address: '127.0.0.1', port: 1 }] };
       liar.send(encodeAnswer(decodeQuestion(bytes)!.nonce, told), from.port, from.address);
-      liar.send(encodeAnswer(Buffer.alloc(16), told), from.port, from.address);
+      const other = { ...told, server: 'eviler' };
+      liar.send(encodeAnswer(Buffer.alloc(16), other), from.port, from.address);
     });
     const seeds = [{ address: '127.0.0.1', port }];
     const asked = { ...ports, seeds, broadcasts: [], namespace: '', timeoutMs: 200 };

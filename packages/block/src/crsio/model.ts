@@ -1,0 +1,400 @@
+/**
+ * What crsio does, apart from any terminal: keys come in by name, effects go out, `screen.ts` shows it. Whoever carries out an
+ * effect tells its end by `explored` or `saved`.
+ */
+import { ClientDocument, freeName } from '../config/client-document.ts';
+import * as v from '../config/values.ts';
+import type { Explored } from '../rsio/explorer/explorer.ts';
+import { type Field, Form } from './form.ts';
+import { isChoice, type Row, rowsOf } from './rows.ts';
+
+export interface Place {
+  readonly address: string;
+  readonly port: number | null;
+}
+
+export type Effect =
+  | { readonly kind: 'save'; readonly text: string; readonly overwrite: boolean }
+  | { readonly kind: 'explore'; readonly search: number; readonly namespace: string; readonly seeds: readonly Place[] }
+  | { readonly kind: 'quit' };
+
+interface Item {
+  readonly label: string;
+  readonly run: () => Effect | null;
+}
+
+export type Mode =
+  | { readonly kind: 'list' }
+  | { readonly kind: 'form'; readonly form: Form; readonly done: (values: Record<string, string>) => Effect | null }
+  | { readonly kind: 'menu'; readonly title: string; readonly items: readonly Item[]; at: number }
+  | {
+      readonly kind: 'busy';
+      readonly text: string;
+      readonly search: number;
+      readonly found: (explored: Explored) => void;
+    }
+  | { readonly kind: 'quit' };
+
+export interface ModelOptions {
+  readonly text: string;
+  /** Addresses of this machine that an interface could be made of. */
+  readonly addresses: readonly string[];
+  readonly hostName: string;
+}
+
+const port = v.whole(1, 65535);
+const defaultPort = '5000';
+const help =
+  'Enter: change or add.  F7: what can be done here.  F8: take away.  F3: save.  F10: leave.  In forms: Tab moves, Enter goes on, Esc goes back.';
+
+export class Model {
+  readonly #options: ModelOptions;
+  readonly #document: ClientDocument;
+  #saved: string;
+  mode: Mode = { kind: 'list' };
+  at = 0;
+  message = '';
+  #mayOverwrite = false;
+  /** Where servers were looked for last. */
+  #seeds = '';
+  #searches = 0;
+
+  constructor(options: ModelOptions) {
+    this.#options = options;
+    this.#document = new ClientDocument(options.text);
+    this.#saved = options.text;
+    this.at = this.rows.findIndex(isChoice);
+  }
+
+  get rows(): readonly Row[] {
+    return rowsOf(this.#document);
+  }
+
+  get text(): string {
+    return this.#document.text;
+  }
+
+  get isChanged(): boolean {
+    return this.text !== this.#saved;
+  }
+
+  press(key: string): Effect | null {
+    if (key === 'CTRL_C') return { kind: 'quit' };
+    const { mode } = this;
+    switch (mode.kind) {
+      case 'list':
+        return this.#inList(key);
+      case 'form':
+        return this.#inForm(mode, key);
+      case 'menu':
+        return this.#inMenu(mode, key);
+      case 'busy':
+        if (key === 'ESCAPE') this.#toList('it goes on without what was looked for');
+        return null;
+      case 'quit':
+        if (/^[yY]$/.test(key)) return { kind: 'quit' };
+        if (key === 'F3') return this.#save();
+        this.#toList('');
+        return null;
+    }
+  }
+
+  /** What was looked for, unless nobody waits for it any more. */
+  explored(search: number, found: Explored): void {
+    if (this.mode.kind === 'busy' && this.mode.search === search) this.mode.found(found);
+  }
+
+  /** `problem`: why it was not saved; null: it was. `isForeign`: somebody else has changed the file; saving again overwrites it. */
+  saved(text: string, problem: string | null, isForeign = false): void {
+    this.#mayOverwrite = isForeign;
+    this.#toList(problem ?? 'saved; rsiod uses it when it is started anew');
+    if (problem === null) this.#saved = text;
+  }
+
+  #save(): Effect {
+    return { kind: 'save', text: this.text, overwrite: this.#mayOverwrite };
+  }
+
+  #toList(message: string): void {
+    this.mode = { kind: 'list' };
+    this.message = message;
+    const { rows } = this;
+    this.at = Math.min(this.at, rows.length - 1);
+    if (!isChoice(rows[this.at]!)) this.at = Math.max(rows.slice(0, this.at).findLastIndex(isChoice), 0);
+    if (!isChoice(rows[this.at]!)) this.at = rows.findIndex(isChoice);
+  }
+
+  #inList(key: string): Effect | null {
+    this.message = '';
+    const { rows } = this;
+    const row = rows[this.at]!;
+    if (key === 'UP') this.at = Math.max(rows.slice(0, this.at).findLastIndex(isChoice), rows.findIndex(isChoice));
+    else if (key === 'DOWN') this.at = rows.findIndex((one, i) => i > this.at && isChoice(one));
+    else if (key === 'HOME') this.at = rows.findIndex(isChoice);
+    else if (key === 'END') this.at = rows.findLastIndex(isChoice);
+    else if (key === 'ENTER') this.#edit(row);
+    else if (key === 'F1') this.message = help;
+    else if (key === 'F3') return this.#save();
+    else if (key === 'F7') this.#actions(row);
+    else if (key === 'F8' || key === 'DELETE') this.#remove(row);
+    else if (key === 'F10') return this.#leave();
+    if (this.at < 0) this.at = rows.findLastIndex(isChoice);
+    return null;
+  }
+
+  #leave(): Effect | null {
+    if (!this.isChanged) return { kind: 'quit' };
+    this.mode = { kind: 'quit' };
+    this.message = 'What was changed is not saved. y: leave without it, F3: save it, any other key: go back';
+    return null;
+  }
+
+  #inForm(mode: Extract<Mode, { kind: 'form' }>, key: string): Effect | null {
+    const { form } = mode;
+    if (key === 'ESCAPE') {
+      this.#toList('');
+      return null;
+    }
+    if (key !== 'F3' && (key !== 'ENTER' || !form.isLast)) {
+      form.press(key === 'ENTER' ? 'DOWN' : key);
+      return null;
+    }
+    const problem = form.check();
+    if (problem !== null) {
+      this.message = problem;
+      return null;
+    }
+    this.message = '';
+    const effect = mode.done(form.values);
+    // F3 saves from everywhere, as soon as nothing more is to be asked.
+    return effect ?? (key === 'F3' && this.mode.kind === 'list' && this.message === '' ? this.#save() : null);
+  }
+
+  #inMenu(mode: Extract<Mode, { kind: 'menu' }>, key: string): Effect | null {
+    const { items } = mode;
+    if (key === 'UP') mode.at = (mode.at + items.length - 1) % items.length;
+    else if (key === 'DOWN') mode.at = (mode.at + 1) % items.length;
+    else if (key === 'ESCAPE') this.#toList('');
+    else if (key === 'ENTER') return items[mode.at]!.run();
+    return null;
+  }
+
+  #menu(title: string, items: readonly Item[]): void {
+    this.mode = { kind: 'menu', title, items, at: 0 };
+  }
+
+  #form(title: string, fields: readonly Field[], done: (values: Record<string, string>) => Effect | null): void {
+    this.mode = { kind: 'form', form: new Form(title, fields), done };
+  }
+
+  #edit(row: Row): void {
+    if (row.kind === 'interface') this.#interfaceForm(row.name);
+    else if (row.kind === 'add-interface') this.#interfaceForm(null);
+    else if (row.kind === 'namespace') this.#namespaceForm(row.name, {});
+    else if (row.kind === 'add-namespace') this.#namespaceForm(null, {});
+    else if (row.kind === 'server') this.#serverForm(row.namespace, row.name);
+  }
+
+  #remove(row: Row): void {
+    if (row.kind === 'interface') this.#document.removeInterface(row.name);
+    else if (row.kind === 'namespace') this.#document.removeNamespace(row.name);
+    else if (row.kind === 'server') this.#document.removeServer(row.namespace, row.name);
+    else return;
+    this.#toList(`${row.kind} ${row.name} is taken away`);
+  }
+
+  #interfaceForm(name: string | null, address = ''): void {
+    const { interfaces } = this.#document;
+    const own = interfaces.find((one) => one.name === name);
+    const names = interfaces.map((one) => one.name);
+    const fields: Field[] = [
+      { key: 'name', label: 'Name', value: name ?? freeName('if', 0, names), read: v.name, required: true },
+      { key: 'address', label: 'Address', value: own?.values.get('address') ?? address, read: v.host, required: true },
+    ];
+    this.#form(name === null ? 'Add Interface' : `Interface ${name}`, fields, ({ name: to = '', ...values }) => {
+      if (to !== name && names.includes(to)) return this.#again(`there is an interface ${to} already`);
+      if (name === null) this.#document.addInterface(to, values);
+      else this.#document.changeInterface(name, to, values);
+      return this.#went(({ kind, ...row }) => kind === 'interface' && 'name' in row && row.name === to);
+    });
+  }
+
+  #namespaceForm(name: string | null, found: { name?: string; id?: string }): void {
+    const { namespaces } = this.#document;
+    const own = namespaces.find((one) => one.name === name);
+    const value = (key: string, usual = '') => own?.values.get(key) ?? usual;
+    const fields: Field[] = [
+      { key: 'name', label: 'Namespace', value: name ?? found.name ?? '', read: v.name, required: true },
+      { key: 'namespaceid', label: 'Id', value: value('namespaceid', found.id), read: v.whole(0, 65535) },
+      {
+        key: 'nodename',
+        label: 'Name of this client',
+        value: value('nodename', own ? '' : this.#options.hostName),
+        read: v.name,
+        required: true,
+      },
+      { key: 'nodekey', label: 'Key of this client', value: value('nodekey'), read: v.text },
+      { key: 'port', label: `Port (${defaultPort})`, value: value('port'), read: port },
+    ];
+    this.#form(name === null ? 'Add NEW Namespace' : `Namespace ${name}`, fields, ({ name: to = '', ...values }) => {
+      if (to !== name && namespaces.some((one) => one.name === to))
+        return this.#again(`there is a namespace ${to} already`);
+      if (name === null) this.#document.addNamespace(to, values);
+      else this.#document.changeNamespace(name, to, values);
+      return this.#went(({ kind, ...row }) => kind === 'namespace' && 'name' in row && row.name === to);
+    });
+  }
+
+  #serverForm(namespace: string, name: string | null): void {
+    const { servers } = this.#document.namespaces.find((one) => one.name === namespace)!;
+    const own = servers.find((one) => one.name === name);
+    const fields: Field[] = [
+      { key: 'name', label: 'Name', value: name ?? '', read: v.name, required: true },
+      { key: 'address', label: 'Address', value: own?.values.get('address') ?? '', read: v.host, required: true },
+      { key: 'port', label: 'Port', value: own?.values.get('port') ?? '', read: port },
+    ];
+    const title = name === null ? `Add Server to ${namespace}` : `Server ${name} of ${namespace}`;
+    this.#form(title, fields, ({ name: to = '', ...values }) => {
+      if (to !== name && servers.some((one) => one.name === to)) return this.#again(`there is a server ${to} already`);
+      if (name === null) this.#document.addServer(namespace, to, values);
+      else this.#document.changeServer(namespace, name, to, values);
+      return this.#went((row) => row.kind === 'server' && row.namespace === namespace && row.name === to);
+    });
+  }
+
+  /** The form stays. */
+  #again(problem: string): null {
+    this.message = problem;
+    return null;
+  }
+
+  /** To the list, with the cursor where something is new. */
+  #went(isNew: (row: Row) => boolean): null {
+    const at = this.rows.findIndex(isNew);
+    if (at >= 0) this.at = at;
+    this.#toList('');
+    return null;
+  }
+
+  /** F7. */
+  #actions(row: Row): void {
+    const namespace = row.kind === 'namespace' ? row.name : row.kind === 'server' ? row.namespace : null;
+    const used = new Set(this.#document.interfaces.map(({ values }) => values.get('address')));
+    const unused = this.#options.addresses.filter((address) => !used.has(address));
+    const nothing = (run: () => void) => () => {
+      run();
+      return null;
+    };
+    this.#menu('Action', [
+      ...(namespace === null
+        ? []
+        : [
+            { label: 'Find NEW Namespace Servers', run: nothing(() => this.#seedForm(namespace)) },
+            { label: `Add Server to ${namespace}`, run: nothing(() => this.#serverForm(namespace, null)) },
+          ]),
+      { label: 'Find NEW Namespace', run: nothing(() => this.#seedForm(null)) },
+      { label: 'Add NEW Namespace', run: nothing(() => this.#namespaceForm(null, {})) },
+      ...unused.map((address) => ({
+        label: `Add Interface ${address}`,
+        run: nothing(() => this.#interfaceForm(null, address)),
+      })),
+    ]);
+  }
+
+  /** Where to look: servers of a namespace, or (null) namespaces. */
+  #seedForm(namespace: string | null): void {
+    const fields: Field[] = [{ key: 'seeds', label: 'Look at HOST[:PORT],..', value: this.#seeds, read: v.servers }];
+    const title = namespace === null ? 'Find NEW Namespace' : `Find NEW Namespace Servers of ${namespace}`;
+    this.message = 'Networks of the interfaces are asked as well, and servers that are known';
+    this.#form(title, fields, ({ seeds: text = '' }) => {
+      const read = v.servers(text);
+      const hosts = 'value' in read ? read.value : [];
+      if (hosts.some((host) => 'socket' in host)) return this.#again('an address or a host name is expected');
+      this.#seeds = text;
+      const named = hosts.flatMap((one) => ('host' in one ? [{ address: one.host, port: one.port ?? null }] : []));
+      const found = namespace === null ? this.#foundNamespaces : this.#foundServers(namespace);
+      const search = ++this.#searches;
+      this.message = '';
+      this.mode = { kind: 'busy', text: `${title}: looking ...`, search, found };
+      return { kind: 'explore', search, namespace: namespace ?? '', seeds: [...named, ...this.#known()] };
+    });
+  }
+
+  #known(): Place[] {
+    const usual = this.#document.defaults.get('port');
+    return this.#document.namespaces.flatMap(({ values: space, servers }) =>
+      servers.flatMap(({ values }) => {
+        const address = values.get('address');
+        const number = Number(values.get('port') ?? space.get('port') ?? usual ?? Number.NaN);
+        return address === undefined ? [] : [{ address, port: Number.isInteger(number) ? number : null }];
+      }),
+    );
+  }
+
+  #foundNamespaces = ({ servers, problems }: Explored): void => {
+    const known = new Set(this.#document.namespaces.map(({ name }) => name));
+    const names = new Map<string, { id: number; servers: string[] }>();
+    for (const { namespace, namespaceId, server } of servers) {
+      if (known.has(namespace)) continue;
+      const one = names.get(namespace) ?? { id: namespaceId, servers: [] };
+      one.servers.push(server);
+      names.set(namespace, one);
+    }
+    if (names.size === 0) {
+      this.#toList(nothingNew('namespace', servers.length, problems));
+      return;
+    }
+    const items = [...names].map(([name, { id, servers: own }]) => ({
+      label: `${name.padEnd(16)} id ${id}, servers: ${own.join(', ')}`,
+      run: () => {
+        this.#namespaceForm(null, { name, id: String(id) });
+        return null;
+      },
+    }));
+    this.#menu('Namespaces that were found', items);
+  };
+
+  #foundServers(namespace: string): (explored: Explored) => void {
+    return ({ servers, problems }) => {
+      const { servers: known, values } = this.#document.namespaces.find(({ name }) => name === namespace)!;
+      const usual = values.get('port') ?? this.#document.defaults.get('port') ?? defaultPort;
+      const placeOf = (address: string, number: string) => `${address}/${number}`;
+      const have = new Set(
+        known.map((one) => placeOf(one.values.get('address') ?? '', one.values.get('port') ?? usual)),
+      );
+      const places = servers
+        .filter((one) => one.namespace === namespace)
+        .flatMap(({ server, addresses }) =>
+          addresses.map((one) => ({ server, address: one.address, port: String(one.port) })),
+        )
+        .filter((one) => !have.has(placeOf(one.address, one.port)));
+      if (places.length === 0) {
+        this.#toList(nothingNew('server', servers.length, problems));
+        return;
+      }
+      const add = (some: typeof places) => () => {
+        for (const one of some) {
+          const taken = this.#document.namespaces
+            .find(({ name }) => name === namespace)!
+            .servers.map(({ name }) => name);
+          const own = one.port === usual ? {} : { port: one.port };
+          this.#document.addServer(namespace, freeName(`${one.server}-`, 1, taken), { address: one.address, ...own });
+        }
+        this.#toList(`${some.length} server(s) added`);
+        return null;
+      };
+      this.#menu(`Servers of ${namespace} that were found`, [
+        ...(places.length > 1 ? [{ label: `all ${places.length}`, run: add(places) }] : []),
+        ...places.map((one) => ({
+          label: `${one.server.padEnd(16)} ${placeOf(one.address, one.port)}`,
+          run: add([one]),
+        })),
+      ]);
+    };
+  }
+}
+
+function nothingNew(what: string, known: number, problems: readonly string[]): string {
+  const why = problems.length > 0 ? `: ${problems.slice(0, 3).join('; ')}` : '';
+  return known > 0 ? `no other ${what} than those here was found${why}` : `no ${what} was found${why}`;
+}
