@@ -26,6 +26,11 @@ export function exploreFor(
     networkPorts: [...new Set([port, ...known.map((server) => server.port)])],
     namespace: '',
     measure,
-    identities: namespaces.map(({ name, nodeName, nodeKey }) => ({ namespace: name, client: nodeName, key: nodeKey })),
+    identities: namespaces.map(({ name, nodeName, nodeKey, tls }) => ({
+      namespace: name,
+      client: nodeName,
+      key: nodeKey,
+      tls,
+    })),
   });
 }

@@ -3,6 +3,7 @@ import { type Clock, Errno, type Log, type Random } from '@mortar/core';
 import type { ClientConfig, ClientNamespace, ServerPlace } from '../config/client-config.ts';
 import { type Administered, type Administration, administrationReply } from '../rsio/administration.ts';
 import { dial, type Way } from '../rsio/client/dial.ts';
+import type { PathPlace } from '../rsio/client/path.ts';
 import { probe } from '../rsio/client/probe.ts';
 import { RemoteDevice } from '../rsio/client/remote-device.ts';
 import { ClientSession } from '../rsio/client/session.ts';
@@ -33,11 +34,12 @@ export function wayTo(
   place: ServerPlace,
   index: number,
   interfaces: ClientConfig['interfaces'],
+  tls: ClientNamespace['tls'] = null,
 ): Way & { face: string } {
   const network = (address: string) => address.slice(0, address.lastIndexOf('.') + 1);
   const near = interfaces.find(({ address }) => address.includes('.') && network(address) === network(place.address));
   const face = near ?? interfaces[index % Math.max(1, interfaces.length)];
-  const way = { host: place.address, port: place.port };
+  const way = { host: place.address, port: place.port, ...(tls ? { tls } : {}) };
   return face ? { ...way, from: face.address, face: face.name } : { ...way, face: 'any' };
 }
 
@@ -80,20 +82,22 @@ export class NamespaceClient {
   async #look(place: ServerPlace, index: number): Promise<void> {
     if (this.#found.has(place.name) || this.#isClosed) return;
     const { clock, random, log } = this.#ports;
-    const way = wayTo(place, index, this.#interfaces);
+    const { tls } = this.config;
+    const wantsTls = tls !== null;
+    const way = wayTo(place, index, this.#interfaces, tls);
     const { name: namespace, nodeName: client } = this.config;
     try {
-      const told = await probe(() => dial(way), { clock, random, namespace, client, timeoutMs: probeMs });
+      const told = await probe(() => dial(way), { clock, random, namespace, client, timeoutMs: probeMs, wantsTls });
       if (this.#found.has(place.name) || this.#isClosed) return;
       this.#found.add(place.name);
       const label = `${way.face} IP(TCP) ${place.address}/${place.port}`;
-      this.#add(told, { name: label, dial: () => dial(way) });
+      this.#add(told, { name: label, dial: () => dial(way), wantsTls });
     } catch (error) {
       log.write('DEBUG', 'explorer', `${place.name} at ${place.address}/${place.port}: ${(error as Error).message}`);
     }
   }
 
-  #add(told: { server: string; serverId: number }, place: { name: string; dial: () => ReturnType<typeof dial> }): void {
+  #add(told: { server: string; serverId: number }, place: PathPlace): void {
     const key = `${told.serverId} ${told.server}`;
     const known = this.#servers.get(key);
     if (known) {

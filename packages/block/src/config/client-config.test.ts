@@ -80,4 +80,18 @@ describe('rscltcfg', () => {
   ])('says of %j what is wrong', (text, expected) => {
     expect(problemsOf(text)).toContain(expected);
   });
+
+  it('says how servers of a namespace are spoken to', () => {
+    const text =
+      '[defaults]\ntls=required\ntls-authority=/ca\n[namespace a]\nnodename=x\n[namespace b]\nnodename=y\ntls=off\n[namespace c]\nnodename=z\ntls=allowed\ntls-keys=/k';
+    expect(parseClientConfig(text, 'f').namespaces.map(({ tls }) => tls)).toEqual([
+      { mode: 'required', files: { authority: '/ca' }, client: 'x' },
+      null,
+      { mode: 'allowed', files: { authority: '/ca', keys: '/k' }, client: 'z' },
+    ]);
+    expect(problemsOf('[namespace a]\nnodename=x\ntls=required\ntls-certificate=/c')).toEqual([
+      'f:1: tls = required: tls-authority, or tls-keys, is expected with it: else any server would be believed',
+      'f:1: tls = required: tls-certificate and tls-key go together',
+    ]);
+  });
 });

@@ -1,11 +1,19 @@
 /** `rscltcfg`: which interfaces a client uses, who it is in which namespaces, and where their servers are (docs/block.md). */
-import { checkKinds, readEntries } from './schema.ts';
+import type { ClientTls } from '../rsio/tls/client.ts';
+import { checkKinds, given, readEntries, type Values } from './schema.ts';
 import { Problems, parseSections, type Section } from './sections.ts';
 import * as v from './values.ts';
 
 const port = v.whole(1, 65535);
 const protocol = v.oneOf('tcp');
-const defaultsTable = { protocol, port, discovery: v.oneOf('off', 'unicast', 'broadcast') };
+const tlsTable = {
+  tls: v.oneOf('off', 'allowed', 'required'),
+  'tls-certificate': v.path,
+  'tls-key': v.path,
+  'tls-authority': v.path,
+  'tls-keys': v.path,
+};
+const defaultsTable = { ...tlsTable, protocol, port, discovery: v.oneOf('off', 'unicast', 'broadcast') };
 const interfaceTable = { address: v.host, protocol, port };
 const namespaceTable = {
   namespaceid: v.whole(0, 65535),
@@ -17,6 +25,7 @@ const namespaceTable = {
   'on-loss': v.oneOf('queue', 'error'),
   'loss-time': v.whole(1, 86_400),
   'take-over-time': v.whole(1, 3600),
+  ...tlsTable,
 };
 const serverTable = { address: v.host, protocol, port };
 
@@ -36,6 +45,8 @@ export interface ClientNamespace {
   readonly lossMs: number;
   readonly takeOverMs: number;
   readonly servers: readonly ServerPlace[];
+  /** Null: in the clear. */
+  readonly tls: ClientTls | null;
 }
 
 export interface ClientConfig {
@@ -71,7 +82,7 @@ export function parseClientConfig(text: string, file: string): ClientConfig {
       else interfaces.push({ name: section.name, address });
       if (interfaces.length > interfacesMax)
         problems.add(section.line, `a machine has at most ${interfacesMax} interfaces`);
-    } else if (section.kind === 'namespace') namespaces.push(namespaceOf(section, usualPort, problems));
+    } else if (section.kind === 'namespace') namespaces.push(namespaceOf(section, usualPort, defaults, problems));
     else if (section.kind === 'server') addServer(section, namespaces.at(-1), problems);
   }
   if (namespaces.length === 0) problems.add(1, '[namespace NAME] is missing');
@@ -79,7 +90,7 @@ export function parseClientConfig(text: string, file: string): ClientConfig {
   return { interfaces, namespaces, discovery: defaults.discovery ?? 'off', port: usualPort };
 }
 
-function namespaceOf(section: Section, usualPort: number, problems: Problems) {
+function namespaceOf(section: Section, usualPort: number, defaults: Values<typeof tlsTable>, problems: Problems) {
   const values = readEntries(section, namespaceTable, problems);
   if (values.nodename === undefined) problems.add(section.line, `[namespace ${section.name}] has no nodename`);
   return {
@@ -91,7 +102,32 @@ function namespaceOf(section: Section, usualPort: number, problems: Problems) {
     takeOverMs: (values['take-over-time'] ?? defaultTakeOverSeconds) * 1000,
     servers: [] as ServerPlace[],
     port: values.port ?? usualPort,
+    tls: tlsOf({ ...defaults, ...values }, values.nodename ?? '', section, problems),
   };
+}
+
+function tlsOf(
+  values: Values<typeof tlsTable>,
+  client: string,
+  { line }: Section,
+  problems: Problems,
+): ClientTls | null {
+  const { tls: mode = 'off' } = values;
+  if (mode === 'off') return null;
+  const [certificate, key, authority, keys] = [
+    values['tls-certificate'],
+    values['tls-key'],
+    values['tls-authority'],
+    values['tls-keys'],
+  ];
+  if (authority === undefined && keys === undefined)
+    problems.add(
+      line,
+      `tls = ${mode}: tls-authority, or tls-keys, is expected with it: else any server would be believed`,
+    );
+  if ((certificate === undefined) !== (key === undefined))
+    problems.add(line, `tls = ${mode}: tls-certificate and tls-key go together`);
+  return { mode, files: given({ certificate, key, authority, keys }), client };
 }
 
 function addServer(

@@ -50,8 +50,8 @@ describe('rssrvcfg', () => {
     expect(config.namespace).toEqual({ name: 'osl', id: 200 });
     expect(config.server).toEqual({ name: 'big-9', id: 1 });
     expect(config.interfaces).toEqual([
-      { name: 'if1', address: '192.168.45.10', port: 5000, discovery: 'off' },
-      { name: 'if2', address: '192.168.46.10', port: 5001, discovery: 'off' },
+      { name: 'if1', address: '192.168.45.10', port: 5000, discovery: 'off', tls: 'off' },
+      { name: 'if2', address: '192.168.46.10', port: 5001, discovery: 'off', tls: 'off' },
     ]);
     expect([...config.clients]).toEqual([
       ['big-2', '0xbig2'],
@@ -70,6 +70,20 @@ describe('rssrvcfg', () => {
         isMember: false,
         isPaused: false,
       },
+    ]);
+  });
+
+  it('reads how interfaces speak TLS, and who needs no key then', () => {
+    const server = 'tls=required\ntls-certificate=/c\ntls-key=/k\ntls-authority=/a\n';
+    const text = `[namespace osl]\n[server s]\n${server}[interface a]\naddress=a\n[interface b]\naddress=b\ntls=off\n[clients]\nbig-2 -`;
+    const { interfaces, tlsFiles } = parseServerConfig(text, 'f');
+    expect(interfaces.map(({ tls }) => tls)).toEqual(['required', 'off']);
+    expect(tlsFiles).toEqual({ certificate: '/c', key: '/k', authority: '/a' });
+    expect(problemsOf('[namespace osl]\n[server s]\n[interface a]\naddress=a\ntls=allowed')).toEqual([
+      'f:2: tls = allowed: tls-certificate and tls-key, or tls-keys are expected with it',
+    ]);
+    expect(problemsOf(text.replace('tls-authority=/a\n', ''))).toEqual([
+      "f:11: client 'big-2' has no key: tls and tls-authority (or tls-keys) in [server] would prove who it is",
     ]);
   });
 

@@ -10,12 +10,20 @@ const namespaceTable = {
   protocol: v.oneOf('tcp'),
   port: v.whole(1, 65535),
 };
-const serverTable = { serverid: v.whole(0, 255), administrators: v.names };
+const tlsTable = {
+  tls: v.oneOf('off', 'allowed', 'required'),
+  'tls-certificate': v.path,
+  'tls-key': v.path,
+  'tls-authority': v.path,
+  'tls-keys': v.path,
+};
+const serverTable = { serverid: v.whole(0, 255), administrators: v.names, ...tlsTable };
 const interfaceTable = {
   address: v.host,
   port: v.whole(0, 65535),
   protocol: v.oneOf('tcp'),
   discovery: v.oneOf('off', 'unicast', 'broadcast'),
+  tls: v.oneOf('off', 'allowed', 'required'),
 };
 const nbdTable = {
   listen: v.yesNo,
@@ -23,11 +31,7 @@ const nbdTable = {
   port: v.whole(0, 65535),
   socket: v.path,
   connections: v.whole(1, 100_000),
-  tls: v.oneOf('off', 'allowed', 'required'),
-  'tls-certificate': v.path,
-  'tls-key': v.path,
-  'tls-authority': v.path,
-  'tls-keys': v.path,
+  ...tlsTable,
 };
 export interface InterfaceConfig {
   readonly name: string;
@@ -35,6 +39,7 @@ export interface InterfaceConfig {
   readonly port: number;
   /** Whether who asks by UDP is answered, and whether questions to the whole network are heard. */
   readonly discovery: 'off' | 'unicast' | 'broadcast';
+  readonly tls: TlsMode;
 }
 
 export interface NbdConfig {
@@ -53,12 +58,16 @@ export interface ServerConfig {
   readonly interfaces: readonly InterfaceConfig[];
   /** Key by name. */
   readonly clients: ReadonlyMap<string, string>;
+  /** Of interfaces that speak TLS. */
+  readonly tlsFiles: TlsFiles;
   readonly nbd: NbdConfig;
   readonly devices: readonly DeviceConfig[];
   readonly pools: readonly PoolConfig[];
   /** Clients that may make, remove, rename, limit and pause devices. */
   readonly administrators: readonly string[];
 }
+
+export type TlsMode = 'off' | 'allowed' | 'required';
 
 const defaultPort = 5000;
 /** IANA's number of NBD. */
@@ -91,13 +100,22 @@ export function parseServerConfig(text: string, file: string): ServerConfig {
   const config: ServerConfig = {
     namespace: { name: checkedName(namespace, problems), id: space.namespaceid ?? 0 },
     server: { name: checkedName(server, problems), id: own.serverid ?? 0 },
-    interfaces: interfacesOf(of('interface'), space.port ?? defaultPort, problems),
+    interfaces: interfacesOf(of('interface'), { port: space.port ?? defaultPort, tls: own.tls ?? 'off' }, problems),
+    tlsFiles: filesOf(own),
     clients: clientsOf(of('clients'), problems),
     nbd: nbdOf(of('nbd')[0], problems),
     devices: devicesOf(of('device'), problems),
     pools: of('pool').map((section) => poolOf(section, problems)),
     administrators: own.administrators ?? [],
   };
+  const secure = config.interfaces.find(({ tls }) => tls !== 'off');
+  if (server && secure) checkFiles(config.tlsFiles, `tls = ${secure.tls}`, server, problems);
+  for (const [name, key] of config.clients)
+    if (key === '-' && (!secure || (!config.tlsFiles.authority && !config.tlsFiles.keys)))
+      problems.add(
+        of('clients')[0]!.line,
+        `client '${name}' has no key: tls and tls-authority (or tls-keys) in [server] would prove who it is`,
+      );
   for (const name of config.administrators)
     if (!config.clients.has(name))
       problems.add(server!.line, `administrator '${name}' has no key in [clients]: nobody could prove to be that one`);
@@ -105,14 +123,18 @@ export function parseServerConfig(text: string, file: string): ServerConfig {
   return config;
 }
 
-function interfacesOf(sections: readonly Section[], port: number, problems: Problems): InterfaceConfig[] {
+function interfacesOf(
+  sections: readonly Section[],
+  usual: { port: number; tls: TlsMode },
+  problems: Problems,
+): InterfaceConfig[] {
   const [, ...tooMany] = sections.slice(interfacesMax - 1);
   for (const { line } of tooMany) problems.add(line, `a machine has at most ${interfacesMax} interfaces`);
   return sections.map((section) => {
     const values = readEntries(section, interfaceTable, problems);
     if (values.address === undefined) problems.add(section.line, `[interface ${section.name}] has no address`);
-    const { address = '', discovery = 'off' } = values;
-    return { name: section.name, address, port: values.port ?? port, discovery };
+    const { address = '', discovery = 'off', port = usual.port, tls = usual.tls } = values;
+    return { name: section.name, address, port, discovery, tls };
   });
 }
 
@@ -130,10 +152,7 @@ function clientsOf(sections: readonly Section[], problems: Problems): Map<string
 function nbdOf(section: Section | undefined, problems: Problems): NbdConfig {
   const values: Values<typeof nbdTable> = section ? readEntries(section, nbdTable, problems) : {};
   const tls = values.tls ?? 'off';
-  const hasKeys = values['tls-keys'] !== undefined;
-  const hasCertificate = values['tls-certificate'] !== undefined && values['tls-key'] !== undefined;
-  if (section && tls !== 'off' && !hasKeys && !hasCertificate)
-    problems.add(section.line, `tls = ${tls}: tls-certificate and tls-key, or tls-keys are expected with it`);
+  if (section && tls !== 'off') checkFiles(filesOf(values), `tls = ${tls}`, section, problems);
   return {
     listen: values.listen ?? true,
     address: values.address ?? '127.0.0.1',
@@ -141,11 +160,20 @@ function nbdOf(section: Section | undefined, problems: Problems): NbdConfig {
     socket: values.socket,
     connectionsMax: values.connections ?? 1024,
     tls,
-    tlsFiles: given({
-      certificate: values['tls-certificate'],
-      key: values['tls-key'],
-      authority: values['tls-authority'],
-      keys: values['tls-keys'],
-    }),
+    tlsFiles: filesOf(values),
   };
+}
+
+function filesOf(values: Values<typeof tlsTable>): TlsFiles {
+  return given({
+    certificate: values['tls-certificate'],
+    key: values['tls-key'],
+    authority: values['tls-authority'],
+    keys: values['tls-keys'],
+  });
+}
+
+function checkFiles({ certificate, key, keys }: TlsFiles, what: string, { line }: Section, problems: Problems): void {
+  if (keys === undefined && (certificate === undefined || key === undefined))
+    problems.add(line, `${what}: tls-certificate and tls-key, or tls-keys are expected with it`);
 }

@@ -1,4 +1,4 @@
-/** TLS of NBD's STARTTLS: certificates, keys shared in advance, or both. */
+/** TLS of servers, after NBD's STARTTLS and of RSIO: certificates, keys shared in advance, or both. */
 import { readFileSync } from 'node:fs';
 import type { Duplex } from 'node:stream';
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
@@ -17,7 +17,7 @@ export interface TlsIdentity {
   readonly name: string | null;
 }
 
-const ciphers = [
+export const tlsCiphers = [
   'TLS_AES_256_GCM_SHA384',
   'TLS_CHACHA20_POLY1305_SHA256',
   'TLS_AES_128_GCM_SHA256',
@@ -52,7 +52,7 @@ export class TlsServer {
     this.#keys = keys === undefined ? new Map() : parseKeys(readFileSync(keys, 'utf8'), keys);
     this.#context = createSecureContext({
       minVersion: 'TLSv1.2',
-      ciphers,
+      ciphers: tlsCiphers,
       ...(certificate === undefined ? {} : { cert: readFileSync(certificate) }),
       ...(key === undefined ? {} : { key: readFileSync(key) }),
       ...(authority === undefined ? {} : { ca: readFileSync(authority) }),

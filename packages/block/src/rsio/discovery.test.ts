@@ -146,7 +146,7 @@ describe('the explorer', { timeout: 30_000 }, () => {
   it('measures each way, and says which cannot be used', async () => {
     const { port } = await server('off', ['127.0.0.1', '127.0.0.2']);
     const seeds = [{ address: '127.0.0.1', port }];
-    const identities = [{ namespace: 'osl', client: 'big-2', key: '0xbig2' }];
+    const identities = [{ namespace: 'osl', client: 'big-2', key: '0xbig2', tls: null }];
     const faces = [
       { name: 'lo', address: '127.0.0.1' },
       { name: 'gone', address: '192.0.2.77' },

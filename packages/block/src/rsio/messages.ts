@@ -15,6 +15,8 @@ export const hello = z.strictObject({
   namespace: name.or(z.literal('')),
   client: name,
   nonce: hex(16),
+  /** It would have spoken TLS: a server that does must not hear this in the clear. */
+  tls: z.boolean().optional(),
 });
 export type Hello = z.infer<typeof hello>;
 

@@ -1,16 +1,19 @@
 /** The service of rssrv: its devices, NBD in front of them, and what signals do to them. */
 import { readFileSync } from 'node:fs';
+import type { Clock, Log } from '@mortar/core';
 import { type Host, runHost } from '@mortar/host/host.ts';
 import { serveMetrics } from '@mortar/host/ports/metrics-server.ts';
 import { StartError } from '@mortar/host/start-error.ts';
 import { threadWaits } from '@mortar/libc';
-import { printableAddress } from '@mortar/rpc/stream.ts';
+import { printableAddress, type Transport } from '@mortar/rpc/stream.ts';
 import { tcpTransport } from '@mortar/rpc/transports/tcp.ts';
-import { parseServerConfig, type ServerConfig } from '../config/server-config.ts';
+import { parseServerConfig, type ServerConfig, type TlsMode } from '../config/server-config.ts';
+import { TokenBucket } from '../device/token-bucket.ts';
 import { type NbdAddress, NbdServer } from '../nbd/server.ts';
-import { TlsServer } from '../nbd/tls.ts';
+import { type TlsFiles, TlsServer } from '../nbd/tls.ts';
 import { type DiscoveryPlace, DiscoveryServer } from '../rsio/server/discovery.ts';
 import { RsioServer } from '../rsio/server/server.ts';
+import { tlsTransport } from '../rsio/tls/server-transport.ts';
 import { Administration } from './administration/administration.ts';
 import { Ledger } from './administration/ledger.ts';
 import type { ServerArguments } from './arguments.ts';
@@ -42,7 +45,7 @@ async function serveDevices(host: Host, file: string): Promise<void> {
     log,
     tlsMode: nbd.tls,
     connectionsMax: nbd.connectionsMax,
-    ...(nbd.tls === 'off' ? {} : { tls: tlsAtStart(config) }),
+    ...(nbd.tls === 'off' ? {} : { tls: tlsAtStart(nbd.tlsFiles) }),
   });
   const rsio = new RsioServer({
     exports: store,
@@ -64,13 +67,16 @@ async function serveDevices(host: Host, file: string): Promise<void> {
   for (const address of addressesOf(config)) await listen(host, server, address);
   host.atEnd('NBD', () => server.close());
   const places: DiscoveryPlace[] = [];
-  for (const { name, address, port, discovery } of config.interfaces)
-    places.push({ name, address, discovery, port: await listenRsio(host, rsio, name, address, port) });
+  const speaksTls = config.interfaces.some(({ tls }) => tls !== 'off');
+  const certificates = { now: speaksTls ? tlsAtStart(config.tlsFiles) : null };
+  const secure = (mode: TlsMode) => (mode === 'off' ? undefined : rsioTls(mode, certificates, log, clock));
+  for (const { name, address, port, discovery, tls } of config.interfaces)
+    places.push({ name, address, discovery, port: await listenRsio(host, rsio, secure(tls), name, address, port) });
   host.atEnd('RSIO', () => rsio.close());
   const discovery = new DiscoveryServer({ clock, log, introduce: () => rsio.introduction });
   host.atEnd('discovery', () => discovery.close());
   await discover(discovery, places);
-  const reload = new Reload(host, file, administration, { nbd: server, rsio });
+  const reload = new Reload(host, file, administration, { nbd: server, rsio, certificates });
   host.onReopen(() => void reload.run());
   host.dumper.add(() => [...sections(store, server), ...rsioSections(rsio)]);
   metrics.gauge('block_connections', () => server.connections.size + rsio.connections.size);
@@ -89,9 +95,9 @@ function configAtStart(file: string): ServerConfig {
   }
 }
 
-function tlsAtStart(config: ServerConfig): TlsServer {
+function tlsAtStart(files: TlsFiles): TlsServer {
   try {
-    return new TlsServer(config.nbd.tlsFiles);
+    return new TlsServer(files);
   } catch (error) {
     throw new StartError(`TLS cannot be used: ${(error as Error).message}`, 1, { cause: error });
   }
@@ -121,6 +127,22 @@ async function listen(host: Host, server: NbdServer, address: NbdAddress): Promi
   }
 }
 
+/** One line a second at most says who was refused. */
+function rsioTls(
+  mode: 'allowed' | 'required',
+  certificates: { now: TlsServer | null },
+  log: Log,
+  clock: Clock,
+): Transport {
+  const lines = new TokenBucket(clock, 1, 20);
+  const refused = (address: string, why: string) => {
+    if (lines.waitMs(1) > 0) return;
+    lines.take(1);
+    log.write('INFO', origin, `the connection of ${address} is refused: ${why}`);
+  };
+  return tlsTransport({ clock, mode, tls: () => certificates.now!, refused });
+}
+
 async function discover(discovery: DiscoveryServer, places: readonly DiscoveryPlace[]): Promise<void> {
   try {
     await discovery.listen(places);
@@ -130,9 +152,16 @@ async function discover(discovery: DiscoveryServer, places: readonly DiscoveryPl
 }
 
 /** The port that it got. */
-async function listenRsio(host: Host, rsio: RsioServer, name: string, address: string, port: number): Promise<number> {
+async function listenRsio(
+  host: Host,
+  rsio: RsioServer,
+  tls: Transport | undefined,
+  name: string,
+  address: string,
+  port: number,
+): Promise<number> {
   try {
-    const bound = await rsio.listen({ kind: 'tcp', host: address, port });
+    const bound = await rsio.listen({ kind: 'tcp', host: address, port }, tls);
     host.log.write('INFO', origin, `RSIO clients are served on ${name}: ${printableAddress(bound)}`);
     return bound.kind === 'tcp' ? bound.port : port;
   } catch (error) {
@@ -150,6 +179,8 @@ async function endConnections(server: NbdServer, device: string, clock: Host['se
 interface Doors {
   readonly nbd: NbdServer;
   readonly rsio: RsioServer;
+  /** Of RSIO's interfaces that speak TLS; null: none does. */
+  readonly certificates: { now: TlsServer | null };
 }
 
 /** SIGHUP: one at a time; a file that is wrong changes nothing. */
@@ -177,6 +208,8 @@ class Reload {
     try {
       const config = readConfig(this.#file);
       if (config.nbd.tls !== 'off') this.#doors.nbd.useTls(new TlsServer(config.nbd.tlsFiles));
+      const { certificates } = this.#doors;
+      if (certificates.now) certificates.now = new TlsServer(config.tlsFiles);
       this.#doors.rsio.identify(config);
       const failures = await this.#administration.configure(config);
       for (const { message } of failures) log.write('ERROR', origin, message);

@@ -4,13 +4,24 @@ import type { Stream } from '@mortar/rpc/stream.ts';
 import { clientProof, isSameProof, serverProof } from '../authentication.ts';
 import { FrameFlag, FrameType, type ReplyFrame } from '../frame.ts';
 import { FrameStream } from '../frame-stream.ts';
-import { decodeMessage, encodeMessage, type Hello, helloReply, joinReply, protocolVersion } from '../messages.ts';
+import {
+  decodeMessage,
+  encodeMessage,
+  type Hello,
+  type HelloReply,
+  helloReply,
+  joinReply,
+  protocolVersion,
+} from '../messages.ts';
+import { type Secured, securedOf } from '../tls/secured.ts';
 import type { Request } from './session.ts';
 
 export interface PathPlace {
   /** As it is shown: `if0 IP(TCP) 192.168.10.9/5000`. */
   readonly name: string;
   dial(): Promise<Stream>;
+  /** In the clear only where the server speaks no TLS. */
+  readonly wantsTls?: boolean;
 }
 
 export interface PathHost {
@@ -44,6 +55,12 @@ export interface PathTimes {
 }
 
 export const usualTimes: PathTimes = { pingMs: 1000, suspectMs: 250, deadMs: 450, lastDeadMs: 5000, connectMs: 5000 };
+
+function refusalOfHello(errno: number): string {
+  return errno === Errno.EPROTO
+    ? 'the server speaks TLS, but somebody keeps it from us'
+    : `the server refuses: errno ${errno}`;
+}
 
 const firstRetryMs = 50;
 const lastRetryMs = 2000;
@@ -127,7 +144,7 @@ export class Path {
       if (this.#frames === frames && this.state !== 'up') frames.destroy('no answer to the hello');
     });
     frames.start();
-    this.#hello(frames);
+    this.#hello(frames, securedOf(stream));
   }
 
   #later(why: string): void {
@@ -143,40 +160,43 @@ export class Path {
   /** Replies of the handshake, by type. */
   #expect: ((frame: ReplyFrame, payload: Buffer) => void) | null = null;
 
-  #hello(frames: FrameStream): void {
+  #hello(frames: FrameStream, secured: Secured | null): void {
     const { client, namespace, random } = this.#host;
     const asked: Hello = {
       version: protocolVersion,
       namespace,
       client,
       nonce: Buffer.from(random.bytes(16)).toString('hex'),
+      ...(this.place.wantsTls ? { tls: true } : {}),
     };
     this.#expect = (frame, payload) => {
       const told = frame.errno === 0 ? decodeMessage(helloReply, payload) : null;
-      if (!told) frames.destroy(`the server refuses: errno ${frame.errno}`);
-      else this.#join(frames, asked, told);
+      if (!told) frames.destroy(refusalOfHello(frame.errno));
+      else if (secured?.name && secured.name !== told.server)
+        frames.destroy(`the server says to be '${told.server}', but its certificate is of '${secured.name}'`);
+      else this.#join(frames, asked, told, secured?.channel ?? '');
     };
     this.#control(frames, FrameType.HELLO, asked);
   }
 
-  #join(frames: FrameStream, asked: Hello, told: NonNullable<ReturnType<typeof helloReply.parse>>): void {
+  #join(frames: FrameStream, asked: Hello, told: HelloReply, channel: string): void {
     const { key, checked, clock } = this.#host;
     if (frames.isEnded) return;
     const session = this.#host.sessionId(this);
     if (session === null) {
-      clock.after(firstRetryMs, () => this.#join(frames, asked, told));
+      clock.after(firstRetryMs, () => this.#join(frames, asked, told, channel));
       return;
     }
     const joining = { session, path: this.index, generation: ++this.#generation, checked };
     this.#expect = (frame, payload) => {
       if (frame.errno === Errno.ESTALE) this.#host.isOver(this);
       const reply = frame.errno === 0 ? decodeMessage(joinReply, payload) : null;
-      const expected = reply && serverProof(key, asked, told, { ...joining, session: reply.session });
+      const expected = reply && serverProof(key, asked, told, { ...joining, session: reply.session }, channel);
       if (!reply || !expected) frames.destroy(`the server refuses to let it join: errno ${frame.errno}`);
       else if (!isSameProof(reply.proof, expected)) frames.destroy('the server does not have the key');
       else this.#joined(frames, reply.session);
     };
-    this.#control(frames, FrameType.JOIN, { ...joining, proof: clientProof(key, asked, told, joining) });
+    this.#control(frames, FrameType.JOIN, { ...joining, proof: clientProof(key, asked, told, joining, channel) });
   }
 
   #joined(frames: FrameStream, session: string): void {

@@ -3,6 +3,7 @@
  * networks. What answers by UDP is believed only after it said the same over TCP.
  */
 import type { Way } from '../client/dial.ts';
+import type { HelloReply } from '../messages.ts';
 import { broadcastOf, localAddresses, mtuOf } from '../networks.ts';
 import { ask, type Target } from './ask.ts';
 import { type Bandwidth, type Identity, look, type MeasurePorts, measureBandwidth, measureWay } from './measure.ts';
@@ -67,7 +68,7 @@ const lookingMax = 32;
 const anonymous = 'explorer';
 
 export async function explore(options: ExploreOptions): Promise<Explored> {
-  const { interfaces, namespace, ports, timeoutMs = usualTimeoutMs } = options;
+  const { interfaces, namespace } = options;
   const problems: string[] = [];
   const own = localAddresses();
   const deviceOf = (address: string) => own.find((one) => one.address === address)?.device;
@@ -77,9 +78,7 @@ export async function explore(options: ExploreOptions): Promise<Explored> {
   const targets = [...new Map([...options.seeds, ...hints].map((one) => [`${one.address} ${one.port}`, one])).values()];
   const found = new Map<string, { -readonly [K in keyof FoundServer]: FoundServer[K] } & { addresses: Target[] }>();
   await eachOf(targets, lookingMax, async (target) => {
-    const way = { host: target.address, port: target.port };
-    const client = options.identities[0]?.client ?? anonymous;
-    const told = await inTime(look(way, client, ports, timeoutMs), timeoutMs, ports).catch((error: Error) => {
+    const told = await toldBy(target, options).catch((error: Error) => {
       problems.push(`${target.address}/${target.port}: ${error.message}`);
       return null;
     });
@@ -100,6 +99,25 @@ export async function explore(options: ExploreOptions): Promise<Explored> {
   }
   const faces = interfaces.map(({ name, address }) => ({ name, address, mtu: mtuOf(deviceOf(address) ?? '') }));
   return { servers, interfaces: faces, problems: problems.sort() };
+}
+
+/** Who is there: in TLS as any whom we can speak it as, else in the clear, which is not believed where we want TLS. */
+async function toldBy({ address, port }: Target, options: ExploreOptions): Promise<HelloReply> {
+  const { identities, ports, timeoutMs = usualTimeoutMs } = options;
+  const way = { host: address, port };
+  let failure: unknown = null;
+  for (const { client, tls } of identities) {
+    if (!tls) continue;
+    try {
+      return await inTime(look({ ...way, tls }, client, ports, timeoutMs), timeoutMs, ports);
+    } catch (error) {
+      failure ??= error;
+    }
+  }
+  const told = await inTime(look(way, anonymous, ports, timeoutMs), timeoutMs, ports);
+  const isSecret = identities.some(({ namespace, tls }) => namespace === told.namespace && tls?.mode === 'required');
+  if (isSecret) throw failure;
+  return told;
 }
 
 /** Addresses that servers tell by UDP. */
@@ -126,7 +144,8 @@ async function waysOf(server: FoundServer, options: ExploreOptions): Promise<Fou
   const ways: FoundWay[] = [];
   for (const face of faces)
     for (const { address, port } of server.addresses) {
-      const way: Way = { host: address, port, ...(face.address === null ? {} : { from: face.address }) };
+      const from = face.address === null ? {} : { from: face.address };
+      const way: Way = { host: address, port, ...from, ...(identity?.tls ? { tls: identity.tls } : {}) };
       const told = { interface: face.name, from: face.address, address, port };
       try {
         const isSame = await inTime(look(way, identity?.client ?? anonymous, ports, timeoutMs), timeoutMs, ports);

@@ -8,6 +8,7 @@ import { probe } from '../client/probe.ts';
 import { ClientSession } from '../client/session.ts';
 import { FrameType } from '../frame.ts';
 import type { HelloReply } from '../messages.ts';
+import type { ClientTls } from '../tls/client.ts';
 
 export interface MeasurePorts {
   readonly clock: Clock;
@@ -29,7 +30,8 @@ const roundTrips = 3;
 
 export async function look(way: Way, client: string, ports: MeasurePorts, timeoutMs: number): Promise<HelloReply> {
   const { clock, random } = ports;
-  return probe(() => dial(way), { clock, random, namespace: '', client, timeoutMs });
+  const wantsTls = way.tls !== undefined;
+  return probe(() => dial(way), { clock, random, namespace: '', client, timeoutMs, wantsTls });
 }
 
 /** The shortest of some round trips (of a connection that is opened), and the largest packet that the kernel knows to pass. */
@@ -57,6 +59,8 @@ export interface Identity {
   readonly namespace: string;
   readonly client: string;
   readonly key: string;
+  /** How servers of the namespace are spoken to; null: in the clear. */
+  readonly tls: ClientTls | null;
 }
 
 const pieceBytes = 256 * 1024;
@@ -69,7 +73,7 @@ export async function measureBandwidth(
   { clock, random, log }: MeasurePorts,
   forMs: number,
 ): Promise<Bandwidth | null> {
-  const place = { name: `${way.host}/${way.port}`, dial: () => dial(way) };
+  const place = { name: `${way.host}/${way.port}`, dial: () => dial(way), wantsTls: way.tls !== undefined };
   const session = new ClientSession({ clock, random, log, namespace, client, key, paths: [place] });
   const limit = clock.after(4 * forMs + 5000, () => session.close());
   try {

@@ -14,13 +14,19 @@ import {
   hello,
   join,
 } from '../messages.ts';
+import { type Secured, securedOf } from '../tls/secured.ts';
 import type { Carrier, Session } from './session.ts';
 
 export interface Gate {
   /** What the server says of itself, with a fresh challenge. */
   introduce(): HelloReply;
-  /** The client's key; null: nobody of that name may come. Empty: there are no keys here. */
-  keyOf(client: string): string | null;
+  /**
+   * The client's key; null: nobody of that name may come. Empty: there are no keys here, or (`proven`: the name that TLS has
+   * proven) it is not needed.
+   */
+  keyOf(client: string, proven: string | null): string | null;
+  /** Whether clients that want TLS get it. */
+  readonly speaksTls: boolean;
   /** A session of this client by its id, or a new one; null if there is none (any more), or no room for one. */
   sessionOf(client: string, id: string, address: string): Session | null;
   /** What a client may see. */
@@ -37,6 +43,7 @@ export class ServerConnection implements Carrier {
   readonly address: string;
   readonly #gate: Gate;
   readonly #frames: FrameStream;
+  readonly #secured: Secured | null;
   readonly #ended: (connection: ServerConnection, why: string | null) => void;
   #hello: { asked: Hello; told: HelloReply } | null = null;
   #session: Session | null = null;
@@ -50,6 +57,7 @@ export class ServerConnection implements Carrier {
     this.address = peer.kind === 'tcp' ? `${peer.address}:${peer.port}` : peer.address;
     this.#gate = gate;
     this.#ended = ended;
+    this.#secured = securedOf(stream);
     this.#frames = new FrameStream(stream, {
       request: (frame, payload) => this.#request(frame, payload),
       reply: () => this.end('it answers, but was asked nothing'),
@@ -142,6 +150,10 @@ export class ServerConnection implements Carrier {
         this.end('a hello that cannot be read');
         return;
       }
+      if (asked.tls && !this.#secured && this.#gate.speaksTls) {
+        this.#refuse(frame, Errno.EPROTO, 'it wanted TLS, and somebody has kept that from us');
+        return;
+      }
       const told = this.#gate.introduce();
       this.#hello = { asked, told };
       const isHere = asked.namespace === '' || asked.namespace === told.namespace;
@@ -160,9 +172,14 @@ export class ServerConnection implements Carrier {
       this.end('a request to join that cannot be read');
       return;
     }
-    const key = this.#gate.keyOf(asked.client);
+    const { name: proven, channel } = this.#secured ?? { name: null, channel: '' };
+    if (proven !== null && proven !== asked.client) {
+      this.#refuse(frame, Errno.EACCES, `it says to be '${asked.client}', but its certificate is of '${proven}'`);
+      return;
+    }
+    const key = this.#gate.keyOf(asked.client, proven);
     // Whoever is not known is told no more than who has the wrong key.
-    const expected = clientProof(key ?? 'nobody', asked, told, joining);
+    const expected = clientProof(key ?? 'nobody', asked, told, joining, channel);
     if (key === null || !isSameProof(joining.proof, expected)) {
       this.#refuse(frame, Errno.EACCES, `'${asked.client}' is not known, or has another key`);
       return;
@@ -178,7 +195,7 @@ export class ServerConnection implements Carrier {
     }
     this.#session = session;
     this.#path = joining.path;
-    const proof = serverProof(key, asked, told, { ...joining, session: session.id });
+    const proof = serverProof(key, asked, told, { ...joining, session: session.id }, channel);
     this.reply(frame, 0, [encodeMessage({ proof, session: session.id, leaseMs: this.#gate.leaseMs })]);
     this.#frames.checked = joining.checked;
     this.#frames.payloadMaxBytes = Number.POSITIVE_INFINITY;

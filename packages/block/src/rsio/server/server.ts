@@ -12,7 +12,7 @@ import { Session } from './session.ts';
 export interface RsioIdentity {
   readonly namespace: { readonly name: string; readonly id: number };
   readonly server: { readonly name: string; readonly id: number };
-  /** Key by name; empty: everybody may come. */
+  /** Key by name, or `-`; empty: everybody may come. */
   readonly clients: ReadonlyMap<string, string>;
 }
 
@@ -33,6 +33,8 @@ export interface RsioServerOptions {
 }
 
 const origin = 'rsio';
+/** In the place of a key: TLS has to prove the name. */
+export const certificateOnly = '-';
 const linesPerSecond = 5;
 const linesBurst = 100;
 
@@ -69,8 +71,10 @@ export class RsioServer {
     this.#identity = identity;
   }
 
-  async listen(address: Address): Promise<Address> {
-    const listener = await this.#options.transport.listen(address, (stream) => this.#accept(stream));
+  /** `tls`: what listens there instead for clients that speak TLS. */
+  async listen(address: Address, tls?: Transport): Promise<Address> {
+    const transport = tls ?? this.#options.transport;
+    const listener = await transport.listen(address, (stream) => this.#accept(stream, tls !== undefined));
     this.#listeners.push(listener);
     return listener.address;
   }
@@ -88,7 +92,7 @@ export class RsioServer {
       if (session.openNames.includes(device)) this.#end(session, `device ${device} is no longer served`);
   }
 
-  #accept(stream: Stream): void {
+  #accept(stream: Stream, speaksTls: boolean): void {
     const { clock, connectionsMax, negotiationMs, leaseMs } = this.#options;
     if (this.#isClosed || (this.#connections.size >= connectionsMax && !this.#dropNegotiator())) {
       this.refused++;
@@ -97,7 +101,8 @@ export class RsioServer {
     }
     const gate = {
       introduce: () => this.#introduce(),
-      keyOf: (client: string) => this.#keyOf(client),
+      speaksTls,
+      keyOf: (client: string, proven: string | null) => this.#keyOf(client, proven),
       sessionOf: (client: string, id: string, address: string) => this.#sessionOf(client, id, address),
       list: (session: Session) => this.#list(session),
       leaseMs,
@@ -130,9 +135,12 @@ export class RsioServer {
     return { version: protocolVersion, ...this.introduction, nonce };
   }
 
-  #keyOf(client: string): string | null {
+  #keyOf(client: string, proven: string | null): string | null {
     const { clients } = this.#identity;
-    return clients.size === 0 ? '' : (clients.get(client) ?? null);
+    if (clients.size === 0) return '';
+    const key = clients.get(client) ?? null;
+    if (key !== certificateOnly) return key;
+    return proven === client ? '' : null;
   }
 
   #sessionOf(client: string, id: string, address: string): Session | null {
