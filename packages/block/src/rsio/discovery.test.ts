@@ -127,7 +127,7 @@ describe('the explorer', { timeout: 30_000 }, () => {
     const both = [...seeds, { address: '127.0.0.2', port }];
     const found = await explore(options(port, { seeds, discovery: 'unicast' }));
     expect(found.servers).toEqual([{ ...one, addresses: both }]);
-    expect(found.interfaces).toEqual([{ name: 'lo', address: '127.0.0.1', mtu: 65536 }]);
+    expect(found.interfaces).toMatchObject([{ name: 'lo', address: '127.0.0.1' }]);
   });
 
   it('finds all servers of a network, if they hear it, and only the namespace that is meant', async () => {

@@ -28,12 +28,12 @@ export function broadcastOf({ address, netmask }: Pick<LocalAddress, 'address' |
   return text(Math.floor(number(address) / size) * size + size - 1);
 }
 
-/** Bytes that a packet of the interface has at most; null: nobody knows. */
+/** Bytes that a packet of the interface has at most; null: nobody knows. (`/sys` may show the devices of another network namespace.) */
 export function mtuOf(device: string): number | null {
   try {
-    return Number(readFileSync(`/sys/class/net/${device}/mtu`, 'utf8')) || null;
+    return Number(readFileSync(`/proc/sys/net/ipv6/conf/${device}/mtu`, 'utf8')) || null;
   } catch {
-    // No such interface any more.
+    // No such interface any more, or no IPv6 here.
     return null;
   }
 }
