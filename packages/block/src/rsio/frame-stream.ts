@@ -1,4 +1,5 @@
 /** Frames over a stream: parsed where they are received, sent together with all that one turn produced. */
+import { freshBytes } from '@mortar/core';
 import type { Stream } from '@mortar/rpc/stream.ts';
 import { type Pinned, ReceiveBuffer } from '../nbd/receive-buffer.ts';
 import { crc32c } from './crc32c.ts';
@@ -18,7 +19,8 @@ import {
 export interface FrameSink {
   /** `payload` may be used until `unpin`, if it is asked for at once with `pin`; else during the call only. */
   request(frame: RequestFrame, payload: Buffer): void;
-  reply(frame: ReplyFrame, payload: Buffer): void;
+  /** `isOwn`: the payload was received into memory of its own, and is whose who gets it. Else it is there during the call only. */
+  reply(frame: ReplyFrame, payload: Buffer, isOwn: boolean): void;
   /** Bytes came: the other side is alive. */
   heard?(): void;
   /** Bytes left. */
@@ -28,6 +30,8 @@ export interface FrameSink {
 }
 
 const blockBytes = 16 * 1024;
+/** From this on the payload of a reply that has not come whole is received where it stays. */
+const directMinBytes = 64 * 1024;
 const headMaxBytes = headerBytes + extensionBytes;
 const none = Buffer.alloc(0);
 
@@ -41,6 +45,8 @@ export class FrameStream {
   payloadMaxBytes = framePayloadMaxBytes;
   /** Both sides put checksums on everything. */
   checked = false;
+  /** A reply whose payload is being received into memory of its own. */
+  #direct: { readonly frame: ReplyFrame; readonly payload: Buffer; filled: number } | null = null;
   #block = Buffer.allocUnsafeSlow(blockBytes);
   #used = 0;
   #chunks: Uint8Array[] = [];
@@ -65,17 +71,21 @@ export class FrameStream {
   start(): void {
     this.stream.start({
       space: () => {
+        if (this.#direct) return this.#direct.payload.subarray(this.#direct.filled);
         this.#receive.makeRoom(this.#wanted);
         return this.#receive.space();
       },
       received: (count) => {
-        this.#receive.filled(count);
+        if (this.#direct) this.#direct.filled += count;
+        else this.#receive.filled(count);
         this.#sink.heard?.();
         this.#parse();
       },
       drained: () => this.#sink.drained?.(),
       closed: (error) =>
-        this.#end(error ? error.message : this.#receive.available > 0 ? 'it ended within a frame' : null),
+        this.#end(
+          error ? error.message : this.#receive.available > 0 || this.#direct ? 'it ended within a frame' : null,
+        ),
     });
   }
 
@@ -97,6 +107,13 @@ export class FrameStream {
   }
 
   #next(): boolean {
+    if (this.#direct) {
+      const { frame, payload, filled } = this.#direct;
+      if (filled < payload.length) return false;
+      this.#direct = null;
+      this.#sink.reply(frame, payload, true);
+      return true;
+    }
     const { bytes, start, available } = this.#receive;
     const decoded = readFrame(bytes, start, start + available);
     if (decoded.kind === 'more') {
@@ -110,6 +127,14 @@ export class FrameStream {
     if (payloadBytes > this.payloadMaxBytes) return this.#fail(`a payload of ${payloadBytes} bytes`);
     if (this.checked && !isChecked) return this.#fail('a frame without the checksum that was agreed on');
     if (available < headBytes + bodyBytes) {
+      if (decoded.kind === 'reply' && !isChecked && payloadBytes >= directMinBytes) {
+        const payload = freshBytes(payloadBytes);
+        const filled = bytes.copy(payload, 0, start + headBytes, start + available);
+        this.#receive.consume(available);
+        this.#wanted = headerBytes;
+        this.#direct = { frame: decoded.frame, payload, filled };
+        return false;
+      }
       this.#wanted = headBytes + bodyBytes;
       return false;
     }
@@ -120,7 +145,7 @@ export class FrameStream {
     const payload = payloadBytes === 0 ? none : bytes.subarray(start + headBytes, end);
     this.#receive.consume(headBytes + bodyBytes);
     if (decoded.kind === 'request') this.#sink.request(decoded.frame, payload);
-    else this.#sink.reply(decoded.frame, payload);
+    else this.#sink.reply(decoded.frame, payload, false);
     return true;
   }
 
@@ -208,6 +233,7 @@ export class FrameStream {
     this.#chunks = [];
     for (const done of dones) done();
     this.#receive.end();
+    this.#direct = null;
     this.#sink.ended(why);
   }
 }

@@ -39,7 +39,8 @@ export interface PathHost {
   /** The server does not know the session. */
   isOver(path: Path): void;
   down(path: Path, lost: readonly Request[]): void;
-  answered(request: Request, errno: number, payload: Buffer): void;
+  /** `isOwn`: the payload stays where it is. */
+  answered(request: Request, errno: number, payload: Buffer, isOwn: boolean): void;
 }
 
 export interface PathTimes {
@@ -134,7 +135,7 @@ export class Path {
     }
     const frames: FrameStream = new FrameStream(stream, {
       request: () => frames.destroy('it asks for something'),
-      reply: (frame, payload) => this.#reply(frames, frame, payload),
+      reply: (frame, payload, isOwn) => this.#reply(frames, frame, payload, isOwn),
       heard: () => this.#heard(),
       drained: () => this.#heard(),
       ended: (why) => this.#ended(frames, why ?? 'the server closed it'),
@@ -214,7 +215,7 @@ export class Path {
     frames.sendRequest({ type, flags: 0, device: 0, tag: 0, offset: 0, length: payload.length }, [payload]);
   }
 
-  #reply(frames: FrameStream, frame: ReplyFrame, payload: Buffer): void {
+  #reply(frames: FrameStream, frame: ReplyFrame, payload: Buffer, isOwn: boolean): void {
     if (this.#expect) {
       this.#expect(frame, payload);
       return;
@@ -230,7 +231,7 @@ export class Path {
       return;
     }
     this.#drop(request);
-    this.#host.answered(request, frame.errno, payload);
+    this.#host.answered(request, frame.errno, payload, isOwn);
   }
 
   #drop(request: Request): void {

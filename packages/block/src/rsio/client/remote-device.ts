@@ -41,8 +41,10 @@ interface Place {
   readonly device: number;
 }
 
-/** Larger requests go in parts, over several paths; two of them fit into a receive buffer. */
+/** Larger requests go in parts, over several paths. Of writes two fit into a server's receive buffer. */
 const splitBytes = 64 * 1024;
+/** Parts of a read are received where they stay, each costs a request: as large as the number of paths lets them be. */
+const readPartMaxBytes = 1024 * 1024;
 const defaultTakeOverMs = 2000;
 const defaultLossMs = 30_000;
 const retryMs = 100;
@@ -235,17 +237,29 @@ export class RemoteDevice extends GuardedDevice {
     return errno === 0 ? done : refuse(asErrno(errno));
   }
 
-  *#parts(offset: number, length: number): Generator<{ at: number; offset: number; length: number }> {
+  /** A power of 2. */
+  #readPartBytes(length: number): number {
+    const paths = this.#place?.session.paths.filter(({ isUp }) => isUp).length ?? 1;
+    let bytes = splitBytes;
+    while (bytes * paths < length && bytes < readPartMaxBytes) bytes *= 2;
+    return bytes;
+  }
+
+  *#parts(
+    offset: number,
+    length: number,
+    partBytes = splitBytes,
+  ): Generator<{ at: number; offset: number; length: number }> {
     // Parts end at round places: a server's shards and pages do, too.
     for (let at = 0; at < length; ) {
-      const size = Math.min(length - at, splitBytes - ((offset + at) % splitBytes));
+      const size = Math.min(length - at, partBytes - ((offset + at) % partBytes));
       yield { at, offset: offset + at, length: size };
       at += size;
     }
   }
 
   protected async doRead(offset: number, length: number): Promise<ReadReply> {
-    const parts = [...this.#parts(offset, length)];
+    const parts = [...this.#parts(offset, length, this.#readPartBytes(length))];
     const replies = await Promise.all(
       parts.map((part) => this.#ask(FrameType.READ, 0, part.offset, part.length, null)),
     );

@@ -216,11 +216,11 @@ export class ClientSession implements PathHost {
     this.#changed();
   }
 
-  answered(request: Request, errno: number, payload: Buffer): void {
+  answered(request: Request, errno: number, payload: Buffer, isOwn: boolean): void {
     if (this.#pending.get(request.frame.tag) !== request) return;
     this.#pending.delete(request.frame.tag);
-    let own: Buffer = nothing;
-    if (payload.length > 0) {
+    let own: Buffer = isOwn ? payload : nothing;
+    if (payload.length > 0 && !isOwn) {
       own = freshBytes(payload.length);
       payload.copy(own);
     }

@@ -1,0 +1,98 @@
+import type { Stream, StreamSink } from '@mortar/rpc/stream.ts';
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { FrameType } from './frame.ts';
+import { FrameStream } from './frame-stream.ts';
+
+/** Keeps what is sent, and gives what is to be received in pieces of any length. */
+class Pipe implements Stream {
+  readonly peer = { kind: 'memory', address: 'pipe', port: 0, isLocal: true, isLocalRoot: false } as const;
+  readonly queuedBytes = 0;
+  readonly sent: Uint8Array[] = [];
+  sink: StreamSink | null = null;
+  isDestroyed = false;
+
+  start(sink: StreamSink): void {
+    this.sink = sink;
+  }
+
+  write(chunks: readonly Uint8Array[], done: () => void): void {
+    this.sent.push(...chunks.map((chunk) => Buffer.from(chunk)));
+    done();
+  }
+
+  receive(bytes: Uint8Array, pieces: readonly number[]): void {
+    for (let at = 0, i = 0; at < bytes.length && !this.isDestroyed; i++) {
+      const space = this.sink!.space();
+      expect(space.length).toBeGreaterThan(0);
+      const count = Math.min(space.length, bytes.length - at, pieces[i % pieces.length]!);
+      space.set(bytes.subarray(at, at + count));
+      at += count;
+      this.sink!.received(count);
+    }
+  }
+
+  pause(): void {}
+  resume(): void {}
+  close(): void {}
+  destroy(): void {
+    this.isDestroyed = true;
+  }
+}
+
+const reply = (tag: number, length: number) => ({ type: FrameType.READ, flags: 0, device: 1, tag, errno: 0, length });
+
+it('receives replies of any length in pieces of any length, also while it is told of others', async () => {
+  const lengths = fc.array(fc.oneof(fc.nat(300), fc.integer({ min: 60_000, max: 70_000 }), fc.nat(400_000)), {
+    minLength: 1,
+    maxLength: 6,
+  });
+  const pieces = fc.array(fc.oneof(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 200_000 })), {
+    minLength: 1,
+    maxLength: 8,
+  });
+  await fc.assert(
+    fc.asyncProperty(lengths, pieces, fc.boolean(), async (all, cuts, checked) => {
+      const from = new Pipe();
+      const sender = new FrameStream(from, { request: () => {}, reply: () => {}, ended: () => {} });
+      sender.checked = checked;
+      const payloads = all.map((length, i) => Buffer.alloc(length, `${i} ${length} `));
+      payloads.forEach((payload, tag) => {
+        sender.sendReply(reply(tag, payload.length), [payload]);
+      });
+      await new Promise((resolve) => setImmediate(resolve));
+      const to = new Pipe();
+      const got: { tag: number; payload: Buffer }[] = [];
+      const kept: { payload: Buffer; copy: Buffer }[] = [];
+      const receiver = new FrameStream(to, {
+        request: () => {},
+        reply: ({ tag }, payload, isOwn) => {
+          got.push({ tag, payload: Buffer.from(payload) });
+          if (isOwn) kept.push({ payload, copy: Buffer.from(payload) });
+        },
+        ended: (why) => expect(why).toBe(null),
+      });
+      receiver.checked = checked;
+      receiver.start();
+      to.receive(Buffer.concat(from.sent), cuts);
+      expect(got.map(({ tag }) => tag)).toEqual(payloads.map((_payload, tag) => tag));
+      for (const [i, { payload }] of got.entries()) expect(payload.equals(payloads[i]!)).toBe(true);
+      // What is its own is not written to by what came afterwards.
+      for (const { payload, copy } of kept) expect(payload.equals(copy)).toBe(true);
+    }),
+    { numRuns: 60 },
+  );
+});
+
+it('says that a connection ended within a reply', () => {
+  const from = new Pipe();
+  const told: (string | null)[] = [];
+  const frames = new FrameStream(from, { request: () => {}, reply: () => {}, ended: (why) => told.push(why) });
+  frames.start();
+  const head = Buffer.alloc(16);
+  head.set([FrameType.READ, 1], 0);
+  head.writeUInt32LE(100_000, 12);
+  from.receive(Buffer.concat([head, Buffer.alloc(500)]), [1000]);
+  from.sink!.closed(null);
+  expect(told).toEqual(['it ended within a frame']);
+});
