@@ -9,79 +9,20 @@ import { ManagementError } from '@mortar/rpc/management/protocol.ts';
 import { ManagementServer } from '@mortar/rpc/management/server.ts';
 import { unixTransport } from '@mortar/rpc/transports/unix.ts';
 import { z } from 'zod';
+import { AttachError } from '../attach/attach-error.ts';
+import { LocalNodes } from '../attach/local-nodes.ts';
 import { type ClientConfig, parseClientConfig } from '../config/client-config.ts';
-import { MeasuredDevice } from '../device/statistics.ts';
-import type { Client, ExportInfo, ExportSource, OpenExport } from '../nbd/exports.ts';
 import { NbdServer } from '../nbd/server.ts';
-import type { RemoteDevice } from '../rsio/client/remote-device.ts';
 import type { DaemonArguments } from './arguments.ts';
+import { type Attached, AttachedDevices } from './attached.ts';
 import { NamespaceClient } from './namespace-client.ts';
 import type { AttachReply, LocalReply, QueryReply, StatusReply } from './protocol.ts';
 import { type Remembered, readRemembered, writeRemembered } from './remembered.ts';
 
 const origin = 'rsiod';
 const missingAgainMs = 5000;
-
-interface Attached {
-  readonly namespace: string;
-  readonly name: string;
-  readonly device: RemoteDevice;
-  users: number;
-}
-
-/** What is attached, as the NBD endpoint of this machine offers it: `NAMESPACE/DEVICE`. */
-export class AttachedDevices implements ExportSource {
-  readonly #host: Pick<Host, 'services'>;
-  readonly #all = new Map<string, Attached>();
-
-  constructor(host: Pick<Host, 'services'>) {
-    this.#host = host;
-  }
-
-  get all(): readonly Attached[] {
-    return [...this.#all.values()];
-  }
-
-  get(namespace: string, name: string): Attached | undefined {
-    return this.#all.get(`${namespace}/${name}`);
-  }
-
-  add(namespace: string, name: string, device: RemoteDevice): void {
-    this.#all.set(`${namespace}/${name}`, { namespace, name, device, users: 0 });
-  }
-
-  remove({ namespace, name }: Attached): void {
-    this.#all.delete(`${namespace}/${name}`);
-  }
-
-  list(_client: Client): readonly ExportInfo[] {
-    return this.all.map((one) => this.#infoOf(one));
-  }
-
-  find(name: string): ExportInfo | null {
-    const found = this.#find(name);
-    return found ? this.#infoOf(found) : null;
-  }
-
-  open(name: string): OpenExport | null {
-    const found = this.#find(name);
-    if (!found) return null;
-    found.users++;
-    return { ...this.#infoOf(found), release: () => void found.users-- };
-  }
-
-  #find(name: string): Attached | null {
-    if (name === '') return this.#all.size === 1 ? (this.all[0] ?? null) : null;
-    const same = this.all.filter((one) => one.name === name);
-    return this.#all.get(name) ?? (same.length === 1 ? same[0]! : null);
-  }
-
-  #infoOf({ namespace, name, device }: Attached): ExportInfo {
-    const { clock, metrics } = this.#host.services;
-    const full = `${namespace}/${name}`;
-    return { name: full, description: '', device: new MeasuredDevice(device, full, clock, metrics), mayResize: true };
-  }
-}
+/** The kernel's NBD client gives up only after the daemon has. */
+const answerSlackMs = 30_000;
 
 export async function runDaemon(args: DaemonArguments): Promise<void> {
   await runHost('rsiod', args.process, (host) => new Daemon(host, args).start());
@@ -92,13 +33,15 @@ class Daemon {
   readonly #args: DaemonArguments;
   readonly #attached: AttachedDevices;
   #namespaces: readonly NamespaceClient[] = [];
+  #nodes: LocalNodes | null = null;
   #nbd: NbdServer | null = null;
   #missing: Remembered = [];
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(host: Host, args: DaemonArguments) {
     this.#host = host;
     this.#args = args;
-    this.#attached = new AttachedDevices(host);
+    this.#attached = new AttachedDevices(host.services.clock, host.services.metrics);
   }
 
   async start(): Promise<void> {
@@ -114,11 +57,14 @@ class Daemon {
     this.#host.atEnd('devices', async () => {
       for (const one of this.#attached.all) await one.device.close();
     });
+    const nodes = this.#localNodes(config);
+    this.#nodes = nodes;
     const nbd = new NbdServer({ exports: this.#attached, clock, log });
     this.#nbd = nbd;
     mkdirSync(dirname(this.#args.endpoint), { recursive: true });
     await this.#listening(this.#args.endpoint, () => nbd.listen({ kind: 'unix', path: this.#args.endpoint }));
     this.#host.atEnd('NBD', () => nbd.close());
+    this.#host.atEnd('local devices', () => nodes.end());
     const control = this.#methods(new ManagementServer({ clock, log, name: origin }));
     const listener = await this.#listening(this.#args.socket, () =>
       control.listen(unixTransport(), { kind: 'unix', path: this.#args.socket }),
@@ -128,9 +74,27 @@ class Daemon {
     metrics.gauge('block_attached', () => this.#attached.all.length);
     if (this.#host.args.metricsPort !== undefined) await serveMetrics(this.#host, this.#host.args.metricsPort);
     // Who starts it may ask at once: what answers has been found by then.
-    await Promise.all(this.#namespaces.map((namespace) => namespace.explore()));
     this.#missing = readRemembered(this.#remembered);
-    await this.#attachMissing();
+    await this.#inTurn(async () => {
+      await Promise.all([nodes.start(), ...this.#namespaces.map((namespace) => namespace.explore())]);
+      await this.#attachMissing();
+    });
+  }
+
+  #localNodes(config: ClientConfig): LocalNodes {
+    const { clock } = this.#host.services;
+    const { endpoint, socket, directory } = this.#args;
+    const directories = new Map(config.namespaces.map((one) => [one.name, directory ?? one.directory]));
+    return new LocalNodes({
+      attach: config.attach,
+      filesDirectory: `${socket}.files`,
+      directoryOf: (namespace) => directories.get(namespace)!,
+      directories: [...new Set(directories.values())],
+      endpoint,
+      answerMs: Math.max(...config.namespaces.map(({ lossMs }) => lossMs)) + answerSlackMs,
+      clock,
+      log: this.#host.log,
+    });
   }
 
   get #remembered(): string {
@@ -144,12 +108,11 @@ class Daemon {
       const space = this.#namespaces.find((one) => one.config.name === namespace);
       if (!space || this.#attached.get(namespace, name)) continue;
       // It was ours: an earlier run of this daemon may still count as its holder.
-      const opened = await space.open(name, true);
-      if (opened.ok) this.#attached.add(namespace, name, opened.device);
-      else this.#host.log.write('WARNING', origin, `${namespace}:${name} is not attached again: ${why(opened.errno)}`);
+      const error = await this.#open(space, name, true);
+      if (error) this.#host.log.write('WARNING', origin, `${namespace}:${name} is not attached again: ${error}`);
     }
     this.#missing = this.#missing.filter(({ namespace, name }) => !this.#attached.get(namespace, name));
-    if (this.#missing.length > 0) clock.after(missingAgainMs, () => void this.#attachMissing());
+    if (this.#missing.length > 0) clock.after(missingAgainMs, () => void this.#inTurn(() => this.#attachMissing()));
   }
 
   #remember(): void {
@@ -183,11 +146,18 @@ class Daemon {
       .method('query', z.strictObject({}), () => this.#query())
       .method('status', z.strictObject({}), () => this.#status())
       .method('local', z.strictObject({}), () => this.#local())
-      .method('attach', volume, ({ volume: name, force }) => this.#attach(name, force))
-      .method('detach', volume, ({ volume: name, force }) => this.#detach(name, force))
+      .method('attach', volume, ({ volume: name, force }) => this.#inTurn(() => this.#attach(name, force)))
+      .method('detach', volume, ({ volume: name, force }) => this.#inTurn(() => this.#detach(name, force)))
       .method('resize', z.strictObject({ volume: z.string().max(300), sizeBytes: z.int().positive() }), (asked) =>
-        this.#resize(asked.volume, asked.sizeBytes),
+        this.#inTurn(() => this.#resize(asked.volume, asked.sizeBytes)),
       );
+  }
+
+  /** What changes volumes goes one after the other. */
+  #inTurn<T>(run: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(run);
+    this.#turn = result.catch(() => undefined);
+    return result;
   }
 
   async #query(): Promise<QueryReply> {
@@ -217,7 +187,7 @@ class Daemon {
   }
 
   #local(): LocalReply {
-    const volumes = this.#attached.all.map(({ namespace, name, device, users }) => ({
+    const volumes = this.#attached.all.map(({ namespace, name, device, users, node }) => ({
       namespace,
       name,
       sizeBytes: device.sizeBytes,
@@ -225,6 +195,8 @@ class Daemon {
       isLost: device.isLost,
       server: device.server,
       users,
+      servers: device.servers,
+      node: node && { kind: node.node.kind, target: node.node.target, ...node.links },
       uri: `nbd+unix:///${namespace}/${name}?socket=${this.#args.endpoint}`,
     }));
     return { volumes };
@@ -245,15 +217,36 @@ class Daemon {
           results.push({ namespace: space, name, error: wanted === undefined ? null : 'it is attached already' });
           continue;
         }
-        const opened = await namespace.open(name, force);
-        if (opened.ok) this.#attached.add(space, name, opened.device);
-        results.push({ namespace: space, name, error: opened.ok ? null : why(opened.errno) });
+        results.push({ namespace: space, name, error: await this.#open(namespace, name, force) });
       }
     }
     if (results.length === 0 && wanted !== undefined)
       throw new ManagementError('ENOENT', `no server offers '${wanted}'`);
     this.#remember();
     return { results };
+  }
+
+  /** Opens a volume at its servers and makes a device of it here; null, or why that cannot be: then nothing is left. */
+  async #open(space: NamespaceClient, name: string, force: boolean): Promise<string | null> {
+    const opened = await space.open(name, force);
+    if (!opened.ok) return why(opened.errno);
+    const one = this.#attached.add(space.config.name, name, opened.device);
+    try {
+      one.node = await this.#nodes!.make(space.config.name, name, one.served);
+      return null;
+    } catch (error) {
+      await this.#close(one);
+      if (!(error instanceof AttachError)) throw error;
+      return error.message;
+    }
+  }
+
+  async #close(one: Attached): Promise<void> {
+    const { namespace, name } = one;
+    this.#attached.remove(one);
+    for (const connection of this.#nbd!.connections)
+      if (connection.exportName === `${namespace}/${name}`) connection.destroy('the device is detached');
+    await one.device.close();
   }
 
   async #detach(wanted: string | undefined, force: boolean): Promise<AttachReply> {
@@ -264,20 +257,28 @@ class Daemon {
     this.#missing = this.#missing.filter((one) => !isMeant(one));
     for (const one of this.#matching(wanted)) {
       const { namespace, name } = one;
-      if (one.users > 0 && !force) {
-        results.push({ namespace, name, error: `it is in use by ${one.users} connections` });
-        continue;
-      }
-      this.#attached.remove(one);
-      for (const connection of this.#nbd!.connections)
-        if (connection.exportName === `${namespace}/${name}`) connection.destroy('the device is detached');
-      await one.device.close();
-      results.push({ namespace, name, error: null });
+      results.push({ namespace, name, error: await this.#letGo(one, force) });
     }
     if (results.length === 0 && wanted !== undefined)
       throw new ManagementError('ENOENT', `'${wanted}' is not attached`);
     this.#remember();
     return { results };
+  }
+
+  /** Null, or why it stays. */
+  async #letGo(one: Attached, force: boolean): Promise<string | null> {
+    // The kernel's NBD client is a user of the endpoint, but not one that counts.
+    const users = one.users - (one.node?.node.kind === 'nbd' ? 1 : 0);
+    if (users > 0 && !force) return `it is in use by ${users} connections`;
+    try {
+      if (one.node) await this.#nodes!.remove(one.node, force);
+      if (!force) await one.served.flush();
+    } catch (error) {
+      if (error instanceof AttachError) return error.message;
+      throw error;
+    }
+    await this.#close(one);
+    return null;
   }
 
   #matching(wanted: string | undefined): readonly Attached[] {
@@ -294,7 +295,17 @@ class Daemon {
         `'${wanted}' ${one ? 'is attached from several namespaces' : 'is not attached'}`,
       );
     const reply = await one.device.resize(sizeBytes);
-    return { results: [{ namespace: one.namespace, name: one.name, error: reply.ok ? null : why(reply.errno) }] };
+    const error = reply.ok ? await this.#grow(one) : why(reply.errno);
+    return { results: [{ namespace: one.namespace, name: one.name, error }] };
+  }
+
+  async #grow({ node }: Attached): Promise<string | null> {
+    try {
+      await node?.node.grow();
+      return null;
+    } catch (error) {
+      return `it has grown, but ${(error as Error).message}`;
+    }
   }
 }
 

@@ -1,11 +1,17 @@
 /** `rscltcfg`: which interfaces a client uses, who it is in which namespaces, and where their servers are (docs/block.md). */
-import { checkKinds, readEntries } from './schema.ts';
+import { type AttachWord, attachWords } from '../attach/back-end.ts';
+import { checkKinds, readEntries, type Values } from './schema.ts';
 import { Problems, parseSections, type Section } from './sections.ts';
 import * as v from './values.ts';
 
 const port = v.whole(1, 65535);
 const protocol = v.oneOf('tcp');
-const defaultsTable = { protocol, port };
+const defaultsTable = {
+  protocol,
+  port,
+  attach: v.oneOf(...attachWords),
+  directory: v.path,
+};
 const interfaceTable = { address: v.host, protocol, port };
 const namespaceTable = {
   namespaceid: v.whole(0, 65535),
@@ -17,6 +23,7 @@ const namespaceTable = {
   'on-loss': v.oneOf('queue', 'error'),
   'loss-time': v.whole(1, 86_400),
   'take-over-time': v.whole(1, 3600),
+  directory: v.path,
 };
 const serverTable = { address: v.host, protocol, port };
 
@@ -35,10 +42,14 @@ export interface ClientNamespace {
   /** How long requests wait for a server; 0: not at all. */
   readonly lossMs: number;
   readonly takeOverMs: number;
+  /** Where its devices are found on this machine. */
+  readonly directory: string;
   readonly servers: readonly ServerPlace[];
 }
 
 export interface ClientConfig {
+  /** By which means attached volumes become devices of this machine. */
+  readonly attach: AttachWord;
   readonly interfaces: readonly { readonly name: string; readonly address: string }[];
   readonly namespaces: readonly ClientNamespace[];
 }
@@ -46,6 +57,7 @@ export interface ClientConfig {
 const defaultPort = 5000;
 const defaultLossSeconds = 30;
 const defaultTakeOverSeconds = 2;
+const defaultDirectory = '/dev/av0';
 const interfacesMax = 8;
 const serversMax = 256 * interfacesMax;
 
@@ -56,7 +68,9 @@ export function parseClientConfig(text: string, file: string): ClientConfig {
   const plain = sections.filter(({ kind }) => kind !== 'server');
   checkKinds(plain, { defaults: 'plain', interface: 'named', namespace: 'named' }, problems);
   const defaultsSection = sections.find(({ kind }) => kind === 'defaults');
-  const usualPort = (defaultsSection && readEntries(defaultsSection, defaultsTable, problems).port) ?? defaultPort;
+  const defaults: Values<typeof defaultsTable> = defaultsSection
+    ? readEntries(defaultsSection, defaultsTable, problems)
+    : {};
   const interfaces: { name: string; address: string }[] = [];
   const namespaces: (ClientNamespace & { servers: ServerPlace[]; port: number })[] = [];
   for (const section of sections) {
@@ -66,15 +80,15 @@ export function parseClientConfig(text: string, file: string): ClientConfig {
       else interfaces.push({ name: section.name, address });
       if (interfaces.length > interfacesMax)
         problems.add(section.line, `a machine has at most ${interfacesMax} interfaces`);
-    } else if (section.kind === 'namespace') namespaces.push(namespaceOf(section, usualPort, problems));
+    } else if (section.kind === 'namespace') namespaces.push(namespaceOf(section, defaults, problems));
     else if (section.kind === 'server') addServer(section, namespaces.at(-1), problems);
   }
   if (namespaces.length === 0) problems.add(1, '[namespace NAME] is missing');
   problems.check();
-  return { interfaces, namespaces };
+  return { attach: defaults.attach ?? 'auto', interfaces, namespaces };
 }
 
-function namespaceOf(section: Section, usualPort: number, problems: Problems) {
+function namespaceOf(section: Section, defaults: Values<typeof defaultsTable>, problems: Problems) {
   const values = readEntries(section, namespaceTable, problems);
   if (values.nodename === undefined) problems.add(section.line, `[namespace ${section.name}] has no nodename`);
   return {
@@ -85,7 +99,8 @@ function namespaceOf(section: Section, usualPort: number, problems: Problems) {
     lossMs: values['on-loss'] === 'error' ? 0 : (values['loss-time'] ?? defaultLossSeconds) * 1000,
     takeOverMs: (values['take-over-time'] ?? defaultTakeOverSeconds) * 1000,
     servers: [] as ServerPlace[],
-    port: values.port ?? usualPort,
+    directory: values.directory ?? defaults.directory ?? defaultDirectory,
+    port: values.port ?? defaults.port ?? defaultPort,
   };
 }
 

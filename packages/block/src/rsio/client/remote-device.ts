@@ -46,6 +46,7 @@ const splitBytes = 64 * 1024;
 const defaultTakeOverMs = 2000;
 const defaultLossMs = 30_000;
 const retryMs = 100;
+const closeMs = 2000;
 const origin = 'rsio';
 
 export class RemoteDevice extends GuardedDevice {
@@ -104,6 +105,11 @@ export class RemoteDevice extends GuardedDevice {
 
   get isLost(): boolean {
     return this.#isLost;
+  }
+
+  /** How many servers have it. */
+  get servers(): number {
+    return this.#options.sessions.length;
   }
 
   /** The number of the session it is open in; for a person. */
@@ -293,13 +299,15 @@ export class RemoteDevice extends GuardedDevice {
     return reply;
   }
 
+  /** Its server is told, but not waited for when it does not answer. */
   override async close(): Promise<void> {
     if (this.#isClosed) return;
-    const place = this.#place;
-    if (place?.session.isUp && place.epoch === place.session.epoch)
-      await place.session.request(FrameType.CLOSE, 0, place.device, 0, 0, null);
     this.#isClosed = true;
     this.#timer?.cancel();
     for (const wake of this.#ending) wake();
+    const place = this.#place;
+    if (!place?.session.isUp || place.epoch !== place.session.epoch) return;
+    const told = place.session.request(FrameType.CLOSE, 0, place.device, 0, 0, null);
+    await Promise.race([told, this.#options.clock.sleep(closeMs)]);
   }
 }
