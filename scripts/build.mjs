@@ -37,6 +37,8 @@ const commands = {
   rsslogcat: 'packages/block/src/server/rsslogcat.ts',
   rsclogcat: 'packages/block/src/client/rsclogcat.ts',
   rsconfig: 'packages/block/src/client/rsconfig.ts',
+  // Started by rsiod.
+  'rsiod-keeper': 'packages/block/src/attach/keeper/main.ts',
 };
 
 const common = {

@@ -1,105 +1,74 @@
 /** Attached volumes as block devices of this machine: a FUSE file and a loop device over it, with real daemons. */
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
+  AttachBox,
   attachLack,
-  fioVerify,
+  hasTool,
   loopsBelow,
   mountsBelow,
   must,
   nothingBelow,
   runProgram,
+  verifyDuring,
 } from '../support/attach-rig.ts';
-import { eventually, hasProgram } from '../support/cluster.ts';
-import { ensureBuilt, isAlive, type Outcome, Sandbox } from '../support/sandbox.ts';
+import { eventually } from '../support/cluster.ts';
 
 if (attachLack !== null) console.log(`attached volumes: ${attachLack}: skipped`);
-const has = (name: string) => hasProgram(name) || existsSync(`/usr/sbin/${name}`);
-const hasFio = has('fio');
-const fileSystems = ['ext4', 'xfs'].filter((one) => has(`mkfs.${one}`));
-for (const one of ['fio', 'mkfs.ext4', 'mkfs.xfs'].filter((one) => !has(one)))
+for (const one of ['fio', 'mkfs.ext4', 'mkfs.xfs'].filter((one) => !hasTool(one)))
   console.log(`attached volumes: ${one} is not installed: its tests are skipped`);
+const fileSystems = ['ext4', 'xfs'].filter((one) => hasTool(`mkfs.${one}`));
 
-let box: Sandbox;
-let server = 0;
-let daemon = 0;
-let serverConfig = '';
-let daemonWords: string[] = [];
-const node = (name: string) => join(box.path, 'av0', name);
-const rsconfig = (...words: string[]) => box.commandAsync('rsconfig', '-s', join(box.run, 'rsiod.socket'), ...words);
-const said = ({ status, stdout, stderr }: Outcome) => `${status} ${stdout}${stderr}`;
-const config = (port: string) =>
-  `[namespace osl]\n[server big-9]\nserverid=1\n[interface if0]\naddress=127.0.0.1\nport=${port}\n[clients]\nbig-2 0xbig2\n[nbd]\nlisten=no\n` +
-  `[device disk]\npath=${join(box.path, 'disk')}\nsize=320m\ncreate=yes\nresize=yes\n` +
-  `[device small]\ntype=memory\nsize=16m\n[device sealed]\ntype=memory\nsize=1m\nreadonly=yes\n`;
-
-async function startDaemon(): Promise<void> {
-  daemon = await box.daemonAsync('rsiod', 'rsiod.pid', ...daemonWords);
-}
+let rig: AttachBox;
 
 describe.skipIf(attachLack !== null)('attached volumes', { timeout: 180_000 }, () => {
   beforeAll(async () => {
-    ensureBuilt();
-    box = new Sandbox();
-    serverConfig = box.file('rssrvcfg', config('0'));
-    server = box.daemon('rssrv', 'rssrv.pid', '-c', serverConfig);
-    const [, port] = /RSIO clients are served on if0: [\d.]+:(\d+)/.exec(box.log('rssrv.log'))!;
-    serverConfig = box.file('rssrvcfg', config(port!));
-    const client = box.file(
-      'rscltcfg',
-      `[defaults]\nattach=loop\n[namespace osl]\nnodename=big-2\nnodekey=0xbig2\nloss-time=5\n[server big-9]\naddress=127.0.0.1\nport=${port}\n`,
+    rig = new AttachBox();
+    await rig.start(
+      `[device disk]\npath=${join(rig.box.path, 'disk')}\nsize=320m\ncreate=yes\nresize=yes\n` +
+        `[device small]\ntype=memory\nsize=16m\n[device sealed]\ntype=memory\nsize=1m\nreadonly=yes\n`,
+      'attach=loop',
+      'loss-time=3',
     );
-    daemonWords = ['-c', client, '-s', join(box.run, 'rsiod.socket'), '-e', join(box.run, 'rsiod.nbd')];
-    daemonWords.push('-D', join(box.path, 'av0'));
-    await startDaemon();
   }, 120_000);
-  afterAll(async () => {
-    if (isAlive(daemon)) await rsconfig('-d', '-f');
-    if (isAlive(daemon)) process.kill(daemon, 'SIGTERM');
-    await eventually('the daemon has ended', () => !isAlive(daemon));
-    try {
-      await nothingBelow(box.path);
-    } finally {
-      await box.end();
-    }
-  }, 60_000);
+  afterAll(() => rig.end(), 60_000);
 
   it('are found under their names, and are shown', async () => {
-    expect(said(await rsconfig('-a'))).toBe('0 osl:disk\nosl:sealed\nosl:small\n');
-    const loop = readlinkSync(node('small'));
+    expect(await rig.said('-a')).toBe('0 osl:disk\nosl:sealed\nosl:small\n');
+    const loop = readlinkSync(rig.node('small'));
     expect(loop).toMatch(/^\/dev\/loop\d+$/);
-    expect(readlinkSync(node('rsmall'))).toBe(loop);
-    const shown = (await rsconfig('-lvv')).stdout;
-    expect(shown).toContain(`osl:small@0\n    c: ${node('rsmall')}`);
+    expect(readlinkSync(rig.node('rsmall'))).toBe(loop);
+    const shown = (await rig.rsconfig('-lvv')).stdout;
+    expect(shown).toContain(`osl:small@0\n    c: ${rig.node('rsmall')}`);
     expect(shown).toMatch(/ 32768 blocks, {2}1 server\(s\)\n {4}b: /);
-    expect((await rsconfig('-lvvv')).stdout).toContain(`loop: ${loop}\n`);
+    expect((await rig.rsconfig('-lvvv')).stdout).toContain(`loop: ${loop}\n`);
     const queue = (name: string) => readFileSync(`/sys/block/${loop.slice(5)}/queue/${name}`, 'utf8').trim();
     expect([queue('write_cache'), queue('logical_block_size')]).toEqual(['write back', '512']);
     expect(Number(queue('discard_max_bytes'))).toBeGreaterThan(0);
     expect(Number(queue('write_zeroes_max_bytes'))).toBeGreaterThan(0);
     expect(readFileSync(`/sys/block/${loop.slice(5)}/loop/dio`, 'utf8').trim()).toBe('1');
-    expect(readFileSync(`/sys/block/${readlinkSync(node('sealed')).slice(5)}/ro`, 'utf8').trim()).toBe('1');
+    expect(readFileSync(`/sys/block/${readlinkSync(rig.node('sealed')).slice(5)}/ro`, 'utf8').trim()).toBe('1');
   });
 
   it('keep what is written, read zeroes where it was discarded, and end at their end', async () => {
-    const device = node('small');
-    await must('bash', '-c', `head -c 4m /dev/urandom > ${join(box.path, 'data')}`);
-    await must('dd', `if=${join(box.path, 'data')}`, `of=${device}`, 'bs=1M', 'oflag=direct', 'status=none');
-    await must('cmp', '-n', `${4 << 20}`, join(box.path, 'data'), device);
+    const device = rig.node('small');
+    await must('bash', '-c', `head -c 4m /dev/urandom > ${join(rig.box.path, 'data')}`);
+    await must('dd', `if=${join(rig.box.path, 'data')}`, `of=${device}`, 'bs=1M', 'oflag=direct', 'status=none');
+    await must('cmp', '-n', `${4 << 20}`, join(rig.box.path, 'data'), device);
     await must('blkdiscard', '-o', '1M', '-l', '1M', device);
     await must('blkdiscard', '-z', '-o', '2M', '-l', '512K', device);
-    await must('cmp', '-n', `${1 << 20}`, join(box.path, 'data'), device);
+    await must('cmp', '-n', `${1 << 20}`, join(rig.box.path, 'data'), device);
     await must('cmp', '-i', `${1 << 20}:0`, '-n', `${1536 << 10}`, device, '/dev/zero');
-    await must('cmp', '-i', `${2560 << 10}`, '-n', `${1536 << 10}`, join(box.path, 'data'), device);
+    await must('cmp', '-i', `${2560 << 10}`, '-n', `${1536 << 10}`, join(rig.box.path, 'data'), device);
     expect((await runProgram('dd', ['if=/dev/zero', `of=${device}`, 'bs=1M', 'count=1', 'seek=16'])).code).not.toBe(0);
-    expect((await runProgram('dd', ['if=/dev/zero', `of=${node('sealed')}`, 'count=1'])).code).not.toBe(0);
+    expect((await runProgram('dd', ['if=/dev/zero', `of=${rig.node('sealed')}`, 'count=1'])).code).not.toBe(0);
   });
 
   it.each(fileSystems)('carry %s: made, mounted, synced, trimmed, mounted again, checked', async (kind) => {
-    const [device, data] = [readlinkSync(node('disk')), join(box.path, 'data')];
-    const mounted = box.mountPoint(`mnt-${kind}`);
+    const [device, data] = [readlinkSync(rig.node('disk')), join(rig.box.path, 'data')];
+    const mounted = rig.box.mountPoint(`mnt-${kind}`);
     await must(`mkfs.${kind}`, '-q', kind === 'ext4' ? '-F' : '-f', device);
     await must('mount', device, mounted);
     await must('dd', `if=${data}`, `of=${mounted}/a`, 'bs=1M', 'conv=fsync', 'status=none');
@@ -109,7 +78,7 @@ describe.skipIf(attachLack !== null)('attached volumes', { timeout: 180_000 }, (
       `for i in $(seq 100); do echo $i > ${mounted}/f$i; done; rm ${mounted}/f1; sync -f ${mounted}`,
     );
     await must('fstrim', mounted);
-    expect(said(await rsconfig('-d', 'disk'))).toMatch(/^1 osl:disk: \/dev\/loop\d+ is in use by a file system/);
+    expect(await rig.said('-d', 'disk')).toMatch(/^1 osl:disk: \/dev\/loop\d+ is in use by a file system/);
     await must('umount', mounted);
     await must('mount', device, mounted);
     await must('cmp', data, `${mounted}/a`);
@@ -120,69 +89,65 @@ describe.skipIf(attachLack !== null)('attached volumes', { timeout: 180_000 }, (
   });
 
   it('grow while they are in use', async () => {
-    const held = spawn('sh', ['-c', `exec 9<${node('disk')}; exec sleep 60`], { stdio: 'ignore' });
+    const held = spawn('sh', ['-c', `exec 9<${rig.node('disk')}; exec sleep 60`], { stdio: 'ignore' });
     try {
-      expect(said(await rsconfig('-r', '384m', 'disk'))).toBe('0 osl:disk\n');
-      expect(Number((await must('blockdev', '--getsize64', node('disk'))).trim())).toBe(384 << 20);
-      await must('dd', 'if=/dev/urandom', `of=${node('disk')}`, 'bs=1M', 'count=1', 'seek=383', 'oflag=direct');
+      expect(await rig.said('-r', '384m', 'disk')).toBe('0 osl:disk\n');
+      expect(Number((await must('blockdev', '--getsize64', rig.node('disk'))).trim())).toBe(384 << 20);
+      await must('dd', 'if=/dev/urandom', `of=${rig.node('disk')}`, 'bs=1M', 'count=1', 'seek=383', 'oflag=direct');
     } finally {
       held.kill('SIGKILL');
     }
   });
 
-  it.skipIf(!hasFio)('do not notice that their server is killed and comes back', async () => {
-    const running = runProgram('fio', fioVerify(node('disk'), '--size=16m', '--loops=2'));
-    await new Promise((resolve) => setTimeout(resolve, 700));
-    process.kill(server, 'SIGKILL');
-    await eventually('the server is gone', () => !isAlive(server));
-    server = await box.daemonAsync('rssrv', 'rssrv.pid', '-c', serverConfig);
-    const { code, text } = await running;
-    expect(code, text).toBe(0);
+  it.skipIf(!hasTool('fio'))('do not notice that their server is killed and comes back', async () => {
+    await verifyDuring(readlinkSync(rig.node('disk')), 8, async () => {
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      await rig.kill(rig.server);
+      await rig.startServer();
+    });
   });
 
   it('fail when there is no server for the loss time, and go on when there is one', async () => {
-    process.kill(server, 'SIGKILL');
-    await eventually('the server is gone', () => !isAlive(server));
-    const write = ['if=/dev/zero', `of=${node('disk')}`, 'bs=4k', 'count=1', 'oflag=direct'];
+    await rig.kill(rig.server);
+    const write = ['if=/dev/zero', `of=${rig.node('disk')}`, 'bs=4k', 'count=1', 'oflag=direct'];
     const failed = await runProgram('dd', write);
     expect(failed.text).toContain('Input/output error');
-    server = await box.daemonAsync('rssrv', 'rssrv.pid', '-c', serverConfig);
+    await rig.startServer();
     await eventually('it is there again', async () => (await runProgram('dd', write)).code === 0);
   });
 
   it('are detached: not while in use, by force at once although no server answers', async () => {
-    const loop = readlinkSync(node('disk'));
-    process.kill(server, 'SIGSTOP');
+    const loop = readlinkSync(rig.node('disk'));
+    process.kill(rig.server, 'SIGSTOP');
     try {
-      const stuck = runProgram('dd', ['if=/dev/zero', `of=${node('disk')}`, 'bs=4k', 'count=1000', 'oflag=direct']);
-      await eventually('it is in use', async () => /is in use by process/.test(said(await rsconfig('-d', 'disk'))));
-      expect(said(await rsconfig('-d', '-f', 'disk'))).toBe('0 osl:disk\n');
+      const stuck = runProgram('dd', ['if=/dev/zero', `of=${rig.node('disk')}`, 'bs=4k', 'count=1000', 'oflag=direct']);
+      await eventually('it is in use', async () => /is in use by process/.test(await rig.said('-d', 'disk')));
+      expect(await rig.said('-d', '-f', 'disk')).toBe('0 osl:disk\n');
       expect((await stuck).code).not.toBe(0);
     } finally {
-      process.kill(server, 'SIGCONT');
+      process.kill(rig.server, 'SIGCONT');
     }
-    expect(existsSync(node('disk'))).toBe(false);
-    await eventually('the loop device is gone', () => !loopsBelow(box.path).includes(loop));
-    expect(mountsBelow(box.path).some((path) => path.endsWith('osl:disk'))).toBe(false);
-    await eventually('it is attached again', async () => (await rsconfig('-a', 'disk')).status === 0);
-    await must('dd', 'if=/dev/zero', `of=${node('disk')}`, 'bs=4k', 'count=1', 'oflag=direct');
+    expect(existsSync(rig.node('disk'))).toBe(false);
+    await eventually('the loop device is gone', () => !loopsBelow(rig.box.path).includes(loop));
+    expect(mountsBelow(rig.box.path).some((path) => path.endsWith('osl:disk'))).toBe(false);
+    await eventually('it is attached again', async () => (await rig.rsconfig('-a', 'disk')).status === 0);
+    await must('dd', 'if=/dev/zero', `of=${rig.node('disk')}`, 'bs=4k', 'count=1', 'oflag=direct');
   });
 
   it('leave nothing behind when the daemon ends', async () => {
-    expect(said(await rsconfig('-d', 'small'))).toBe('0 osl:small\n');
-    execFileSync('kill', [`${daemon}`]);
-    await eventually('the daemon has ended', () => !isAlive(daemon));
-    await nothingBelow(box.path);
-    expect(readdirSync(join(box.path, 'av0'))).toEqual([]);
-    await startDaemon();
-    expect((await rsconfig('-l')).stdout.split('\n').sort()).toEqual(['', 'osl:disk@0', 'osl:sealed@0']);
-    expect(readdirSync(join(box.path, 'av0')).sort()).toEqual(['disk', 'rdisk', 'rsealed', 'sealed']);
+    expect(await rig.said('-d', 'small')).toBe('0 osl:small\n');
+    await rig.kill(rig.daemon, 'SIGTERM');
+    await nothingBelow(rig.box.path);
+    expect(readdirSync(join(rig.box.path, 'av0'))).toEqual([]);
+    await rig.startDaemon();
+    expect((await rig.rsconfig('-l')).stdout.split('\n').sort()).toEqual(['', 'osl:disk@0', 'osl:sealed@0']);
+    expect(readdirSync(join(rig.box.path, 'av0')).sort()).toEqual(['disk', 'rdisk', 'rsealed', 'sealed']);
   });
 
   it('are refused where their name is taken', async () => {
-    await must('bash', '-c', `echo mine > ${node('small')}`);
-    expect(said(await rsconfig('-a', 'small'))).toBe(`1 osl:small: ${node('small')} is there already\n`);
-    expect(readFileSync(node('small'), 'utf8')).toBe('mine\n');
-    await must('rm', node('small'));
+    await must('bash', '-c', `echo mine > ${rig.node('small')}`);
+    expect(await rig.said('-a', 'small')).toBe(`1 osl:small: ${rig.node('small')} is there already\n`);
+    expect(readFileSync(rig.node('small'), 'utf8')).toBe('mine\n');
+    await must('rm', rig.node('small'));
   });
 });

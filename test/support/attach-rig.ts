@@ -2,7 +2,8 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { commandLine, isAlive, until } from './sandbox.ts';
+import { eventually, hasProgram } from './cluster.ts';
+import { commandLine, ensureBuilt, isAlive, type Outcome, Sandbox, until } from './sandbox.ts';
 
 export const attachLack =
   process.getuid?.() !== 0
@@ -121,6 +122,100 @@ export function fioVerify(device: string, ...more: string[]): string[] {
   ];
 }
 
+/** fio with checksums, again and again while `work` is under way: no round may fail. How many there were. */
+export async function verifyDuring(device: string, sizeMiB: number, work: () => Promise<void>): Promise<number> {
+  let isOver = false;
+  const rounds = (async () => {
+    for (let round = 1; ; round++) {
+      const { code, text } = await runProgram('fio', fioVerify(device, `--size=${sizeMiB}m`), 280_000);
+      if (code !== 0) throw new Error(`fio's round ${round} ended with ${code}: ${text}`);
+      if (isOver) return round;
+    }
+  })();
+  try {
+    await Promise.race([work(), rounds.then(() => undefined)]);
+  } finally {
+    isOver = true;
+  }
+  return rounds;
+}
+
 export const fromEnvironment = (name: string, usual: number): number => Number(process.env[name] ?? usual);
 
-export const filesDirectoryOf = (run: string): string => join(run, 'rsiod.socket.files');
+/** Programs of administrators are not in every PATH. */
+export const hasTool = (name: string): boolean => hasProgram(name) || existsSync(`/usr/sbin/${name}`);
+
+/** A server of one machine and the daemon of another, which attaches its volumes. */
+export class AttachBox {
+  readonly box = new Sandbox();
+  server = 0;
+  daemon = 0;
+  #serverConfig = '';
+  #daemonWords: string[] = [];
+
+  /** `devices` are sections of the server's configuration. */
+  async start(devices: string, defaults = 'attach=loop', namespace = ''): Promise<void> {
+    ensureBuilt();
+    const config = (port: string) =>
+      `[namespace osl]\n[server big-9]\nserverid=1\n[interface if0]\naddress=127.0.0.1\nport=${port}\n` +
+      `[clients]\nbig-2 0xbig2\n[nbd]\nlisten=no\n${devices}`;
+    const { box } = this;
+    this.#serverConfig = box.file('rssrvcfg', config('0'));
+    await this.startServer();
+    const [, port] = /RSIO clients are served on if0: [\d.]+:(\d+)/.exec(box.log('rssrv.log'))!;
+    // The next run of the server has the same port.
+    this.#serverConfig = box.file('rssrvcfg', config(port!));
+    const client = box.file(
+      'rscltcfg',
+      `[defaults]\n${defaults}\n[namespace osl]\nnodename=big-2\nnodekey=0xbig2\n${namespace}\n[server big-9]\naddress=127.0.0.1\nport=${port}\n`,
+    );
+    this.#daemonWords = ['-c', client, '-s', join(box.run, 'rsiod.socket'), '-e', join(box.run, 'rsiod.nbd')];
+    this.#daemonWords.push('-D', join(box.path, 'av0'));
+    await this.startDaemon();
+  }
+
+  async startServer(): Promise<void> {
+    this.server = await this.box.daemonAsync('rssrv', 'rssrv.pid', '-c', this.#serverConfig);
+  }
+
+  async startDaemon(): Promise<void> {
+    this.daemon = await this.box.daemonAsync('rsiod', 'rsiod.pid', ...this.#daemonWords);
+  }
+
+  async kill(pid: number, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    process.kill(pid, signal);
+    await eventually(`process ${pid} is gone`, () => !isAlive(pid));
+  }
+
+  /** Of an attached volume. */
+  node(name: string): string {
+    return join(this.box.path, 'av0', name);
+  }
+
+  rsconfig(...words: string[]): Promise<Outcome> {
+    return this.box.commandAsync('rsconfig', '-s', join(this.box.run, 'rsiod.socket'), ...words);
+  }
+
+  /** Exit code and all it said. */
+  async said(...words: string[]): Promise<string> {
+    const { status, stdout, stderr } = await this.rsconfig(...words);
+    return `${status} ${stdout}${stderr}`;
+  }
+
+  get keepers(): number[] {
+    return processesOf('rsiod-keeper', this.box.path);
+  }
+
+  /** Ends all; throws if anything of it is left. */
+  async end(): Promise<void> {
+    for (const pid of [this.server, this.daemon].filter((one) => one > 0 && isAlive(one))) process.kill(pid, 'SIGCONT');
+    try {
+      if (isAlive(this.daemon)) await this.rsconfig('-d', '-f');
+      if (isAlive(this.daemon)) await this.kill(this.daemon, 'SIGTERM');
+      await nothingBelow(this.box.path);
+    } finally {
+      await clearBelow(this.box.path);
+      await this.box.end();
+    }
+  }
+}

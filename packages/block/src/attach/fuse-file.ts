@@ -141,9 +141,11 @@ export class FuseFile {
     return agreed;
   }
 
-  /** The kernel sends again what an earlier run took and did not answer. */
+  /** The kernel sends again what an earlier run took and did not answer. Before `start`: what this run takes is not meant. */
   resend(): void {
-    this.#fuse.notify(resend());
+    const message = resend();
+    const result = this.#fuse.write(message, message.length);
+    if (result < 0) this.#log.write('ERROR', origin, `${this.#name}: nothing is sent again: ${errnoName(-result)}`);
   }
 
   /** From now on, and for all that waits: EIO. Nobody has to wait for a device that is given up. */

@@ -1,10 +1,12 @@
 /** A volume as a FUSE file, and as a loop device over it. */
 import { stat } from 'node:fs/promises';
 import type { Clock, Log } from '@mortar/core';
+import { close } from '@mortar/libc';
 import type { BlockDevice } from '../device/device.ts';
 import { AttachError } from './attach-error.ts';
 import { type Agreed, FuseFile } from './fuse-file.ts';
-import { abortConnection, connectionOf, mountFile, unmountFile } from './fuse-mount-point.ts';
+import { abortConnection, connectionOf, mountFile, unmountFile, waitingOf } from './fuse-mount-point.ts';
+import type { KeptFile } from './keeper/protocol.ts';
 import { checkUnused, type LocalNode } from './local-node.ts';
 import { growLoop, loops, makeLoop, removeLoop, usersOf } from './loop.ts';
 import type { RunProgram } from './run-program.ts';
@@ -16,15 +18,15 @@ const origin = 'attach';
 
 /** Keeps descriptors for the next run of this daemon. */
 export interface DescriptorStore {
-  /** `agreed`: what that run has to know. */
-  put(path: string, fd: number, agreed: Agreed): void;
+  /** `file`: what that run has to know. */
+  put(path: string, file: KeptFile, fd: number): void;
   drop(path: string): void;
 }
 
 export interface FuseNodeOptions {
   /** Where the file is mounted. */
   readonly path: string;
-  /** `NAMESPACE:NAME`, as the mount table shows it. */
+  readonly namespace: string;
   readonly name: string;
   readonly device: BlockDevice;
   readonly kind: 'loop' | 'file';
@@ -38,49 +40,71 @@ export class FuseNode implements LocalNode {
   readonly kind: 'loop' | 'file';
   readonly #options: FuseNodeOptions;
   readonly #file: FuseFile;
+  readonly #fd: number;
+  #agreed: Agreed | null = null;
   #loop: string | null = null;
   #isLeaving = false;
 
-  private constructor(options: FuseNodeOptions, file: FuseFile) {
-    this.kind = options.kind;
+  private constructor(options: FuseNodeOptions, fd: number, agreed?: Agreed) {
+    const { device, log, kind } = options;
+    this.kind = kind;
     this.#options = options;
-    this.#file = file;
-    void file.closed.then((error) => this.#ended(error));
+    this.#fd = fd;
+    this.#file = new FuseFile({ fd, name: fullName(options), device, log, ...(agreed ? { agreed } : {}) });
+    void this.#file.closed.then((error) => this.#ended(error));
   }
 
   /** Throws AttachError, with nothing left behind. */
   static async make(options: FuseNodeOptions): Promise<FuseNode> {
-    const { path, name, device, log, store } = options;
-    const fd = await mountFile(path, name, device.traits.readOnly, maxReadBytes);
-    const file = new FuseFile({ fd, name, device, log });
-    const node = new FuseNode(options, file);
+    const { path, device } = options;
+    const fd = await mountFile(path, fullName(options), device.traits.readOnly, maxReadBytes);
+    const node = new FuseNode(options, fd);
+    await node.#begin();
+    return node;
+  }
+
+  /**
+   * Goes on with the descriptor of an earlier run; users notice no more than that it took a while. Null: the kernel cannot send
+   * again what that run had in its hands; its users' requests fail, and nothing is left.
+   */
+  static async adopt(options: FuseNodeOptions, fd: number, agreed: Agreed): Promise<FuseNode | null> {
+    const { path, store, run, clock } = options;
+    const loop = loops().find((one) => one.file === path)?.loop ?? null;
+    const connection = connectionOf(path);
+    if (connection === undefined || (!agreed.canResend && waitingOf(connection) !== 0)) {
+      // Nobody would ever answer what is lost: the connection ends before anything waits for it.
+      store?.drop(path);
+      if (connection !== undefined) abortConnection(connection);
+      close(fd);
+      if (loop !== null) await removeLoop(run, clock, loop, path);
+      await unmountFile(run, clock, path, true);
+      return null;
+    }
+    const node = new FuseNode(options, fd, agreed);
+    node.#loop = loop;
+    if (agreed.canResend) node.#file.resend();
+    await node.#begin();
+    return node;
+  }
+
+  /** The one that is kept for a next run comes before its users. */
+  async #begin(): Promise<void> {
     try {
-      const agreed = await file.start();
-      if (!agreed) throw new AttachError(`${name}: the kernel's FUSE is too old`);
-      store?.put(path, fd, agreed);
-      await node.#attachLoop();
-      return node;
+      this.#agreed = await this.#file.start();
+      if (!this.#agreed) throw new AttachError(`${fullName(this.#options)}: the kernel's FUSE is too old`);
+      this.#keep();
+      await this.#attachLoop();
     } catch (error) {
-      await node.remove(true);
+      await this.remove(true);
       throw error;
     }
   }
 
-  /** Goes on with the descriptor of an earlier run; users notice no more than that it took a while. */
-  static async adopt(options: FuseNodeOptions, fd: number, agreed: Agreed): Promise<FuseNode> {
-    const { path, name, device, log } = options;
-    const file = new FuseFile({ fd, name, device, log, agreed });
-    const node = new FuseNode(options, file);
-    await file.start();
-    file.resend();
-    node.#loop = loops().find((one) => one.file === path)?.loop ?? null;
-    try {
-      await node.#attachLoop();
-      return node;
-    } catch (error) {
-      await node.remove(true);
-      throw error;
-    }
+  #keep(): void {
+    const { store, path, namespace, name, kind, device } = this.#options;
+    const { readOnly, minimumBytes } = device.traits;
+    const file = { namespace, name, kind, sizeBytes: device.sizeBytes, readOnly, minimumBytes, ...this.#agreed! };
+    store?.put(path, file, this.#fd);
   }
 
   get target(): string {
@@ -105,11 +129,12 @@ export class FuseNode implements LocalNode {
     this.#file.grow();
     // The kernel takes over the size when it is asked for it.
     await stat(path);
+    this.#keep();
     if (this.#loop !== null) await growLoop(run, this.#loop);
   }
 
   async remove(force: boolean): Promise<void> {
-    const { name, path, run, clock, store, log } = this.#options;
+    const { path, run, clock, store, log } = this.#options;
     if (force) this.#file.fail();
     else await checkUnused(this, clock);
     this.#isLeaving = true;
@@ -120,7 +145,7 @@ export class FuseNode implements LocalNode {
       const isUnmounted = isFree && (await unmountFile(run, clock, path, false));
       if (!isUnmounted) {
         if (!force) throw new AttachError(`${path} is in use`);
-        log.write('WARNING', origin, `${name}: it is taken from its users, whose requests fail`);
+        log.write('WARNING', origin, `${fullName(this.#options)}: it is taken from its users, whose requests fail`);
         await unmountFile(run, clock, path, true);
         if (connection !== undefined) abortConnection(connection);
       }
@@ -141,8 +166,14 @@ export class FuseNode implements LocalNode {
 
   #ended(error: Error | undefined): void {
     if (this.#isLeaving) return;
-    const { name, log, store, path } = this.#options;
+    const { log, store, path } = this.#options;
     store?.drop(path);
+    const name = fullName(this.#options);
     log.write('ERROR', origin, `${name}: its FUSE connection has ended${error ? `: ${error.message}` : ''}; detach it`);
   }
+}
+
+/** As the mount table shows it. */
+function fullName({ namespace, name }: FuseNodeOptions): string {
+  return `${namespace}:${name}`;
 }

@@ -9,8 +9,9 @@ import type { RemoteDevice } from '../rsio/client/remote-device.ts';
 export interface Attached {
   readonly namespace: string;
   readonly name: string;
-  readonly device: RemoteDevice;
-  /** The same, counted: what its users are served. */
+  /** Null: it is awaited, for an earlier run of this daemon had it attached and its users are still there. */
+  remote: RemoteDevice | null;
+  /** What its users are served: the same, or what stands for it, counted. */
   readonly served: BlockDevice;
   node: NamedNode | null;
   /** Connections of the endpoint. */
@@ -35,10 +36,11 @@ export class AttachedDevices implements ExportSource {
     return this.#all.get(`${namespace}/${name}`);
   }
 
-  add(namespace: string, name: string, device: RemoteDevice): Attached {
+  /** `remote` null: `device` stands for it until it is there. */
+  add(namespace: string, name: string, device: BlockDevice, remote: RemoteDevice | null): Attached {
     const full = `${namespace}/${name}`;
     const served = new MeasuredDevice(device, full, this.#clock, this.#metrics);
-    const attached = { namespace, name, device, served, node: null, users: 0 };
+    const attached = { namespace, name, remote, served, node: null, users: 0 };
     this.#all.set(full, attached);
     return attached;
   }

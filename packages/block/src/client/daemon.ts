@@ -1,6 +1,6 @@
 /** rsiod: keeps sessions with the servers of the configuration, and serves what is attached to this machine's programs. */
 import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { errnoName } from '@mortar/core';
 import { type Host, runHost } from '@mortar/host/host.ts';
 import { serveMetrics } from '@mortar/host/ports/metrics-server.ts';
@@ -10,8 +10,11 @@ import { ManagementServer } from '@mortar/rpc/management/server.ts';
 import { unixTransport } from '@mortar/rpc/transports/unix.ts';
 import { z } from 'zod';
 import { AttachError } from '../attach/attach-error.ts';
+import type { Kept } from '../attach/keeper/client.ts';
 import { LocalNodes } from '../attach/local-nodes.ts';
 import { type ClientConfig, parseClientConfig } from '../config/client-config.ts';
+import { AwaitedDevice } from '../device/awaited.ts';
+import { plainTraits } from '../device/guarded.ts';
 import { NbdServer } from '../nbd/server.ts';
 import type { DaemonArguments } from './arguments.ts';
 import { type Attached, AttachedDevices } from './attached.ts';
@@ -20,7 +23,9 @@ import type { AttachReply, LocalReply, QueryReply, StatusReply } from './protoco
 import { type Remembered, readRemembered, writeRemembered } from './remembered.ts';
 
 const origin = 'rsiod';
-const missingAgainMs = 5000;
+const missingAgainMs = 1000;
+/** Beside this program. */
+const keeperProgram = 'rsiod-keeper.mjs';
 /** The kernel's NBD client gives up only after the daemon has. */
 const answerSlackMs = 30_000;
 
@@ -36,6 +41,8 @@ class Daemon {
   #nodes: LocalNodes | null = null;
   #nbd: NbdServer | null = null;
   #missing: Remembered = [];
+  /** Devices of an earlier run that no server was found for yet. */
+  readonly #awaited = new WeakMap<Attached, AwaitedDevice>();
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(host: Host, args: DaemonArguments) {
@@ -55,7 +62,7 @@ class Daemon {
       for (const namespace of this.#namespaces) namespace.close();
     });
     this.#host.atEnd('devices', async () => {
-      for (const one of this.#attached.all) await one.device.close();
+      await Promise.all(this.#attached.all.map((one) => one.remote?.close()));
     });
     const nodes = this.#localNodes(config);
     this.#nodes = nodes;
@@ -76,7 +83,10 @@ class Daemon {
     // Who starts it may ask at once: what answers has been found by then.
     this.#missing = readRemembered(this.#remembered);
     await this.#inTurn(async () => {
-      await Promise.all([nodes.start(), ...this.#namespaces.map((namespace) => namespace.explore())]);
+      const explored = Promise.all(this.#namespaces.map((namespace) => namespace.explore()));
+      // Who waits since the run before has waited long enough.
+      for (const kept of await nodes.start()) await this.#adopt(kept);
+      await explored;
       await this.#attachMissing();
     });
   }
@@ -91,6 +101,11 @@ class Daemon {
       directoryOf: (namespace) => directories.get(namespace)!,
       directories: [...new Set(directories.values())],
       endpoint,
+      keeper: {
+        socket: `${socket}.keeper`,
+        program: join(dirname(process.argv[1]!), keeperProgram),
+        keepSeconds: config.keepSeconds,
+      },
       answerMs: Math.max(...config.namespaces.map(({ lossMs }) => lossMs)) + answerSlackMs,
       clock,
       log: this.#host.log,
@@ -106,19 +121,53 @@ class Daemon {
     const { clock } = this.#host.services;
     for (const { namespace, name } of this.#missing) {
       const space = this.#namespaces.find((one) => one.config.name === namespace);
-      if (!space || this.#attached.get(namespace, name)) continue;
+      if (!space || this.#attached.get(namespace, name)?.remote) continue;
       // It was ours: an earlier run of this daemon may still count as its holder.
-      const error = await this.#open(space, name, true);
-      if (error) this.#host.log.write('WARNING', origin, `${namespace}:${name} is not attached again: ${error}`);
+      this.#tellMissing(namespace, name, await this.#open(space, name, true));
     }
-    this.#missing = this.#missing.filter(({ namespace, name }) => !this.#attached.get(namespace, name));
+    this.#missing = this.#missing.filter(({ namespace, name }) => !this.#attached.get(namespace, name)?.remote);
     if (this.#missing.length > 0) clock.after(missingAgainMs, () => void this.#inTurn(() => this.#attachMissing()));
+  }
+
+  readonly #told = new Map<string, string>();
+
+  #tellMissing(namespace: string, name: string, error: string | null): void {
+    const full = `${namespace}:${name}`;
+    if (error !== null && this.#told.get(full) !== error)
+      this.#host.log.write('WARNING', origin, `${full} is not attached again: ${error}`);
+    if (error === null) this.#told.delete(full);
+    else this.#told.set(full, error);
+  }
+
+  /** A device that users have in their hands since an earlier run: it is served at once, though its server is yet to be found. */
+  async #adopt(kept: Kept): Promise<void> {
+    const { namespace, name, sizeBytes, readOnly, minimumBytes } = kept.file;
+    const space = this.#namespaces.find((one) => one.config.name === namespace);
+    if (!space) {
+      await this.#nodes!.refuse(kept);
+      return;
+    }
+    const { clock } = this.#host.services;
+    const traits = { ...plainTraits, readOnly, minimumBytes };
+    const awaited = new AwaitedDevice({ sizeBytes, traits, clock, waitMs: space.config.lossMs });
+    const one = this.#attached.add(namespace, name, awaited, null);
+    this.#awaited.set(one, awaited);
+    if (!this.#missing.some((missing) => missing.namespace === namespace && missing.name === name))
+      this.#missing = [...this.#missing, { namespace, name }];
+    try {
+      one.node = await this.#nodes!.adopt(kept, one.served);
+    } catch (error) {
+      if (!(error instanceof AttachError)) throw error;
+      this.#host.log.write('ERROR', origin, `${namespace}:${name}: ${error.message}`);
+    }
+    if (!one.node) this.#attached.remove(one);
   }
 
   #remember(): void {
     const attached = this.#attached.all.map(({ namespace, name }) => ({ namespace, name }));
     try {
-      writeRemembered(this.#remembered, [...attached, ...this.#missing]);
+      const missing = this.#missing.filter(({ namespace, name }) => !this.#attached.get(namespace, name));
+      writeRemembered(this.#remembered, [...attached, ...missing]);
     } catch (error) {
       this.#host.log.write('ERROR', origin, `what is attached cannot be kept: ${(error as Error).message}`);
     }
@@ -187,15 +236,15 @@ class Daemon {
   }
 
   #local(): LocalReply {
-    const volumes = this.#attached.all.map(({ namespace, name, device, users, node }) => ({
+    const volumes = this.#attached.all.map(({ namespace, name, served, remote, users, node }) => ({
       namespace,
       name,
-      sizeBytes: device.sizeBytes,
-      readOnly: device.traits.readOnly,
-      isLost: device.isLost,
-      server: device.server,
+      sizeBytes: served.sizeBytes,
+      readOnly: served.traits.readOnly,
+      isLost: remote?.isLost ?? false,
+      server: remote?.server ?? -1,
       users,
-      servers: device.servers,
+      servers: remote?.servers ?? 0,
       node: node && { kind: node.node.kind, target: node.node.target, ...node.links },
       uri: `nbd+unix:///${namespace}/${name}?socket=${this.#args.endpoint}`,
     }));
@@ -213,7 +262,7 @@ class Daemon {
       const offered = new Set(lists.flatMap((list) => list?.map(({ name }) => name) ?? []));
       for (const name of [...offered].sort()) {
         if (wanted !== undefined && name !== (second ?? first)) continue;
-        if (this.#attached.get(space, name)) {
+        if (this.#attached.get(space, name)?.remote) {
           results.push({ namespace: space, name, error: wanted === undefined ? null : 'it is attached already' });
           continue;
         }
@@ -230,7 +279,15 @@ class Daemon {
   async #open(space: NamespaceClient, name: string, force: boolean): Promise<string | null> {
     const opened = await space.open(name, force);
     if (!opened.ok) return why(opened.errno);
-    const one = this.#attached.add(space.config.name, name, opened.device);
+    const before = this.#attached.get(space.config.name, name);
+    if (before) {
+      const { sizeBytes } = before.served;
+      before.remote = opened.device;
+      this.#awaited.get(before)?.come(opened.device);
+      // Others may have let it grow meanwhile.
+      return before.served.sizeBytes === sizeBytes ? null : this.#grow(before);
+    }
+    const one = this.#attached.add(space.config.name, name, opened.device, opened.device);
     try {
       one.node = await this.#nodes!.make(space.config.name, name, one.served);
       return null;
@@ -246,14 +303,15 @@ class Daemon {
     this.#attached.remove(one);
     for (const connection of this.#nbd!.connections)
       if (connection.exportName === `${namespace}/${name}`) connection.destroy('the device is detached');
-    await one.device.close();
+    await one.remote?.close();
   }
 
   async #detach(wanted: string | undefined, force: boolean): Promise<AttachReply> {
     const results: AttachReply['results'] = [];
     const isMeant = ({ namespace, name }: Remembered[number]) =>
       wanted === undefined || wanted === name || wanted === `${namespace}:${name}`;
-    for (const { namespace, name } of this.#missing.filter(isMeant)) results.push({ namespace, name, error: null });
+    for (const { namespace, name } of this.#missing.filter(isMeant))
+      if (!this.#attached.get(namespace, name)) results.push({ namespace, name, error: null });
     this.#missing = this.#missing.filter((one) => !isMeant(one));
     for (const one of this.#matching(wanted)) {
       const { namespace, name } = one;
@@ -272,7 +330,7 @@ class Daemon {
     if (users > 0 && !force) return `it is in use by ${users} connections`;
     try {
       if (one.node) await this.#nodes!.remove(one.node, force);
-      if (!force) await one.served.flush();
+      if (!force && one.remote) await one.remote.flush();
     } catch (error) {
       if (error instanceof AttachError) return error.message;
       throw error;
@@ -294,7 +352,8 @@ class Daemon {
         'ENOENT',
         `'${wanted}' ${one ? 'is attached from several namespaces' : 'is not attached'}`,
       );
-    const reply = await one.device.resize(sizeBytes);
+    if (!one.remote) throw new ManagementError('ENOTCONN', `no server has '${wanted}' now`);
+    const reply = await one.remote.resize(sizeBytes);
     const error = reply.ok ? await this.#grow(one) : why(reply.errno);
     return { results: [{ namespace: one.namespace, name: one.name, error }] };
   }

@@ -11,6 +11,7 @@ const defaultsTable = {
   port,
   attach: v.oneOf(...attachWords),
   directory: v.path,
+  'keep-time': v.whole(1, 86_400),
 };
 const interfaceTable = { address: v.host, protocol, port };
 const namespaceTable = {
@@ -50,6 +51,8 @@ export interface ClientNamespace {
 export interface ClientConfig {
   /** By which means attached volumes become devices of this machine. */
   readonly attach: AttachWord;
+  /** How long devices in use wait for the next run of the daemon. */
+  readonly keepSeconds: number;
   readonly interfaces: readonly { readonly name: string; readonly address: string }[];
   readonly namespaces: readonly ClientNamespace[];
 }
@@ -58,6 +61,7 @@ const defaultPort = 5000;
 const defaultLossSeconds = 30;
 const defaultTakeOverSeconds = 2;
 const defaultDirectory = '/dev/av0';
+const defaultKeepSeconds = 120;
 const interfacesMax = 8;
 const serversMax = 256 * interfacesMax;
 
@@ -85,7 +89,8 @@ export function parseClientConfig(text: string, file: string): ClientConfig {
   }
   if (namespaces.length === 0) problems.add(1, '[namespace NAME] is missing');
   problems.check();
-  return { attach: defaults.attach ?? 'auto', interfaces, namespaces };
+  const { attach = 'auto', 'keep-time': keepSeconds = defaultKeepSeconds } = defaults;
+  return { attach, keepSeconds, interfaces, namespaces };
 }
 
 function namespaceOf(section: Section, defaults: Values<typeof defaultsTable>, problems: Problems) {
