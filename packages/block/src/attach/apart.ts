@@ -87,7 +87,9 @@ export function setApart(): Apart {
     leave: () => {
       if (lack !== null || !group) return;
       try {
-        writeFileSync(join(group.root, group.path, 'cgroup.procs'), `${process.pid}`);
+        // Who was started from within it was never anywhere else.
+        const before = group.path === `/${groupName}` ? '/' : group.path;
+        writeFileSync(join(group.root, before, 'cgroup.procs'), `${process.pid}`);
         rmdirSync(join(group.root, groupName));
       } catch {
         // Others of this kind are in it, or where this process was is no more: both are as good.
