@@ -150,4 +150,37 @@ describe.skipIf(attachLack !== null)('attached volumes', { timeout: 180_000 }, (
     expect(readFileSync(rig.node('small'), 'utf8')).toBe('mine\n');
     await must('rm', rig.node('small'));
   });
+
+  it('are files where that is wanted', async () => {
+    await rig.kill(rig.daemon, 'SIGTERM');
+    await rig.startDaemon('attach=file');
+    const file = readlinkSync(rig.node('disk'));
+    expect(file).toBe(join(rig.box.run, 'rsiod.socket.files/osl:disk'));
+    expect((await must('stat', '-L', '-c', '%F %s', rig.node('disk'))).trim()).toBe(`regular file ${384 << 20}`);
+    const data = join(rig.box.path, 'data');
+    await must('dd', `if=${data}`, `of=${rig.node('disk')}`, 'bs=3000', 'conv=notrunc,fsync', 'status=none');
+    await must('cmp', '-n', `${4 << 20}`, data, rig.node('disk'));
+    expect((await runProgram('truncate', ['-s', '1m', file])).text).toContain('Operation not permitted');
+    expect((await runProgram('dd', ['if=/dev/zero', `of=${rig.node('sealed')}`, 'conv=notrunc'])).code).not.toBe(0);
+    const held = spawn('sh', ['-c', `exec 9<${file}; exec sleep 60`], { stdio: 'ignore' });
+    try {
+      await eventually(
+        'it is in use',
+        async () => (await rig.said('-d', 'disk')) === `1 osl:disk: ${file} is in use\n`,
+      );
+      expect(await rig.said('-d', '-f', 'disk')).toBe('0 osl:disk\n');
+      expect(mountsBelow(rig.box.path)).not.toContain(file);
+    } finally {
+      held.kill('SIGKILL');
+    }
+  });
+
+  it.skipIf(existsSync('/sys/module/nbd'))('are refused by name where the kernel has not what is wanted', async () => {
+    await rig.kill(rig.daemon, 'SIGTERM');
+    await rig.startDaemon('attach=nbd');
+    expect(await rig.said('-a', 'small')).toBe(
+      '1 osl:small: attach = nbd: the kernel has no nbd module (modprobe nbd); attach = auto takes what there is\n',
+    );
+    expect((await rig.rsconfig('-l')).stdout).toBe('');
+  });
 });

@@ -151,7 +151,7 @@ export class AttachBox {
   server = 0;
   daemon = 0;
   #serverConfig = '';
-  #daemonWords: string[] = [];
+  #place = '';
 
   /** `devices` are sections of the server's configuration. */
   async start(devices: string, defaults = 'attach=loop', namespace = ''): Promise<void> {
@@ -165,21 +165,21 @@ export class AttachBox {
     const [, port] = /RSIO clients are served on if0: [\d.]+:(\d+)/.exec(box.log('rssrv.log'))!;
     // The next run of the server has the same port.
     this.#serverConfig = box.file('rssrvcfg', config(port!));
-    const client = box.file(
-      'rscltcfg',
-      `[defaults]\n${defaults}\n[namespace osl]\nnodename=big-2\nnodekey=0xbig2\n${namespace}\n[server big-9]\naddress=127.0.0.1\nport=${port}\n`,
-    );
-    this.#daemonWords = ['-c', client, '-s', join(box.run, 'rsiod.socket'), '-e', join(box.run, 'rsiod.nbd')];
-    this.#daemonWords.push('-D', join(box.path, 'av0'));
-    await this.startDaemon();
+    this.#place = `nodename=big-2\nnodekey=0xbig2\n${namespace}\n[server big-9]\naddress=127.0.0.1\nport=${port}\n`;
+    await this.startDaemon(defaults);
   }
 
   async startServer(): Promise<void> {
     this.server = await this.box.daemonAsync('rssrv', 'rssrv.pid', '-c', this.#serverConfig);
   }
 
-  async startDaemon(): Promise<void> {
-    this.daemon = await this.box.daemonAsync('rsiod', 'rsiod.pid', ...this.#daemonWords);
+  /** `defaults`: that section of its configuration, if it is another one than before. */
+  async startDaemon(defaults?: string): Promise<void> {
+    const { box } = this;
+    if (defaults !== undefined) box.file('rscltcfg', `[defaults]\n${defaults}\n[namespace osl]\n${this.#place}`);
+    const words = ['-c', join(box.path, 'rscltcfg'), '-D', join(box.path, 'av0')];
+    words.push('-s', join(box.run, 'rsiod.socket'), '-e', join(box.run, 'rsiod.nbd'));
+    this.daemon = await box.daemonAsync('rsiod', 'rsiod.pid', ...words);
   }
 
   async kill(pid: number, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {

@@ -13,7 +13,7 @@ import { KeeperClient, type Kept } from './keeper/client.ts';
 import { checkLinks, type Links, linksOf, linkTarget, makeLinks, removeLinks } from './links.ts';
 import type { LocalNode } from './local-node.ts';
 import { backingFile, loops, removeLoop } from './loop.ts';
-import { NbdNode } from './nbd-node.ts';
+import { disconnect, NbdNode } from './nbd-node.ts';
 import { type RunProgram, runProgram } from './run-program.ts';
 
 const origin = 'attach';
@@ -55,8 +55,11 @@ export class LocalNodes {
     this.#run = options.run ?? runProgram;
   }
 
-  /** Finds out what this machine has, and what is kept of an earlier run; clears away what nobody serves any more. */
-  async start(): Promise<readonly Kept[]> {
+  /**
+   * Finds out what this machine has, and what is kept of an earlier run; clears away what nobody serves any more. `nbd`: devices
+   * of the kernel's NBD client that an earlier run had connected.
+   */
+  async start(nbd: readonly string[] = []): Promise<readonly Kept[]> {
     const { attach, log } = this.#options;
     try {
       this.#choice = chooseBackEnd(attach, await findMeans(this.#run, attach));
@@ -68,6 +71,7 @@ export class LocalNodes {
       this.#choice = error;
       log.write('ERROR', origin, error.message);
     }
+    for (const device of nbd) await disconnect(device, this.#run);
     const kept = await this.#startKeeper();
     await this.#clear(new Set(kept.map(({ key }) => key)));
     return kept;

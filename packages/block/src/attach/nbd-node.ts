@@ -4,7 +4,7 @@ import type { Clock } from '@mortar/core';
 import { AttachError } from './attach-error.ts';
 import { checkUnused, type LocalNode } from './local-node.ts';
 import { usersOf } from './loop.ts';
-import type { RunProgram } from './run-program.ts';
+import type { Outcome, RunProgram } from './run-program.ts';
 
 export interface NbdNodeOptions {
   /** Of the unix socket of the endpoint. */
@@ -40,6 +40,10 @@ export function freeDevices(names: readonly string[], isConnected: (name: string
     .filter((name) => /^nbd\d+$/.test(name) && !isConnected(name))
     .sort((a, b) => Number(a.slice(3)) - Number(b.slice(3)))
     .map((name) => `/dev/${name}`);
+}
+
+export function disconnect(device: string, run: RunProgram): Promise<Outcome> {
+  return run('nbd-client', ['-d', device]);
 }
 
 const isConnected = (name: string) => existsSync(`/sys/block/${name}/pid`);
@@ -83,7 +87,7 @@ export class NbdNode implements LocalNode {
 
   async remove(force: boolean): Promise<void> {
     if (!force) await checkUnused(this, this.#clock);
-    const { code, stderr } = await this.#run('nbd-client', ['-d', this.target]);
+    const { code, stderr } = await disconnect(this.target, this.#run);
     if (code !== 0) throw new AttachError(`${this.target} is not disconnected: ${stderr}`);
   }
 }

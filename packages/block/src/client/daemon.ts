@@ -85,9 +85,10 @@ class Daemon {
     await this.#inTurn(async () => {
       const explored = Promise.all(this.#namespaces.map((namespace) => namespace.explore()));
       // Who waits since the run before has waited long enough.
-      for (const kept of await nodes.start()) await this.#adopt(kept);
+      for (const kept of await nodes.start(this.#missing.flatMap(({ nbd }) => nbd ?? []))) await this.#adopt(kept);
       await explored;
       await this.#attachMissing();
+      this.#remember();
     });
   }
 
@@ -164,9 +165,14 @@ class Daemon {
   }
 
   #remember(): void {
-    const attached = this.#attached.all.map(({ namespace, name }) => ({ namespace, name }));
+    const attached = this.#attached.all.map(({ namespace, name, node }) => {
+      const nbd = node?.node.kind === 'nbd' ? { nbd: node.node.target } : {};
+      return { namespace, name, ...nbd };
+    });
     try {
-      const missing = this.#missing.filter(({ namespace, name }) => !this.#attached.get(namespace, name));
+      const missing = this.#missing
+        .filter(({ namespace, name }) => !this.#attached.get(namespace, name))
+        .map(({ namespace, name }) => ({ namespace, name }));
       writeRemembered(this.#remembered, [...attached, ...missing]);
     } catch (error) {
       this.#host.log.write('ERROR', origin, `what is attached cannot be kept: ${(error as Error).message}`);
