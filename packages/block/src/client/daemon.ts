@@ -107,7 +107,7 @@ class Daemon {
         program: join(dirname(process.argv[1]!), keeperProgram),
         keepSeconds: config.keepSeconds,
       },
-      answerMs: Math.max(...config.namespaces.map(({ lossMs }) => lossMs)) + answerSlackMs,
+      answerMs: Math.max(...config.namespaces.map(({ lossMs, answerMs }) => lossMs + answerMs)) + answerSlackMs,
       clock,
       log: this.#host.log,
     });

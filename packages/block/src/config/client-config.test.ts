@@ -50,6 +50,7 @@ describe('rscltcfg', () => {
           checked: false,
           lossMs: 30_000,
           takeOverMs: 2000,
+          answerMs: 120_000,
           directory: '/dev/av0',
           servers: [
             { name: 'big-9-1', address: '192.168.45.10', port: 5000 },

@@ -24,6 +24,7 @@ const namespaceTable = {
   'on-loss': v.oneOf('queue', 'error'),
   'loss-time': v.whole(1, 86_400),
   'take-over-time': v.whole(1, 3600),
+  'answer-time': v.whole(1, 86_400),
   directory: v.path,
 };
 const serverTable = { address: v.host, protocol, port };
@@ -43,6 +44,8 @@ export interface ClientNamespace {
   /** How long requests wait for a server; 0: not at all. */
   readonly lossMs: number;
   readonly takeOverMs: number;
+  /** How long a server that is there may take for a request. */
+  readonly answerMs: number;
   /** Where its devices are found on this machine. */
   readonly directory: string;
   readonly servers: readonly ServerPlace[];
@@ -60,6 +63,7 @@ export interface ClientConfig {
 const defaultPort = 5000;
 const defaultLossSeconds = 30;
 const defaultTakeOverSeconds = 2;
+const defaultAnswerSeconds = 120;
 const defaultDirectory = '/dev/av0';
 const defaultKeepSeconds = 120;
 const interfacesMax = 8;
@@ -102,6 +106,7 @@ function namespaceOf(section: Section, defaults: Values<typeof defaultsTable>, p
     nodeKey: values.nodekey ?? '',
     checked: values.checksum ?? false,
     lossMs: values['on-loss'] === 'error' ? 0 : (values['loss-time'] ?? defaultLossSeconds) * 1000,
+    answerMs: (values['answer-time'] ?? defaultAnswerSeconds) * 1000,
     takeOverMs: (values['take-over-time'] ?? defaultTakeOverSeconds) * 1000,
     servers: [] as ServerPlace[],
     directory: values.directory ?? defaults.directory ?? defaultDirectory,
