@@ -33,7 +33,7 @@ describe.skipIf(attachLack !== null || !canResend)('attached volumes, restarted'
   beforeAll(async () => {
     rig = new AttachBox();
     const path = join(rig.box.path, 'disk');
-    await rig.start(`[device disk]\npath=${path}\nsize=64m\ncreate=yes\n`, 'attach=loop\nkeep-time=2', 'loss-time=3');
+    await rig.start(`[device disk]\npath=${path}\nsize=64m\ncreate=yes\n`);
     expect(await rig.said('-a')).toBe('0 osl:disk\n');
   }, 120_000);
   afterEach(({ task }) => {
@@ -43,7 +43,7 @@ describe.skipIf(attachLack !== null || !canResend)('attached volumes, restarted'
 
   it.skipIf(!hasTool('fio'))(`do not notice that the daemon is killed, ${kills} times`, async () => {
     const target = readlinkSync(rig.node('disk'));
-    const rounds = await verifyDuring(target, 8, async () => {
+    const rounds = await verifyDuring(target, 4, async () => {
       for (let i = 0; i < kills; i++) {
         await pause(300 + 150 * (i % 4));
         await rig.kill(rig.daemon);
@@ -91,7 +91,7 @@ describe.skipIf(attachLack !== null || !canResend)('attached volumes, restarted'
     await rig.kill(rig.daemon);
     const write = ['if=/dev/zero', `of=${rig.node('disk')}`, 'bs=4k', 'count=1', 'oflag=direct'];
     const waiting = runProgram('dd', write);
-    await rig.startDaemon();
+    await rig.startDaemon('attach=loop', 'loss-time=2');
     expect((await rig.rsconfig('-lvv')).stdout).toContain('0 server(s)');
     expect((await waiting).text).toContain('Input/output error');
     expect((await runProgram('dd', write)).text).toContain('Input/output error');
@@ -101,6 +101,8 @@ describe.skipIf(attachLack !== null || !canResend)('attached volumes, restarted'
 
   it('fail when the daemon does not come back for the keep time', async () => {
     const [keeper] = rig.keepers;
+    await rig.kill(rig.daemon);
+    await rig.startDaemon('attach=loop\nkeep-time=1');
     await rig.kill(rig.daemon);
     const failed = await runProgram('dd', [
       'if=/dev/zero',

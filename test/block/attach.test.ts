@@ -29,8 +29,6 @@ describe.skipIf(attachLack !== null)('attached volumes', { timeout: 180_000 }, (
     await rig.start(
       `[device disk]\npath=${join(rig.box.path, 'disk')}\nsize=320m\ncreate=yes\nresize=yes\n` +
         `[device small]\ntype=memory\nsize=16m\n[device sealed]\ntype=memory\nsize=1m\nreadonly=yes\n`,
-      'attach=loop',
-      'loss-time=3',
     );
   }, 120_000);
   afterAll(() => rig.end(), 60_000);
@@ -100,7 +98,7 @@ describe.skipIf(attachLack !== null)('attached volumes', { timeout: 180_000 }, (
   });
 
   it.skipIf(!hasTool('fio'))('do not notice that their server is killed and comes back', async () => {
-    await verifyDuring(readlinkSync(rig.node('disk')), 8, async () => {
+    await verifyDuring(readlinkSync(rig.node('disk')), 4, async () => {
       await new Promise((resolve) => setTimeout(resolve, 500));
       await rig.kill(rig.server);
       await rig.startServer();
@@ -108,6 +106,8 @@ describe.skipIf(attachLack !== null)('attached volumes', { timeout: 180_000 }, (
   });
 
   it('fail when there is no server for the loss time, and go on when there is one', async () => {
+    await rig.kill(rig.daemon, 'SIGTERM');
+    await rig.startDaemon('attach=loop', 'loss-time=2');
     await rig.kill(rig.server);
     const write = ['if=/dev/zero', `of=${rig.node('disk')}`, 'bs=4k', 'count=1', 'oflag=direct'];
     const failed = await runProgram('dd', write);
@@ -158,7 +158,7 @@ describe.skipIf(attachLack !== null)('attached volumes', { timeout: 180_000 }, (
     expect(file).toBe(join(rig.box.run, 'rsiod.socket.files/osl:disk'));
     expect((await must('stat', '-L', '-c', '%F %s', rig.node('disk'))).trim()).toBe(`regular file ${384 << 20}`);
     const data = join(rig.box.path, 'data');
-    await must('dd', `if=${data}`, `of=${rig.node('disk')}`, 'bs=3000', 'conv=notrunc,fsync', 'status=none');
+    await must('dd', `if=${data}`, `of=${rig.node('disk')}`, 'bs=30000', 'conv=notrunc,fsync', 'status=none');
     await must('cmp', '-n', `${4 << 20}`, data, rig.node('disk'));
     expect((await runProgram('truncate', ['-s', '1m', file])).text).toContain('Operation not permitted');
     expect((await runProgram('dd', ['if=/dev/zero', `of=${rig.node('sealed')}`, 'conv=notrunc'])).code).not.toBe(0);

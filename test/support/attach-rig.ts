@@ -154,7 +154,7 @@ export class AttachBox {
   #place = '';
 
   /** `devices` are sections of the server's configuration. */
-  async start(devices: string, defaults = 'attach=loop', namespace = ''): Promise<void> {
+  async start(devices: string): Promise<void> {
     ensureBuilt();
     const config = (port: string) =>
       `[namespace osl]\n[server big-9]\nserverid=1\n[interface if0]\naddress=127.0.0.1\nport=${port}\n` +
@@ -165,18 +165,20 @@ export class AttachBox {
     const [, port] = /RSIO clients are served on if0: [\d.]+:(\d+)/.exec(box.log('rssrv.log'))!;
     // The next run of the server has the same port.
     this.#serverConfig = box.file('rssrvcfg', config(port!));
-    this.#place = `nodename=big-2\nnodekey=0xbig2\n${namespace}\n[server big-9]\naddress=127.0.0.1\nport=${port}\n`;
-    await this.startDaemon(defaults);
+    this.#place = `[server big-9]\naddress=127.0.0.1\nport=${port}\n`;
+    await this.startDaemon('attach=loop');
   }
 
   async startServer(): Promise<void> {
     this.server = await this.box.daemonAsync('rssrv', 'rssrv.pid', '-c', this.#serverConfig);
   }
 
-  /** `defaults`: that section of its configuration, if it is another one than before. */
-  async startDaemon(defaults?: string): Promise<void> {
+  /** With another configuration than before, if these are given: lines of two of its sections. */
+  async startDaemon(defaults?: string, namespace = ''): Promise<void> {
     const { box } = this;
-    if (defaults !== undefined) box.file('rscltcfg', `[defaults]\n${defaults}\n[namespace osl]\n${this.#place}`);
+    const known = 'nodename=big-2\nnodekey=0xbig2';
+    if (defaults !== undefined)
+      box.file('rscltcfg', `[defaults]\n${defaults}\n[namespace osl]\n${known}\n${namespace}\n${this.#place}`);
     const words = ['-c', join(box.path, 'rscltcfg'), '-D', join(box.path, 'av0')];
     words.push('-s', join(box.run, 'rsiod.socket'), '-e', join(box.run, 'rsiod.nbd'));
     this.daemon = await box.daemonAsync('rsiod', 'rsiod.pid', ...words);

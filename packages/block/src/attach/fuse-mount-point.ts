@@ -7,8 +7,6 @@ import { AttachError } from './attach-error.ts';
 import type { RunProgram } from './run-program.ts';
 
 const subtype = 'mortar-block';
-/** Loop devices let go of their file a moment after they are gone. */
-const busyMs = 3000;
 const busyStepMs = 50;
 
 /** Mounts over `path`, which is made; the descriptor of /dev/fuse. */
@@ -69,8 +67,13 @@ export function abortConnection(connection: number): boolean {
   return true;
 }
 
-/** False: it is in use. `lazy`: it goes from sight in any case, and is over with its last user. */
-export async function unmountFile(run: RunProgram, clock: Clock, path: string, lazy: boolean): Promise<boolean> {
+/** False: it is in use, still after `busyMs`. `lazy`: it goes from sight in any case, and is over with its last user. */
+export async function unmountFile(
+  run: RunProgram,
+  clock: Clock,
+  path: string,
+  { lazy = false, busyMs = 0 }: { lazy?: boolean; busyMs?: number } = {},
+): Promise<boolean> {
   const words = ['-i', ...(lazy ? ['-l'] : []), '--', path];
   let said = '';
   for (const untilMs = clock.nowMs() + busyMs; ; await clock.sleep(busyStepMs)) {

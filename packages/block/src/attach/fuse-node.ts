@@ -14,6 +14,8 @@ import type { RunProgram } from './run-program.ts';
 const maxReadBytes = 1024 * 1024;
 const smallestSectorBytes = 512;
 const largestSectorBytes = 4096;
+/** Loop devices let go of their file a moment after they are gone. */
+const letGoMs = 3000;
 const origin = 'attach';
 
 /** Keeps descriptors for the next run of this daemon. */
@@ -77,7 +79,7 @@ export class FuseNode implements LocalNode {
       if (connection !== undefined) abortConnection(connection);
       close(fd);
       if (loop !== null) await removeLoop(run, clock, loop, path);
-      await unmountFile(run, clock, path, true);
+      await unmountFile(run, clock, path, { lazy: true });
       return null;
     }
     const node = new FuseNode(options, fd, agreed);
@@ -142,11 +144,12 @@ export class FuseNode implements LocalNode {
       const isFree = this.#loop === null || (await removeLoop(run, clock, this.#loop, path));
       if (!isFree && !force) throw new AttachError(`${this.target} has come into use: it goes with its last user`);
       const connection = connectionOf(path);
-      const isUnmounted = isFree && (await unmountFile(run, clock, path, false));
+      const busyMs = this.#loop === null ? 0 : letGoMs;
+      const isUnmounted = isFree && (await unmountFile(run, clock, path, { busyMs }));
       if (!isUnmounted) {
         if (!force) throw new AttachError(`${path} is in use`);
         log.write('WARNING', origin, `${fullName(this.#options)}: it is taken from its users, whose requests fail`);
-        await unmountFile(run, clock, path, true);
+        await unmountFile(run, clock, path, { lazy: true });
         if (connection !== undefined) abortConnection(connection);
       }
     } catch (error) {

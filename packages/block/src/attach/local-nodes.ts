@@ -108,7 +108,7 @@ export class LocalNodes {
     this.#keeper?.drop(key);
     close(fd);
     for (const { loop } of loops().filter((one) => one.file === key)) await removeLoop(this.#run, clock, loop, key);
-    await unmountFile(this.#run, clock, key, true);
+    await unmountFile(this.#run, clock, key, { lazy: true });
   }
 
   /** Null: attached volumes have no local device. Throws AttachError. */
@@ -202,7 +202,7 @@ export class LocalNodes {
     for (const { path } of mountedFiles(filesDirectory)) {
       if (kept.has(path)) continue;
       log.write('INFO', origin, `${path} of an earlier run is unmounted`);
-      await unmountFile(this.#run, clock, path, true);
+      await unmountFile(this.#run, clock, path, { lazy: true });
     }
     for (const path of readdirSync(filesDirectory).map((name) => join(filesDirectory, name)))
       if (!kept.has(path)) unlinkSync(path);
