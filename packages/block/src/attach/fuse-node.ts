@@ -141,7 +141,7 @@ export class FuseNode implements LocalNode {
     else await checkUnused(this, clock);
     this.#isLeaving = true;
     try {
-      const isFree = this.#loop === null || (await removeLoop(run, clock, this.#loop, path));
+      const isFree = await this.#removeLoops();
       if (!isFree && !force) throw new AttachError(`${this.target} has come into use: it goes with its last user`);
       const connection = connectionOf(path);
       const busyMs = this.#loop === null ? 0 : letGoMs;
@@ -159,6 +159,15 @@ export class FuseNode implements LocalNode {
     this.#loop = null;
     store?.drop(path);
     this.#file.end();
+  }
+
+  /** All over the file: a run that was killed may have left one that came to be only afterwards. False: one is in use. */
+  async #removeLoops(): Promise<boolean> {
+    const { path, run, clock } = this.#options;
+    const removed = loops()
+      .filter(({ file }) => file === path)
+      .map(({ loop }) => removeLoop(run, clock, loop, path));
+    return (await Promise.all(removed)).every((one) => one);
   }
 
   /** The daemon ends and the store keeps the descriptor: what comes waits for the next run. */
