@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { memoryGroup } from './apart.ts';
+import { isOwnUnit, memoryGroup } from './apart.ts';
 
 const first = '9:name=systemd:/\n4:memory:/a/b\n2:cpu,cpuacct:/x\n0::/c\n';
 const firstMounts =
@@ -21,5 +21,11 @@ describe('the memory group of a process', () => {
   it('is not known where nothing is mounted', () => {
     expect(memoryGroup(first, '1 1 0:1 / / rw - ext4 /dev/x rw\n')).toBeNull();
     expect(memoryGroup('', '')).toBeNull();
+  });
+
+  it('is not left where it is the unit of the daemon', () => {
+    const of = (path: string) => isOwnUnit({ root: '/sys/fs/cgroup', path });
+    expect([of('/system.slice/rsiod.service'), of('/mortar.slice/rsiod@a.service')]).toEqual([true, true]);
+    expect([of('/system.slice'), of('/user.slice/session-1.scope'), of('/')]).toEqual([false, false, false]);
   });
 });

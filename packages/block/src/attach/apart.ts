@@ -53,9 +53,15 @@ function text(path: string): string {
   return readFileSync(path, 'utf8');
 }
 
+/** Whether a service manager has given the daemon, and nobody else, a group: it is not to be left. */
+export function isOwnUnit({ path }: MemoryGroup): boolean {
+  return /\/rsiod[^/]*\.service$/.test(path);
+}
+
 /** Null: it is apart now; else why not. */
 function enterGroup(found: MemoryGroup | null): string | null {
   if (!found) return 'no memory control groups are mounted';
+  if (isOwnUnit(found)) return null;
   const own = join(found.root, groupName);
   try {
     const isCommon = existsSync(join(found.root, 'cgroup.controllers'));
@@ -85,7 +91,7 @@ export function setApart(): Apart {
   return {
     notes,
     leave: () => {
-      if (lack !== null || !group) return;
+      if (lack !== null || !group || isOwnUnit(group)) return;
       try {
         // Who was started from within it was never anywhere else.
         const before = group.path === `/${groupName}` ? '/' : group.path;
