@@ -103,7 +103,7 @@ export async function nothingBelow(directory: string): Promise<void> {
     mountsBelow(directory).length === 0 &&
     loopsBelow(directory).length === 0 &&
     processesOf('rsiod-keeper', directory).length === 0;
-  await until(isClear, 10_000);
+  await until(isClear, 30_000);
   const left = await clearBelow(directory);
   if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`);
 }

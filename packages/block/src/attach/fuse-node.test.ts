@@ -89,7 +89,7 @@ function writeTo(target: string): Promise<string> {
 }
 
 async function until(condition: () => boolean): Promise<void> {
-  for (let i = 0; i < 2000 && !condition(); i++) await clock.sleep(5);
+  for (let i = 0; i < 6000 && !condition(); i++) await clock.sleep(5);
   expect(condition()).toBe(true);
 }
 

@@ -1,6 +1,6 @@
 /** The local devices of a daemon: makes them as its configuration says, names them, and clears away what earlier runs left. */
 import { existsSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Clock, Log } from '@mortar/core';
 import { close } from '@mortar/libc';
 import type { BlockDevice } from '../device/device.ts';
@@ -154,8 +154,14 @@ export class LocalNodes {
   async remove(named: NamedNode, force: boolean): Promise<void> {
     const { node, links } = named;
     const { target } = node;
-    await node.remove(force);
+    // Nobody finds by this name what is another one's device next.
     removeLinks(links, target);
+    try {
+      await node.remove(force);
+    } catch (error) {
+      makeLinks(dirname(links.block), links, target);
+      throw error;
+    }
     this.#nodes.delete(named);
   }
 
