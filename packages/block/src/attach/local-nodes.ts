@@ -7,7 +7,7 @@ import type { BlockDevice } from '../device/device.ts';
 import { type Apart, setApart } from './apart.ts';
 import { AttachError } from './attach-error.ts';
 import { type AttachWord, type Choice, chooseBackEnd, findMeans, isUnused } from './back-end.ts';
-import { mountedFiles, unmountFile } from './fuse-mount-point.ts';
+import { abortConnection, mountedFiles, unmountFile } from './fuse-mount-point.ts';
 import { FuseNode, type FuseNodeOptions } from './fuse-node.ts';
 import { KeeperClient, type Kept } from './keeper/client.ts';
 import { checkLinks, type Links, linksOf, linkTarget, makeLinks, removeLinks } from './links.ts';
@@ -200,6 +200,8 @@ export class LocalNodes {
   async #clear(kept: ReadonlySet<string>): Promise<void> {
     const { filesDirectory, clock, log, directories } = this.#options;
     mkdirSync(filesDirectory, { recursive: true, mode: 0o700 });
+    // Whoever may still hold a descriptor serves nobody: nothing here must wait for him.
+    for (const { path, connection } of mountedFiles(filesDirectory)) if (!kept.has(path)) abortConnection(connection);
     for (const { loop, file } of loops()) {
       if (!file.startsWith(`${filesDirectory}/`) || kept.has(file)) continue;
       if (!(await removeLoop(this.#run, clock, loop, file)))

@@ -52,7 +52,8 @@ export class KeeperClient {
   }
 
   /**
-   * Finds the keeper of an earlier run, and takes over what it has; starts one else. Null: there can be none, which the log tells.
+   * Finds the keeper of an earlier run, and takes over what it has; starts one else. Null: there is none, which the log tells; it
+   * is tried again.
    */
   async start(): Promise<readonly Kept[] | null> {
     try {
@@ -68,7 +69,8 @@ export class KeeperClient {
     } catch (error) {
       if (!(error instanceof KeeperError)) throw error;
       this.#lose();
-      this.#options.log.write('ERROR', origin, `devices will not outlive this daemon: ${error.message}`);
+      this.#options.log.write('ERROR', origin, `devices do not outlive this daemon: ${error.message}`);
+      this.#watch();
       return null;
     }
   }
