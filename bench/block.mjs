@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // rssrv against other servers of NBD on this machine, and against tgt (iSCSI) where it can be started:
 //   node bench/block.mjs [SECONDS of a cell] [ROUNDS] [FOLDER of the files, /dev/shm]
+//   node bench/block.mjs nodes [SECONDS of a cell] [ROUNDS]     volumes as local devices: rsiod against nbdfuse, a loop device over each (root)
 // Needs fio with its nbd engine, nbdcopy, qemu-img; nbdkit, qemu-nbd and tgtd are left out where they are missing. All servers take
 // turns in every cell; what counts are the ratios, and the server's CPU time for a request, which other load disturbs least.
 import { spawn, spawnSync } from 'node:child_process';
@@ -10,9 +11,11 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const seconds = process.argv[2] ?? '2';
-const rounds = Number(process.argv[3] ?? 2);
-const fileFolder = process.argv[4] ?? '/dev/shm';
+const withNodes = process.argv[2] === 'nodes';
+const words = process.argv.slice(withNodes ? 3 : 2);
+const seconds = words[0] ?? '2';
+const rounds = Number(words[1] ?? 2);
+const fileFolder = words[2] ?? '/dev/shm';
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const box = mkdtempSync(join(tmpdir(), 'mortar-bench-'));
 const files = mkdtempSync(join(fileFolder, 'mortar-bench-'));
@@ -112,9 +115,88 @@ async function tgt() {
 
 /** Requests each second, and the server's microseconds of CPU for a request. */
 function measure(server, operation) {
-  const before = cpuMicros(server.pid);
+  const spent = () => (server.pids ?? [server.pid]).reduce((sum, pid) => sum + cpuMicros(pid), 0);
+  const before = spent();
   const { requests, perSecond } = operation(server.uri);
-  return { perSecond, micros: (cpuMicros(server.pid) - before) / requests };
+  return { perSecond, micros: (spent() - before) / requests };
+}
+
+const undo = [];
+
+/** rssrv, rsiod and what it attaches; the FUSE file comes with the loop device. */
+async function rsiodNode() {
+  const port = await freePort();
+  const config = (name, text) => {
+    const path = join(box, name);
+    writeFileSync(path, text);
+    return path;
+  };
+  const env = { ...process.env, MORTAR_LOG_DIRECTORY: join(box, 'log'), MORTAR_RUN_DIRECTORY: join(box, 'run') };
+  const server = config(
+    'nodes-rssrvcfg',
+    `[namespace n]\n[server s]\n[interface i]\naddress=127.0.0.1\nport=${port}\n[nbd]\nlisten=no\n[device d]\ntype=memory\nsize=${size}\n`,
+  );
+  const place = `[server s]\naddress=127.0.0.1\nport=${port}\n`;
+  const client = config(
+    'nodes-rscltcfg',
+    `[defaults]\nattach=loop\ndirectory=${join(box, 'av0')}\n[namespace n]\nnodename=c\n${place}`,
+  );
+  const pidOf = (name) => Number(readFileSync(join(box, 'run', `${name}.pid`), 'utf8'));
+  run(join(root, 'bin/rssrv'), ['-c', server], { env });
+  undo.push(() => process.kill(pidOf('rssrv')));
+  run(join(root, 'bin/rsiod'), ['-c', client], { env });
+  undo.push(async () => {
+    spawnSync(join(root, 'bin/rsconfig'), ['-d', '-f'], { env });
+    process.kill(pidOf('rsiod'));
+    await pause(3000);
+  });
+  run(join(root, 'bin/rsconfig'), ['-a'], { env });
+  return { name: 'rsiod > loop', uri: join(box, 'av0/d'), pids: [pidOf('rssrv'), pidOf('rsiod')] };
+}
+
+async function nbdfuseNode() {
+  const { uri, pid } = await nbdkit('memory', size);
+  await pause(500);
+  const file = join(box, 'nbdfuse');
+  writeFileSync(file, '');
+  const fuse = start('nbdfuse', ['-C', '4', file, uri]);
+  undo.push(() => spawnSync('umount', ['-l', file]));
+  await pause(1500);
+  const loop = run('losetup', ['--find', '--show', '--direct-io=on', file]).trim();
+  undo.push(() => spawnSync('losetup', ['-d', loop]));
+  return { name: 'nbdfuse > loop', uri: loop, pids: [pid, fuse] };
+}
+
+function fioOn(rw, bs, depth) {
+  return (device) => {
+    const args = ['--name=x', '--ioengine=libaio', '--direct=1', `--filename=${device}`, `--rw=${rw}`, `--bs=${bs}`];
+    args.push(`--iodepth=${depth}`, '--time_based', `--runtime=${seconds}`, `--size=${used}`, '--output-format=json');
+    const text = run('fio', args);
+    const [job] = JSON.parse(text.slice(text.indexOf('{'))).jobs;
+    const side = rw.endsWith('read') ? job.read : job.write;
+    return { requests: side.total_ios, perSecond: side.iops };
+  };
+}
+
+const nodeCells = [
+  { name: '8k random read, depth 32', run: fioOn('randread', '8k', 32), unit: 'kIOPS', scale: 1e-3 },
+  { name: '4k random write, depth 32', run: fioOn('randwrite', '4k', 32), unit: 'kIOPS', scale: 1e-3 },
+  { name: '8k random read, depth 1', run: fioOn('randread', '8k', 1), unit: 'kIOPS', scale: 1e-3 },
+  { name: '1M sequential read, depth 8', run: fioOn('read', '1m', 8), unit: 'MB/s', scale: 1.048576 },
+  { name: '1M sequential write, depth 8', run: fioOn('write', '1m', 8), unit: 'MB/s', scale: 1.048576 },
+];
+
+async function compareNodes() {
+  const nodes = [await rsiodNode()];
+  if (has('nbdkit') && has('nbdfuse')) nodes.push(await nbdfuseNode());
+  for (const { uri } of nodes)
+    run('dd', ['if=/dev/urandom', `of=${uri}`, 'bs=1M', `count=${used >> 20}`, 'oflag=direct']);
+  for (const cell of nodeCells) {
+    const results = new Map(nodes.map(({ name }) => [name, []]));
+    for (let round = 0; round < rounds; round++)
+      for (const node of nodes) results.get(node.name).push(measure(node, cell.run));
+    report(cell, results);
+  }
 }
 
 function fio(rw, bs, depth, jobs) {
@@ -180,7 +262,9 @@ function report(cell, results) {
   };
   for (const name of results.keys()) {
     const own = of(name);
-    const peers = ['nbdkit memory', 'nbdkit file', 'tgt'].filter((peer) => peer !== name && results.has(peer));
+    const peers = ['nbdkit memory', 'nbdkit file', 'tgt', 'nbdfuse > loop'].filter(
+      (peer) => peer !== name && results.has(peer),
+    );
     const ratios = peers.map((peer) => {
       const other = of(peer);
       return `${(own.perSecond / other.perSecond).toFixed(2)}x speed ${(own.micros / other.micros).toFixed(2)}x cpu of ${peer}`;
@@ -188,7 +272,7 @@ function report(cell, results) {
     const speed = (own.perSecond * cell.scale).toFixed(1).padStart(8);
     const cpu = own.micros.toFixed(1).padStart(7);
     console.log(
-      `  ${name.padEnd(14)} ${speed} ${cell.unit}  ${cpu} us/request  ${name.startsWith('rssrv') ? ratios.join(', ') : ''}`,
+      `  ${name.padEnd(14)} ${speed} ${cell.unit}  ${cpu} us/request  ${name.startsWith('rs') ? ratios.join(', ') : ''}`,
     );
   }
 }
@@ -221,6 +305,7 @@ async function main() {
 }
 
 async function cleanUp() {
+  for (const step of undo.splice(0).reverse()) await step();
   for (const child of started) child.kill();
   await pause(500);
   // tgtd does not end as long as it has a target.
@@ -230,7 +315,7 @@ async function cleanUp() {
 
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => void cleanUp().then(() => process.exit(1)));
 try {
-  await main();
+  await (withNodes ? compareNodes() : main());
 } finally {
   await cleanUp();
 }

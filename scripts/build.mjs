@@ -38,6 +38,8 @@ const commands = {
   rsclogcat: 'packages/block/src/client/rsclogcat.ts',
   rsconfig: 'packages/block/src/client/rsconfig.ts',
   crsio: 'packages/block/src/crsio/main.ts',
+  // Started by rsiod.
+  'rsiod-keeper': 'packages/block/src/attach/keeper/main.ts',
 };
 
 const common = {

@@ -24,7 +24,7 @@ if [[ -z $node ]]; then
 fi
 
 case $name in
-  glusterd | glusterfsd | glusterfs | mount.glusterfs | rssrv)
+  glusterd | glusterfsd | glusterfs | mount.glusterfs | rssrv | rsiod)
     # A daemon keeps nothing that its starter has open: whoever reads a pipe waits for the last writer. 255 is this script.
     for fd in /proc/$$/fd/*; do
       fd=${fd##*/}

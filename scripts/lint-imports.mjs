@@ -28,6 +28,8 @@ const alsoAllowed = [
   [/^(glusterd|cli)\//, /^host\/src\/(process|arguments|ports|dump)\//],
   // Marks of a brick's directory are extended attributes, which Node cannot read.
   [/^glusterd\/src\/brick-inspector\.ts$/, /^libc\//],
+  // A block device is attached as a FUSE file: the same protocol and descriptor as a mount's, none of its session.
+  [/^block\/src\/attach\//, /^fuse-mount\/src\/(protocol|device)\//],
   // Options are data.
   [/^glusterd\//, /^xlators\/src\/([^/]+\/[^/]+|lib)\/options[^/]*\.ts$/],
   // The command line knows glusterd by the types of its protocol.

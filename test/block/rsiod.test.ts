@@ -57,7 +57,10 @@ beforeAll(() => {
   // The next run of the server has the same ports.
   serverConfig = box.file('rssrvcfg', config(ports));
   const places = ports.map((port, i) => `[server big-9-${i}]\naddress=127.0.0.${i + 1}\nport=${port}\n`).join('');
-  const client = box.file('rscltcfg', `[namespace osl]\nnodename=big-2\nnodekey=0xbig2\nchecksum=yes\n${places}`);
+  const client = box.file(
+    'rscltcfg',
+    `[defaults]\nattach=none\n[namespace osl]\nnodename=big-2\nnodekey=0xbig2\nchecksum=yes\n${places}`,
+  );
   daemonWords = ['-c', client, '-s', join(box.run, 'rsiod.socket'), '-e', endpoint()];
   daemon = box.daemon('rsiod', 'rsiod.pid', ...daemonWords);
 }, 120_000);

@@ -273,6 +273,29 @@ describe('the rest', () => {
     for (const open of [fd, ...pair, ...received.fds]) libc.close(open);
   });
 
+  it('listens at a path of unix sockets, and keeps packets apart there', () => {
+    const path = `${root}/socket`;
+    const { SOCK_SEQPACKET: kind } = libc;
+    expect(libc.connectUnix(path, kind)).toBe(-Errno.ENOENT);
+    expect(libc.listenUnix(`/tmp/${'x'.repeat(108)}`, kind)).toBe(-Errno.ENAMETOOLONG);
+    const listener = libc.listenUnix(path, kind);
+    expect(listener).toBeGreaterThan(2);
+    expect(libc.listenUnix(path, kind)).toBe(-Errno.EADDRINUSE);
+    const client = libc.connectUnix(path, kind);
+    const server = libc.accept(listener);
+    for (const text of ['one', 'three']) expect(libc.write(client, Buffer.from(text))).toBe(text.length);
+    const into = new Uint8Array(16);
+    expect([libc.read(server, into), libc.read(server, into)]).toEqual([3, 5]);
+    libc.close(client);
+    expect(libc.read(server, into)).toBe(0);
+    for (const fd of [listener, server]) libc.close(fd);
+    expect(libc.connectUnix(path, kind)).toBe(-Errno.ECONNREFUSED);
+  });
+
+  it('serves I/O of the machine, or may not', () => {
+    expect([0, -Errno.EPERM, -Errno.EINVAL]).toContain(libc.setIoFlusher());
+  });
+
   it('mounts and unmounts', () => {
     libc.mkdirat(dir, 'mnt', 0o755);
     expect(libc.mount('none', `${root}/mnt`, 'tmpfs', libc.MS_NOSUID | libc.MS_NODEV, 'size=64k')).toBe(0);

@@ -1,12 +1,19 @@
-/** What fusermount3 needs: a socket pair over which a descriptor is handed. And poll, and what the kernel knows of a socket. */
-import { SOCK_CLOEXEC } from './constants.ts';
-import { addressOf, bind, Memory, outcome } from './native.ts';
+/** Sockets over which descriptors are handed: pairs, and unix sockets with a path. And poll, and what the kernel knows of a socket. */
+import type { ByteString } from '@mortar/core';
+import { AF_UNIX, SOCK_CLOEXEC } from './constants.ts';
+import { close } from './file.ts';
+import { addressOf, bind, Memory, outcome, path1, putPath } from './native.ts';
 
 const native = {
   socketpair: bind('socketpair', 'int', ['int', 'int', 'int', 'void *']),
   recvmsg: bind('recvmsg', 'long', ['int', 'void *', 'int']),
   sendmsg: bind('sendmsg', 'long', ['int', 'void *', 'int']),
   getsockopt: bind('getsockopt', 'int', ['int', 'int', 'int', 'void *', 'void *']),
+  socket: bind('socket', 'int', ['int', 'int', 'int']),
+  bind: bind('bind', 'int', ['int', 'void *', 'uint32_t']),
+  listen: bind('listen', 'int', ['int', 'int']),
+  connect: bind('connect', 'int', ['int', 'void *', 'uint32_t']),
+  accept4: bind('accept4', 'int', ['int', 'void *', 'void *', 'int']),
   poll: bind('poll', 'int', ['void *', 'unsigned long', 'int']),
 };
 
@@ -22,6 +29,51 @@ export function socketpair(domain: number, kind: number, cloexec = true): [numbe
   const pair = new Memory(8);
   const result = outcome(native.socketpair(domain, cloexec ? kind | SOCK_CLOEXEC : kind, 0, pair.bytes));
   return result < 0 ? result : [pair.i32(0), pair.i32(4)];
+}
+
+/** sun_path and its NUL. */
+const unixPathMax = 108;
+const ENAMETOOLONG = 36;
+const backlog = 16;
+
+/** struct sockaddr_un, or the negative errno of a path that cannot be one. */
+function unixAddress(path: ByteString): Memory | number {
+  const bad = putPath(path, path1);
+  if (bad < 0) return bad;
+  if (path.length >= unixPathMax) return -ENAMETOOLONG;
+  const address = new Memory(2 + unixPathMax);
+  address.setU16(0, AF_UNIX);
+  address.bytes.set(path1.subarray(0, path.length), 2);
+  return address;
+}
+
+function unixSocket(path: ByteString, kind: number, use: (fd: number, address: Memory) => number): number {
+  const address = unixAddress(path);
+  if (typeof address === 'number') return address;
+  const fd = outcome(native.socket(AF_UNIX, kind | SOCK_CLOEXEC, 0));
+  if (fd < 0) return fd;
+  const result = use(fd, address);
+  if (result >= 0) return fd;
+  close(fd);
+  return result;
+}
+
+/** A socket that listens at a path (which must not exist); its mode is the umask's affair. Or the negative errno. */
+export function listenUnix(path: ByteString, kind: number): number {
+  return unixSocket(path, kind, (fd, { bytes }) => {
+    const bound = outcome(native.bind(fd, bytes, bytes.length));
+    return bound < 0 ? bound : outcome(native.listen(fd, backlog));
+  });
+}
+
+/** A socket connected with the one that listens at a path, or the negative errno. */
+export function connectUnix(path: ByteString, kind: number): number {
+  return unixSocket(path, kind, (fd, { bytes }) => outcome(native.connect(fd, bytes, bytes.length)));
+}
+
+/** The next who has connected, or the negative errno. Waits for one, unless the socket is non-blocking. */
+export function accept(fd: number): number {
+  return outcome(native.accept4(fd, null, null, SOCK_CLOEXEC));
 }
 
 /** struct msghdr with one buffer and one control buffer. */

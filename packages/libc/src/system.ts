@@ -14,6 +14,7 @@ const native = {
   getpid: bind('getpid', 'int', []),
   umask: bind('umask', 'uint32_t', ['uint32_t']),
   getrusage: bind('getrusage', 'int', ['int', 'void *']),
+  prctl: bind('prctl', 'int', ['int', 'unsigned long', 'unsigned long', 'unsigned long', 'unsigned long']),
   mallopt: bind('mallopt', 'int', ['int', 'int']),
 };
 
@@ -27,6 +28,16 @@ const M_MMAP_THRESHOLD = -3;
  */
 export function keepFreedMemory(keepBytes: number, pieceBytes: number): boolean {
   return native.mallopt(M_MMAP_THRESHOLD, pieceBytes) === 1 && native.mallopt(M_TRIM_THRESHOLD, keepBytes) === 1;
+}
+
+const PR_SET_IO_FLUSHER = 57;
+
+/**
+ * This thread, and those it starts from now on, serve I/O of the machine: when they need memory the kernel does not make them
+ * write dirty pages, which may be waiting for them. Needs CAP_SYS_RESOURCE.
+ */
+export function setIoFlusher(): number {
+  return outcome(native.prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0));
 }
 
 /** `argument`: a structure's bytes, read and written by the kernel, or a plain number. */

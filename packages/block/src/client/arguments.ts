@@ -13,6 +13,7 @@ const specs = {
   ...daemonSpecs,
   socket: { short: 's', value: 'required' },
   endpoint: { short: 'e', value: 'required' },
+  directory: { short: 'D', value: 'required' },
 } as const satisfies OptionSpecs;
 
 export const usage = `Usage: rsiod [OPTION...]
@@ -27,6 +28,7 @@ Uses the block devices of servers, as its configuration file says.
       --metrics-port=N   Prometheus text on 127.0.0.1:N
   -s, --socket=PATH      for rsconfig; ${controlSocket}
   -e, --endpoint=PATH    where attached devices are served by NBD; ${nbdEndpoint}
+  -D, --directory=PATH   where the devices of all namespaces are found; the configuration's, or /dev/av0
   -h, --help
   -V, --version
 `;
@@ -36,6 +38,8 @@ export interface DaemonArguments {
   readonly configFile: string;
   readonly socket: string;
   readonly endpoint: string;
+  /** Undefined: what the configuration says. */
+  readonly directory: string | undefined;
   readonly process: ProcessArguments;
 }
 
@@ -48,6 +52,7 @@ export function daemonArguments(words: readonly string[], cwd: string): DaemonAr
     configFile: pathGiven('config', defaultConfigFile, given, cwd),
     socket: pathGiven('socket', controlSocket, given, cwd),
     endpoint: pathGiven('endpoint', nbdEndpoint, given, cwd),
+    directory: given.has('directory') ? pathGiven('directory', '', given, cwd) : undefined,
     process: daemonProcess('rsiod', given, cwd),
   };
 }

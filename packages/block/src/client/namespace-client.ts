@@ -162,9 +162,9 @@ export class NamespaceClient {
     const sessions = await this.sessionsOf(device);
     if (sessions.length === 0) return { ok: false, errno: Errno.ENOENT };
     const { clock, log } = this.#ports;
-    const { lossMs, takeOverMs } = this.config;
+    const { lossMs, takeOverMs, answerMs } = this.config;
     return RemoteDevice.open(
-      { name: device, sessions, mode: 'exclusive', force, clock, log, lossMs, takeOverMs },
+      { name: device, sessions, mode: 'exclusive', force, clock, log, lossMs, takeOverMs, answerMs },
       openMs,
     );
   }

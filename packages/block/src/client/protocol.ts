@@ -44,6 +44,10 @@ export interface LocalReply {
     server: number;
     users: number;
     uri: string;
+    /** Servers that offer it. */
+    servers: number;
+    /** The local device; null: the endpoint only. */
+    node: { kind: string; target: string; block: string; raw: string } | null;
   }[];
 }
 

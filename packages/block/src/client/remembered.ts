@@ -2,7 +2,16 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { z } from 'zod';
 
-const schema = z.array(z.strictObject({ namespace: z.string().max(128), name: z.string().max(128) })).max(65_536);
+const volume = z.strictObject({
+  namespace: z.string().max(128),
+  name: z.string().max(128),
+  /** The device of the kernel's NBD client: it stays when this daemon is killed, and is of no use then. */
+  nbd: z
+    .string()
+    .regex(/^\/dev\/nbd\d+$/)
+    .optional(),
+});
+const schema = z.array(volume).max(65_536);
 export type Remembered = z.infer<typeof schema>;
 
 /** Nothing, when there is no such file or nobody can read what is in it. */

@@ -69,11 +69,23 @@ export function showStatus({ paths }: StatusReply): string {
   return lines.map((line) => `${line}\n`).join('');
 }
 
+/** `-lv` tells how it is reached, `-lvv` has the published form, `-lvvv` has both and what the device is made of. */
 export function showLocal({ volumes }: LocalReply, detail: number): string {
-  const lines = volumes.flatMap(({ namespace, name, sizeBytes, users, uri, isLost }) => [
-    `${namespace}:${name}@0${isLost ? '  taken by another client' : ''}`,
-    ...(detail > 0 ? [`    n: ${uri} ${blocks(sizeBytes)} blocks, ${users} user(s)`] : []),
-  ]);
+  const lines = volumes.flatMap(({ namespace, name, sizeBytes, users, uri, isLost, servers, node }) => {
+    const published = node && [
+      `    c: ${node.raw}${blocks(sizeBytes).padStart(34 - node.raw.length)} blocks,  ${servers} server(s)`,
+      `    b: ${node.block}`,
+    ];
+    const endpoint = `    n: ${uri} ${blocks(sizeBytes)} blocks, ${users} user(s)`;
+    const short = node ? [`    b: ${node.block} ${blocks(sizeBytes)} blocks`, endpoint] : [endpoint];
+    const made = node ? [`    ${node.kind}: ${node.target}`] : [];
+    return [
+      `${namespace}:${name}@0${isLost ? '  taken by another client' : ''}`,
+      ...(detail === 1 ? short : []),
+      ...(detail > 1 ? (published ?? [endpoint]) : []),
+      ...(detail > 2 && published ? [endpoint, ...made] : []),
+    ];
+  });
   return lines.map((line) => `${line}\n`).join('');
 }
 

@@ -37,6 +37,7 @@ function problemsOf(text: string): readonly string[] {
 describe('rscltcfg', () => {
   it('is read as it was published', () => {
     expect(parseClientConfig(published, 'f')).toMatchObject({
+      attach: 'auto',
       interfaces: [
         { name: 'if0', address: '192.168.45.20' },
         { name: 'if1', address: '192.168.46.20' },
@@ -49,6 +50,8 @@ describe('rscltcfg', () => {
           checked: false,
           lossMs: 30_000,
           takeOverMs: 2000,
+          answerMs: 120_000,
+          directory: '/dev/av0',
           servers: [
             { name: 'big-9-1', address: '192.168.45.10', port: 5000 },
             { name: 'big-9-2', address: '192.168.46.10', port: 5000 },
@@ -68,6 +71,18 @@ describe('rscltcfg', () => {
         { name: 't', port: 7000 },
       ],
     });
+  });
+
+  it('says how volumes become devices of this machine, and where those are', () => {
+    const text = `[defaults]\nattach=loop\ndirectory=/dev/x\n[namespace a]\nnodename=n\n[namespace b]\nnodename=n\ndirectory=/dev/y`;
+    expect(parseClientConfig(text, 'f')).toMatchObject({
+      attach: 'loop',
+      namespaces: [{ directory: '/dev/x' }, { directory: '/dev/y' }],
+    });
+    expect(problemsOf('[defaults]\nattach=iscsi\ndirectory=av0\n[namespace a]\nnodename=n')).toEqual([
+      'f:2: attach = iscsi: one of auto, nbd, loop, file, none is expected',
+      'f:3: directory = av0: an absolute path is expected',
+    ]);
   });
 
   it.each([

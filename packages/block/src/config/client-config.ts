@@ -1,4 +1,5 @@
 /** `rscltcfg`: which interfaces a client uses, who it is in which namespaces, and where their servers are (docs/block.md). */
+import { type AttachWord, attachWords } from '../attach/back-end.ts';
 import type { ClientTls } from '../rsio/tls/client.ts';
 import { checkKinds, given, readEntries, type Values } from './schema.ts';
 import { Problems, parseSections, type Section } from './sections.ts';
@@ -13,7 +14,15 @@ const tlsTable = {
   'tls-authority': v.path,
   'tls-keys': v.path,
 };
-const defaultsTable = { ...tlsTable, protocol, port, discovery: v.oneOf('off', 'unicast', 'broadcast') };
+const defaultsTable = {
+  ...tlsTable,
+  protocol,
+  port,
+  discovery: v.oneOf('off', 'unicast', 'broadcast'),
+  attach: v.oneOf(...attachWords),
+  directory: v.path,
+  'keep-time': v.whole(1, 86_400),
+};
 const interfaceTable = { address: v.host, protocol, port };
 const namespaceTable = {
   namespaceid: v.whole(0, 65535),
@@ -25,6 +34,8 @@ const namespaceTable = {
   'on-loss': v.oneOf('queue', 'error'),
   'loss-time': v.whole(1, 86_400),
   'take-over-time': v.whole(1, 3600),
+  'answer-time': v.whole(1, 86_400),
+  directory: v.path,
   ...tlsTable,
 };
 const serverTable = { address: v.host, protocol, port };
@@ -44,12 +55,20 @@ export interface ClientNamespace {
   /** How long requests wait for a server; 0: not at all. */
   readonly lossMs: number;
   readonly takeOverMs: number;
+  /** How long a server that is there may take for a request. */
+  readonly answerMs: number;
+  /** Where its devices are found on this machine. */
+  readonly directory: string;
   readonly servers: readonly ServerPlace[];
   /** Null: in the clear. */
   readonly tls: ClientTls | null;
 }
 
 export interface ClientConfig {
+  /** By which means attached volumes become devices of this machine. */
+  readonly attach: AttachWord;
+  /** How long devices in use wait for the next run of the daemon. */
+  readonly keepSeconds: number;
   readonly interfaces: readonly { readonly name: string; readonly address: string }[];
   readonly namespaces: readonly ClientNamespace[];
   /** Whether servers are asked by UDP, too, and whether all of the interfaces' networks are. */
@@ -61,6 +80,9 @@ export interface ClientConfig {
 const defaultPort = 5000;
 const defaultLossSeconds = 30;
 const defaultTakeOverSeconds = 2;
+const defaultAnswerSeconds = 120;
+const defaultDirectory = '/dev/av0';
+const defaultKeepSeconds = 120;
 const interfacesMax = 8;
 const serversMax = 256 * interfacesMax;
 
@@ -71,7 +93,9 @@ export function parseClientConfig(text: string, file: string): ClientConfig {
   const plain = sections.filter(({ kind }) => kind !== 'server');
   checkKinds(plain, { defaults: 'plain', interface: 'named', namespace: 'named' }, problems);
   const defaultsSection = sections.find(({ kind }) => kind === 'defaults');
-  const defaults = defaultsSection ? readEntries(defaultsSection, defaultsTable, problems) : {};
+  const defaults: Values<typeof defaultsTable> = defaultsSection
+    ? readEntries(defaultsSection, defaultsTable, problems)
+    : {};
   const usualPort = defaults.port ?? defaultPort;
   const interfaces: { name: string; address: string }[] = [];
   const namespaces: (ClientNamespace & { servers: ServerPlace[]; port: number })[] = [];
@@ -87,10 +111,11 @@ export function parseClientConfig(text: string, file: string): ClientConfig {
   }
   if (namespaces.length === 0) problems.add(1, '[namespace NAME] is missing');
   problems.check();
-  return { interfaces, namespaces, discovery: defaults.discovery ?? 'off', port: usualPort };
+  const { attach = 'auto', 'keep-time': keepSeconds = defaultKeepSeconds, discovery = 'off' } = defaults;
+  return { attach, keepSeconds, interfaces, namespaces, discovery, port: usualPort };
 }
 
-function namespaceOf(section: Section, usualPort: number, defaults: Values<typeof tlsTable>, problems: Problems) {
+function namespaceOf(section: Section, usualPort: number, defaults: Values<typeof defaultsTable>, problems: Problems) {
   const values = readEntries(section, namespaceTable, problems);
   if (values.nodename === undefined) problems.add(section.line, `[namespace ${section.name}] has no nodename`);
   return {
@@ -99,8 +124,10 @@ function namespaceOf(section: Section, usualPort: number, defaults: Values<typeo
     nodeKey: values.nodekey ?? '',
     checked: values.checksum ?? false,
     lossMs: values['on-loss'] === 'error' ? 0 : (values['loss-time'] ?? defaultLossSeconds) * 1000,
+    answerMs: (values['answer-time'] ?? defaultAnswerSeconds) * 1000,
     takeOverMs: (values['take-over-time'] ?? defaultTakeOverSeconds) * 1000,
     servers: [] as ServerPlace[],
+    directory: values.directory ?? defaults.directory ?? defaultDirectory,
     port: values.port ?? usualPort,
     tls: tlsOf({ ...defaults, ...values }, values.nodename ?? '', section, problems),
   };

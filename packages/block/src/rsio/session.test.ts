@@ -250,6 +250,30 @@ describe('a session', () => {
     expect(await device.write(0, pattern(4096, 2), true)).toEqual({ ok: true });
   });
 
+  it('fails what a server that is there does not answer, and lets nothing of it happen later', async () => {
+    const { open, device: below } = await rig(['a', 'b']);
+    const device = await open({ answerMs: 300, lossMs: 300, openMs: 200 });
+    below.held = [];
+    const startMs = clock.nowMs();
+    const early = device.write(0, pattern(4096, 1), false);
+    await until(() => below.held!.length === 1);
+    const later = device.read(0, 512);
+    expect(await later).toMatchObject({ ok: true });
+    expect(await early).toEqual({ ok: false, errno: Errno.EIO });
+    expect(clock.nowMs() - startMs).toBeGreaterThan(250);
+    // The server opens it anew only when the write has ended, which is not waited for without end.
+    expect(await device.write(8192, pattern(4096, 2), false)).toEqual({ ok: false, errno: Errno.EIO });
+    expect(below.held).toHaveLength(1);
+    below.release();
+    let reply: Done = { ok: false, errno: Errno.EIO };
+    for (let i = 0; i < 100 && !reply.ok; i++) {
+      reply = await device.write(0, pattern(4096, 3), false);
+      await clock.sleep(20);
+    }
+    expect(reply).toEqual({ ok: true });
+    expect(bytesOf(await device.read(0, 4096)).equals(pattern(4096, 3))).toBe(true);
+  });
+
   it('fails at once when it is told not to wait', async () => {
     const { open, network, session } = await rig(['a']);
     const device = await open({ lossMs: 0 });

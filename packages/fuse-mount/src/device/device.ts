@@ -1,7 +1,7 @@
 /** One /dev/fuse descriptor: requests from the kernel as they come, replies as they are ready. */
 import { write as writeInPool } from 'node:fs';
 import { Errno } from '@mortar/core';
-import { keepFreedMemory, read, write, writeTwo } from '@mortar/libc';
+import { keepFreedMemory, read, write, writeTwo, writev } from '@mortar/libc';
 import type { Channel } from '../session/session.ts';
 import { Expectation } from './expectation.ts';
 import { openPipe, type Pipe } from './pipe.ts';
@@ -73,6 +73,11 @@ export class FuseDevice implements Channel {
 
   writeTwo(bytes: Uint8Array, length: number, payload: Uint8Array): number {
     return this.#open ? writeTwo(this.#fd, bytes, length, payload) : -Errno.ENODEV;
+  }
+
+  /** As `writeTwo`, with a payload in pieces. */
+  writeAll(bytes: Uint8Array, length: number, pieces: readonly Uint8Array[]): number {
+    return this.#open ? writev(this.#fd, [bytes.subarray(0, length), ...pieces]) : -Errno.ENODEV;
   }
 
   spare(): boolean {

@@ -58,8 +58,10 @@ export function kernelFlags(names: readonly string[]): number {
 }
 
 export interface MountRequest {
-  /** Real, absolute path of a directory. */
+  /** Real, absolute path of a directory; of a file, if that is what `root` says. */
   mountPoint: string;
+  /** What the file system consists of: `file` is one whose root is a file. */
+  root?: 'directory' | 'file';
   /** As the mount table shows it: `host:/volume`. */
   source: string;
   subtype: string;
@@ -84,7 +86,7 @@ export async function mountDevice(request: MountRequest): Promise<number> {
   return process.getuid?.() === 0 ? mountAsRoot(request) : mountWithHelper(request);
 }
 
-function mountAsRoot({ mountPoint, source, subtype, maxRead, flags, extra }: MountRequest): number {
+function mountAsRoot({ mountPoint, root, source, subtype, maxRead, flags, extra }: MountRequest): number {
   const fd = open('/dev/fuse', O_RDWR | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0)
     throw new MountError(
@@ -93,7 +95,7 @@ function mountAsRoot({ mountPoint, source, subtype, maxRead, flags, extra }: Mou
     );
   const options = [
     `fd=${fd}`,
-    'rootmode=40000',
+    `rootmode=${root === 'file' ? '100000' : '40000'}`,
     'user_id=0',
     'group_id=0',
     'allow_other',

@@ -99,6 +99,8 @@ export const InitFlag = {
 export const InitFlag2 = {
   hasExpireOnly: 1 << 3,
   directIoAllowMmap: 1 << 4,
+  /** Requests that were taken and not answered can be had again (Linux 6.9). */
+  hasResend: 1 << 7,
 } as const;
 
 export const AttrValid = {
@@ -136,7 +138,7 @@ export const fsyncDataOnly = 1 << 0;
 /** Types of fuse_file_lock (fcntl's F_RDLCK ...). */
 export const LockType = { read: 0, write: 1, unlock: 2 } as const;
 
-export const NotifyCode = { invalidateInode: 2, invalidateEntry: 3, delete: 6 } as const;
+export const NotifyCode = { invalidateInode: 2, invalidateEntry: 3, delete: 6, resend: 7 } as const;
 
 /** open(2) flags on Linux, x86-64 values; those that differ on arm64 are not used. */
 export const OpenFlag = {

@@ -15,6 +15,8 @@ export interface InitWishes {
   readdirplus: boolean;
   autoInvalidation: boolean;
   acl: boolean;
+  /** Capabilities in place of the usual ones of a file system: of what is none. */
+  instead?: { flags: number; flags2: number };
 }
 
 export interface Negotiated {
@@ -43,11 +45,13 @@ const always =
   InitFlag.setxattrExtended |
   InitFlag.initExtended;
 
+const always2 = InitFlag2.hasExpireOnly | InitFlag2.directIoAllowMmap;
+
 /** `'renegotiate'`: the kernel is newer by a major version and asks again; undefined: nothing in common. */
 export function negotiate(init: RequestOf<'init'>, wishes: InitWishes): Negotiated | 'renegotiate' | undefined {
   if (init.major > protocolMajor) return 'renegotiate';
   if (init.major < protocolMajor || init.minor < oldestMinor) return undefined;
-  let wanted: number = always;
+  let wanted: number = wishes.instead?.flags ?? always;
   if (wishes.autoInvalidation) wanted |= InitFlag.autoInvalidateData;
   if (wishes.readdirplus) wanted |= InitFlag.readdirplus | InitFlag.readdirplusAuto;
   if (wishes.writebackCache) wanted |= InitFlag.writebackCache;
@@ -57,7 +61,7 @@ export function negotiate(init: RequestOf<'init'>, wishes: InitWishes): Negotiat
   return {
     minor: Math.min(init.minor, protocolMinor),
     flags,
-    flags2: extended ? init.flags2 & (InitFlag2.hasExpireOnly | InitFlag2.directIoAllowMmap) : 0,
+    flags2: extended ? init.flags2 & (wishes.instead?.flags2 ?? always2) : 0,
     maxWrite: (flags & InitFlag.maxPages) !== 0 ? wishes.maxWrite : Math.min(wishes.maxWrite, 32 * 4096),
     maxReadahead: Math.min(init.maxReadahead, wishes.maxReadahead),
     setxattrExtended: (flags & InitFlag.setxattrExtended) !== 0,

@@ -27,6 +27,11 @@ export function invalidateInode(nodeId: number, offset: number, length: number):
   return bytes;
 }
 
+/** The kernel is to send again what was taken and not answered: by whoever had the descriptor before. */
+export function resend(): Buffer {
+  return message(NotifyCode.resend, 0).bytes;
+}
+
 /** A cached name. `expire`: only its validity ends; the kernel asks again before the next use. */
 export function invalidateEntry(parentId: number, name: ByteString, expire = false): Buffer {
   const { bytes, view } = message(NotifyCode.invalidateEntry, 16 + name.length + 1);

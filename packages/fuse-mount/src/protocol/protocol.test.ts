@@ -11,6 +11,7 @@ import {
   forgotten,
   forgottenCount,
   InitFlag,
+  InitFlag2,
   inodeNumber,
   invalidateEntry,
   invalidateInode,
@@ -20,6 +21,7 @@ import {
   putInit,
   ReplyBuffer,
   RequestView,
+  resend,
   setxattrShort,
   shortInodeNumber,
   validity,
@@ -362,6 +364,15 @@ describe('INIT', () => {
     expect([b.readUInt32LE(40), b.readUInt16LE(44)]).toEqual([1, 256]);
   });
 
+  it('takes other capabilities for what is no file system', () => {
+    const instead = { flags: InitFlag.asyncDirectIo | InitFlag.initExtended, flags2: InitFlag2.hasResend };
+    const newer = { ...init, flags: -1 >>> 0, flags2: -1 >>> 0 };
+    const other = { ...wishes, autoInvalidation: false, readdirplus: false, instead };
+    expect(negotiate(newer, other)).toMatchObject(instead);
+    expect(negotiate({ ...newer, flags2: 0 }, other)).toMatchObject({ flags2: 0 });
+    expect(negotiate(newer, wishes)).not.toMatchObject({ flags2: InitFlag2.hasResend });
+  });
+
   it('speaks the older version when the kernel is older, ours when it is newer', () => {
     expect(negotiate({ ...init, minor: 31 }, wishes)).toMatchObject({ minor: 31 });
     expect(negotiate({ ...init, minor: 99 }, wishes)).toMatchObject({ minor: 45 });
@@ -380,5 +391,7 @@ describe('notifications', () => {
     const gone = deletedEntry(5, 6, 'ab');
     expect([gone.length, gone.readInt32LE(4), gone.readBigUInt64LE(24)]).toEqual([43, 6, 6n]);
     expect(gone.toString('latin1', 40)).toBe('ab\0');
+    expect([resend().length, resend().readUInt32LE(0), resend().readInt32LE(4)]).toEqual([16, 16, 7]);
+    expect(resend().readBigUInt64LE(8)).toBe(0n);
   });
 });

@@ -31,8 +31,12 @@ export interface RemoteOptions {
   readonly force?: boolean;
   /** Without a path for so long it goes to another server, if there is one. */
   readonly takeOverMs?: number;
+  /** A request that a server which is there has not answered for so long fails with EIO, and all that is under way with it. */
+  readonly answerMs?: number;
   /** Without any server for so long requests fail with EIO; 0: at once (`error`), Infinity: never (`queue`). */
   readonly lossMs?: number;
+  /** How long a server may take to open it; `lossMs`, but not less than 10 s. */
+  readonly openMs?: number;
 }
 
 interface Place {
@@ -47,7 +51,12 @@ const splitBytes = 64 * 1024;
 const readPartMaxBytes = 1024 * 1024;
 const defaultTakeOverMs = 2000;
 const defaultLossMs = 30_000;
+/** Longer than a volume waits for its bricks. */
+const defaultAnswerMs = 120_000;
+/** A server opens a device when nothing of those before runs on it any more: that is not waited for without end either. */
+const openMinMs = 10_000;
 const retryMs = 100;
+const closeMs = 2000;
 const origin = 'rsio';
 
 export class RemoteDevice extends GuardedDevice {
@@ -63,6 +72,8 @@ export class RemoteDevice extends GuardedDevice {
   #isLost = false;
   #failingSinceMs: number | null = null;
   #timer: Timer | null = null;
+  /** When those under way were asked, the oldest one first. */
+  readonly #asked = new Set<{ readonly atMs: number }>();
 
   /** Of a device that was opened: `RemoteDevice.open`. */
   private constructor(options: RemoteOptions) {
@@ -108,6 +119,11 @@ export class RemoteDevice extends GuardedDevice {
     return this.#isLost;
   }
 
+  /** How many servers have it. */
+  get servers(): number {
+    return this.#options.sessions.length;
+  }
+
   /** The number of the session it is open in; for a person. */
   get server(): number {
     return this.#place ? this.#options.sessions.indexOf(this.#place.session) : -1;
@@ -118,7 +134,10 @@ export class RemoteDevice extends GuardedDevice {
     const { name, mode } = this.#options;
     const { epoch } = session;
     const payload = encodeMessage({ name, mode, force });
-    const outcome = await session.request(FrameType.OPEN, 0, 0, 0, payload.length, payload);
+    const { clock, lossMs = defaultLossMs, openMs = Math.max(lossMs, openMinMs) } = this.#options;
+    const asked = session.request(FrameType.OPEN, 0, 0, 0, payload.length, payload);
+    const outcome = await within(clock, openMs, asked);
+    if (outcome === null) return Errno.ETIMEDOUT;
     if (outcome === 'lost') return Errno.ENOTCONN;
     if (outcome.errno !== 0) return asErrno(outcome.errno);
     const reply = decodeMessage(openReply, outcome.payload);
@@ -165,7 +184,7 @@ export class RemoteDevice extends GuardedDevice {
       }
       if (clock.nowMs() - sinceMs >= lossMs) {
         this.#failingSinceMs = clock.nowMs();
-        log.write('ERROR', origin, `device ${this.name}: no server has been there for ${lossMs} ms: its requests fail`);
+        log.write('ERROR', origin, `device ${this.name}: no server has had it for ${lossMs} ms: its requests fail`);
         return null;
       }
       await new Promise<void>((resolve) => {
@@ -197,9 +216,24 @@ export class RemoteDevice extends GuardedDevice {
         if (!hasOther) this.#failingSinceMs = clock.nowMs();
         place.session.reset();
       }
+      this.#endOverdue(place);
       if (this.#failingSinceMs !== null && sessions.some((one) => one.isUp)) this.#failingSinceMs = null;
       this.#watch();
     });
+  }
+
+  /**
+   * The server is there, and answers pings, but not this device's requests: its disk hangs. They fail, and the session ends with
+   * them, so that nothing of them happens after what is asked later.
+   */
+  #endOverdue(place: Place | null): void {
+    const { clock, log, answerMs = defaultAnswerMs } = this.#options;
+    const [oldest] = this.#asked;
+    if (!oldest || !place?.session.isUp || place.epoch !== place.session.epoch) return;
+    if (clock.nowMs() - oldest.atMs < answerMs) return;
+    log.write('ERROR', origin, `device ${this.name}: its server has not answered for ${answerMs} ms: requests fail`);
+    this.#failingSinceMs = clock.nowMs();
+    place.session.reset();
   }
 
   async #ask(
@@ -209,6 +243,24 @@ export class RemoteDevice extends GuardedDevice {
     length: number,
     payload: Uint8Array | null,
   ): Promise<Exclude<Outcome, 'lost'>> {
+    const asked = { atMs: this.#options.clock.nowMs() };
+    this.#asked.add(asked);
+    try {
+      return await this.#askUntil(asked.atMs, type, flags, offset, length, payload);
+    } finally {
+      this.#asked.delete(asked);
+    }
+  }
+
+  async #askUntil(
+    atMs: number,
+    type: FrameType,
+    flags: number,
+    offset: number,
+    length: number,
+    payload: Uint8Array | null,
+  ): Promise<Exclude<Outcome, 'lost'>> {
+    const { clock, answerMs = defaultAnswerMs } = this.#options;
     const failed = (errno: Errno) => ({ errno, payload: Buffer.alloc(0) });
     for (;;) {
       const at = this.#at();
@@ -217,7 +269,10 @@ export class RemoteDevice extends GuardedDevice {
       const isDown = this.#options.lossMs === 0 && !place.session.isUp;
       if (isDown) return failed(Errno.EIO);
       const outcome = await place.session.request(type, flags, place.device, offset, length, payload);
-      if (outcome === 'lost') continue;
+      if (outcome === 'lost') {
+        if (clock.nowMs() - atMs >= answerMs) return failed(Errno.EIO);
+        continue;
+      }
       if (outcome.errno !== Errno.EKEYREVOKED) return outcome;
       // Another client has it, unless we have a newer place ourselves.
       if (this.#place !== place) continue;
@@ -307,13 +362,29 @@ export class RemoteDevice extends GuardedDevice {
     return reply;
   }
 
+  /** Its server is told, but not waited for when it does not answer. */
   override async close(): Promise<void> {
     if (this.#isClosed) return;
-    const place = this.#place;
-    if (place?.session.isUp && place.epoch === place.session.epoch)
-      await place.session.request(FrameType.CLOSE, 0, place.device, 0, 0, null);
     this.#isClosed = true;
     this.#timer?.cancel();
     for (const wake of this.#ending) wake();
+    const place = this.#place;
+    if (!place?.session.isUp || place.epoch !== place.session.epoch) return;
+    const told = place.session.request(FrameType.CLOSE, 0, place.device, 0, 0, null);
+    await within(this.#options.clock, closeMs, told);
+  }
+}
+
+/** What comes within `ms`, else null. */
+async function within<T>(clock: Clock, ms: number, promise: Promise<T>): Promise<T | null> {
+  if (ms === Number.POSITIVE_INFINITY) return promise;
+  let timer: Timer | undefined;
+  const late = new Promise<null>((resolve) => {
+    timer = clock.after(ms, () => resolve(null));
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    timer?.cancel();
   }
 }

@@ -203,6 +203,33 @@ describe('healing', () => {
     expect(await onBricks(bricks, client.call, gfid)).toEqual(['good', 'good', 'good']);
   });
 
+  it('leaves the mark of an interrupted write while one of those that were in it cannot be looked at', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client({ 'post-op-delay-secs': '0' });
+    const { fd, gfid } = await create(client, 'f', 'none');
+    await client.xlator.drain();
+    // Brick 0 was away, brick 1 failed, and brick 2 has what was written.
+    const later = { ...client.call, time: { ...client.call.time, sec: client.call.time.sec + 60 } };
+    await bricks[2]!.ops.writev(later, { fd: new Fd(gfid, 2), offset: 0, data: Buffer.from('some') });
+    const open = (key: string) => ({ [`trusted.afr.${key}`]: Buffer.from('000000010000000000000000', 'hex') });
+    for (const brick of bricks.slice(1)) {
+      const values = { ...open('dirty'), ...open('vol-client-0') };
+      await brick.ops.xattrop(client.call, { loc: locOf(gfid), operation: 'add32', values });
+    }
+    fd.release();
+    const { daemon, client: healer } = await rigs[0]!.healDaemon();
+    healer.gates[1]!.fault = (fop, args) =>
+      fop === 'lookup' && (args as Args<'lookup'>).loc.gfid === gfid ? Errno.EIO : 'pass';
+    await until(async () => (await contents(bricks[0]!.ops, client.call, gfid)) === 'some');
+    await until(async () => !('vol-client-0' in (await marks(bricks[2]!, client.call, gfid))));
+    for (const brick of bricks.slice(1))
+      expect(await marks(brick, client.call, gfid)).toEqual({ dirty: '000000010000000000000000' });
+    healer.gates[1]!.fault = () => 'pass';
+    daemon.launch(false);
+    await until(async () => Object.keys(await marks(bricks[1]!, client.call, gfid)).length === 0);
+    expect(await onBricks(bricks, client.call, gfid)).toEqual(['some', 'some', 'some']);
+  });
+
   it('of different files of one name takes the one that an accused replica has as well, where those that are right differ', async () => {
     const { bricks } = await rig();
     const client = await rigs[0]!.client();

@@ -15,6 +15,8 @@ interface Plan {
   readonly sinks: readonly number[];
   readonly size: number;
   readonly diff: boolean;
+  /** Sources that need not be looked at, since they are as the source is. */
+  readonly alike: readonly number[];
   /** Nobody is known to be whole: of each block the contents that most of these have count. Who is accused has no vote. */
   readonly voters: readonly number[];
   readonly matrix: Matrix;
@@ -90,7 +92,9 @@ async function makePlan(context: HealContext, lease: Lease, gfid: Gfid, call: Ca
   const hadData = sinks.some((child) => successAt(replies, child)!.iatt.size > 0);
   const voters = verdict.inDoubt && sinks.length > 1 ? holders : [];
   const diff = voters.length > 0 || context.algorithm === 'diff' || (context.algorithm === 'auto' && hadData);
-  return { source, sinks, size, diff, voters, matrix: lease.matrix };
+  // In doubt each is made like the source; one that could not be asked just now keeps its mark, and is looked at again.
+  const alike = inDoubt ? [] : verdict.sources;
+  return { source, sinks, size, diff, alike, voters, matrix: lease.matrix };
 }
 
 async function cutSinks(
@@ -237,11 +241,12 @@ async function finish(
   const whole = [
     plan.source,
     ...plan.sinks,
-    ...judge(lease.matrix, 'data').sources,
+    ...plan.alike,
     ...(arbiter !== undefined && lease.holds.has(arbiter) ? [arbiter] : []),
   ];
   if (!(await clearMarks(replica, lease, gfid, 'data', [...new Set(whole)]))) return { state: 'again' };
-  const missing = judge(lease.matrix, 'data').sinks.filter((sink) => !whole.includes(sink));
+  const { sources, sinks } = judge(lease.matrix, 'data');
+  const missing = [...sources, ...sinks].filter((child) => !whole.includes(child));
   return missing.length === 0
     ? { state: 'healed' }
     : { state: 'waiting', reason: `children ${missing.join(', ')} that are to be healed are away or lack the file` };

@@ -19,8 +19,8 @@ export async function clearMarks(
   const { set } = replica;
   const absent = set.children.flatMap((_, j) => (lease.holds.has(j) ? [] : [j]));
   // All that was acknowledged is on a majority, so what these agree on now is the truth, and who is away has missed it.
-  const decides =
-    2 * lease.participants.length > set.count && lease.participants.every((child) => healed.includes(child));
+  const areAlike = lease.participants.every((child) => healed.includes(child));
+  const decides = areAlike && 2 * lease.participants.length > set.count;
   const unsettled = lease.participants.some((child) => lease.matrix[child]!.dirty[at] !== 0);
   const results = await Promise.all(
     lease.participants.map(async (child) => {
@@ -30,8 +30,9 @@ export async function clearMarks(
         const count = log.blames[j]![at];
         if (count !== 0) values[set.pendingKeys[j]!] = encodeVector(vectorOf({ [kind]: -count }));
       }
-      // A dirty mark speaks of all replicas: with one away, it comes off where that one is blamed instead.
-      const settles = decides || (log.dirty[at] !== 0 && absent.every((j) => log.blames[j]![at] !== 0));
+      // A dirty mark speaks of all replicas: with one away, it comes off where that one is blamed instead; not with one here that
+      // could not be looked at.
+      const settles = decides || (areAlike && log.dirty[at] !== 0 && absent.every((j) => log.blames[j]![at] !== 0));
       if (unsettled && settles)
         for (const j of absent) {
           const missed = missedBesides(kind, log.blames[j]!);
