@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { digest, startCluster } from '../support/cluster.ts';
+import { digest, pause, startCluster } from '../support/cluster.ts';
 import { manifest } from '../support/manifest.ts';
 import { canMount } from '../support/sandbox.ts';
 
@@ -111,4 +111,19 @@ describe.skipIf(!canMount)('a brick is killed in the middle of writing', () => {
       .filter((block) => /^trusted\.afr[^=]*=0x0*[1-9a-f]/m.test(block))
       .filter((block) => !block.includes('/.glusterfs/'));
   }
+
+  it('is found by the heal commands as soon as it is started again, however long it was away', async () => {
+    const volume = 'back';
+    const bricks = await cluster.createAndStart(volume, ['replica', '3'], 3);
+    for (const brick of bricks.slice(0, 2)) await cluster.kill(cluster.brickPid(volume, brick));
+    const info = () => cluster.must('volume', 'heal', volume, 'info');
+    expect((await info()).match(/^Status: .*$/gm)).toHaveLength(3);
+    expect((await cluster.gluster('volume', 'heal', volume)).exitCode).not.toBe(0);
+    // By now the heal daemon tries every few seconds only.
+    await pause(6000);
+    await cluster.must('volume', 'start', volume, 'force');
+    await cluster.must('volume', 'heal', volume);
+    expect((await info()).match(/^Status: .*$/gm)).toEqual(Array(3).fill('Status: Connected'));
+    await cluster.destroy(volume);
+  });
 });

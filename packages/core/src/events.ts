@@ -9,6 +9,11 @@ export type GraphEvent =
   | { type: 'parent-up' }
   | { type: 'parent-down' }
   /**
+   * Children that are not connected are needed: a request has failed for it. With `attempts` somebody says that they are
+   * there, or waits for them: they are tried at once, and `attempts` gets promises that resolve when that has ended, well or not.
+   */
+  | { type: 'child-wanted'; attempts?: Promise<void>[] }
+  /**
    * A brick tells that a file was changed by another client, that somebody waits for a lock, or (`accused`) that a brick now
    * says of another replica that it missed a change.
    */
@@ -39,6 +44,7 @@ export type GraphEvent =
 const downward: ReadonlySet<GraphEvent['type']> = new Set([
   'parent-up',
   'parent-down',
+  'child-wanted',
   'session-ended',
   'attachment-revoked',
 ]);

@@ -54,7 +54,7 @@ export interface Opened {
   iatt: Iatt | null;
 }
 
-type Outcome = { ok: boolean };
+type Outcome = { ok: boolean; errno?: number };
 /** A request: one fop or several, in one graph. */
 export type Work<R extends Outcome> = (top: Subvolume, call: Call, graph: ServedGraph) => Promise<R>;
 export type FileWork<R extends Outcome> = (top: Subvolume, call: Call, fd: Fd) => Promise<R>;
@@ -327,7 +327,8 @@ export class Client {
     done: () => void = nothing,
   ): Promise<R | Failure> {
     graph.begin();
-    const end = <T>(value: T): T => {
+    const end = <T extends Outcome>(value: T): T => {
+      if (!value.ok) graph.failed(value.errno ?? 0);
       graph.end();
       done();
       return value;

@@ -287,7 +287,9 @@ export class Session {
       ? channel.writeTwo(reply.bytes, reply.length, payload)
       : channel.write(reply.bytes, reply.length);
     // After an error the payload may still be on its way to a brick that is slow to take it.
-    const succeeded = reply.words[1] === 0;
+    const error = reply.words[1]!;
+    const succeeded = error === 0;
+    if (!succeeded) ask.graph?.failed(-(error | 0));
     if (ask.received) channel.done(ask.received, succeeded && (ask.graph?.returnsWrites ?? false));
     this.#finish(ask);
     if (ask === this.#latest) this.onAnswered?.();

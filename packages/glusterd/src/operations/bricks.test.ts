@@ -61,7 +61,12 @@ describe('volume add-brick', () => {
     let heard = 0;
     const { volfiles } = rig.daemon.context;
     const port = () => volume().bricks[1]?.port ?? 0;
-    volfiles.watch({ changed: () => (heard = port()) }, 'v', false, volfiles.text('v', false)!);
+    volfiles.watch(
+      { changed: () => (heard = port()), brickStarted: () => undefined },
+      'v',
+      false,
+      volfiles.text('v', false)!,
+    );
     await rig.done(add(['b']));
     expect(paths()).toEqual(['a', 'b']);
     expect(ids()).toEqual(['v-client-0', 'v-client-1']);

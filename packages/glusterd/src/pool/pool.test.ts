@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { announceBrick } from '../server/brick-started.ts';
 import { Network, PoolNode, until } from '../testing/pool-rig.ts';
 import { needed } from './server-quorum.ts';
 
@@ -354,6 +355,27 @@ describe('volumes over nodes', () => {
     await node(3).done({ verb: 'volume.remove-brick', volume: 'v', bricks: [node(2).at('v')], action: 'force' });
     await equal(members);
     await until('the brick has ended', () => runningOn(node(2)) === 0);
+  });
+});
+
+describe('a brick that is started', () => {
+  it('is announced by every node to those who have the volfile from it', async () => {
+    await pool(2);
+    const request = node(1).createRequest('v', [node(1).at('b')]);
+    expect(await node(1).run(request)).toMatchObject({ ok: true });
+    await equal(nodes.slice(0, 2));
+    const heard: string[] = [];
+    for (const one of nodes.slice(0, 2)) {
+      const { volfiles } = one.daemon.context;
+      const listener = {
+        changed: () => undefined,
+        brickStarted: (volume: string) => heard.push(`${one.address} ${volume}`),
+      };
+      volfiles.watch(listener, 'v', false, '');
+    }
+    announceBrick(node(1).daemon.context, 'v');
+    await until('both have told', () => heard.length === 2);
+    expect(heard).toEqual(['10.9.0.1 v', '10.9.0.2 v']);
   });
 });
 

@@ -277,6 +277,17 @@ export const siteCalls = {
     },
   }),
 
+  /** A brick of another node was started: clients that have their volfile from this one hear of it. */
+  brickStarted: call({
+    params: z.object({ volume: word }),
+    result: z.object({}),
+    timeoutMs: quick,
+    async run({ volfiles }, { volume }) {
+      volfiles.brickStarted(volume);
+      return {};
+    },
+  }),
+
   askHealDaemon: call({
     params: z.object({ volume: word, method: z.enum(healMethods), params: z.record(z.string(), z.unknown()) }),
     result: z.object({ answer: z.unknown() }),

@@ -178,6 +178,26 @@ describe('the portmap', () => {
     });
   });
 
+  it('tells clients of the volume that a brick was started, and no one else', async () => {
+    await rig.createReplica('w');
+    const ids = ['v', 'shd/v', 'w', volfileId({ kind: 'brick', volume: 'v', brick: volume().bricks[1]! })];
+    const heard: unknown[] = [];
+    for (const id of ids) {
+      const client = await connect(local);
+      await text(client, id);
+      client.onNotice('brick.started', (params) => heard.push([id, params]));
+    }
+    const brick = await connect(local);
+    const { port } = volume().bricks[0]!;
+    await brick.call('portmap.signin', { brick: path(), pid: pid(), port, socketPath: '' });
+    await vi.waitFor(() => expect(heard).toHaveLength(2));
+    await turn();
+    expect(heard.sort()).toEqual([
+      ['shd/v', { volume: 'v' }],
+      ['v', { volume: 'v' }],
+    ]);
+  });
+
   it('writes down that a brick has ended unasked', async () => {
     const client = await connect(local);
     const { port } = volume().bricks[0]!;

@@ -8,6 +8,7 @@ import type { Context } from '../context.ts';
 import { commandSchema } from '../protocol/requests.ts';
 import { VolgenError } from '../volgen/index.ts';
 import type { BrickInfo, VolumeInfo } from '../volume.ts';
+import { announceBrick } from './brick-started.ts';
 import { runCommand } from './commands.ts';
 import { asEdited } from './edited-volfile.ts';
 import type { VolfileListener } from './volfiles.ts';
@@ -50,6 +51,7 @@ export function addMethods(server: ManagementServer, context: Context): void {
     if (!(await context.supervisor.signIn(found.volume, found.brick, said)))
       throw new ManagementError('EACCES', `process ${said.pid} is not the brick ${brick} that was started here`);
     tellOfBrick(context, 'BRICK_CONNECTED', found);
+    announceBrick(context, found.volume.name);
     caller.onClose(() => void disconnected(context, found, said.pid));
     return {};
   });
@@ -130,7 +132,10 @@ function watch(
   const { caller } = call;
   let listener = listeners.get(caller);
   if (!listener) {
-    const own: VolfileListener = { changed: (changedId) => caller.notify('volfile.changed', { id: changedId }) };
+    const own: VolfileListener = {
+      changed: (changedId) => caller.notify('volfile.changed', { id: changedId }),
+      brickStarted: (volume) => caller.notify('brick.started', { volume }),
+    };
     listeners.set(caller, own);
     caller.onClose(() => context.volfiles.unwatch(own));
     listener = own;

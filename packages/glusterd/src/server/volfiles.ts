@@ -18,6 +18,8 @@ import type { VolumeInfo } from '../volume.ts';
 export interface VolfileListener {
   /** Tells the client that the volfile of this id changed. */
   changed(id: string): void;
+  /** Tells the client that a brick of this volume was started. */
+  brickStarted(volume: string): void;
 }
 
 export interface VolgenSettings {
@@ -103,6 +105,17 @@ export class VolfileService {
         entry.text = text;
         listener.changed(id);
       }
+  }
+
+  /** Tells whoever has a volfile by which the volume's bricks are reached. */
+  brickStarted(volume: string): void {
+    for (const [listener, ids] of this.#watched)
+      if ([...ids.keys()].some((id) => this.#reachesBricksOf(id, volume))) listener.brickStarted(volume);
+  }
+
+  #reachesBricksOf(id: string, volume: string): boolean {
+    const found = volfileOfId(plainId(id), this.#volumes(), false);
+    return found?.volume?.name === volume && found.name.kind !== 'brick';
   }
 
   /** Thousands of clients have the same volfile: it is made once. Empty: there is none, or it cannot be made any more. */

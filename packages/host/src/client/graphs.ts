@@ -1,4 +1,4 @@
-import type { Clock, Fd, Subvolume } from '@mortar/core';
+import { type Clock, Errno, type Fd, type Subvolume } from '@mortar/core';
 
 /** A graph in use: it may be ended when no request is under way in it and nothing is open on it. */
 export class ServedGraph {
@@ -26,6 +26,11 @@ export class ServedGraph {
 
   end(): void {
     if (--this.#inFlight === 0 && this.#idle.length > 0) for (const wake of this.#idle.splice(0)) wake();
+  }
+
+  /** A request failed. If that was for want of a child it is tried again now: the next request finds it, if it is there. */
+  failed(errno: number): void {
+    if (errno === Errno.ENOTCONN) this.top.xlator?.notify({ type: 'child-wanted' }, null);
   }
 
   /** Resolves when the last request has ended. */

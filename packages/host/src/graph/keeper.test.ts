@@ -41,6 +41,7 @@ class Leaf extends Xlator {
   }
 
   override notify(event: GraphEvent): void {
+    if (event.type === 'child-wanted') told.push(`wanted ${this.values.fixed} ${event.attempts !== undefined}`);
     if (event.type === 'parent-up' && this.values.fixed !== 'slow') this.propagate({ type: 'child-up' });
   }
 
@@ -69,6 +70,7 @@ const volfile = (...lines: string[]) =>
 let text: string;
 let lines: string[];
 let changed: () => void;
+let brickStarted: (() => void) | undefined;
 
 function keeper(more: Partial<KeeperOptions> = {}): GraphKeeper {
   const log = new LineLog(
@@ -80,6 +82,12 @@ function keeper(more: Partial<KeeperOptions> = {}): GraphKeeper {
     watch: (callback) => {
       changed = callback;
       return () => undefined;
+    },
+    onBrickStarted: (callback) => {
+      brickStarted = callback;
+      return () => {
+        brickStarted = undefined;
+      };
     },
   };
   return new GraphKeeper({ services: new HostServices(log), registry: new LazyRegistry(loaders), source, ...more });
@@ -99,6 +107,20 @@ describe('GraphKeeper', () => {
     expect([top.state, graph.top.name, graph.id]).toEqual(['up', 'v', 0]);
     await one.stop();
     expect(told).toEqual(['make a', 'init a', 'fini a']);
+  });
+
+  it('has clients of bricks try at once when a brick was started, also in a graph that is about to come', async () => {
+    const one = keeper();
+    await one.start();
+    brickStarted!();
+    expect(told.splice(0)).toEqual(['make a', 'init a', 'wanted a true']);
+    text = volfile('fixed slow');
+    changed();
+    await vi.waitFor(() => expect(told).toEqual(['make slow', 'init slow']));
+    brickStarted!();
+    expect(told.splice(2)).toEqual(['wanted a true', 'wanted slow true']);
+    await one.stop();
+    expect(brickStarted).toBeUndefined();
   });
 
   it('lets clients of bricks tell which volume they mean', async () => {

@@ -56,10 +56,13 @@ export class GraphKeeper {
   readonly #options: KeeperOptions;
   readonly #overrides: readonly XlatorOverride[];
   #current: RunningGraph | undefined;
+  /** Comes up beside the one in service. */
+  #coming: RunningGraph | undefined;
   #nextId = 0;
   /** Changes run one after the other. */
   #queue: Promise<unknown> = Promise.resolve();
   #unwatch: () => void = () => undefined;
+  #unhear: () => void = () => undefined;
   #stopped = false;
   #stopNow: () => void = () => undefined;
   readonly #stopping = new Promise<void>((resolve) => {
@@ -90,6 +93,7 @@ export class GraphKeeper {
     const { source } = this.#options;
     this.#current = await this.#build(await source.fetch());
     this.#unwatch = source.watch(() => void this.refresh());
+    this.#unhear = source.onBrickStarted?.(() => this.#reconnect()) ?? this.#unhear;
     return this.#current;
   }
 
@@ -104,10 +108,16 @@ export class GraphKeeper {
     this.#stopped = true;
     this.#stopNow();
     this.#unwatch();
+    this.#unhear();
     await this.#queue;
     const running = this.#current;
     this.#current = undefined;
     if (running) await this.#end(running);
+  }
+
+  /** What is not connected is tried now. */
+  #reconnect(): void {
+    for (const running of [this.#current, this.#coming]) running?.graph.top.notify(childWanted(), null);
   }
 
   async #refresh(): Promise<void> {
@@ -136,7 +146,9 @@ export class GraphKeeper {
       return;
     }
     const next = await this.#build(file);
+    this.#coming = next;
     if (before.top.state === 'up') await this.#untilUp(next);
+    this.#coming = undefined;
     if (this.#stopped) return this.#end(next);
     const handedOver = this.#options.handOver?.(next, before);
     this.#current = next;
@@ -213,6 +225,11 @@ export class GraphKeeper {
     }
     await running.top.fini();
   }
+}
+
+/** With nobody who waits for the attempts. */
+function childWanted(): GraphEvent {
+  return { type: 'child-wanted', attempts: [] };
 }
 
 /** Clients of bricks tell which volume they mean. */

@@ -67,5 +67,10 @@ function retried(source: VolfileSource, attempts: number, host: Host): VolfileSo
       }
     }
   };
-  return { fetch, watch: (changed) => source.watch(changed) };
+  const unheard = () => undefined;
+  return {
+    fetch,
+    watch: (changed) => source.watch(changed),
+    onBrickStarted: (started) => source.onBrickStarted?.(started) ?? unheard,
+  };
 }

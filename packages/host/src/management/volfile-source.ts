@@ -6,7 +6,7 @@ const fetchTimeoutMs = 30_000;
 
 /**
  * A volfile by id from glusterd: `volfile.get {id}` answers `{text}`, and makes this connection one that hears
- * `volfile.changed {id}`.
+ * `volfile.changed {id}`, and `brick.started {volume}`.
  */
 export class ManagementVolfileSource implements VolfileSource {
   readonly #link: ManagementLink;
@@ -16,6 +16,7 @@ export class ManagementVolfileSource implements VolfileSource {
   #volumeId: string | undefined;
   /** A notice came before anybody watched: the fetch under way may have had the text from before. */
   #missed = false;
+  readonly #startedHandlers = new Set<() => void>();
 
   constructor(link: ManagementLink, id: string) {
     this.#link = link;
@@ -25,6 +26,9 @@ export class ManagementVolfileSource implements VolfileSource {
       if (changedId !== undefined && changedId !== id) return;
       if (this.#changed) this.#changed();
       else this.#missed = true;
+    });
+    link.onNotice('brick.started', () => {
+      for (const handler of this.#startedHandlers) handler();
     });
   }
 
@@ -62,6 +66,16 @@ export class ManagementVolfileSource implements VolfileSource {
     return () => {
       this.#changed = () => undefined;
       unwatch();
+    };
+  }
+
+  /** Also after a new connection: bricks are found through glusterd, which was away. */
+  onBrickStarted(started: () => void): () => void {
+    const unhear = this.#link.onConnect(started);
+    this.#startedHandlers.add(started);
+    return () => {
+      this.#startedHandlers.delete(started);
+      unhear();
     };
   }
 }

@@ -22,8 +22,8 @@ export async function healDaemonRole(host: Host): Promise<void> {
 }
 
 function withHealMethods(server: ReturnType<typeof controlServer>, daemon: HealDaemon) {
-  server.method('heal.launch', ofVolume.extend({ full: z.boolean() }), ({ full }) => ({
-    started: daemon.launch(full),
+  server.method('heal.launch', ofVolume.extend({ full: z.boolean() }), async ({ full }) => ({
+    started: await daemon.launch(full),
   }));
   server.method('heal.info', ofVolume.extend({ kind: z.enum(['all', 'summary', 'split-brain']) }), ({ kind }) =>
     daemon.info(kind === 'split-brain' ? kind : 'all'),

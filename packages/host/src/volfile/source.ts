@@ -13,6 +13,8 @@ export interface VolfileSource {
   fetch(): Promise<VolfileText>;
   /** Calls back when the volfile may have changed. The result ends it. */
   watch(changed: () => void): () => void;
+  /** Calls back when a brick of the volume may have been started. The result ends it. */
+  onBrickStarted?(started: () => void): () => void;
 }
 
 export class VolfileSourceError extends Error {

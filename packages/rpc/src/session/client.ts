@@ -5,8 +5,7 @@
 import type { Call } from '@mortar/core/call.ts';
 import { Errno } from '@mortar/core/errno.ts';
 import { type Args, type FopName, fail, fops, type Reply } from '@mortar/core/fops.ts';
-import type { Log, Metrics, Timer } from '@mortar/core/ports.ts';
-import { Backoff } from '../backoff.ts';
+import type { Metrics, Timer } from '@mortar/core/ports.ts';
 import { ByteReader } from '../byte-reader.ts';
 import { Decoder, Encoder } from '../codec/coder.ts';
 import { readReply, writeArgs } from '../codec/fop-codec.ts';
@@ -34,62 +33,48 @@ import {
 } from '../hello.ts';
 import { nullLog, nullMetrics } from '../null-ports.ts';
 import { FrameTooLarge, type Output } from '../output.ts';
-import { type Pending, PendingTable } from '../pending.ts';
-import { type Address, printableAddress } from '../stream.ts';
+import { PendingTable } from '../pending.ts';
+import type { Stream } from '../stream.ts';
 import { writeCallHead } from './call-head.ts';
-import { type ClientSessionOptions, serverGoneCode } from './client-options.ts';
-import { type ClientSessionLimits, clientSessionLimits } from './limits.ts';
+import type { ClientSessionOptions } from './client-options.ts';
+import { clientSessionLimits } from './limits.ts';
 import { readUpcall, SessionNotice } from './notices.ts';
-import { isLockRequest, mayWait, payloadBytes } from './request-cost.ts';
-
-interface PendingFop extends Pending {
-  sequence: number;
-  readonly fop: FopName;
-  readonly call: Call;
-  readonly args: Args<FopName>;
-  readonly bytes: number;
-  readonly isLock: boolean;
-  /** Went out over some connection. */
-  isSent: boolean;
-  isRetry: boolean;
-  settle(reply: Reply<FopName>): void;
-  reject(error: unknown): void;
-  stopListening: (() => void) | null;
-}
+import { Reconnecting } from './reconnecting.ts';
+import { deadlineOf, isLockRequest, mayWait, payloadBytes } from './request-cost.ts';
+import { type PendingFop, RequestWindow } from './request-window.ts';
 
 const notConnected = fail(Errno.ENOTCONN);
 const empty = Buffer.alloc(0);
 
 export class ClientSession {
   #options: ClientSessionOptions;
-  readonly #limits: ClientSessionLimits;
-  readonly #log: Log;
   readonly #metrics: Metrics;
-  readonly #backoff: Backoff;
+  readonly #reconnecting: Reconnecting;
   readonly #pending: PendingTable<PendingFop>;
   readonly #encoder: Encoder;
   readonly #decoder = new Decoder(new ByteReader(empty), empty, null);
-  #queue = new Set<PendingFop>();
+  readonly #window: RequestWindow;
   #connection: Connection | null = null;
   #state: 'stopped' | 'connecting' | 'attaching' | 'up' = 'stopped';
   #sessionId = '';
   #graceMs = 0;
   #graceTimer: Timer | null = null;
-  #retryTimer: Timer | null = null;
-  #wasUp = false;
-  #toldDown = false;
-  #lastComplaint = '';
-  #outstanding = 0;
-  #outstandingBytes = 0;
   #current: PendingFop | null = null;
   #totals = { bytesSent: 0, bytesReceived: 0 };
 
   constructor(options: ClientSessionOptions) {
     this.#options = options;
-    this.#limits = { ...clientSessionLimits, ...options.limits };
-    this.#log = options.log ?? nullLog;
     this.#metrics = options.metrics ?? nullMetrics;
-    this.#backoff = new Backoff(options.random);
+    const outlet = { isOpen: () => this.#connection !== null, send: (pending: PendingFop) => this.#send(pending) };
+    this.#window = new RequestWindow({ ...clientSessionLimits, ...options.limits }, outlet);
+    this.#reconnecting = new Reconnecting({
+      ...options,
+      log: options.log ?? nullLog,
+      connecting: () => options.events.connecting?.(),
+      connected: (stream) => this.#open(stream),
+      gone: () => this.#giveUpSession(),
+      down: (message) => options.events.down?.(message),
+    });
     this.#pending = new PendingTable(options.clock);
     this.#encoder = new Encoder((fd) => options.fds.idOf(fd));
   }
@@ -110,21 +95,31 @@ export class ClientSession {
       bytesSent: this.#totals.bytesSent + (now?.bytesSent ?? 0),
       bytesReceived: this.#totals.bytesReceived + (now?.bytesReceived ?? 0),
       pending: this.#pending.size,
-      queued: this.#queue.size,
+      queued: this.#window.queued,
     };
   }
 
   start(): void {
     if (this.#state !== 'stopped') return;
     this.#state = 'connecting';
-    void this.#attempt();
+    this.#reconnecting.start();
+  }
+
+  /** A request would have needed the brick: it is tried soon. Does nothing while it is connected. */
+  needed(): void {
+    this.#reconnecting.needed();
+  }
+
+  /** Somebody says that the brick is there, or waits for it: it is tried now. Resolves when that has ended, well or not. */
+  asked(): Promise<void> {
+    return this.#reconnecting.asked();
   }
 
   /** Says goodbye: the brick releases at once what this session holds. */
   stop(): void {
     if (this.#state === 'stopped') return;
     this.#state = 'stopped';
-    this.#retryTimer?.cancel();
+    this.#reconnecting.stop();
     const connection = this.#connection;
     this.#connection = null;
     connection?.goodbye();
@@ -134,7 +129,10 @@ export class ClientSession {
 
   /** Sends one fop. Resolves with the brick's reply or with ENOTCONN, ETIMEDOUT, ENOBUFS, EMSGSIZE; rejects on a bug. */
   fop<N extends FopName>(fop: N, call: Call, args: Args<N>, isRecovery = false): Promise<Reply<N>> {
-    if (this.#state !== 'up' && !(isRecovery && this.#state === 'attaching')) return Promise.resolve(notConnected);
+    if (this.#state !== 'up' && !(isRecovery && this.#state === 'attaching')) {
+      this.#reconnecting.needed();
+      return Promise.resolve(notConnected);
+    }
     return new Promise<Reply<N>>((resolve, reject) => {
       const settle = resolve as (reply: Reply<FopName>) => void;
       this.#start(fop, call, args as Args<FopName>, settle, reject);
@@ -150,8 +148,8 @@ export class ClientSession {
   ): void {
     const isLock = isLockRequest(fop, args);
     const bytes = payloadBytes(fop, args);
-    const mustWait = !isLock && this.#isFull(bytes);
-    if (mustWait && this.#queue.size >= this.#limits.queued) {
+    const mustWait = !isLock && this.#window.isFull(bytes);
+    if (mustWait && this.#window.isQueueFull) {
       this.#metrics.counter('rpc_requests_refused_total').add();
       settle(fail(Errno.ENOBUFS));
       return;
@@ -165,7 +163,7 @@ export class ClientSession {
       isLock,
       isSent: false,
       isRetry: false,
-      deadlineMs: this.#deadlineOf(call, isLock),
+      deadlineMs: deadlineOf(call, isLock ? 0 : (this.#options.requestTimeoutMs ?? 0), this.#options.clock),
       settle,
       reject,
       stopListening: null,
@@ -173,20 +171,8 @@ export class ClientSession {
     };
     pending.sequence = this.#pending.add(pending);
     if (mayWait(fop, args) && call.signal) this.#listen(pending, call.signal);
-    if (mustWait) this.#queue.add(pending);
+    if (mustWait) this.#window.wait(pending);
     else this.#send(pending);
-  }
-
-  #deadlineOf(call: Call, isLock: boolean): number {
-    const timeoutMs = this.#options.requestTimeoutMs ?? 0;
-    const ownMs = call.deadlineMs ?? Number.POSITIVE_INFINITY;
-    if (isLock || timeoutMs <= 0) return ownMs;
-    return Math.min(ownMs, this.#options.clock.nowMs() + timeoutMs);
-  }
-
-  #isFull(bytes: number): boolean {
-    if (this.#queue.size > 0 || this.#outstanding >= this.#limits.outstanding) return true;
-    return this.#outstanding > 0 && this.#outstandingBytes + bytes > this.#limits.outstandingBytes;
   }
 
   /** The brick interrupts the lock and answers; only then is it certain whether the lock was got. */
@@ -203,10 +189,7 @@ export class ClientSession {
   #send(pending: PendingFop): void {
     const connection = this.#connection;
     if (!connection) return;
-    if (!pending.isSent) {
-      pending.isSent = true;
-      this.#countSent(pending, 1);
-    }
+    this.#window.sent(pending);
     const { sequence, isRetry } = pending;
     const acknowledged = this.#pending.lowest;
     this.#current = pending;
@@ -239,12 +222,6 @@ export class ClientSession {
     return this.#encoder.payloads;
   };
 
-  #countSent(pending: PendingFop, by: 1 | -1): void {
-    if (pending.isLock) return;
-    this.#outstanding += by;
-    this.#outstandingBytes += by * pending.bytes;
-  }
-
   #settle(pending: PendingFop, reply: Reply<FopName>): void {
     this.#settled(pending);
     pending.settle(reply);
@@ -252,20 +229,7 @@ export class ClientSession {
 
   #settled(pending: PendingFop): void {
     pending.stopListening?.();
-    if (pending.isSent) this.#countSent(pending, -1);
-    else this.#queue.delete(pending);
-    if (this.#queue.size > 0) this.#sendQueued();
-  }
-
-  #sendQueued(): void {
-    for (const pending of this.#queue) {
-      const isFull =
-        this.#outstanding >= this.#limits.outstanding ||
-        (this.#outstanding > 0 && this.#outstandingBytes + pending.bytes > this.#limits.outstandingBytes);
-      if (isFull || !this.#connection) return;
-      this.#queue.delete(pending);
-      this.#send(pending);
-    }
+    this.#window.settled(pending);
   }
 
   #expired(pending: PendingFop): void {
@@ -322,23 +286,6 @@ export class ClientSession {
     this.#settle(pending, reply);
   }
 
-  async #attempt(): Promise<void> {
-    const { events, transport } = this.#options;
-    events.connecting?.();
-    let address: Address | undefined;
-    try {
-      address = await this.#options.resolve();
-      const stream = await transport.connect(address);
-      if (this.#state === 'stopped') stream.destroy();
-      else this.#open(new Connection(stream, this.#handler(), this.#connectionOptions()));
-    } catch (error) {
-      const where = address ? `connecting to ${printableAddress(address)}` : 'finding the brick';
-      // Nobody is there: the process that knew our session is gone, and with it every answer still owed.
-      if (isGone(error)) this.#giveUpSession();
-      this.#failed(`${where}: ${(error as Error).message}`);
-    }
-  }
-
   #connectionOptions() {
     const { clock, log, metrics, name, frameLimits, pingTimeoutMs } = this.#options;
     return {
@@ -361,7 +308,8 @@ export class ClientSession {
     };
   }
 
-  #open(connection: Connection): void {
+  #open(stream: Stream): void {
+    const connection = new Connection(stream, this.#handler(), this.#connectionOptions());
     this.#connection = connection;
     const hello: Hello = {
       ...this.#options.identity,
@@ -406,10 +354,7 @@ export class ClientSession {
     }
     if (this.#connection !== connection) return;
     this.#state = 'up';
-    this.#wasUp = true;
-    this.#toldDown = false;
-    this.#lastComplaint = '';
-    this.#backoff.reset();
+    this.#reconnecting.succeeded();
     this.#resend();
     this.#options.events.up?.();
   }
@@ -417,12 +362,12 @@ export class ClientSession {
   /** In the order of the first time. */
   #resend(): void {
     for (const [, pending] of this.#pending.entries()) {
-      if (!pending.isSent || this.#queue.has(pending)) continue;
+      if (!pending.isSent || this.#window.isWaiting(pending)) continue;
       pending.isRetry = true;
       this.#send(pending);
       if (pending.call.signal?.aborted && pending.stopListening) this.#sendCancel(pending, false);
     }
-    this.#sendQueued();
+    this.#window.goOn();
   }
 
   #closed(reason: CloseReason): void {
@@ -434,24 +379,8 @@ export class ClientSession {
     if (this.#state === 'stopped') return;
     if (this.#pending.size > 0 && !this.#graceTimer)
       this.#graceTimer = this.#options.clock.after(this.#graceMs, () => this.#giveUpSession());
-    this.#failed(reason.message);
-  }
-
-  #failed(message: string): void {
-    if (this.#state === 'stopped') return;
     this.#state = 'connecting';
-    if (this.#wasUp || !this.#toldDown) {
-      this.#wasUp = false;
-      this.#toldDown = true;
-      this.#options.events.down?.(message);
-    }
-    if (message !== this.#lastComplaint) {
-      this.#lastComplaint = message;
-      this.#log.write('WARNING', this.#options.name, `not connected: ${message}; trying again`);
-    }
-    this.#retryTimer = this.#options.clock.after(this.#backoff.next(), () => {
-      if (this.#state === 'connecting') void this.#attempt();
-    });
+    this.#reconnecting.failed(reason.message);
   }
 
   /** Requests fail, and because nobody waits for their answers any more, the next connection begins a new session. */
@@ -463,13 +392,7 @@ export class ClientSession {
   #failAll(): void {
     this.#graceTimer?.cancel();
     this.#graceTimer = null;
-    this.#queue = new Set();
+    this.#window.forgetQueue();
     for (const pending of this.#pending.clear()) this.#settle(pending, notConnected);
   }
-}
-
-const goneCodes: readonly unknown[] = ['ECONNREFUSED', 'ENOENT', serverGoneCode];
-
-function isGone(error: unknown): boolean {
-  return goneCodes.includes((error as { code?: unknown }).code);
 }

@@ -1,5 +1,7 @@
-/** What a request costs before it is sent: decides whether it has to queue. */
+/** What a request costs before it is sent: decides whether it has to queue, and how long it may take. */
+import type { Call } from '@mortar/core/call.ts';
 import { type Args, type FopName, fops } from '@mortar/core/fops.ts';
+import type { Clock } from '@mortar/core/ports.ts';
 
 export function isLockRequest(fop: FopName, args: Args<FopName>): boolean {
   if (fop !== 'compound') return fops[fop].class === 'lock';
@@ -23,4 +25,10 @@ export function payloadBytes(fop: FopName, args: Args<FopName>): number {
   for (const step of (args as Args<'compound'>).steps)
     sum += payloadBytes(step.fop as FopName, step.args as Args<FopName>);
   return sum;
+}
+
+/** `timeoutMs`: how long it may take if the call says nothing, 0 for ever. */
+export function deadlineOf(call: Call, timeoutMs: number, clock: Clock): number {
+  const ownMs = call.deadlineMs ?? Number.POSITIVE_INFINITY;
+  return timeoutMs <= 0 ? ownMs : Math.min(ownMs, clock.nowMs() + timeoutMs);
 }

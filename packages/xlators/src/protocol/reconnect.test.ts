@@ -68,6 +68,35 @@ describe('protocol/client', () => {
     expect(client.graph.xlators.get('vol1-client-0')!.dump()).toMatchObject({ connected: 0, ping_timeout: 42 });
   });
 
+  it('tries at once when a request would have needed the brick', async () => {
+    const { client, cut, call, clock, network, types } = await start();
+    const { connect } = network;
+    network.connect = () => Promise.reject(new Error('unreachable'));
+    await cut();
+    await clock.advance(30_000);
+    network.connect = connect;
+    await clock.advance(200);
+    expect(types().at(-1)).toBe('child-down');
+    await client.ops.stat(call, { loc: root });
+    await clock.advance(100);
+    expect(types().at(-1)).toBe('child-up');
+  });
+
+  it('tries at once when it is told to, and says when it has', async () => {
+    const { client, cut, clock, network, types } = await start();
+    const { connect } = network;
+    network.connect = () => Promise.reject(new Error('unreachable'));
+    await cut();
+    await clock.advance(30_000);
+    network.connect = connect;
+    const attempts: Promise<void>[] = [];
+    client.graph.top.notify({ type: 'child-wanted', attempts }, null);
+    expect(attempts).toHaveLength(1);
+    await clock.advance(100);
+    await attempts[0];
+    expect(types().at(-1)).toBe('child-up');
+  });
+
   it('keeps files open over a reconnection within the grace time', async () => {
     const { client, cut, clock, opened, call } = await start();
     const fd = new Fd(rootGfid, 2);

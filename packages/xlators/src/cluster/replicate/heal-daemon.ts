@@ -38,8 +38,12 @@ async function firstFound(
   return last;
 }
 
+/** How long replicas that are away are waited for before it is told that they are. */
+const reachMs = 1000;
+
 export class HealDaemon {
   readonly #clock: Clock;
+  #graph: Graph | undefined;
   #healers: SetHealer[] = [];
 
   constructor(clock: Clock) {
@@ -49,6 +53,7 @@ export class HealDaemon {
   /** Takes over the replica sets of a graph, and leaves those of the one before. */
   async attach(graph: Graph): Promise<void> {
     await this.stop();
+    this.#graph = graph;
     const sets = [...graph.xlators.values()].filter(
       (xlator): xlator is ReplicateXlator => xlator instanceof ReplicateXlator,
     );
@@ -70,18 +75,35 @@ export class HealDaemon {
     await Promise.all(healers.map((healer) => healer.stop()));
   }
 
+  /** Somebody asks about replicas that are away: they may be back. */
+  async #reach(): Promise<void> {
+    if (this.#healers.every(({ replica: { set } }) => set.up.length === set.count)) return;
+    const attempts: Promise<void>[] = [];
+    this.#graph?.top.notify({ type: 'child-wanted', attempts }, null);
+    await new Promise<void>((resolve) => {
+      const timer = this.#clock.after(reachMs, resolve);
+      void Promise.all(attempts).then(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
+  }
+
   /** Starts a crawl of the index, or of everything. Whether all replicas are there to be healed. */
-  launch(full: boolean): boolean {
+  async launch(full: boolean): Promise<boolean> {
+    await this.#reach();
     for (const healer of this.#healers) healer.trigger(full ? 'full' : 'index');
     return this.#healers.length > 0 && this.#healers.every(({ replica: { set } }) => set.up.length === set.count);
   }
 
   async info(kind: 'all' | 'split-brain'): Promise<BrickReport[]> {
+    await this.#reach();
     return (await Promise.all(this.#healers.map((healer) => report(healer, kind)))).flat();
   }
 
   /** Number of entries in each brick's index; undefined for a brick that is away. */
   async count(): Promise<{ brick: string; count: number | undefined }[]> {
+    await this.#reach();
     const all = this.#healers.flatMap((healer) =>
       healer.replica.set.children.map(async (_, child) => ({
         brick: brickName(healer.replica, child),
@@ -93,6 +115,7 @@ export class HealDaemon {
 
   /** The operator decides a split-brain: one file, or with `source-brick` all that the brick's index has. */
   async resolve(policy: Policy, file: string | undefined, brick: string | undefined): Promise<ResolutionReport> {
+    await this.#reach();
     const contexts = this.#healers.map((healer) => healer.context('index', () => healer.trigger('index')));
     if (policy !== 'source-brick')
       return told(await firstFound(contexts, (context) => resolveFile(context, file ?? '/', { by: policy })));

@@ -1,4 +1,4 @@
-import { parseOptions } from '@mortar/core';
+import { type GraphEvent, parseOptions } from '@mortar/core';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ManualClock } from '../../lib/translator-rig.ts';
 import { HealDaemon } from './heal-daemon.ts';
@@ -25,6 +25,37 @@ async function start(texts: Record<string, string>) {
     xlator.reconfigure(parseOptions(options, new Map(Object.entries({ ...fixed, ...more }))).values);
   return { daemon, set, clock };
 }
+
+describe('the heal daemon that is asked while a replica seems to be away', () => {
+  /** The third replica is away; `comes`: what becomes of an attempt to reach it. */
+  async function away(comes: (join: () => void) => Promise<void>) {
+    const made = await rig();
+    const { daemon, client } = await made.healDaemon();
+    daemons.push(daemon);
+    made.cut(2);
+    let asked = 0;
+    const gate: { notify(event: GraphEvent): void } = client.gates[2]!;
+    gate.notify = (event) => {
+      if (event.type !== 'child-wanted') return;
+      asked++;
+      event.attempts?.push(comes(() => made.join(2)));
+    };
+    return { daemon, asked: () => asked };
+  }
+
+  it('tries it first, and finds it', async () => {
+    const { daemon } = await away(async (join) => join());
+    expect(await daemon.launch(false)).toBe(true);
+    expect((await daemon.info('all')).map(({ connected }) => connected)).toEqual([true, true, true]);
+  });
+
+  it('says so when that was in vain, and does not wait for long', async () => {
+    const { daemon, asked } = await away(() => new Promise(() => undefined));
+    expect(await daemon.launch(false)).toBe(false);
+    expect((await daemon.count()).map(({ count }) => count)).toEqual([0, 0, undefined]);
+    expect(asked()).toBe(2);
+  });
+});
 
 describe('the heal daemon when options change', () => {
   it('looks when the new heal-timeout says, not when the old one ends', async () => {

@@ -129,7 +129,13 @@ export class ProtocolClient extends Xlator {
       this.propagate({ type: 'child-connecting' });
       this.#session.start();
     } else if (event.type === 'parent-down') this.#session.stop();
+    else if (event.type === 'child-wanted') this.#wanted(event.attempts);
     else super.notify(event, from);
+  }
+
+  #wanted(attempts: Promise<void>[] | undefined): void {
+    if (attempts) attempts.push(this.#session.asked());
+    else this.#session.needed();
   }
 
   protected override bindFop<N extends FopName>(name: N): Fops[N] {
