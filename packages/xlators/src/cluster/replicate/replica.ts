@@ -287,10 +287,15 @@ export function withoutOwn(xattrs: Xattrs): Xattrs {
   return Object.fromEntries(Object.entries(xattrs).filter(([name]) => !isOwnXattr(name)));
 }
 
-/** No child has it: ENOENT if any says so, else that nobody could be asked. */
+/**
+ * No child has it: ENOENT if any says so, else that nobody could be asked. ESTALE comes from those that do not have the directory
+ * of the name: one that is yet to be healed lacks it, and says nothing of the name by that.
+ */
 export function lookupFailure(replies: Replies<'lookup'>): Failure {
   const failures = replies.filter((reply): reply is Failure => reply !== undefined && !reply.ok);
-  const said = failures.find((failure) => failure.errno === Errno.ENOENT || failure.errno === Errno.ESTALE);
+  const saying = (errno: Errno) => failures.filter((failure) => failure.errno === errno);
+  const [missing, stale] = [saying(Errno.ENOENT), saying(Errno.ESTALE)];
+  const said = 2 * stale.length > replies.length || missing.length === 0 ? stale[0] : missing[0];
   const other = failures.find((failure) => !isAbsence(failure.errno));
   return withMovedAgo(fail((said ?? other)?.errno ?? Errno.ENOTCONN), replies);
 }

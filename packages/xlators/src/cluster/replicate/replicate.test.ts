@@ -19,6 +19,47 @@ const writesOnly = (bytes: number): Fault => {
   };
 };
 
+describe('a name in a directory that one replica lacks until it is healed', () => {
+  it.each([0, 1, 2])('does not exist yet, and can be made (replica %i)', async (away) => {
+    await rig();
+    const client = await rigs[0]!.client();
+    rigs[0]!.cut(away);
+    const parent = await mkdir(client, 'd');
+    rigs[0]!.join(away);
+    const loc = locAt(parent, 'x');
+    expect(await client.ops.lookup(client.call, { loc })).toMatchObject({ ok: false, errno: Errno.ENOENT });
+    await create(client, 'x', 'data', parent);
+    expect(await client.ops.lookup(client.call, { loc })).toMatchObject({ ok: true });
+  });
+
+  it.each([0, 1])('does not exist yet with two replicas, either (replica %i)', async (away) => {
+    await rig(2);
+    const client = await rigs[0]!.client();
+    rigs[0]!.cut(away);
+    const parent = await mkdir(client, 'd');
+    rigs[0]!.join(away);
+    expect(await client.ops.lookup(client.call, { loc: locAt(parent, 'x') })).toMatchObject({
+      ok: false,
+      errno: Errno.ENOENT,
+    });
+  });
+
+  it.each([0, 1, 2])('is not asked for in a directory that all others have lost (replica %i)', async (away) => {
+    await rig();
+    const client = await rigs[0]!.client();
+    const parent = await mkdir(client, 'd');
+    rigs[0]!.cut(away);
+    expect(await client.ops.rmdir(client.call, { loc: locAt(rootGfid, 'd'), recursive: false })).toMatchObject({
+      ok: true,
+    });
+    rigs[0]!.join(away);
+    expect(await client.ops.lookup(client.call, { loc: locAt(parent, 'x') })).toMatchObject({
+      ok: false,
+      errno: Errno.ESTALE,
+    });
+  });
+});
+
 describe('a healthy replica set', () => {
   it('writes the same to all and leaves no mark once the lease ends', async () => {
     const { bricks } = await rig();
