@@ -1,5 +1,16 @@
 /** How the mover of a file and the bricks that have it agree: watched while it is copied, held while it changes places. */
-import { type Args, type Call, Errno, type Failure, type Gfid, type Iatt, locOf, type Reply } from '@mortar/core';
+import {
+  type Args,
+  type Call,
+  compoundStep,
+  Errno,
+  type Failure,
+  type Gfid,
+  type Iatt,
+  locOf,
+  type RawStep,
+  type Reply,
+} from '@mortar/core';
 import type { Span } from './copy-file.ts';
 import type { Distribute } from './distribute.ts';
 
@@ -15,19 +26,27 @@ interface Held {
   readonly from: number;
 }
 
+function requestOf(own: Call, gfid: Gfid, type: 'read' | 'write' | 'unlock'): Args<'inodelk'> {
+  return {
+    loc: locOf(gfid),
+    domain: migrationDomain,
+    command: type === 'unlock' ? 'unlock' : 'try',
+    flock: { type, start: 0, length: 0, owner: own.lockOwner, pid: 0 },
+  };
+}
+
 function request(
   d: Distribute,
   own: Call,
   { gfid, from }: Held,
   type: 'read' | 'write' | 'unlock',
 ): Promise<Reply<'inodelk'>> {
-  const args: Args<'inodelk'> = {
-    loc: locOf(gfid),
-    domain: migrationDomain,
-    command: type === 'unlock' ? 'unlock' : 'try',
-    flock: { type, start: 0, length: 0, owner: own.lockOwner, pid: 0 },
-  };
-  return d.children[from]!.inodelk(own, args);
+  return d.children[from]!.inodelk(own, requestOf(own, gfid, type));
+}
+
+/** The same as a step of a compound. */
+export function holdStep(own: Call, gfid: Gfid, type: 'write' | 'unlock'): RawStep {
+  return compoundStep('inodelk', requestOf(own, gfid, type));
 }
 
 /** A graph without features/locks has a single client. */

@@ -3,19 +3,20 @@
  * data is copied into the linkto there while clients go on; then the file is held for a moment, what was written meanwhile
  * is copied once more, and the names change places.
  */
-import { type Call, type Failure, FileType, type Iatt, locAt, locOf } from '@mortar/core';
+import { type Call, type Failure, FileType, type Iatt, locAt, locOf, type Xattrs } from '@mortar/core';
 import { copyData, copySpans, copyXattrs } from './copy-file.ts';
 import { type Distribute, isFailure } from './distribute.ts';
 import { asOf, beginWatch, clearBarrier, endHold, endWatch, hold, nextWritten, written } from './hold.ts';
-import { linktoMode, migratingBits } from './linkto.ts';
 import { makeLinkto } from './linkto-files.ts';
 import { withNames } from './locks.ts';
-import { askArgs, type Found, isData, isLinkto } from './lookup.ts';
+import { askArgs, type Found, isData } from './lookup.ts';
 import { leaveLinkto, mark, ownMode, unmark } from './marks.ts';
+import { isSmall, migrateSmall } from './migrate-small.ts';
 import { type FileToMove, failed, type Moved, type Place, skipped, type WholeFile } from './moved.ts';
 import { type NameOfFile, namesOfFile } from './names-of-file.ts';
 import { emptyNewPlace, hasAll, prepareNewPlace } from './new-place.ts';
 import { settleInTurn } from './settle.ts';
+import { heldMaxMs, show } from './show.ts';
 import { moveSpecial } from './special.ts';
 import { inTurn } from './turns.ts';
 
@@ -24,19 +25,27 @@ const recopyMaxBytes = 16 * 1024 * 1024;
 /** Where it is known what was written: so much is left for the time when it is held, so often the rest is copied before. */
 const lastRoundBytes = 1024 * 1024;
 const roundsMax = 16;
-/** Bricks let others go on after ten seconds (features/locks): whoever is slower than this takes all back before. */
-const heldMaxMs = 7000;
+
+export interface Listed {
+  readonly iatt: Iatt;
+  readonly xattrs: Xattrs;
+}
 
 /** Whether nobody else can have got at the file since it was held. */
 type IsOurs = () => Promise<boolean>;
 
-/** One name at a time of a file with several: the first takes the others along. */
-export function migrateFile(d: Distribute, call: Call, file: FileToMove): Promise<Moved> {
-  return inTurn(d, file.gfid, () => migrate(d, call, file));
+/** One name at a time of a file with several: the first takes the others along. `listed`: what a listing said of it. */
+export function migrateFile(d: Distribute, call: Call, file: FileToMove, listed?: Listed): Promise<Moved> {
+  return inTurn(d, file.gfid, () => migrate(d, call, file, listed));
 }
 
-async function migrate(d: Distribute, call: Call, file: FileToMove): Promise<Moved> {
+async function migrate(d: Distribute, call: Call, file: FileToMove, listed: Listed | undefined): Promise<Moved> {
   const own = { ...d.ownCall(call), lockOwner: d.nextLockOwner() };
+  const moved = listed && isSmall(d, listed) ? await migrateSmall(d, own, file, listed.iatt) : undefined;
+  if (moved) {
+    if (moved.outcome !== 'moved') await emptyNewPlace(d, own, file);
+    return moved;
+  }
   const found = await seen(d, own, file);
   if (!found) return skipped('it is gone');
   if (found.iatt.type !== FileType.regular) return moveSpecial(d, own, file, found);
@@ -107,6 +116,7 @@ async function catchUp(d: Distribute, own: Call, file: WholeFile): Promise<boole
     const now = await seen(d, own, file);
     if (!now || !spans) return true;
     const bytes = spans.reduce((sum, [start, end]) => sum + Math.max(0, Math.min(end, now.iatt.size) - start), 0);
+    if (spans.length === 0) return true;
     if (bytes <= lastRoundBytes) {
       // The next watch forgets them.
       return copySpans(d, own, file, spans, now.iatt.size);
@@ -202,47 +212,14 @@ async function changePlaces(d: Distribute, own: Call, file: WholeFile, source: F
     await unmark(d, own, file, source);
     return failed('it cannot be marked');
   }
-  const errno = (await isOurs()) ? await show(d, own, file, source) : 'late';
-  if (errno !== undefined) {
-    const [there] = await d.ask([file.to], (child) => child.lookup(own, askArgs(d, { loc: locOf(file.gfid) })));
-    // Whether it was done: if that is not known, the mark stays.
-    if (isLinkto(d, there!)) await unmark(d, own, file, source);
-    return errno === 'late' ? skipped('it took too long') : failed(`its copy cannot be made the file: errno ${errno}`);
-  }
+  const notShown = await show(d, own, file, source, !(await isOurs()));
+  if (notShown) return notShown;
   const [old] = await d.ask([file.from], (child) => child.lookup(own, askArgs(d, { loc: locOf(file.gfid) })));
   if (!isData(d, old!) || !(await leaveLinkto(d, own, file, old)))
     return failed('its old place cannot be made a linkto');
   await d.children[file.to]!.removexattr(asOf(own, source.iatt), { loc: locOf(file.gfid), name: d.names.linkto });
   await tidyNames(d, own, file);
   return { outcome: 'moved', bytes: source.iatt.size };
-}
-
-/** The copy gets all that the file has. Until its linkto xattr goes, too, it is a file that has just come. */
-async function show(d: Distribute, own: Call, file: WholeFile, source: Found): Promise<number | undefined> {
-  const { iatt } = source;
-  const loc = locOf(file.gfid);
-  const to = d.children[file.to]!;
-  const mode = ownMode(d, source);
-  const ctime = { sec: iatt.ctime, nsec: iatt.ctimeNsec };
-  const isMark = (mode & migratingBits) === migratingBits;
-  const attr = {
-    mode: isMark ? mode & ~linktoMode : mode,
-    uid: iatt.uid,
-    gid: iatt.gid,
-    atime: { sec: iatt.atime, nsec: iatt.atimeNsec },
-    mtime: { sec: iatt.mtime, nsec: iatt.mtimeNsec },
-    ctime,
-  };
-  // Should we have been stopped since, the brick knows.
-  const xdata = { whileHeld: true };
-  const shown = await to.setattr(own, { loc, attr, xdata });
-  if (!shown.ok) return shown.errno;
-  // A file of just the mode of a linkto is one, and one of that of the mark has it, as long as it has the xattr.
-  if (!isMark && mode !== linktoMode) return undefined;
-  const cleared = await to.removexattr(asOf(own, iatt), { loc, name: d.names.linkto, xdata });
-  if (!cleared.ok) return cleared.errno;
-  if (isMark) await to.setattr(asOf(own, iatt), { loc, attr: { mode, ctime } });
-  return undefined;
 }
 
 /** Linktos where the names hash to lead to the new place; those at the old one have no use. */

@@ -319,7 +319,12 @@ export class Rebalance {
       this.#skipped++;
       return;
     }
-    const moved = await migrateFile(d, call, { parent, name, gfid: iatt!.gfid, from, to });
+    const moved = await migrateFile(
+      d,
+      call,
+      { parent, name, gfid: iatt!.gfid, from, to },
+      { iatt: iatt!, xattrs: xattrs ?? {} },
+    );
     this.#left.done(iatt!.size, clock.nowMs() - beganMs);
     this.#count(parent, name, to, moved);
   }

@@ -20,6 +20,7 @@ import {
   newGfid,
   type Reply,
   rootGfid,
+  runSteps,
   type Services,
   type Subvolume,
   startGraph,
@@ -53,15 +54,24 @@ export class Door extends Xlator {
   /** Answers instead of the brick where it returns one. */
   refuse: (fop: FopName, args: unknown) => Errno | undefined = () => undefined;
 
+  /** What the steps of a compound go through: whatever can happen to a request can happen between two of them. */
+  readonly #steps: Record<string, Fop<FopName>> = {};
+
   protected override bindFop<N extends FopName>(name: N, next: Fops[N]): Fops[N] {
-    const run = next as Fop<FopName>;
-    const guarded: Fop<FopName> = async (call, args) => {
+    const whole: Fop<FopName> = (call, args) => runSteps(this.#steps as unknown as Fops, call, stepsOf(args));
+    const run = name === 'compound' ? whole : (next as Fop<FopName>);
+    this.#steps[name] = this.#guarded(name, run, false);
+    return this.#guarded(name, run, true) as unknown as Fops[N];
+  }
+
+  #guarded(name: FopName, run: Fop<FopName>, isRequest: boolean): Fop<FopName> {
+    return async (call, args) => {
       if (this.shut) return fail(Errno.ENOTCONN);
       const { fd } = args as { fd?: Fd };
       if (fd && this.#closed.has(fd)) return fail(Errno.EBADF);
       const errno = this.refuse(name, args);
       if (errno !== undefined) return fail(errno);
-      this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
+      if (isRequest) this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
       const never = () => new Promise<never>(() => {});
       if (this.dead(name)) return never();
       const wait = this.before(name);
@@ -71,7 +81,6 @@ export class Door extends Xlator {
       if (this.lost(name)) return fail(Errno.ENOTCONN);
       return this.dead(name) ? never() : reply;
     };
-    return guarded as unknown as Fops[N];
   }
 
   #remember(fd: Fd): void {
@@ -96,6 +105,10 @@ export class Door extends Xlator {
     this.shut = false;
     this.propagate({ type: 'child-up' });
   }
+}
+
+function stepsOf(args: Args<FopName>): Args<'compound'>['steps'] {
+  return (args as unknown as Args<'compound'>).steps;
 }
 
 const door: XlatorType = {

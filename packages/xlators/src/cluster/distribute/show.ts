@@ -1,0 +1,55 @@
+/** The step of a move that makes the copy the file, and what is done when it does not come about. */
+import { type Call, locOf } from '@mortar/core';
+import type { Distribute } from './distribute.ts';
+import { asOf } from './hold.ts';
+import { linktoMode, migratingBits } from './linkto.ts';
+import { askArgs, type Found, isLinkto } from './lookup.ts';
+import { ownMode, unmark } from './marks.ts';
+import { type FileToMove, failed, type Moved, skipped } from './moved.ts';
+
+/** Bricks let others go on after ten seconds (features/locks): whoever is slower than this takes all back before. */
+export const heldMaxMs = 7000;
+
+/** The old place is marked; undefined: the copy is the file now. `isLate`: it may have been changed meanwhile. */
+export async function show(
+  d: Distribute,
+  own: Call,
+  file: FileToMove,
+  source: Found,
+  isLate: boolean,
+): Promise<Moved | undefined> {
+  const errno = isLate ? undefined : await reveal(d, own, file, source);
+  if (errno === 0) return undefined;
+  const [there] = await d.ask([file.to], (child) => child.lookup(own, askArgs(d, { loc: locOf(file.gfid) })));
+  // Whether it was done: if that is not known, the mark stays.
+  if (isLinkto(d, there!)) await unmark(d, own, file, source);
+  return isLate ? skipped('it took too long') : failed(`its copy cannot be made the file: errno ${errno}`);
+}
+
+/** The copy gets all that the file has. Until its linkto xattr goes, too, it is a file that has just come. */
+async function reveal(d: Distribute, own: Call, file: FileToMove, source: Found): Promise<number> {
+  const { iatt } = source;
+  const loc = locOf(file.gfid);
+  const to = d.children[file.to]!;
+  const mode = ownMode(d, source);
+  const ctime = { sec: iatt.ctime, nsec: iatt.ctimeNsec };
+  const isMark = (mode & migratingBits) === migratingBits;
+  const attr = {
+    mode: isMark ? mode & ~linktoMode : mode,
+    uid: iatt.uid,
+    gid: iatt.gid,
+    atime: { sec: iatt.atime, nsec: iatt.atimeNsec },
+    mtime: { sec: iatt.mtime, nsec: iatt.mtimeNsec },
+    ctime,
+  };
+  // Should we have been stopped since, the brick knows.
+  const xdata = { whileHeld: true };
+  const shown = await to.setattr(own, { loc, attr, xdata });
+  if (!shown.ok) return shown.errno;
+  // A file of just the mode of a linkto is one, and one of that of the mark has it, as long as it has the xattr.
+  if (!isMark && mode !== linktoMode) return 0;
+  const cleared = await to.removexattr(asOf(own, iatt), { loc, name: d.names.linkto, xdata });
+  if (!cleared.ok) return cleared.errno;
+  if (isMark) await to.setattr(asOf(own, iatt), { loc, attr: { mode, ctime } });
+  return 0;
+}
