@@ -233,3 +233,10 @@ export async function runSteps(ops: Fops, call: Call, steps: readonly RawStep[])
   }
   return { ok: true, replies };
 }
+
+/** Whether a request does nothing but give locks back: what held them may still do so when it did not get there. */
+export function givesLockBack(fop: FopName, args: object): boolean {
+  if (fops[fop].class !== 'lock') return false;
+  const { command, flock } = args as { command?: string; flock?: { type: string } };
+  return command === 'unlock' || (command !== 'get' && flock?.type === 'unlock');
+}

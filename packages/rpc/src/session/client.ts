@@ -72,7 +72,7 @@ export class ClientSession {
       log: options.log ?? nullLog,
       connecting: () => options.events.connecting?.(),
       connected: (stream) => this.#open(stream),
-      gone: () => this.#giveUpSession(),
+      gone: () => this.giveUp(),
       down: (message) => options.events.down?.(message),
     });
     this.#pending = new PendingTable(options.clock);
@@ -378,13 +378,13 @@ export class ClientSession {
     this.#totals.bytesReceived += connection.stats.bytesReceived;
     if (this.#state === 'stopped') return;
     if (this.#pending.size > 0 && !this.#graceTimer)
-      this.#graceTimer = this.#options.clock.after(this.#graceMs, () => this.#giveUpSession());
+      this.#graceTimer = this.#options.clock.after(this.#graceMs, () => this.giveUp());
     this.#state = 'connecting';
     this.#reconnecting.failed(reason.message);
   }
 
   /** Requests fail, and because nobody waits for their answers any more, the next connection begins a new session. */
-  #giveUpSession(): void {
+  giveUp(): void {
     this.#sessionId = '';
     this.#failAll();
   }

@@ -6,6 +6,7 @@ import {
   type Fops,
   fail,
   type GraphEvent,
+  givesLockBack,
   type Reply,
   type Services,
   Xlator,
@@ -40,6 +41,8 @@ export class Remote extends Xlator {
   /** Counts losses: a grace timer of an earlier one means nothing. */
   #losses = 0;
   #pending = new Map<number, Pending>();
+  /** Locks to be given back if the session lives on. */
+  #orphans: Pending[] = [];
 
   /** `clientId`: of a process with several graphs each has its own. */
   constructor(
@@ -71,7 +74,10 @@ export class Remote extends Xlator {
 
   protected override bindFop<N extends FopName>(name: N, _next: Fops[N]): Fops[N] {
     const run: Fop<FopName> = (call, args) => {
-      if (this.#state !== 'up') return Promise.resolve(fail(Errno.ENOTCONN));
+      if (this.#state !== 'up') {
+        if (givesLockBack(name, args)) this.#orphans.push({ fop: name, call, args, settle: () => undefined });
+        return Promise.resolve(fail(Errno.ENOTCONN));
+      }
       return new Promise((settle) => {
         const sequence = ++this.#sequence;
         this.#pending.set(sequence, { fop: name, call, args, settle });
@@ -138,6 +144,8 @@ export class Remote extends Xlator {
     }
     this.#trace(welcome.resumed ? 'session resumed' : 'new session');
     if (!welcome.resumed) this.#failAll();
+    const orphans = welcome.resumed ? this.#orphans : [];
+    this.#orphans = [];
     this.#losses++;
     this.#sessionId = welcome.sessionId;
     this.#retryMs = firstRetryMs;
@@ -145,6 +153,11 @@ export class Remote extends Xlator {
     this.#hadSession = true;
     this.#state = 'up';
     for (const sequence of this.#pending.keys()) this.#send(sequence, true);
+    for (const orphan of orphans) {
+      const sequence = ++this.#sequence;
+      this.#pending.set(sequence, orphan);
+      this.#send(sequence, false);
+    }
     this.propagate({ type: 'child-up' });
   }
 

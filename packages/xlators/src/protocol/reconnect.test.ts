@@ -97,6 +97,48 @@ describe('protocol/client', () => {
     expect(types().at(-1)).toBe('child-up');
   });
 
+  describe('a lock that was given back while the brick was away', () => {
+    const flock = { type: 'unlock', start: 0, length: 0, owner: '', pid: 1 } as const;
+    const inode = { loc: root, domain: 'd', command: 'unlock', flock } as const;
+    const entry = { loc: root, domain: 'd', name: 'n', command: 'unlock', type: 'write' } as const;
+
+    async function away() {
+      const world = await start();
+      const { client, brick, cut, call } = world;
+      await cut();
+      const seen: string[] = [];
+      brick.child.answer = async (fop) => {
+        seen.push(fop);
+        return { ok: true, iatt: emptyIatt() } as never;
+      };
+      const gone = { ok: false, errno: Errno.ENOTCONN };
+      expect(await client.ops.inodelk({ ...call, lockOwner: 'aa' }, inode)).toEqual(gone);
+      expect(await client.ops.entrylk({ ...call, lockOwner: 'aa' }, entry)).toEqual(gone);
+      await client.ops.lk({ ...call, lockOwner: 'bb' }, { fd: new Fd(rootGfid), command: 'set', flock });
+      await client.ops.inodelk(call, { ...inode, command: 'try', flock: { ...flock, type: 'write' } });
+      return { ...world, seen };
+    }
+
+    it('is given back when the session goes on, before anything else', async () => {
+      const { client, clock, seen, types } = await away();
+      const whenUp = client.saw('child-up', 2).then(() => seen.splice(0));
+      await clock.advance(1000);
+      expect(types().at(-1)).toBe('child-up');
+      expect(await whenUp).toEqual(['inodelk', 'entrylk', 'lk']);
+    });
+
+    it('is gone with the session', async () => {
+      const { clock, seen, types, network } = await away();
+      const { connect } = network;
+      network.connect = () => Promise.reject(new Error('unreachable'));
+      await clock.advance(15_000);
+      network.connect = connect;
+      await clock.advance(5000);
+      expect(types().slice(-2)).toEqual(['session-lost', 'child-up']);
+      expect(seen).toEqual([]);
+    });
+  });
+
   it('keeps files open over a reconnection within the grace time', async () => {
     const { client, cut, clock, opened, call } = await start();
     const fd = new Fd(rootGfid, 2);

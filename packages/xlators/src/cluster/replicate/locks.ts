@@ -86,6 +86,7 @@ async function posixLock(replica: Replica, call: Call, args: Args<'lk'>): Promis
     );
   }
   const unlocking = args.flock.type === 'unlock';
+  if (unlocking) tellAbsent(replica, 'lk', call, args);
   const undo: Flock = { ...args.flock, type: 'unlock' };
   // Blocking requests go in the order of the children, so that two waiters never hold one replica each.
   const replies =
@@ -111,6 +112,11 @@ async function inTurn<N extends FopName>(replica: Replica, fop: N, call: Call, a
   return replies;
 }
 
+/** A replica that is away may have the lock still, if its session lives on: it is given back there when it can be reached. */
+function tellAbsent<N extends FopName>({ set }: Replica, fop: N, call: Call, args: Args<N>): void {
+  for (const child of set.children.keys()) if (!set.isUp(child)) void set.windOne(child, fop, call, args);
+}
+
 type Internal = 'inodelk' | 'finodelk' | 'entrylk' | 'fentrylk';
 
 async function internalLock<N extends Internal>(
@@ -122,6 +128,7 @@ async function internalLock<N extends Internal>(
 ): Promise<Reply<N>> {
   const { set } = replica;
   const { command } = args as Args<Internal>;
+  if (command === 'unlock') tellAbsent(replica, fop, call, args);
   const replies =
     command === 'wait' ? await inTurn(replica, fop, call, args) : await set.wind(set.up, fop, call, () => args);
   const done = succeeded(replies);

@@ -19,6 +19,23 @@ const writesOnly = (bytes: number): Fault => {
   };
 };
 
+it('gives locks of its callers back on replicas that are away, too: their sessions may live on', async () => {
+  await rig();
+  const client = await rigs[0]!.client();
+  const call = { ...client.call, lockOwner: 'aa' };
+  const args = { loc: locOf(rootGfid), domain: 'd', name: 'n', type: 'write' } as const;
+  expect(await client.ops.entrylk(call, { ...args, command: 'try' })).toMatchObject({ ok: true });
+  const asked: string[] = [];
+  const gate = client.gates[1]!;
+  client.xlator.notify({ type: 'child-down' }, gate);
+  gate.fault = (fop, given) => {
+    asked.push(`${fop} ${(given as { command?: string }).command}`);
+    return 'pass';
+  };
+  expect(await client.ops.entrylk(call, { ...args, command: 'unlock' })).toMatchObject({ ok: true });
+  expect(asked).toEqual(['entrylk unlock']);
+});
+
 describe('a name in a directory that one replica lacks until it is healed', () => {
   it.each([0, 1, 2])('does not exist yet, and can be made (replica %i)', async (away) => {
     await rig();

@@ -8,7 +8,9 @@ import {
   type Fop,
   type FopName,
   type Fops,
+  fops,
   type GraphEvent,
+  givesLockBack,
   locOf,
   type OptionValues,
   type RawStep,
@@ -30,6 +32,7 @@ import {
 import { RemoteFds } from './fds.ts';
 import { locate } from './locate.ts';
 import { options } from './options.ts';
+import { Orphans } from './orphans.ts';
 
 type Values = OptionValues<typeof options>;
 
@@ -52,6 +55,7 @@ export class ProtocolClient extends Xlator {
   #hadSession = false;
   #lastAddress: Address | null = null;
   #reached = false;
+  readonly #orphans = new Orphans();
 
   constructor(init: XlatorInit<typeof options>) {
     super(init as unknown as XlatorInit);
@@ -133,6 +137,12 @@ export class ProtocolClient extends Xlator {
     else super.notify(event, from);
   }
 
+  #orphan<N extends FopName>(name: N, call: Call, args: Args<N>): void {
+    if (this.#orphans.add(name, this.#outgoing(call), args as Args<FopName>)) return;
+    this.#orphans.clear();
+    this.#session.giveUp();
+  }
+
   #wanted(attempts: Promise<void>[] | undefined): void {
     if (attempts) attempts.push(this.#session.asked());
     else this.#session.needed();
@@ -141,6 +151,11 @@ export class ProtocolClient extends Xlator {
   protected override bindFop<N extends FopName>(name: N): Fops[N] {
     const session = this.#session;
     let run: Fop<N> = (call, args) => session.fop(name, this.#outgoing(call), args);
+    if (fops[name].class === 'lock')
+      run = (call, args) => {
+        if (!session.isUp && givesLockBack(name, args)) this.#orphan(name, call, args);
+        return session.fop(name, this.#outgoing(call), args);
+      };
     if (name === 'open' || name === 'create' || name === 'opendir' || name === 'compound')
       run = (call, args) => session.fop(name, this.#outgoing(call), this.#opening(name, args));
     return this.#traced(name, run) as unknown as Fops[N];
@@ -184,7 +199,8 @@ export class ProtocolClient extends Xlator {
   /** Before requests pass again: a session that is new knows none of the open files. */
   async #attached(welcome: Welcome): Promise<void> {
     this.#reached = true;
-    if (welcome.resumed) return;
+    if (welcome.resumed) return this.#orphans.giveBack((name, call, args) => this.#session.fop(name, call, args, true));
+    this.#orphans.clear();
     const files = this.#fds.invalidate();
     if (this.#hadSession) this.propagate({ type: 'session-lost' });
     this.#hadSession = true;
