@@ -1,5 +1,16 @@
 /** What clients do, each with names of its own, so that it knows what must come of it; and one who looks. */
-import { type Args, Errno, type Failure, Fd, type Gfid, locAt, locOf, newGfid, rootGfid } from '@mortar/core';
+import {
+  type Args,
+  Errno,
+  type Failure,
+  Fd,
+  type Fops,
+  type Gfid,
+  locAt,
+  locOf,
+  newGfid,
+  rootGfid,
+} from '@mortar/core';
 import type { SeededRandom } from '../sim/random.ts';
 import type { VolumeProcess } from './process.ts';
 
@@ -128,6 +139,7 @@ export class Worker {
     const fd = new Fd(gfid, O_RDWR);
     const file: File = { gfid, data: Buffer.alloc(0), isDoubtful: false };
     const flags = O_RDWR | O_CREAT | O_EXCL;
+    this.#touched = [file];
     const made = await ops.create(call, { loc: this.#loc(key), flags, mode: 0o644, gfid, fd });
     if (this.#judge(`create ${key} ${gfid.slice(-6)}`, made, [key], [file])) {
       this.files.set(key, file);
@@ -167,30 +179,38 @@ export class Worker {
   async #opened<R extends { ok: true }>(
     key: Key,
     file: File,
-    run: (fd: Fd) => Promise<R | Failure>,
+    run: (ops: Fops, fd: Fd) => Promise<R | Failure>,
   ): Promise<R | Failure> {
     const { ops, call, services } = this.process;
-    const fd = new Fd(file.gfid, O_RDWR);
+    let fd = new Fd(file.gfid, O_RDWR);
     const opened = await ops.open(call, { loc: this.#loc(key, file.gfid), flags: O_RDWR, fd });
     if (!opened.ok) return opened;
     if (this.#random.chance(0.3)) await services.clock.sleep(this.#random.between(0, 200));
-    const reply = await run(fd);
+    const now = this.process.ops;
+    if (now !== ops) {
+      // What is open goes over to a new graph with the process.
+      fd.release();
+      fd = new Fd(file.gfid, O_RDWR);
+      const again = await now.open(call, { loc: locOf(file.gfid), flags: O_RDWR, fd });
+      if (!again.ok) return again;
+    }
+    const reply = await run(now, fd);
     fd.release();
     return reply;
   }
 
   async #append(key: Key, file: File): Promise<void> {
-    const { ops, call } = this.process;
+    const { call } = this.process;
     const data = this.#bytes(500);
-    const reply = await this.#opened(key, file, (fd) => ops.writev(call, { fd, offset: 0, data, append: true }));
+    const reply = await this.#opened(key, file, (ops, fd) => ops.writev(call, { fd, offset: 0, data, append: true }));
     if (this.#judge(`append ${key}`, reply, [key], [file])) file.data = Buffer.concat([file.data, data]);
   }
 
   async #overwrite(key: Key, file: File): Promise<void> {
-    const { ops, call } = this.process;
+    const { call } = this.process;
     const offset = this.#random.integer(file.data.length + 1);
     const data = this.#bytes(2000);
-    const reply = await this.#opened(key, file, (fd) => ops.writev(call, { fd, offset, data }));
+    const reply = await this.#opened(key, file, (ops, fd) => ops.writev(call, { fd, offset, data }));
     if (!this.#judge(`overwrite ${key}`, reply, [key], [file])) return;
     const next = Buffer.alloc(Math.max(file.data.length, offset + data.length));
     file.data.copy(next);
@@ -213,7 +233,7 @@ export class Worker {
     if (!this.#judge(`lookup ${key}`, found, [], [])) return;
     if (found.ok && found.iatt.gfid !== file.gfid)
       this.#shared.problem(`${key} is ${found.iatt.gfid.slice(-6)}, not ${file.gfid.slice(-6)}`);
-    const reply = await this.#opened(key, file, (fd) => ops.readv(call, { fd, size: readMax, offset: 0 }));
+    const reply = await this.#opened(key, file, (ops, fd) => ops.readv(call, { fd, size: readMax, offset: 0 }));
     if (!this.#judge(`read ${key}`, reply, [], []) || !reply.ok) return;
     if (Buffer.compare(reply.data, file.data) !== 0)
       this.#shared.problem(

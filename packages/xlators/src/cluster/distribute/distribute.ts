@@ -226,7 +226,14 @@ export class Distribute extends Xlator {
   async hashedOf(call: Call, parent: Gfid | null, name: string | null): Promise<number | Failure> {
     if (parent === null || name === null) return fail(Errno.EINVAL);
     const directory = await this.locateDirectory(call, parent);
-    return isFailure(directory) ? directory : this.hashedChild(directory.layout, name);
+    if (isFailure(directory)) return directory;
+    const child = this.hashedChild(directory.layout, name);
+    if (!isFailure(child) || child.errno !== Errno.EIO) return child;
+    // A hole is what one reads while somebody writes the layout.
+    const found = await discover(this, call, parent);
+    if (!found.ok) return found;
+    const now = await this.locateDirectory(call, parent);
+    return isFailure(now) ? now : this.hashedChild(now.layout, name);
   }
 
   /** The child that locks of a directory are taken on: the same for all clients. */

@@ -1,4 +1,4 @@
-import { Fd, FileType, type Gfid, type Iatt, locAt, locOf, type Reply, rootGfid } from '@mortar/core';
+import { Errno, Fd, FileType, type Gfid, type Iatt, locAt, locOf, type Reply, rootGfid } from '@mortar/core';
 import { afterEach, describe, expect, it } from 'vitest';
 import { encodeLinkto } from './linkto.ts';
 import { type DistributeRig, distributeRig } from './rig.ts';
@@ -86,6 +86,17 @@ it('is found elsewhere when the child that it has left for good is shut down', a
   });
   expect(reply).toMatchObject({ ok: true, replies: [{ ok: true }] });
   expect(await rig.onBrick(now, '/f')).toMatchObject({ iatt: { size: 6 } });
+});
+
+it('is not said to be gone when it may be on a child that cannot be asked', async () => {
+  const { rig, gfid, old, now } = await moved('memory');
+  const gone = { ok: false, errno: Errno.ENOTCONN };
+  rig.doors[now]!.close();
+  rig.d.remember(gfid, { kind: 'file', child: old });
+  await rig.bricks[old]!.unlink({ ...rig.call, internal: 'rebalance' }, { loc: locAt(rootGfid, 'f') });
+  expect(await rig.ops.truncate(rig.call, { loc: locOf(gfid), size: 5 })).toEqual(gone);
+  rig.d.remember(gfid, { kind: 'file', child: old });
+  expect(await rig.ops.link(rig.call, { from: locOf(gfid), to: locAt(rootGfid, 'g') })).toMatchObject(gone);
 });
 
 describe.each(['memory', 'posix'] as const)(

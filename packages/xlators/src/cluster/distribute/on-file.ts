@@ -76,6 +76,7 @@ export async function onFile<N extends FopName>(
     d.forgetState(gfid);
     const found = await discover(d, call, gfid);
     const now = d.stateOf(gfid);
+    if (isUnsure(found)) return found;
     if (!found.ok || now?.kind !== 'file') return reply;
     // It may have come back since it was opened here.
     if (now.child === child && !(await reopened(d, call, args, reply, child))) return reply;
@@ -197,10 +198,16 @@ export async function orElsewhere<R extends { ok: true }>(
     d.forgetState(gfid);
     const found = await discover(d, call, gfid);
     const now = d.stateOf(gfid);
+    if (isUnsure(found)) return found;
     if (!found.ok || now?.kind !== 'file') return reply;
     // Names of a file that a killed move has marked are left alone until that is settled.
     if (!believed.some((one) => now.child !== one.child || (now.isUnsettled && !one.isUnsettled))) return reply;
   }
+}
+
+/** It may be where nobody can be asked: that it is gone is not known. */
+function isUnsure(found: Reply<'lookup'>): found is Failure {
+  return !found.ok && found.errno === Errno.ENOTCONN;
 }
 
 /** Errors, and attributes of a linkto or of a file that is being moved, which a file has that was moved away. */

@@ -157,3 +157,21 @@ describe('two distributes, one over the other', () => {
     expect(await inner.ops.symlink(inner.call, args)).toEqual({ ok: false, errno: Errno.EREMCHG });
   });
 });
+
+describe('a layout that was read while somebody wrote it', () => {
+  it('has a hole, which is looked at again before a name falls into it', async () => {
+    const rig = await start();
+    const gfid = rig.gfid();
+    expect((await rig.ops.mkdir(rig.call, { loc: locAt(rootGfid, 'd'), mode: 0o755, gfid })).ok).toBe(true);
+    const state = rig.d.stateOf(gfid)!;
+    if (state.kind !== 'directory') throw new Error('not a directory');
+    const parts = state.layout.parts.map((part) =>
+      part.state === 'range' && part.range.start === 0 ? { ...part, range: { ...part.range, stop: 0 } } : part,
+    );
+    for (const way of ways.filter((one) => one !== 'link' && one !== 'rename'))
+      for (let i = 0; i < 4; i++) {
+        rig.d.remember(gfid, { ...state, layout: { ...state.layout, parts } });
+        expect(await make(rig, way, gfid, `${way}${i}`), `${way}${i}`).toMatchObject({ ok: true });
+      }
+  });
+});
