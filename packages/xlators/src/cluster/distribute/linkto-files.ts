@@ -17,6 +17,9 @@ import { withNames } from './locks.ts';
 import { askArgs, isAbsent, isData, isLinkto } from './lookup.ts';
 import { type Believe, believesNothing } from './under-layout.ts';
 
+/** What is in the way of a linkto may come and go, as that of another name while its file moves. */
+const attemptsMax = 3;
+
 export type Done = { ok: true } | Failure;
 
 /** A linkto for `loc` on `child`, pointing to the child `target` that has (or will have) the file. */
@@ -28,6 +31,7 @@ export async function makeLinkto(
   file: Pick<Iatt, 'gfid' | 'uid' | 'gid'>,
   target: number,
   believe: Believe = believesNothing,
+  attempt = 1,
 ): Promise<Done> {
   const at = locAt(loc.parent!, loc.name!);
   const value = { [d.names.linkto]: encodeLinkto(d.childName(target)) };
@@ -42,7 +46,10 @@ export async function makeLinkto(
   if (made.ok) return { ok: true };
   // ENOENT also if it is open and has lost its names.
   if (made.errno !== Errno.EEXIST && made.errno !== Errno.ENOENT) return made;
-  return adoptLinkto(d, call, child, at, file, value, made);
+  const adopted = await adoptLinkto(d, call, child, at, file, value, made);
+  // Whatever was in the way has gone meanwhile.
+  if (adopted !== 'gone') return adopted;
+  return attempt < attemptsMax ? makeLinkto(d, call, child, loc, file, target, believe, attempt + 1) : made;
 }
 
 /**
@@ -57,7 +64,7 @@ async function adoptLinkto(
   file: Pick<Iatt, 'gfid' | 'uid' | 'gid'>,
   value: Record<string, Uint8Array>,
   refused: Failure,
-): Promise<Done> {
+): Promise<Done | 'gone'> {
   const own = d.ownCall(call);
   const named = await d.children[child]!.lookup(own, askArgs(d, { loc }));
   const ours = named.ok && isLinkto(d, named) && named.iatt.gfid === file.gfid;
@@ -70,6 +77,7 @@ async function adoptLinkto(
     if (isData(d, byGfid)) return fail(Errno.ENOENT);
     // Not to be asked any more: that is no reason to say that the name is taken.
     if (!byGfid.ok && !isAbsent(byGfid)) return byGfid;
+    if (!byGfid.ok) return refused.errno === Errno.EEXIST ? 'gone' : refused;
     if (!isLinkto(d, byGfid)) return refused;
     // Somebody who copies into it may have it open though it lost its last name.
     const again = { from: locOf(file.gfid), to: loc, xdata: { nameless: true } };

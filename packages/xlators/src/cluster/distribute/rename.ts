@@ -11,6 +11,8 @@ import { renameFile } from './rename-file.ts';
 import { settled } from './settle.ts';
 import { type Believe, hashedPlace, underLayout } from './under-layout.ts';
 
+const attemptsMax = 3;
+
 export const renameFlags = { noReplace: 1, exchange: 2 } as const;
 
 export interface RenamePlan {
@@ -35,7 +37,15 @@ export async function rename(d: Distribute, call: Call, args: Args<'rename'>): P
 }
 
 function renameKnown(d: Distribute, call: Call, args: Args<'rename'>): Promise<Reply<'rename'>> {
-  const run = () => underLayout(d, call, args.to.parent, (says) => renameUnder(d, call, args, says));
+  const once = () => underLayout(d, call, args.to.parent, (says) => renameUnder(d, call, args, says));
+  const run = async () => {
+    // What is to be replaced may have moved to where nothing was, since it was looked up.
+    for (let attempt = 1; ; attempt++) {
+      const reply = await once();
+      const isInTheWay = !reply.ok && reply.errno === Errno.EEXIST && !(args.flags & renameFlags.noReplace);
+      if (!isInTheWay || attempt === attemptsMax) return reply;
+    }
+  };
   return orElsewhere(d, call, args.from.gfid, run);
 }
 
