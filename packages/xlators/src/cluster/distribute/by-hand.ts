@@ -4,7 +4,7 @@ import { type Distribute, isFailure } from './distribute.ts';
 import { fixLayout } from './fix-layout.ts';
 import { discover } from './lookup.ts';
 import { migrateFile } from './migrate.ts';
-import { hasRoom } from './room.ts';
+import { Room } from './room.ts';
 
 /** On a file; `force`: whatever room there is. */
 const migrateName = 'trusted.distribute.migrate-data';
@@ -38,7 +38,7 @@ async function migrateByHand(d: Distribute, call: Call, loc: Loc, value: string)
   });
   if (!found.ok) return found;
   const kind = value.startsWith('force') ? 'force' : 'migrate';
-  if (!(await hasRoom(d, call, found.iatt, state.child, to, kind))) return fail(Errno.ENOSPC);
+  if (!(await new Room(d, () => undefined).has(call, found.iatt, state.child, to, kind))) return fail(Errno.ENOSPC);
   const moved = await migrateFile(d, call, { ...place, gfid: state.gfid, from: state.child, to });
   if (moved.outcome === 'moved') return { ok: true };
   return fail(moved.outcome === 'skipped' ? Errno.EBUSY : Errno.EIO);

@@ -15,9 +15,9 @@ export class Left {
   #xx = 0;
   #xy = 0;
 
-  /** A file that is to be moved. */
-  expect(bytes: number): void {
-    this.#filesLeft++;
+  /** Files that are to be moved, with so many bytes together. */
+  expect(bytes: number, files = 1): void {
+    this.#filesLeft += files;
     this.#bytesLeft += bytes;
   }
 

@@ -1,10 +1,11 @@
 /** Walks the volume: gives directories the layouts that they would get now, and moves files to where they hash to. */
-import { type Call, type Dirent, FileType, type Gfid, type Iatt, locAt, locOf, rootCall, rootGfid } from '@mortar/core';
+import { type Call, type Dirent, FileType, type Gfid, type Iatt, locOf, rootCall, rootGfid } from '@mortar/core';
 import { eachPage, type UsePage } from './child-pages.ts';
 import { type Distribute, isFailure } from './distribute.ts';
 import { fixLayout } from './fix-layout.ts';
 import { GfidList } from './gfid-list.ts';
 import { clearBarrier } from './hold.ts';
+import { type LayingOut, layOut } from './lay-out.ts';
 import { decodeRange, LayoutType, ownsNames } from './layout.ts';
 import { Left } from './left.ts';
 import { linktoTarget } from './linkto.ts';
@@ -12,7 +13,7 @@ import { migrateFile } from './migrate.ts';
 import type { Moved } from './moved.ts';
 import { namesOfFile } from './names-of-file.ts';
 import { tidyLinkto } from './new-place.ts';
-import { hasRoom } from './room.ts';
+import { Room } from './room.ts';
 import { settle } from './settle.ts';
 import { Throttle } from './throttle.ts';
 
@@ -33,18 +34,6 @@ export interface RebalanceStatus {
   readonly seconds: number;
   /** Absent: not known (yet). */
   readonly secondsLeft?: number;
-}
-
-interface Directory {
-  readonly gfid: Gfid;
-  readonly parent: Gfid | null;
-  readonly name: string | null;
-}
-
-interface FileSeen {
-  readonly name: string;
-  readonly child: number;
-  readonly bytes: number;
 }
 
 /** Files in use are tried again at the end, so often, after so long a pause. */
@@ -70,6 +59,7 @@ export class Rebalance {
   #skipped = 0;
   readonly #left = new Left();
   readonly #throttle: Throttle;
+  readonly #room: Room;
   /** Directories with files that were in use. */
   #again = new Set<Gfid>();
   #round = 0;
@@ -78,6 +68,7 @@ export class Rebalance {
     this.#d = d;
     this.#kind = kind;
     this.#throttle = new Throttle(d.services.clock, () => d.options['rebal-throttle']);
+    this.#room = new Room(d, (ms) => this.#throttle.took(ms));
     this.#beganMs = d.services.clock.nowMs();
   }
 
@@ -104,9 +95,11 @@ export class Rebalance {
   async run(): Promise<RebalanceStatus> {
     try {
       this.#state = await this.#walk();
+      await this.#throttle.idle();
     } catch (error) {
       this.#d.warn(`rebalance: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
       this.#state = 'failed';
+      await this.#throttle.idle().catch(() => undefined);
     }
     this.#endedMs = this.#d.services.clock.nowMs();
     const { state, movedFiles, movedBytes, scanned, failures, skipped } = this.status();
@@ -118,7 +111,7 @@ export class Rebalance {
   /** Layouts first: then it is known what is to be moved, and new files are where they belong. */
   async #walk(): Promise<RebalanceState> {
     const directories = new GfidList();
-    const state = await this.#layOut(directories);
+    const state = await layOut(this.#layingOut(), directories);
     if (state !== 'completed' || this.#kind === 'fix-layout') return state;
     this.#left.begin(this.#d.services.clock.nowMs());
     for (const gfid of directories) {
@@ -126,6 +119,7 @@ export class Rebalance {
       if (this.#d.someDown) return this.#fail('a subvolume is down');
       await this.#moveFilesOf(gfid);
     }
+    await this.#throttle.idle();
     return this.#kind === 'detach' ? this.#empty() : this.#moveWhatWasInUse();
   }
 
@@ -155,6 +149,7 @@ export class Rebalance {
         await fixLayout(this.#d, this.#call(), gfid);
         await this.#moveFilesOf(gfid);
       }
+      await this.#throttle.idle();
     }
   }
 
@@ -204,38 +199,23 @@ export class Rebalance {
         if (this.#d.someDown) return this.#fail('a subvolume is down');
         await this.#moveFilesOf(gfid);
       }
+      await this.#throttle.idle();
     }
     return this.#stopping ? 'stopped' : 'completed';
   }
 
-  /** A directory is laid out before anything below it is looked at, as new files in it go by the new layout. */
-  async #layOut(directories: GfidList): Promise<RebalanceState> {
-    const pending: Directory[] = [{ gfid: rootGfid, parent: null, name: null }];
-    for (let directory = pending.pop(); directory; directory = pending.pop()) {
-      if (this.#stopping) return 'stopped';
-      if (this.#d.someDown) return this.#fail('a subvolume is down');
-      const call = this.#call();
-      const loc =
-        directory.parent === null ? locOf(rootGfid) : locAt(directory.parent, directory.name!, directory.gfid);
-      // Makes copies that are missing, and tells the name by which the layout begins.
-      const found = await this.#d.ops.lookup(call, { loc });
-      if (!found.ok) continue;
-      // A directory is listed by the child that its name hashes to: it must be there before that is a new child.
-      const files: FileSeen[] = [];
-      const below = await this.#directoriesIn(directory.gfid, files);
-      if (!below) {
-        this.#failed(`listing of ${directory.gfid}`);
-        continue;
-      }
-      for (const { parent, name, gfid } of below) await this.#d.ops.lookup(call, { loc: locAt(parent!, name!, gfid) });
-      if (!(await fixLayout(this.#d, call, directory.gfid))) this.#failed(`layout of ${directory.gfid}`);
-      for (const { name, child, bytes } of files)
-        if ((await this.#d.hashedOf(call, directory.gfid, name)) !== child) this.#left.expect(bytes);
-      if (pending.length + below.length > pendingMax) return this.#fail('too many directories side by side');
-      pending.push(...below);
-      directories.push(directory.gfid);
-    }
-    return this.#stopping ? 'stopped' : 'completed';
+  #layingOut(): LayingOut {
+    return {
+      d: this.#d,
+      left: this.#left,
+      isStopping: () => this.#stopping,
+      atATime: () => this.#throttle.files,
+      call: () => this.#call(),
+      fail: (reason) => this.#fail(reason),
+      failed: (what) => this.#failed(what),
+      countsOf: (child, entry) => this.#moves(child) && this.#isFile(entry),
+      eachPage: (from, gfid, want, use) => this.#eachPage(from, gfid, want, use),
+    };
   }
 
   #call(): Call {
@@ -250,25 +230,6 @@ export class Rebalance {
   #failed(what: string): void {
     this.#failures++;
     this.#d.warn(`rebalance: ${what} failed`);
-  }
-
-  /** Directories in a directory that any child has; a listing of the volume shows what is where its name hashes to. */
-  async #directoriesIn(gfid: Gfid, files: FileSeen[]): Promise<Directory[] | undefined> {
-    const found = new Map<string, Directory>();
-    const want = [this.#d.names.linkto];
-    for (const index of this.#d.indices) {
-      let unread = 0;
-      const complete = await this.#eachPage(index, gfid, want, async (entries, more) => {
-        unread += more;
-        for (const entry of entries) {
-          const { name, iatt } = entry;
-          if (iatt?.type === FileType.directory) found.set(name, { gfid: iatt.gfid, parent: gfid, name });
-          else if (this.#moves(index) && this.#isFile(entry)) files.push({ name, child: index, bytes: iatt!.size });
-        }
-      });
-      if (!complete || unread > 0) return undefined;
-    }
-    return [...found.values()];
   }
 
   /** What stays in the volume is not touched when others leave it. */
@@ -312,9 +273,7 @@ export class Rebalance {
     }
     const { clock } = d.services;
     const beganMs = clock.nowMs();
-    const roomy = await hasRoom(d, call, iatt!, from, to, this.#kind);
-    this.#throttle.took(clock.nowMs() - beganMs);
-    if (!roomy) {
+    if (!(await this.#room.has(call, iatt!, from, to, this.#kind))) {
       this.#left.done(iatt!.size);
       this.#skipped++;
       return;

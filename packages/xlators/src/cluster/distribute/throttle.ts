@@ -34,6 +34,9 @@ export class Throttle {
   readonly #setting: () => string;
   #quickMs = Number.POSITIVE_INFINITY;
   #recentMs = 0;
+  readonly #running = new Set<Promise<void>>();
+  #waiting: (() => void)[] = [];
+  #error: unknown;
 
   constructor(clock: Clock, setting: () => string) {
     this.#clock = clock;
@@ -47,22 +50,46 @@ export class Throttle {
     this.#recentMs = this.#recentMs * 0.8 + ms * 0.2;
   }
 
+  /** So many things at once. */
+  get files(): number {
+    return paceOf(this.#setting()).files;
+  }
+
   get restMs(): number {
     const { restFactor } = paceOf(this.#setting());
     const isSlow = this.#recentMs > slowMs && this.#recentMs > slowFactor * this.#quickMs;
     return isSlow ? Math.min(restMaxMs, restFactor * this.#recentMs) : 0;
   }
 
-  /** All of them, never more at once than the setting of the moment allows. */
+  /** Begins with all of them, never more at once than the setting of the moment allows; `idle` waits for their end. */
   async each<T>(items: readonly T[], work: (item: T) => Promise<void> | undefined): Promise<void> {
-    const running = new Set<Promise<void>>();
     for (const item of items) {
-      while (running.size >= paceOf(this.#setting()).files) await Promise.race(running);
+      while (this.#running.size >= this.files) await this.#oneEnds();
       const rest = this.restMs;
       if (rest > 0) await this.#clock.sleep(rest);
-      const one: Promise<void> = Promise.resolve(work(item)).finally(() => running.delete(one));
-      running.add(one);
+      const one = work(item);
+      if (!one) continue;
+      this.#running.add(one);
+      const ended = () => {
+        this.#running.delete(one);
+        for (const wake of this.#waiting.splice(0)) wake();
+      };
+      one.then(ended, (error: unknown) => {
+        this.#error ??= error;
+        ended();
+      });
     }
-    await Promise.all(running);
+  }
+
+  /** All that was begun has ended. Throws what one of them threw. */
+  async idle(): Promise<void> {
+    while (this.#running.size > 0) await this.#oneEnds();
+    const error = this.#error;
+    this.#error = undefined;
+    if (error !== undefined) throw error;
+  }
+
+  #oneEnds(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
   }
 }
