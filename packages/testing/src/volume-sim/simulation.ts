@@ -23,6 +23,9 @@ export interface Verdict {
   readonly lines: readonly string[];
 }
 
+/** While there are faults a mover may be killed every second; they end after a minute. */
+const runsMax = 120;
+
 const patienceMs = 300_000;
 const workMs = 20_000;
 const bricksMost = 5;
@@ -186,7 +189,7 @@ class Run {
 
   /** Again and again, until one run comes to its end. */
   async #rebalance(kind: RebalanceKind): Promise<void> {
-    for (let run = 0; run < 30; run++) {
+    for (let run = 0; run < runsMax; run++) {
       const mover = this.#process(`mover-${this.#movers++}`);
       let status: RebalanceStatus | undefined;
       const running = async () => {
@@ -203,7 +206,7 @@ class Run {
       const untilMs = this.#scheduler.nowMs + 1000;
       await this.#scheduler.runUntil(() => false, untilMs);
     }
-    throw new Stuck(`30 runs of a rebalance (${kind}) did not come to an end`);
+    throw new Stuck(`${runsMax} runs of a rebalance (${kind}) did not come to an end`);
   }
 
   /** Nothing that stays vanishes or is there twice, whoever moves it. */
