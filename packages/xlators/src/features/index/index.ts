@@ -354,8 +354,10 @@ export class IndexXlator extends Xlator {
   };
 
   override dump(): Record<string, string | number | boolean> {
-    const counts = this.#store ? indexKinds.map((kind) => [kind, this.store.count(kind)] as const) : [];
-    return { 'index-base': this.#base, ...Object.fromEntries(counts) };
+    if (!this.#store) return { 'index-base': this.#base };
+    const counts = Object.fromEntries(indexKinds.map((kind) => [kind, this.store.count(kind)]));
+    // The key that GlusterFS's tools look for.
+    return { 'index-base': this.#base, ...counts, 'xattrop-pending-count': this.store.count('xattrop') };
   }
 }
 
