@@ -2,15 +2,12 @@
  * A device as a regular file: a FUSE connection whose root is the file. Requests of the kernel in, calls of the device, replies
  * out. Each request is answered once, also when the device throws, and at once with EIO after `fail`.
  */
-import { Errno, emptyIatt, errnoName, FileType, freshBytes, type Log, returnBytes, rootGfid } from '@mortar/core';
+import { Errno, errnoName, freshBytes, type Log, returnBytes } from '@mortar/core';
 import { FuseDevice } from '@mortar/fuse-mount/device/device.ts';
 import {
-  AttrValid,
   InitFlag,
   InitFlag2,
   inHeaderBytes,
-  OpenFlag,
-  OpenReply,
   opcodes,
   rootNodeId,
   unanswered,
@@ -18,9 +15,10 @@ import {
 import { decoders } from '@mortar/fuse-mount/protocol/decode.ts';
 import { type InitWishes, negotiate, putInit, putMajorOnly } from '@mortar/fuse-mount/protocol/init.ts';
 import { invalidateInode, resend } from '@mortar/fuse-mount/protocol/notify.ts';
-import { ReplyBuffer, validity } from '@mortar/fuse-mount/protocol/reply.ts';
+import { ReplyBuffer } from '@mortar/fuse-mount/protocol/reply.ts';
 import { RequestView } from '@mortar/fuse-mount/protocol/request.ts';
 import { type Answer, type BlockDevice, type Done, inTurn, refuse } from '../device/device.ts';
+import { answerAttributes, answerOpen, answerSetAttributes, answerStatfs, type FileFacts } from './file-facts.ts';
 
 const origin = 'attach';
 
@@ -62,8 +60,6 @@ const keepPayloadBytes = 256 * 1024;
 const copyBytes = 8 * 1024;
 /** A long range is zeroed in steps, so that no single request takes long. */
 const zeroStepBytes = 128 * 1024 * 1024;
-const handle = 1;
-const attributesValid = validity(0);
 const Falloc = { keepSize: 0x01, punchHole: 0x02, zeroRange: 0x10 } as const;
 
 /** A request that waits for the device. */
@@ -94,6 +90,7 @@ export class FuseFile {
   readonly #view = new RequestView();
   readonly #reply = new ReplyBuffer(64 * 1024);
   readonly #waiting = new Set<Asked>();
+  readonly #facts: FileFacts;
   #agreed: Agreed | null;
   #onInit: (agreed: Agreed | null) => void = () => undefined;
   /** The request that came last, if it has to wait. */
@@ -114,6 +111,15 @@ export class FuseFile {
     this.#agreed = agreed ?? null;
     this.#sizeBytes = device.sizeBytes;
     this.#fuse = new FuseDevice(fd, agreed?.maxWrite ?? wishes.maxWrite);
+    const [view, reply] = [this.#view, this.#reply];
+    this.#facts = {
+      view,
+      reply,
+      size: () => this.#sizeBytes,
+      readOnly: device.traits.readOnly,
+      send: () => void this.#fuse.write(reply.bytes, reply.length),
+      refuse: (errno) => this.#refuse(errno),
+    };
     this.closed = new Promise((resolve) => {
       this.#close = resolve;
     });
@@ -208,16 +214,16 @@ export class FuseFile {
         this.#init();
         return false;
       case opcodes.getattr:
-        this.#attributes();
+        answerAttributes(this.#facts);
         return false;
       case opcodes.setattr:
-        this.#setAttributes();
+        answerSetAttributes(this.#facts);
         return false;
       case opcodes.open:
-        this.#open();
+        answerOpen(this.#facts);
         return false;
       case opcodes.statfs:
-        this.#statfs();
+        answerStatfs(this.#facts);
         return false;
       case opcodes.release:
         this.#refuse(0);
@@ -339,55 +345,6 @@ export class FuseFile {
     if (agreed === 'renegotiate') return;
     this.#agreed = { maxWrite: agreed.maxWrite, canResend: (agreed.flags2 & InitFlag2.hasResend) !== 0 };
     this.#onInit(this.#agreed);
-  }
-
-  #attributes(): void {
-    const { uniqueLow, uniqueHigh } = this.#view;
-    const iatt = emptyIatt(rootGfid, FileType.regular);
-    iatt.mode = this.device.traits.readOnly ? 0o400 : 0o600;
-    iatt.nlink = 1;
-    iatt.size = this.#sizeBytes;
-    iatt.blocks = Math.floor(this.#sizeBytes / 512);
-    this.#reply.attr(uniqueLow, uniqueHigh, iatt, { high: 0, low: rootNodeId }, attributesValid);
-    this.#fuse.write(this.#reply.bytes, this.#reply.length);
-  }
-
-  /** Times may be set, to no effect; a device is neither cut nor given away. */
-  #setAttributes(): void {
-    const args = decoders.setattr(this.#view);
-    if (!args) {
-      this.#refuse(Errno.EINVAL);
-      return;
-    }
-    const { valid, size } = args;
-    const isCut = (valid & AttrValid.size) !== 0 && size !== this.#sizeBytes;
-    if (isCut || (valid & (AttrValid.mode | AttrValid.uid | AttrValid.gid)) !== 0) this.#refuse(Errno.EPERM);
-    else this.#attributes();
-  }
-
-  #open(): void {
-    const { uniqueLow, uniqueHigh } = this.#view;
-    const args = decoders.open(this.#view);
-    if (!args) {
-      this.#refuse(Errno.EINVAL);
-      return;
-    }
-    if (this.device.traits.readOnly && (args.flags & OpenFlag.accessMode) !== 0) {
-      this.#refuse(Errno.EROFS);
-      return;
-    }
-    // Nobody else changes the device: what the kernel has cached stays true from open to open.
-    this.#reply.opened(uniqueLow, uniqueHigh, handle, OpenReply.keepCache);
-    this.#fuse.write(this.#reply.bytes, this.#reply.length);
-  }
-
-  #statfs(): void {
-    const { uniqueLow, uniqueHigh } = this.#view;
-    const blockSize = 4096;
-    const blocks = Math.floor(this.#sizeBytes / blockSize);
-    const none = { blocksFree: 0, blocksAvailable: 0, files: 1, filesFree: 0, filesAvailable: 0, fsid: 0, flags: 0 };
-    this.#reply.statfs(uniqueLow, uniqueHigh, { ...none, blocks, blockSize, nameMax: 255, fragmentSize: blockSize });
-    this.#fuse.write(this.#reply.bytes, this.#reply.length);
   }
 
   #asked(received: Buffer | null = null, copy: Buffer | null = null): Asked {
