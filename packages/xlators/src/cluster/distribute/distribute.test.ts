@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Errno, Fd, FileType, type Gfid, locAt, locOf, rootGfid } from '@mortar/core';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { type DistributeRig, distributeRig } from './rig.ts';
 
 interface Step {
@@ -442,6 +442,34 @@ async function misplaced(rig: DistributeRig): Promise<[string, string]> {
 }
 
 describe('rename', () => {
+  it.each([
+    ['is gone by then', true],
+    ['is there still', false],
+  ])(
+    'takes away what it replaced when the subvolume of that is back, also where the new file %s',
+    async (_when, gone) => {
+      const rig = await distributeRig();
+      await rig.walk('/');
+      const [, to] = await misplaced(rig);
+      const old = (await spread(rig, to)).indexOf('data');
+      let from = '';
+      for (let i = 0; from === '' || (await spread(rig, from))[old] === 'data'; i++) {
+        from = `/new${i}`;
+        await create(rig, from, 'new');
+      }
+      rig.doors[old]!.refuse = (fop) => (fop === 'unlink' ? Errno.ENOTCONN : undefined);
+      expect((await rename(rig, from, to)).ok).toBe(true);
+      expect((await spread(rig, to))[old]).toBe('data');
+      rig.doors[old]!.close();
+      if (gone) expect((await unlink(rig, to)).ok).toBe(true);
+      rig.doors[old]!.refuse = () => undefined;
+      rig.doors[old]!.open();
+      await vi.waitFor(async () => expect((await spread(rig, to))[old]).not.toBe('data'));
+      if (gone) expect(await rig.walk(to)).toMatchObject({ errno: Errno.ENOENT });
+      else expect(await read(rig, to)).toBe('new');
+    },
+  );
+
   it('keeps data, one name and at most one linkto, whatever is replaced', async () => {
     const rig = await distributeRig();
     await rig.walk('/');

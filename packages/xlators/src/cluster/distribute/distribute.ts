@@ -24,9 +24,11 @@ import {
 import { handlers, singleChildHandlers } from './handlers.ts';
 import { NameHasher } from './hash.ts';
 import { childOfHash, invalidCommit, type Layout } from './layout.ts';
+import { Leftovers } from './leftovers.ts';
 import { discover } from './lookup.ts';
 import { type XattrNames, xattrNames } from './names.ts';
 import type { options } from './options.ts';
+import { removeLeftover } from './rename-file.ts';
 import { Space } from './space.ts';
 import type { DirectoryState, FdState, State } from './state.ts';
 
@@ -46,6 +48,7 @@ export class Distribute extends Xlator {
   #reported: Health = 'unknown';
   #decommissioned: ReadonlySet<string>;
   #lockSerial = 0;
+  readonly leftovers = new Leftovers(this);
 
   constructor(init: XlatorInit<typeof options>) {
     super(init);
@@ -142,6 +145,7 @@ export class Distribute extends Xlator {
     if (health === 'up' && this.#health[child] === 'down') this.generation++;
     this.#health[child] = health;
     this.#report();
+    if (health === 'up') this.leftovers.childUp(child, (call, leftover) => removeLeftover(this, call, leftover));
   }
 
   /** Up when every child has answered once and one is up; then down when all are (or one: assert-no-child-down). */

@@ -1,11 +1,11 @@
 /** link: the new name is on the child that has the file; a linkto where it hashes to, if that is another one. */
-import { type Args, type Call, Errno, fail, type Reply } from '@mortar/core';
+import { type Args, type Call, Errno, fail, type Gfid, type Reply, type Success } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
 import { meaningData } from './linkto.ts';
 import { makeLinkto, removeLinkto } from './linkto-files.ts';
 import { withoutIdentity } from './loc.ts';
 import { withNames } from './locks.ts';
-import { lookupAfresh } from './lookup.ts';
+import { askArgs, isData, lookupAfresh } from './lookup.ts';
 import { directoryIatt } from './merge.ts';
 import { orElsewhere } from './on-file.ts';
 import { settled } from './settle.ts';
@@ -48,7 +48,27 @@ async function linkUnder(d: Distribute, call: Call, args: Args<'link'>, says: bo
     let reply = await run();
     // A linkto where the name does not hash to has no use.
     if (!reply.ok && reply.errno === Errno.EEXIST && (await removeLinkto(d, call, child, to)).ok) reply = await run();
-    if (!reply.ok) await removeLinkto(d, call, hashed, to);
-    return reply;
+    if (reply.ok) return reply;
+    const arrived = await arrivedThere(d, call, hashed, to, gfid);
+    if (!arrived) await removeLinkto(d, call, hashed, to);
+    return arrived ?? reply;
   });
+}
+
+/**
+ * The file has been moved to where the new name hashes to, after that got a linkto: then the linkto has become the file, and the new
+ * name one of its names.
+ */
+async function arrivedThere(
+  d: Distribute,
+  call: Call,
+  hashed: number,
+  to: Args<'link'>['to'],
+  gfid: Gfid,
+): Promise<Success<'link'> | undefined> {
+  const found = await d.children[hashed]!.lookup(d.ownCall(call), askArgs(d, { loc: withoutIdentity(to) }));
+  if (!found.ok || !isData(d, found) || found.iatt.gfid !== gfid) return undefined;
+  d.remember(gfid, { kind: 'file', child: hashed });
+  const parent = directoryIatt(found.postParent);
+  return { ok: true, iatt: found.iatt, preParent: parent, postParent: parent };
 }

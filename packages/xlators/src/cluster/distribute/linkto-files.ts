@@ -82,6 +82,8 @@ async function adoptLinkto(
     // Somebody who copies into it may have it open though it lost its last name.
     const again = { from: locOf(file.gfid), to: loc, xdata: { nameless: true } };
     const linked = await d.children[child]!.link(own, again);
+    // Its last name went meanwhile, and it with that.
+    if (!linked.ok && isAbsent(linked)) return 'gone';
     if (!linked.ok) return linked;
   }
   // A chown of the file does not reach its linktos: they follow when they are used.

@@ -4,6 +4,7 @@
  */
 import { type Args, type Call, Errno, fail, type Gfid, type Loc, type Reply } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
+import type { Leftover } from './leftovers.ts';
 import { meaningData } from './linkto.ts';
 import { makeLinkto, removeLinkto, removeStaleLinkto, removeStaleLinktoLocked } from './linkto-files.ts';
 import { withoutIdentity } from './loc.ts';
@@ -148,9 +149,25 @@ async function clearOldNames(d: Distribute, call: Call, plan: RenamePlan, source
 
 async function removeOldTarget(d: Distribute, call: Call, plan: RenamePlan, child: number): Promise<void> {
   const loc = { ...plan.args.to, gfid: plan.target!.gfid };
-  const removed = await unlinkWhereItIs(d, d.ownCall(call), loc, plan.target!.gfid, child);
-  if (!removed.ok && removed.errno !== Errno.ENOENT)
-    d.warn(`rename over ${plan.target!.gfid}: its data stays on ${d.childName(child)}: errno ${removed.errno}`);
+  const { gfid } = plan.target!;
+  const removed = await unlinkWhereItIs(d, d.ownCall(call), loc, gfid, child);
+  if (removed.ok || isGone(removed.errno)) return;
+  d.warn(`rename over ${gfid}: its data stays on ${d.childName(child)} until that is back: errno ${removed.errno}`);
+  d.leftovers.add({ child, parent: loc.parent!, name: loc.name!, gfid });
+}
+
+function isGone(errno: Errno): boolean {
+  return errno === Errno.ENOENT || errno === Errno.ESTALE;
+}
+
+/** What an interrupted rename replaced, once its child is back. Whether it is gone. */
+export async function removeLeftover(
+  d: Distribute,
+  call: Call,
+  { parent, name, gfid, child }: Leftover,
+): Promise<boolean> {
+  const removed = await unlinkWhereItIs(d, call, { parent, name, gfid }, gfid, child);
+  return removed.ok || isGone(removed.errno);
 }
 
 function finish(d: Distribute, plan: RenamePlan, child: number, reply: RenameReply): RenameReply {

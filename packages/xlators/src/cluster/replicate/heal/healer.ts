@@ -7,13 +7,19 @@ import { changelogOf, isZero } from '../changelog.ts';
 import type { Replica } from '../replica.ts';
 import { type Replies, succeeded, successAt } from '../replica-set.ts';
 import { settleByPolicy } from '../split-brain.ts';
+import { alone } from './alone.ts';
 import { healData } from './data.ts';
 import { healEntries } from './entry.ts';
 import { healMetadata } from './metadata.ts';
 import type { HealContext, HealResult } from './result.ts';
 import { healSmallFile } from './small-file.ts';
 
-export async function heal(context: HealContext, gfid: Gfid): Promise<HealResult> {
+export function heal(context: HealContext, gfid: Gfid): Promise<HealResult> {
+  return alone(context.replica, gfid, () => healAlone(context, gfid));
+}
+
+/** For who is alone with the file already. */
+export async function healAlone(context: HealContext, gfid: Gfid): Promise<HealResult> {
   const { replica } = context;
   const { set } = replica;
   const call = { ...replica.rootCall(), internal: 'self-heal' as const };

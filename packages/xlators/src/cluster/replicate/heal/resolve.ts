@@ -5,8 +5,9 @@ import { lookup } from '../lookup.ts';
 import { quorumCount } from '../quorum.ts';
 import { succeeded, successAt } from '../replica-set.ts';
 import { arbitrate, type Candidate, candidates, choose, isSplit } from '../split-brain.ts';
+import { alone } from './alone.ts';
 import { healEntries } from './entry.ts';
-import { heal } from './healer.ts';
+import { heal, healAlone } from './healer.ts';
 import { NameHeal, truthOf } from './name.ts';
 import { brickName } from './report.ts';
 import type { HealContext } from './result.ts';
@@ -72,7 +73,11 @@ export async function resolveAll(context: HealContext, child: number): Promise<R
   return results.filter((one) => !one.needless);
 }
 
-async function resolveGfid(context: HealContext, gfid: Gfid, shown: string, choice: Choice): Promise<Resolution> {
+function resolveGfid(context: HealContext, gfid: Gfid, shown: string, choice: Choice): Promise<Resolution> {
+  return alone(context.replica, gfid, () => resolveAlone(context, gfid, shown, choice));
+}
+
+async function resolveAlone(context: HealContext, gfid: Gfid, shown: string, choice: Choice): Promise<Resolution> {
   const { replica } = context;
   const lease = await replica.leases.acquire(gfid, { ...replica.rootCall(), internal: 'glfs-heal' });
   if ('errno' in lease) return { ...failed(`Healing ${shown} failed: ${errorText(lease.errno)}.`), missing: true };
@@ -89,7 +94,7 @@ async function resolveGfid(context: HealContext, gfid: Gfid, shown: string, choi
   }
   if (refusal !== undefined)
     return { ...failed(`Healing ${shown} failed: ${refusal}`), ...(refusal === notSplit ? { needless: true } : {}) };
-  const result = await heal(context, gfid);
+  const result = await healAlone(context, gfid);
   if (result.state === 'split-brain' || result.state === 'waiting')
     return failed([...note, `Healing ${shown} failed: ${result.reason}.`].join('\n'));
   return done([...note, `Healed ${shown}.`].join('\n'));
@@ -153,7 +158,7 @@ async function resolveName(
     replica.leases.done(lease);
   }
   for (const gfid of found) await heal(context, gfid);
-  await healEntries(context, parent);
+  await alone(replica, parent, () => healEntries(context, parent));
   const replies = await replica.lookupAll(locAt(parent, name), replica.rootCall(), []);
   const [first] = succeeded(replies);
   if (first !== undefined) await heal(context, successAt(replies, first)!.iatt.gfid);

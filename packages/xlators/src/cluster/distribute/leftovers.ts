@@ -1,0 +1,62 @@
+/**
+ * Data that stayed on a child under a name that leads elsewhere now: the child went away between the switch of the name and the
+ * removal of what it replaced. Were it left there, it would come back under that name as soon as the new file goes. So who left
+ * it removes it when the child is back. (Who dies meanwhile leaves it: docs/distribute.md, Limits.)
+ */
+import { type Call, Errno, type Gfid, locAt } from '@mortar/core';
+import { type Distribute, isFailure } from './distribute.ts';
+import { withNames } from './locks.ts';
+
+export interface Leftover {
+  readonly child: number;
+  readonly parent: Gfid;
+  readonly name: string;
+  readonly gfid: Gfid;
+}
+
+/** More are forgotten, the oldest first. */
+const leftoversMax = 1024;
+
+export class Leftovers {
+  readonly #d: Distribute;
+  #all: Leftover[] = [];
+  #run: Promise<void> = Promise.resolve();
+
+  constructor(d: Distribute) {
+    this.#d = d;
+  }
+
+  add(leftover: Leftover): void {
+    this.#all.push(leftover);
+    if (this.#all.length > leftoversMax) this.#all.shift();
+  }
+
+  /** The child is back. `remove`: takes the name off the child, if the file has it there. */
+  childUp(child: number, remove: (call: Call, leftover: Leftover) => Promise<boolean>): void {
+    const due = this.#all.filter((one) => one.child === child);
+    if (due.length === 0) return;
+    this.#all = this.#all.filter((one) => one.child !== child);
+    this.#run = this.#run.then(async () => {
+      for (const one of due) if (!(await this.#settle(one, remove))) this.add(one);
+    });
+  }
+
+  /** Whether there is nothing left to do. */
+  async #settle(leftover: Leftover, remove: (call: Call, leftover: Leftover) => Promise<boolean>): Promise<boolean> {
+    const d = this.#d;
+    const { parent, name, gfid, child } = leftover;
+    const call = d.ownCall();
+    const hashed = await d.hashedOf(call, parent, name);
+    if (isFailure(hashed)) return hashed.errno === Errno.ENOENT || hashed.errno === Errno.ESTALE;
+    // Where the name hashes to now the file is what is shown, by right or not: nobody can tell.
+    if (hashed === child) return true;
+    const done = await withNames(d, call, [{ child: hashed, parent, name }], async () => {
+      const shown = await d.children[hashed]!.lookup(call, { loc: locAt(parent, name) });
+      // It has got the name again.
+      if (shown.ok && shown.iatt.gfid === gfid) return { ok: true as const, isDone: true };
+      if (!shown.ok && shown.errno !== Errno.ENOENT) return { ok: true as const, isDone: false };
+      return { ok: true as const, isDone: await remove(call, leftover) };
+    });
+    return done.ok && done.isDone;
+  }
+}
