@@ -60,6 +60,12 @@ export class Nemesis {
     this.#restore.clear();
   }
 
+  /** Nothing goes wrong any more. */
+  end(): void {
+    this.#endMs = Number.NEGATIVE_INFINITY;
+    this.calm();
+  }
+
   #later(ms: number, restore: () => void): void {
     const once = () => {
       if (this.#restore.delete(once)) restore();

@@ -25,6 +25,8 @@ export interface Verdict {
 
 /** While there are faults a mover may be killed every second; they end after a minute. */
 const runsMax = 120;
+/** Until bricks that were killed last are back, and everybody has reached them. */
+const settleMs = 10_000;
 
 const patienceMs = 300_000;
 const workMs = 20_000;
@@ -154,6 +156,9 @@ class Run {
     await this.#wait('operations end', () => ends.every(({ user, done }) => done || !user.isAlive));
     for (const worker of workers) if (!worker.process.isAlive) worker.forgetTouched();
     await this.#rebalance('force');
+    // What is looked for is what has become of the files, not whether their bricks are there just now.
+    this.#nemesis.end();
+    await this.#scheduler.runUntil(() => false, this.#scheduler.nowMs + settleMs);
     await this.#verify([still, ...workers], shared);
     return workers.reduce((sum, worker) => sum + worker.done, 0);
   }
