@@ -145,7 +145,7 @@ export class Distribute extends Xlator {
     if (health === 'up' && this.#health[child] === 'down') this.generation++;
     this.#health[child] = health;
     this.#report();
-    if (health === 'up') this.leftovers.childUp(child, (call, leftover) => removeLeftover(this, call, leftover));
+    if (health === 'up') this.leftovers.retry((call, leftover) => removeLeftover(this, call, leftover));
   }
 
   /** Up when every child has answered once and one is up; then down when all are (or one: assert-no-child-down). */

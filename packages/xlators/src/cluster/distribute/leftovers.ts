@@ -6,6 +6,7 @@
 import { type Call, Errno, type Gfid, locAt } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
 import { withNames } from './locks.ts';
+import { isAbsent } from './lookup.ts';
 
 export interface Leftover {
   readonly child: number;
@@ -31,11 +32,11 @@ export class Leftovers {
     if (this.#all.length > leftoversMax) this.#all.shift();
   }
 
-  /** The child is back. `remove`: takes the name off the child, if the file has it there. */
-  childUp(child: number, remove: (call: Call, leftover: Leftover) => Promise<boolean>): void {
-    const due = this.#all.filter((one) => one.child === child);
+  /** A child is back: one that has leftovers, or where their names hash to. `remove`: takes the name off, if the file has it there. */
+  retry(remove: (call: Call, leftover: Leftover) => Promise<boolean>): void {
+    const due = this.#all.filter(({ child }) => this.#d.isUp(child));
     if (due.length === 0) return;
-    this.#all = this.#all.filter((one) => one.child !== child);
+    this.#all = this.#all.filter((one) => !due.includes(one));
     this.#run = this.#run.then(async () => {
       for (const one of due) if (!(await this.#settle(one, remove))) this.add(one);
     });
@@ -47,7 +48,7 @@ export class Leftovers {
     const { parent, name, gfid, child } = leftover;
     const call = d.ownCall();
     const hashed = await d.hashedOf(call, parent, name);
-    if (isFailure(hashed)) return hashed.errno === Errno.ENOENT || hashed.errno === Errno.ESTALE;
+    if (isFailure(hashed)) return isAbsent(hashed);
     // Where the name hashes to now the file is what is shown, by right or not: nobody can tell.
     if (hashed === child) return true;
     const done = await withNames(d, call, [{ child: hashed, parent, name }], async () => {

@@ -83,7 +83,7 @@ async function adoptLinkto(
     const again = { from: locOf(file.gfid), to: loc, xdata: { nameless: true } };
     const linked = await d.children[child]!.link(own, again);
     // Its last name went meanwhile, and it with that.
-    if (!linked.ok && isAbsent(linked)) return 'gone';
+    if (isAbsent(linked)) return 'gone';
     if (!linked.ok) return linked;
   }
   // A chown of the file does not reach its linktos: they follow when they are used.

@@ -3,6 +3,7 @@ import {
   type Args,
   type Call,
   Errno,
+  type Failure,
   FileType,
   fail,
   type Gfid,
@@ -69,7 +70,7 @@ export function isLeaving(d: Distribute, { iatt, xattrs }: Found): boolean {
 }
 
 /** The child surely has nothing there; any other error leaves it open. */
-export function isAbsent(reply: LookupReply | undefined): boolean {
+export function isAbsent(reply: { readonly ok: true } | Failure | undefined): boolean {
   return reply !== undefined && !reply.ok && (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE);
 }
 

@@ -9,6 +9,7 @@ import { meaningData } from './linkto.ts';
 import { makeLinkto, removeLinkto, removeStaleLinkto, removeStaleLinktoLocked } from './linkto-files.ts';
 import { withoutIdentity } from './loc.ts';
 import { withNames } from './locks.ts';
+import { isAbsent } from './lookup.ts';
 import { orElsewhere } from './on-file.ts';
 import { type RenamePlan, withDirectoryParents } from './rename.ts';
 import { settled } from './settle.ts';
@@ -79,7 +80,7 @@ async function renameByLink(d: Distribute, call: Call, plan: RenamePlan, source:
     return shown;
   }
   const removed = await unlinkWhereItIs(d, call, args.from, plan.gfid, source);
-  if (!removed.ok && removed.errno !== Errno.ENOENT && removed.errno !== Errno.ESTALE) {
+  if (!removed.ok && !isAbsent(removed)) {
     // Not allowed, or the child went away: both names stay, which is what a crash here leaves too. Nobody is told that the old one is gone.
     d.warn(`rename of ${plan.gfid}: its old name stays: errno ${removed.errno}`);
     return removed;
@@ -151,13 +152,9 @@ async function removeOldTarget(d: Distribute, call: Call, plan: RenamePlan, chil
   const loc = { ...plan.args.to, gfid: plan.target!.gfid };
   const { gfid } = plan.target!;
   const removed = await unlinkWhereItIs(d, d.ownCall(call), loc, gfid, child);
-  if (removed.ok || isGone(removed.errno)) return;
+  if (removed.ok || isAbsent(removed)) return;
   d.warn(`rename over ${gfid}: its data stays on ${d.childName(child)} until that is back: errno ${removed.errno}`);
   d.leftovers.add({ child, parent: loc.parent!, name: loc.name!, gfid });
-}
-
-function isGone(errno: Errno): boolean {
-  return errno === Errno.ENOENT || errno === Errno.ESTALE;
 }
 
 /** What an interrupted rename replaced, once its child is back. Whether it is gone. */
@@ -167,7 +164,7 @@ export async function removeLeftover(
   { parent, name, gfid, child }: Leftover,
 ): Promise<boolean> {
   const removed = await unlinkWhereItIs(d, call, { parent, name, gfid }, gfid, child);
-  return removed.ok || isGone(removed.errno);
+  return removed.ok || isAbsent(removed);
 }
 
 function finish(d: Distribute, plan: RenamePlan, child: number, reply: RenameReply): RenameReply {
