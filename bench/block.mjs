@@ -2,6 +2,7 @@
 // rssrv against other servers of NBD on this machine, and against tgt (iSCSI) where it can be started:
 //   node bench/block.mjs [SECONDS of a cell] [ROUNDS] [FOLDER of the files, /dev/shm]
 //   node bench/block.mjs nodes [SECONDS of a cell] [ROUNDS]     volumes as local devices: rsiod against nbdfuse, a loop device over each (root)
+//   CELLS=1M,4k node bench/block.mjs ...     only the cells whose names contain one of these
 // Needs fio with its nbd engine, nbdcopy, qemu-img; nbdkit, qemu-nbd and tgtd are left out where they are missing. All servers take
 // turns in every cell; what counts are the ratios, and the server's CPU time for a request, which other load disturbs least.
 import { spawn, spawnSync } from 'node:child_process';
@@ -16,6 +17,8 @@ const words = process.argv.slice(withNodes ? 3 : 2);
 const seconds = words[0] ?? '2';
 const rounds = Number(words[1] ?? 2);
 const fileFolder = words[2] ?? '/dev/shm';
+const wanted = process.env.CELLS?.split(',');
+const isWanted = ({ name }) => !wanted || wanted.some((one) => name.includes(one));
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const box = mkdtempSync(join(tmpdir(), 'mortar-bench-'));
 const files = mkdtempSync(join(fileFolder, 'mortar-bench-'));
@@ -191,7 +194,7 @@ async function compareNodes() {
   if (has('nbdkit') && has('nbdfuse')) nodes.push(await nbdfuseNode());
   for (const { uri } of nodes)
     run('dd', ['if=/dev/urandom', `of=${uri}`, 'bs=1M', `count=${used >> 20}`, 'oflag=direct']);
-  for (const cell of nodeCells) {
+  for (const cell of nodeCells.filter(isWanted)) {
     const results = new Map(nodes.map(({ name }) => [name, []]));
     for (let round = 0; round < rounds; round++)
       for (const node of nodes) results.get(node.name).push(measure(node, cell.run));
@@ -291,7 +294,7 @@ async function main() {
     servers.push(target);
   }
   rmSync(image);
-  for (const cell of cells) {
+  for (const cell of cells.filter(isWanted)) {
     const results = new Map();
     for (let round = 0; round < rounds; round++) {
       for (const server of servers) {

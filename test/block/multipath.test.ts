@@ -159,7 +159,10 @@ describe.skipIf(!canRun)('a device over two links', { timeout: 180_000 }, () => 
     const [program, ...rest] = net.inside(net.client, join(root, 'bin', 'rsiod'), words);
     expect(spawnSync(program, rest, { env: box.env, encoding: 'utf8', timeout: 60_000 }).stderr).toBe('');
     pids.push(Number(readFileSync(pidFile, 'utf8')));
-    const found = box.command('rsconfig', '-s', own, '-qvv').stdout;
-    expect(found).toMatch(/^new osl \(0\)\n {2}srv: 000 big-9 at 10\.99\.0\.1\/5000/m);
+    const expected = /^new osl \(0\)\n {2}srv: 000 big-9 at 10\.99\.0\.1\/5000/m;
+    // A question by UDP is asked once, and waited for as long as a person would: on a busy machine it may take another one.
+    let found = '';
+    for (let i = 0; i < 5 && !expected.test(found); i++) found = box.command('rsconfig', '-s', own, '-qvv').stdout;
+    expect(found).toMatch(expected);
   });
 });

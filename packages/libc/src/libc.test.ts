@@ -263,6 +263,11 @@ describe('the rest', () => {
     expect(libc.socketOption(pair[0], SOL_SOCKET, SO_TYPE)).toBe(libc.SOCK_STREAM);
     expect(libc.socketOption(pair[0], SOL_SOCKET, SO_DOMAIN)).toBe(libc.AF_UNIX);
     expect(libc.socketOption(pair[0], SOL_SOCKET, 9999)).toBe(-92);
+    const SO_SNDBUF = 7;
+    const before = libc.socketOption(pair[0], SOL_SOCKET, SO_SNDBUF);
+    expect(libc.wantSendBuffer(pair[0], before)).toBe(0);
+    expect(libc.socketOption(pair[0], SOL_SOCKET, SO_SNDBUF)).toBe(2 * before);
+    expect(libc.wantSendBuffer(-1, 1000)).toBe(-Errno.EBADF);
     const into = new Uint8Array(4);
     const received = libc.receiveFds(pair[1], into) as libc.Received;
     expect(received.length).toBe(1);

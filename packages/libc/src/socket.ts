@@ -9,6 +9,7 @@ const native = {
   recvmsg: bind('recvmsg', 'long', ['int', 'void *', 'int']),
   sendmsg: bind('sendmsg', 'long', ['int', 'void *', 'int']),
   getsockopt: bind('getsockopt', 'int', ['int', 'int', 'int', 'void *', 'void *']),
+  setsockopt: bind('setsockopt', 'int', ['int', 'int', 'int', 'void *', 'uint32_t']),
   socket: bind('socket', 'int', ['int', 'int', 'int']),
   bind: bind('bind', 'int', ['int', 'void *', 'uint32_t']),
   listen: bind('listen', 'int', ['int', 'int']),
@@ -20,6 +21,8 @@ const native = {
 const MSG_CMSG_CLOEXEC = 0x40000000;
 const MSG_NOSIGNAL = 0x4000;
 const SOL_SOCKET = 1;
+const SO_SNDBUF = 7;
+const SO_SNDBUFFORCE = 32;
 const SCM_RIGHTS = 1;
 /** Most descriptors taken from one message (SCM_MAX_FD is 253). */
 const fdsMax = 16;
@@ -159,4 +162,13 @@ export function socketOption(socket: number, level: number, name: number): numbe
   length.setI32(0, 4);
   const result = outcome(native.getsockopt(socket, level, name, value.bytes, length.bytes));
   return result < 0 ? result : value.i32(0);
+}
+
+/** How much may wait in a socket to be received, where the system's limit or our rights allow so much: 0 or the negative errno. */
+export function wantSendBuffer(socket: number, bytes: number): number {
+  const value = new Memory(4);
+  value.setI32(0, bytes);
+  // The kernel counts its own overhead in, and doubles what it is told for that.
+  const forced = outcome(native.setsockopt(socket, SOL_SOCKET, SO_SNDBUFFORCE, value.bytes, 4));
+  return forced === 0 ? 0 : outcome(native.setsockopt(socket, SOL_SOCKET, SO_SNDBUF, value.bytes, 4));
 }

@@ -7,7 +7,7 @@ import { bytesOf, pattern } from '../device/conformance.ts';
 import { type Answer, type BlockDevice, type Done, type ReadReply, refuse } from '../device/device.ts';
 import { MemoryDevice } from '../device/memory.ts';
 import { PassingDevice } from '../device/passing.ts';
-import { FuseFile } from './fuse-file.ts';
+import { FuseFile, type FuseFileLimits } from './fuse-file.ts';
 
 const lines: string[] = [];
 const log: Log = { level: 'INFO', setLevel: () => {}, write: (_level, _origin, text) => void lines.push(text) };
@@ -62,13 +62,16 @@ class Kernel {
   #unique = 2n;
   twice = 0;
 
-  constructor(more: { readOnly?: boolean; agreed?: { maxWrite: number; canResend: boolean } } = {}) {
+  constructor(
+    more: { readOnly?: boolean; agreed?: { maxWrite: number; canResend: boolean }; limits?: FuseFileLimits } = {},
+  ) {
     const pair = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK) as [number, number];
     this.#fd = pair[0];
     this.below = new MemoryDevice({ sizeBytes, ...(more.readOnly ? { readOnly: true } : {}) });
     this.device = new OddDevice(this.below);
-    const agreed = more.agreed ? { agreed: more.agreed } : {};
-    this.file = new FuseFile({ fd: pair[1], name: 'osl:x', device: this.device as BlockDevice, log, ...agreed });
+    const { agreed, limits } = more;
+    const options = { ...(agreed ? { agreed } : {}), ...(limits ? { limits } : {}) };
+    this.file = new FuseFile({ fd: pair[1], name: 'osl:x', device: this.device as BlockDevice, log, ...options });
   }
 
   send(op: number, body: Buffer, flag = 0n): bigint {
@@ -291,6 +294,39 @@ describe('a FUSE file', () => {
     kernel.device.release();
     expect((await kernel.ask(opcodes.fsync, u64(1), u32(0, 0))).errno).toBe(Errno.EIO);
   });
+
+  it.each([
+    ['requests', { requests: 4, keptPayloads: 99, payloadBytes: 2 ** 30 }, 4],
+    ['receive buffers', { requests: 99, keptPayloads: 3, payloadBytes: 2 ** 30 }, 3],
+    ['bytes of payloads', { requests: 99, keptPayloads: 99, payloadBytes: 150_000 }, 4],
+  ])(
+    'leaves in the kernel what comes beyond its bound of %s, until something is answered',
+    async (_of, limits, most) => {
+      await make({ limits }).init();
+      kernel.device.held = [];
+      const count = 6;
+      const asked: bigint[] = [];
+      for (let i = 0; i < count; i++)
+        asked.push(kernel.send(opcodes.write, kernel.writeBody(i * 40_000, pattern(40_000, i))));
+      const settle = async () => {
+        for (let i = 0; i < 50; i++) await new Promise((resolve) => setTimeout(resolve, 1));
+      };
+      await settle();
+      // One may have been received already when the last was taken.
+      expect([most, most + 1]).toContain(kernel.file.inFlight);
+      kernel.device.held.shift()!();
+      await kernel.answer(asked[0]!);
+      await settle();
+      expect([most, most + 1]).toContain(kernel.file.inFlight);
+      // What is given up waits for nobody, whatever the device still holds.
+      kernel.file.fail();
+      for (const unique of asked.slice(1)) expect((await kernel.answer(unique)).errno).toBe(Errno.EIO);
+      expect((await kernel.read(0, 512)).errno).toBe(Errno.EIO);
+      kernel.device.release();
+      await settle();
+      expect(kernel.file.inFlight).toBe(0);
+    },
+  );
 
   it('goes on with what another run had agreed on: first it asks for what that one left', async () => {
     make({ agreed: { maxWrite: 1 << 20, canResend: true } });

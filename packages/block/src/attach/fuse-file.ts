@@ -52,10 +52,24 @@ const wishes: InitWishes = {
   },
 };
 
-/** Beyond it the descriptor is not read. The kernel has no more than `maxBackground` and one for each thread. */
-const inFlightMax = 4096;
 /** Payloads from here on stay where they were received. */
 const keepPayloadBytes = 256 * 1024;
+/** From here on as long as few buffers are out. What is smaller is copied: that costs less than receiving somewhere else each time. */
+const sparePayloadBytes = 32 * 1024;
+
+/** Beyond any of them the descriptor is not read: what waits in the kernel takes no memory here. */
+export interface FuseFileLimits {
+  /** The kernel has no more than `maxBackground` and one for each thread. */
+  readonly requests: number;
+  /** Receive buffers that payloads lie in. */
+  readonly keptPayloads: number;
+  /** Of all payloads. */
+  readonly payloadBytes: number;
+}
+
+const usualLimits: FuseFileLimits = { requests: 4096, keptPayloads: 24, payloadBytes: 32 * 1024 * 1024 };
+/** Buffers to receive into, beside those that payloads lie in. */
+const receivingBuffers = 2;
 /** Replies with less data are copied into the reply buffer: cheaper than a second vector. */
 const copyBytes = 8 * 1024;
 /** A long range is zeroed in steps, so that no single request takes long. */
@@ -70,6 +84,7 @@ interface Asked {
   received: Buffer | null;
   /** The copy of its payload. */
   copy: Buffer | null;
+  payloadBytes: number;
   isAnswered: boolean;
 }
 
@@ -80,6 +95,7 @@ export interface FuseFileOptions {
   readonly log: Log;
   /** From an earlier run: the kernel does not say INIT again. */
   readonly agreed?: Agreed;
+  readonly limits?: FuseFileLimits;
 }
 
 export class FuseFile {
@@ -91,10 +107,14 @@ export class FuseFile {
   readonly #reply = new ReplyBuffer(64 * 1024);
   readonly #waiting = new Set<Asked>();
   readonly #facts: FileFacts;
+  readonly #limits: FuseFileLimits;
   #agreed: Agreed | null;
   #onInit: (agreed: Agreed | null) => void = () => undefined;
   /** The request that came last, if it has to wait. */
   #latest: Asked | null = null;
+  /** Receive buffers that payloads lie in; bytes of all payloads. */
+  #kept = 0;
+  #payloadBytes = 0;
   #isFailing = false;
   #isStalled = false;
   /** The file ends here; a device that grows does so for its users when `grow` was called. */
@@ -104,13 +124,16 @@ export class FuseFile {
   #close: (error: Error | undefined) => void = () => undefined;
 
   /** Takes over the descriptor. */
-  constructor({ fd, name, device, log, agreed }: FuseFileOptions) {
+  constructor({ fd, name, device, log, agreed, limits = usualLimits }: FuseFileOptions) {
     this.device = device;
     this.#name = name;
     this.#log = log;
     this.#agreed = agreed ?? null;
+    this.#limits = limits;
     this.#sizeBytes = device.sizeBytes;
-    this.#fuse = new FuseDevice(fd, agreed?.maxWrite ?? wishes.maxWrite);
+    // The descriptor goes on in another process when this one is killed, and so do its requests.
+    const buffers = { present: true, keptMax: limits.keptPayloads + receivingBuffers };
+    this.#fuse = new FuseDevice(fd, agreed?.maxWrite ?? wishes.maxWrite, buffers);
     const [view, reply] = [this.#view, this.#reply];
     this.#facts = {
       view,
@@ -158,6 +181,7 @@ export class FuseFile {
   fail(): void {
     this.#isFailing = true;
     for (const asked of [...this.#waiting]) this.#error(asked, Errno.EIO);
+    this.#goOn();
   }
 
   /** The device has grown: the kernel asks for the size again at the next stat. */
@@ -172,9 +196,21 @@ export class FuseFile {
   }
 
   #isReady(): boolean {
-    if (this.#waiting.size < inFlightMax) return true;
-    this.#isStalled = true;
-    return false;
+    this.#isStalled = this.#isFull;
+    return !this.#isStalled;
+  }
+
+  /** Requests that fail at once need nothing, whatever the device still holds. */
+  get #isFull(): boolean {
+    if (this.#isFailing) return false;
+    const { requests, keptPayloads, payloadBytes } = this.#limits;
+    return this.#waiting.size >= requests || this.#kept >= keptPayloads || this.#payloadBytes >= payloadBytes;
+  }
+
+  #goOn(): void {
+    if (!this.#isStalled || this.#isFull) return;
+    this.#isStalled = false;
+    this.#fuse.resume();
   }
 
   /** True: the buffer is in use until its request is answered. Never throws. */
@@ -283,18 +319,21 @@ export class FuseFile {
       return false;
     }
     const { offset, data } = args;
-    const isKept = data.length >= keepPayloadBytes || this.#fuse.spare();
+    const bytes = data.length;
+    const isKept = bytes >= keepPayloadBytes || (bytes >= sparePayloadBytes && this.#fuse.spare());
     let copy: Buffer | null = null;
     if (!isKept) {
-      copy = freshBytes(data.length);
+      copy = freshBytes(bytes);
       copy.set(data);
     }
-    const asked = this.#asked(isKept ? view.bytes : null, copy);
+    const asked = this.#asked(isKept ? view.bytes : null, copy, bytes);
+    this.#payloadBytes += bytes;
+    if (isKept) this.#kept++;
     this.#finish(
       asked,
       () => this.device.write(offset, copy ?? data, false),
       () => {
-        this.#reply.size32(asked.low, asked.high, data.length);
+        this.#reply.size32(asked.low, asked.high, bytes);
         this.#send(asked);
       },
     );
@@ -347,9 +386,9 @@ export class FuseFile {
     this.#onInit(this.#agreed);
   }
 
-  #asked(received: Buffer | null = null, copy: Buffer | null = null): Asked {
+  #asked(received: Buffer | null = null, copy: Buffer | null = null, payloadBytes = 0): Asked {
     const { uniqueLow: low, uniqueHigh: high } = this.#view;
-    this.#latest = { low, high, received, copy, isAnswered: false };
+    this.#latest = { low, high, received, copy, payloadBytes, isAnswered: false };
     return this.#latest;
   }
 
@@ -394,10 +433,15 @@ export class FuseFile {
   }
 
   #giveBack(asked: Asked, reusable: boolean): void {
-    const { received, copy } = asked;
+    const { received, copy, payloadBytes } = asked;
     asked.received = null;
     asked.copy = null;
-    if (received) this.#fuse.done(received, reusable);
+    asked.payloadBytes = 0;
+    this.#payloadBytes -= payloadBytes;
+    if (received) {
+      this.#kept--;
+      this.#fuse.done(received, reusable);
+    }
     if (copy && reusable) returnBytes(copy);
   }
 
@@ -422,10 +466,7 @@ export class FuseFile {
     this.#waiting.delete(asked);
     if (result < 0 && result !== -Errno.ENOENT && result !== -Errno.ENODEV)
       this.#log.write('WARNING', origin, `${this.#name}: the kernel does not take a reply: ${errnoName(-result)}`);
-    if (this.#isStalled && this.#waiting.size < inFlightMax) {
-      this.#isStalled = false;
-      this.#fuse.resume();
-    }
+    this.#goOn();
     if (asked === this.#latest) this.#fuse.answered();
   }
 

@@ -1,5 +1,5 @@
 /** A file or block device of the host. Buffered: data is stable after a flush, or with `fua`. */
-import { asErrno, type Clock, Errno, freshBytes } from '@mortar/core';
+import { asErrno, type Clock, Errno } from '@mortar/core';
 import * as libc from '@mortar/libc';
 import {
   type Answer,
@@ -18,6 +18,7 @@ import { ExtentList } from './extents.ts';
 import { GuardedDevice, plainTraits } from './guarded.ts';
 import { type OpenHostFile, openHostFile, readInPool, syncInPool, writeInPool } from './host-file.ts';
 import { Patience } from './patience.ts';
+import { roomFor } from './room.ts';
 import { Syncer } from './syncer.ts';
 
 export interface FileOptions {
@@ -67,7 +68,7 @@ export class FileDevice extends GuardedDevice {
   }
 
   protected doRead(offset: number, length: number): Answer<ReadReply> {
-    const data = freshBytes(length);
+    const data = roomFor(length);
     const got = this.#readCached(data, offset);
     if (got === length) return { ok: true, pieces: [data] };
     if (got < 0) return failure(got);

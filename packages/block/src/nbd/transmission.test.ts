@@ -1,8 +1,9 @@
+import { Errno, poisonReturnedBytes } from '@mortar/core';
 import { type MemoryPolicy, MemoryStream } from '@mortar/rpc/transports/memory.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { pattern } from '../device/conformance.ts';
-import type { Answer, BlockDevice, Traits } from '../device/device.ts';
+import { type Answer, type BlockDevice, refuse, type Traits } from '../device/device.ts';
 import { MemoryDevice } from '../device/memory.ts';
 import { PassingDevice } from '../device/passing.ts';
 import { type Answered, ReplyReader, type RequestFields, requestBytesOf } from './client-rig.ts';
@@ -292,6 +293,49 @@ describe('Transmission', () => {
     const { until, reader } = rig({ rest });
     await until(3);
     expect(reader.order).toEqual([1, 2, 3]);
+  });
+
+  it.each([
+    ['as they come', 200_000, 'more'],
+    ['whole', 300_000, 'one'],
+    ['as they come', 1_500_000, 'more'],
+  ])('writes long payloads %s: %i bytes', async (_how, length, expected) => {
+    const seen: number[] = [];
+    const device = new MemoryDevice({ sizeBytes });
+    const { write } = device;
+    device.write = (offset, bytes, fua) => {
+      seen.push(bytes.length);
+      return write.call(device, offset, bytes, fua);
+    };
+    const { ask, send, bytesOf, until } = rig({ device });
+    const payload = pattern(length, 5);
+    const bytes = bytesOf({ type: Command.WRITE, cookie: 1, offset: 512, payload });
+    for (let at = 0; at < bytes.length; at += 70_000) send(bytes.subarray(at, at + 70_000));
+    await until(1);
+    expect(seen.reduce((sum, one) => sum + one, 0)).toBe(length);
+    expect(seen.length > 1 ? 'more' : 'one').toBe(expected);
+    const answer = await ask({ type: Command.READ, offset: 512, length });
+    expect(dataOf(answer, 512, length).equals(payload)).toBe(true);
+  });
+
+  it('uses the memory of a payload again when its write was done, not when it failed', async () => {
+    poisonReturnedBytes(true);
+    try {
+      for (const errno of [0, Errno.EIO] as const) {
+        const seen: Uint8Array[] = [];
+        const device = new MemoryDevice({ sizeBytes });
+        device.write = async (_offset, bytes) => {
+          seen.push(bytes);
+          return errno === 0 ? { ok: true } : refuse(errno);
+        };
+        const { send, bytesOf, until } = rig({ device });
+        send(bytesOf({ type: Command.WRITE, cookie: 1, offset: 0, payload: Buffer.alloc(300_000, 7) }));
+        await until(1);
+        expect(seen[0]!.every((byte) => byte === 7)).toBe(errno !== 0);
+      }
+    } finally {
+      poisonReturnedBytes(false);
+    }
   });
 
   it('begins with more than the receive buffer holds', async () => {

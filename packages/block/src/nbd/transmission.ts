@@ -3,9 +3,10 @@
  * is answered together. Everything that a client can make grow is bounded: requests under way, and the bytes that they and
  * their replies hold. A client over the bound, also one that does not read, is not read from; nobody else notices.
  */
-import { Errno, freshBytes, returnBytes } from '@mortar/core';
+import { Errno, returnBytes } from '@mortar/core';
 import type { Stream, StreamSink } from '@mortar/rpc/stream.ts';
 import { type Answer, allDone, type BlockDevice, type Done, type ReadReply, refuse } from '../device/device.ts';
+import { roomFor } from '../device/room.ts';
 import { RequestHeader, readRequest } from './codec.ts';
 import { Command, extendedRequestBytes, CommandFlag as Flag, requestBytes } from './constants.ts';
 import type { Agreement } from './negotiation.ts';
@@ -21,6 +22,13 @@ export interface TransmissionLimits {
 }
 
 export const usualLimits: TransmissionLimits = { requestsMax: 256, heldBytesMax: 16 * 1024 * 1024 };
+
+/** From here on a payload is received where it stays, and written as one: to write it as it comes costs more the more pieces it is in. */
+const directMinBytes = 256 * 1024;
+/** Beyond it one would take much memory, unless its device wants it whole. */
+const directMaxBytes = 1024 * 1024;
+/** Behind one of those there will be another one: no more than this is received with its header, and copied. */
+const behindDirectBytes = 4096;
 
 /** Turns work off to the end of this turn of the loop. */
 export type Later = (callback: () => void) => void;
@@ -60,6 +68,8 @@ export class Transmission implements StreamSink {
   #write: LongWrite | null = null;
   /** The write whose payload the stream was told to receive into. */
   #direct: LongWrite | null = null;
+  /** The last request was received in this way. */
+  #wasDirect = false;
   /** Bytes of a payload that nobody wants. */
   #skip = 0;
   /** How long the next request is in the buffer, as far as it is known. */
@@ -113,13 +123,15 @@ export class Transmission implements StreamSink {
     // Straight to where it is needed, once there is nothing else in between.
     this.#direct = write?.payload && this.#buffer.available === 0 ? write : null;
     if (this.#direct?.payload) return this.#direct.payload.subarray(this.#direct.length - this.#direct.left);
-    return this.#buffer.space();
+    const space = this.#buffer.space();
+    return this.#wasDirect && this.#buffer.available === 0 ? space.subarray(0, behindDirectBytes) : space;
   }
 
   received(count: number): void {
     const direct = this.#direct;
     if (direct) {
       direct.left -= count;
+      this.#wasDirect = true;
       if (direct.left === 0 && !this.#isClosing) this.#endWrite(direct);
     } else this.#buffer.filled(count);
     this.#takeAll();
@@ -184,6 +196,7 @@ export class Transmission implements StreamSink {
 
   #request(): boolean {
     const header = this.#header;
+    this.#wasDirect = false;
     const buffer = this.#buffer;
     const { extended } = this.#agreement;
     const hasPayload = extended ? (header.flags & Flag.PAYLOAD_LEN) !== 0 : header.type === Command.WRITE;
@@ -251,16 +264,19 @@ export class Transmission implements StreamSink {
     this.#settle(perform(this.#device, this.#agreement.opened.mayResize, type, flags, offset, length), 0);
   }
 
-  /** Answers the request in the header with success or failure; `release` when the device has done with its payload. */
+  /**
+   * Answers the request in the header with success or failure; `release` when the device has done with its payload: after a
+   * failure somebody may still have it.
+   */
   #settle(answer: Answer<Done>, heldBytes: number, release?: () => void): void {
     if (!(answer instanceof Promise)) {
       this.#answerDone(this.#header, answer);
-      release?.();
+      if (answer.ok) release?.();
       return;
     }
     const asked = this.#asked();
     this.#wait(answer, heldBytes, (one) => {
-      release?.();
+      if (one.ok) release?.();
       this.#answerDone(asked, one);
     });
   }
@@ -322,7 +338,8 @@ export class Transmission implements StreamSink {
       return false;
     }
     buffer.consume(this.#headerBytes);
-    const payload = streams ? null : freshBytes(length);
+    const isDirect = !streams || (length >= directMinBytes && length <= directMaxBytes);
+    const payload = isDirect ? roomFor(length) : null;
     this.#write = { asked: this.#asked(), fua, length, left: length, payload, answers: [] };
     return true;
   }
@@ -358,7 +375,10 @@ export class Transmission implements StreamSink {
     const answer = this.#device.write(write.asked.offset + at, piece, false);
     if (answer instanceof Promise) {
       const pinned = this.#buffer.pin();
-      const held = answer.finally(() => this.#buffer.unpin(pinned));
+      const held = answer.then((one) => {
+        if (one.ok) this.#buffer.unpin(pinned);
+        return one;
+      });
       this.#wait(held, piece.length, () => undefined);
       write.answers.push(held);
     } else if (!answer.ok || write.answers.length === 0) write.answers.push(answer);

@@ -1,10 +1,11 @@
 /** Frames over a stream: parsed where they are received, sent together with all that one turn produced. */
-import { freshBytes } from '@mortar/core';
 import type { Stream } from '@mortar/rpc/stream.ts';
+import { roomFor } from '../device/room.ts';
 import { type Pinned, ReceiveBuffer } from '../nbd/receive-buffer.ts';
 import { crc32c } from './crc32c.ts';
 import {
   checksumBytes,
+  type Decoded,
   extensionBytes,
   FrameFlag,
   framePayloadMaxBytes,
@@ -17,9 +18,12 @@ import {
 } from './frame.ts';
 
 export interface FrameSink {
-  /** `payload` may be used until `unpin`, if it is asked for at once with `pin`; else during the call only. */
-  request(frame: RequestFrame, payload: Buffer): void;
-  /** `isOwn`: the payload was received into memory of its own, and is whose who gets it. Else it is there during the call only. */
+  /**
+   * `isOwn`: the payload was received into memory of its own (`roomFor`), and is whose who gets it. Else it may be used until
+   * `unpin`, if it is asked for at once with `pin`, or else during the call only.
+   */
+  request(frame: RequestFrame, payload: Buffer, isOwn: boolean): void;
+  /** `isOwn` as above. Else the payload is there during the call only. */
   reply(frame: ReplyFrame, payload: Buffer, isOwn: boolean): void;
   /** Bytes came: the other side is alive. */
   heard?(): void;
@@ -30,10 +34,25 @@ export interface FrameSink {
 }
 
 const blockBytes = 16 * 1024;
-/** From this on the payload of a reply that has not come whole is received where it stays. */
+/** From this on a payload that has not come whole is received where it stays. */
 const directMinBytes = 64 * 1024;
+/** Behind one of those there will be another one: no more than this is received with its header, and copied. */
+const behindDirectBytes = 4096;
+/** So much does not wait for the end of the turn: the other side begins with it meanwhile, and here it is still in the processor's caches. */
+const flushBytes = 256 * 1024;
 const headMaxBytes = headerBytes + extensionBytes;
 const none = Buffer.alloc(0);
+
+type Whole = Extract<Decoded, { kind: 'request' | 'reply' }>;
+
+/** A frame whose payload is being received into memory of its own. */
+interface Direct {
+  readonly decoded: Whole;
+  readonly payload: Buffer;
+  filled: number;
+  /** Of the header, where checksums are agreed on. */
+  readonly sum: number;
+}
 
 export class FrameStream {
   readonly stream: Stream;
@@ -45,11 +64,14 @@ export class FrameStream {
   payloadMaxBytes = framePayloadMaxBytes;
   /** Both sides put checksums on everything. */
   checked = false;
-  /** A reply whose payload is being received into memory of its own. */
-  #direct: { readonly frame: ReplyFrame; readonly payload: Buffer; filled: number } | null = null;
+  #direct: Direct | null = null;
+  /** The last frame was received in this way. */
+  #wasDirect = false;
   #block = Buffer.allocUnsafeSlow(blockBytes);
   #used = 0;
   #chunks: Uint8Array[] = [];
+  /** Of the payloads among them. */
+  #chunkBytes = 0;
   #dones: (() => void)[] = [];
   #willFlush = false;
   #isEnded = false;
@@ -68,15 +90,22 @@ export class FrameStream {
     return this.stream.queuedBytes;
   }
 
+  /** A long payload is on its way. */
+  get isMidway(): boolean {
+    return this.#direct !== null && this.#direct.filled < this.#direct.payload.length;
+  }
+
   start(): void {
     this.stream.start({
       space: () => {
-        if (this.#direct) return this.#direct.payload.subarray(this.#direct.filled);
+        if (this.isMidway) return this.#direct!.payload.subarray(this.#direct!.filled);
         this.#receive.makeRoom(this.#wanted);
-        return this.#receive.space();
+        const space = this.#receive.space();
+        const isBehindDirect = this.#wasDirect && this.#receive.available === 0;
+        return isBehindDirect ? space.subarray(0, behindDirectBytes) : space;
       },
       received: (count) => {
-        if (this.#direct) this.#direct.filled += count;
+        if (this.isMidway) this.#direct!.filled += count;
         else this.#receive.filled(count);
         this.#sink.heard?.();
         this.#parse();
@@ -107,13 +136,7 @@ export class FrameStream {
   }
 
   #next(): boolean {
-    if (this.#direct) {
-      const { frame, payload, filled } = this.#direct;
-      if (filled < payload.length) return false;
-      this.#direct = null;
-      this.#sink.reply(frame, payload, true);
-      return true;
-    }
+    if (this.#direct) return this.#nextDirect(this.#direct);
     const { bytes, start, available } = this.#receive;
     const decoded = readFrame(bytes, start, start + available);
     if (decoded.kind === 'more') {
@@ -127,13 +150,13 @@ export class FrameStream {
     if (payloadBytes > this.payloadMaxBytes) return this.#fail(`a payload of ${payloadBytes} bytes`);
     if (this.checked && !isChecked) return this.#fail('a frame without the checksum that was agreed on');
     if (available < headBytes + bodyBytes) {
-      if (decoded.kind === 'reply' && !isChecked && payloadBytes >= directMinBytes) {
-        const payload = freshBytes(payloadBytes);
+      if (payloadBytes >= directMinBytes) {
+        const sum = isChecked ? crc32c(bytes.subarray(start, start + headBytes)) : 0;
+        const payload = roomFor(payloadBytes);
         const filled = bytes.copy(payload, 0, start + headBytes, start + available);
-        this.#receive.consume(available);
-        this.#wanted = headerBytes;
-        this.#direct = { frame: decoded.frame, payload, filled };
-        return false;
+        this.#receive.consume(headBytes + filled);
+        this.#direct = { decoded, payload, filled, sum };
+        return this.#nextDirect(this.#direct);
       }
       this.#wanted = headBytes + bodyBytes;
       return false;
@@ -144,9 +167,31 @@ export class FrameStream {
       return this.#fail('a frame with a wrong checksum');
     const payload = payloadBytes === 0 ? none : bytes.subarray(start + headBytes, end);
     this.#receive.consume(headBytes + bodyBytes);
-    if (decoded.kind === 'request') this.#sink.request(decoded.frame, payload);
-    else this.#sink.reply(decoded.frame, payload, false);
+    this.#wasDirect = false;
+    this.#tell(decoded, payload, false);
     return true;
+  }
+
+  #nextDirect({ decoded, payload, filled, sum }: Direct): boolean {
+    this.#wanted = headerBytes;
+    if (filled < payload.length) return false;
+    if ((decoded.frame.flags & FrameFlag.CHECKED) !== 0) {
+      const { bytes, start, available } = this.#receive;
+      this.#wanted = checksumBytes;
+      if (available < checksumBytes) return false;
+      if (crc32c(payload, sum) !== bytes.readUInt32LE(start)) return this.#fail('a frame with a wrong checksum');
+      this.#receive.consume(checksumBytes);
+      this.#wanted = headerBytes;
+    }
+    this.#direct = null;
+    this.#wasDirect = true;
+    this.#tell(decoded, payload, true);
+    return true;
+  }
+
+  #tell(decoded: Whole, payload: Buffer, isOwn: boolean): void {
+    if (decoded.kind === 'request') this.#sink.request(decoded.frame, payload, isOwn);
+    else this.#sink.reply(decoded.frame, payload, isOwn);
   }
 
   #fail(why: string): false {
@@ -183,7 +228,11 @@ export class FrameStream {
     this.#used = at + size;
     const head = this.#block.subarray(at, at + size);
     this.#chunks.push(head);
-    for (const piece of pieces) if (piece.length > 0) this.#chunks.push(piece);
+    for (const piece of pieces) {
+      if (piece.length === 0) continue;
+      this.#chunks.push(piece);
+      this.#chunkBytes += piece.length;
+    }
     if (this.checked) {
       let sum = crc32c(head);
       for (const piece of pieces) sum = crc32c(piece, sum);
@@ -192,6 +241,10 @@ export class FrameStream {
       this.#used += checksumBytes;
     }
     if (done) this.#dones.push(done);
+    if (this.#chunkBytes >= flushBytes) {
+      this.#flush();
+      return;
+    }
     if (this.#willFlush || this.#isParsing) return;
     this.#willFlush = true;
     // What the whole turn of the loop has to send leaves in one system call.
@@ -206,6 +259,7 @@ export class FrameStream {
     const chunks = this.#chunks;
     const dones = this.#dones;
     this.#chunks = [];
+    this.#chunkBytes = 0;
     this.#dones = [];
     this.stream.write(chunks, () => {
       for (const done of dones) done();

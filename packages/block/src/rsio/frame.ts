@@ -40,11 +40,13 @@ export const FrameFlag = {
   FUA: 1 << 3,
   /** Sent again: the session knows whether it was done. */
   AGAIN: 1 << 4,
-  /** Of a zero: the range need not take room. Of a status: one extent. */
+  /** Of a zero: the range need not take room. Of a status: one extent. Of a read: a hole may be answered as such, of its reply: it is one. */
   OPTION: 1 << 5,
 } as const;
 
 const flagsKnown = 0x3f;
+/** What is said of the header itself. */
+const wireFlags = FrameFlag.REPLY | FrameFlag.EXTENDED;
 const typeMax = FrameType.PROBE;
 export const headerBytes = 16;
 export const extensionBytes = 16;
@@ -149,11 +151,6 @@ export function readFrame(bytes: Buffer, at: number, end: number): Decoded {
   return (flags & FrameFlag.REPLY) !== 0 ? readReply(bytes, at, type, flags) : readRequest(bytes, at, end, type, flags);
 }
 
-function headOf(bytes: Buffer, at: number, type: FrameType, flags: number) {
-  const own = flags & ~(FrameFlag.REPLY | FrameFlag.EXTENDED);
-  return { type, flags: own, device: bytes.readUInt16LE(at + 2), tag: bytes.readUInt32LE(at + 4) };
-}
-
 /** What stands behind a header, with the checksum where there is one. */
 function bodyOf(length: number, flags: number): number {
   return length + ((flags & FrameFlag.CHECKED) !== 0 ? checksumBytes : 0);
@@ -163,7 +160,14 @@ function readReply(bytes: Buffer, at: number, type: FrameType, flags: number): D
   if ((flags & FrameFlag.EXTENDED) !== 0) return { kind: 'bad', why: 'a reply is never extended' };
   const length = bytes.readUInt32LE(at + 12);
   if (length > framePayloadMaxBytes) return { kind: 'bad', why: `a reply of ${length} bytes` };
-  const frame = { ...headOf(bytes, at, type, flags), errno: bytes.readUInt32LE(at + 8), length };
+  const frame: ReplyFrame = {
+    type,
+    flags: flags & ~wireFlags,
+    device: bytes.readUInt16LE(at + 2),
+    tag: bytes.readUInt32LE(at + 4),
+    errno: bytes.readUInt32LE(at + 8),
+    length,
+  };
   return { kind: 'reply', frame, headBytes: headerBytes, bodyBytes: bodyOf(length, flags) };
 }
 
@@ -171,16 +175,23 @@ function readRequest(bytes: Buffer, at: number, end: number, type: FrameType, fl
   const extended = (flags & FrameFlag.EXTENDED) !== 0;
   const headBytes = extended ? headerBytes + extensionBytes : headerBytes;
   if (end - at < headBytes) return { kind: 'more' };
-  const range = extended
-    ? { offset: u64(bytes, at + headerBytes), length: u64(bytes, at + headerBytes + 8) }
-    : { offset: bytes.readUIntLE(at + 8, 5) * unitBytes, length: bytes.readUIntLE(at + 13, 3) * unitBytes };
+  const offset = extended ? u64(bytes, at + headerBytes) : bytes.readUIntLE(at + 8, 5) * unitBytes;
+  const length = extended ? u64(bytes, at + headerBytes + 8) : bytes.readUIntLE(at + 13, 3) * unitBytes;
   if (extended && (bytes.readUInt32LE(at + 8) !== 0 || bytes.readUInt32LE(at + 12) !== 0))
     return { kind: 'bad', why: 'an extended request has its range twice' };
-  if (!Number.isSafeInteger(range.offset) || !Number.isSafeInteger(range.length))
+  if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length))
     return { kind: 'bad', why: 'a range beyond 2^53' };
-  const frame = { ...headOf(bytes, at, type, flags), ...range };
-  const payload = carriesPayload.has(type) ? range.length : 0;
-  if (payload > framePayloadMaxBytes || (type === FrameType.READ && range.length > framePayloadMaxBytes))
-    return { kind: 'bad', why: `a request of ${range.length} bytes` };
+  // Object spreads cost more than all else here.
+  const frame: RequestFrame = {
+    type,
+    flags: flags & ~wireFlags,
+    device: bytes.readUInt16LE(at + 2),
+    tag: bytes.readUInt32LE(at + 4),
+    offset,
+    length,
+  };
+  const payload = carriesPayload.has(type) ? length : 0;
+  if (payload > framePayloadMaxBytes || (type === FrameType.READ && length > framePayloadMaxBytes))
+    return { kind: 'bad', why: `a request of ${length} bytes` };
   return { kind: 'request', frame, headBytes, bodyBytes: bodyOf(payload, flags) };
 }

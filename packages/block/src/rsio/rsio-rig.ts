@@ -31,16 +31,25 @@ export class RigNetwork {
   readonly #held = new Map<string, (() => void)[]>();
   /** How long bytes take. */
   delay: ((from: MemoryStream, deliver: () => void) => void) | null = null;
+  /** What clients send arrives in pieces of so much, each of which takes its time. */
+  pieceBytes = Number.POSITIVE_INFINITY;
+  /** What was sent so far, by all. */
+  sentBytes = 0;
   readonly transport: MemoryTransport;
   readonly #links = new Map<string, Set<MemoryStream>>();
 
   constructor() {
     const policy: MemoryPolicy = {
-      transfer: (from, _bytes, deliver) => {
-        const held = this.#held.get(from.peer.address);
-        if (held) held.push(deliver);
-        else if (this.delay) this.delay(from, deliver);
-        else queueMicrotask(deliver);
+      transfer: (from, bytes, deliver) => {
+        this.sentBytes += bytes;
+        const arrive = () => {
+          const held = this.#held.get(from.peer.address);
+          if (held) held.push(deliver);
+          else deliver();
+        };
+        if (this.delay) this.delay(from, arrive);
+        else if (this.#held.has(from.peer.address)) arrive();
+        else queueMicrotask(arrive);
       },
     };
     this.transport = new MemoryTransport(policy);
@@ -50,6 +59,23 @@ export class RigNetwork {
     const stream = (await this.transport.connect({ kind: 'memory', name })) as MemoryStream;
     const links = this.#links.get(name) ?? new Set();
     this.#links.set(name, links.add(stream));
+    const { write, start } = stream;
+    // As a socket, which tells when all of it has left.
+    stream.start = (sink) =>
+      start.call(stream, {
+        space: () => sink.space(),
+        received: (count) => sink.received(count),
+        closed: (error) => sink.closed(error),
+        drained: () => {
+          if (stream.queuedBytes === 0) sink.drained();
+        },
+      });
+    stream.write = (chunks, done) => {
+      const bytes = Buffer.concat(chunks);
+      const size = Math.min(this.pieceBytes, bytes.length);
+      for (let at = 0; at < bytes.length; at += size)
+        write.call(stream, [bytes.subarray(at, at + size)], at + size >= bytes.length ? done : () => undefined);
+    };
     return stream;
   }
 

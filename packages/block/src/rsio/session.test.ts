@@ -1,8 +1,8 @@
-import { type Clock, Errno, type Random } from '@mortar/core';
+import { type Clock, Errno, poisonReturnedBytes, type Random } from '@mortar/core';
 import { SystemClock } from '@mortar/host/ports/clock.ts';
 import { afterEach, describe, expect, it } from 'vitest';
 import { bytesOf, deviceConformance, pattern } from '../device/conformance.ts';
-import type { Answer, BlockDevice, Done } from '../device/device.ts';
+import { type Answer, type BlockDevice, type Done, isHole } from '../device/device.ts';
 import { MemoryDevice } from '../device/memory.ts';
 import { PassingDevice } from '../device/passing.ts';
 import { RemoteDevice, type RemoteOptions } from './client/remote-device.ts';
@@ -165,6 +165,25 @@ describe('a session', () => {
     expect(bytesOf(await device.read(0, 1536 * 1024)).equals(pattern(1536 * 1024, 3))).toBe(true);
   });
 
+  it('sends no zeroes for a hole, to those who know what that is', async () => {
+    const { open, network, session } = await rig(['a', 'b']);
+    const device = await open();
+    await device.write(1024 * 1024, pattern(4096, 1), false);
+    const before = network.sentBytes;
+    const holes = await device.read(0, 1024 * 1024);
+    expect(network.sentBytes - before).toBeLessThan(4096);
+    expect(bytesOf(holes).equals(Buffer.alloc(1024 * 1024))).toBe(true);
+    expect(holes.ok && holes.pieces.every(isHole)).toBe(true);
+    // What has data as well comes whole.
+    const mixed = bytesOf(await device.read(1024 * 1024 - 4096, 512 * 1024));
+    expect(mixed.subarray(0, 4096).equals(Buffer.alloc(4096))).toBe(true);
+    expect(mixed.subarray(4096, 8192).equals(Buffer.from(pattern(4096, 1)))).toBe(true);
+    expect(mixed.subarray(8192).equals(Buffer.alloc(504 * 1024))).toBe(true);
+    const plain = await session.request(FrameType.READ, 0, 1, 0, 4096, null);
+    expect(plain).toMatchObject({ errno: 0, isHole: false });
+    expect(plain !== 'lost' && plain.payload.equals(Buffer.alloc(4096))).toBe(true);
+  });
+
   it.each(['cut', 'silence'] as const)('goes on without errors when each path in turn is lost: %s', async (how) => {
     const { open, network, session } = await rig();
     const device = await open();
@@ -208,6 +227,92 @@ describe('a session', () => {
     below.release();
     expect(await writing).toEqual([{ ok: true }, { ok: true }, { ok: true }, { ok: true }]);
     expect(below.writes).toBe(before + 4);
+  });
+
+  it.each(['cut', 'silence'] as const)(
+    'does each part of a large write once, though paths are lost while it is on its way: %s',
+    async (how) => {
+      const { open, network, session, device: below } = await rig(['a', 'b', 'c']);
+      const device = await open();
+      // 2 ms for 16 KiB: 512 KiB on each path take a while.
+      const nextMs = new Map<object, number>();
+      network.pieceBytes = 16 * 1024;
+      network.delay = (from, deliver) => {
+        const atMs = Math.max(nextMs.get(from) ?? 0, clock.nowMs()) + 2;
+        nextMs.set(from, atMs);
+        clock.after(atMs - clock.nowMs(), deliver);
+      };
+      const data = pattern(1536 * 1024, 7);
+      const before = below.writes;
+      const writing = device.write(0, data, false);
+      await clock.sleep(20);
+      for (const name of ['a', 'c']) {
+        network[how](name);
+        await clock.sleep(10);
+      }
+      expect(await writing).toEqual({ ok: true });
+      // A newer write; what the lost paths still have of the older one comes afterwards, whole, and is not done.
+      const newer = pattern(1536 * 1024, 8);
+      expect(await device.write(0, newer, false)).toEqual({ ok: true });
+      for (const name of ['a', 'c']) network.restore(name);
+      await until(() => session.paths.every((path) => path.isUp));
+      await clock.sleep(200);
+      expect(bytesOf(await below.read(0, data.length)).equals(newer)).toBe(true);
+      // Three parts of each; of those that were lost in the middle of it the whole was sent again.
+      const parts = below.writes - before;
+      expect(parts).toBeLessThanOrEqual(3 + 3 * 3);
+      network.delay = null;
+    },
+  );
+
+  it('does not take a path for dead that is slow to bring a long part', async () => {
+    const network = new RigNetwork();
+    const memory = new MemoryDevice({ sizeBytes });
+    const server = await rigServer(network, ['a', 'b'], new Map<string, BlockDevice>([['db', memory]]), ports);
+    const times = { pingMs: 200, suspectMs: 400, deadMs: 600, lastDeadMs: 5000, connectMs: 5000 };
+    const session = rigSession(network, ['a', 'b'], ports, { times });
+    ends.push(
+      () => server.close(),
+      () => session.close(),
+    );
+    session.start();
+    await until(() => session.paths.every((path) => path.isUp));
+    const device = await openOn([session]);
+    // 512 KiB on each take two seconds.
+    network.pieceBytes = 16 * 1024;
+    const nextMs = new Map<object, number>();
+    network.delay = (from, deliver) => {
+      const atMs = Math.max(nextMs.get(from) ?? 0, clock.nowMs()) + 60;
+      nextMs.set(from, atMs);
+      clock.after(atMs - clock.nowMs(), deliver);
+    };
+    const generations = session.paths.map((path) => path.generation);
+    const data = pattern(1024 * 1024, 5);
+    expect(await device.write(0, data, false)).toEqual({ ok: true });
+    network.delay = null;
+    expect(session.paths.map((path) => path.generation)).toEqual(generations);
+    expect(bytesOf(await memory.read(0, data.length)).equals(data)).toBe(true);
+  });
+
+  it('uses the memory of a payload again when its write was done, not when it failed', async () => {
+    const { open, device: below } = await rig(['a']);
+    const device = await open();
+    const seen: Uint8Array[] = [];
+    let outcome: Done = { ok: true };
+    below.write = async (_offset, bytes) => {
+      seen.push(bytes);
+      await clock.sleep(1);
+      return outcome;
+    };
+    poisonReturnedBytes(true);
+    ends.push(() => poisonReturnedBytes(false));
+    const isUntouched = (bytes: Uint8Array) => bytes.every((byte) => byte === 7);
+    const data = Buffer.alloc(300 * 1024, 7);
+    expect(await device.write(0, data, false)).toEqual({ ok: true });
+    expect(isUntouched(seen.at(-1)!)).toBe(false);
+    outcome = { ok: false, errno: Errno.EIO };
+    expect(await device.write(0, data, false)).toEqual(outcome);
+    expect(isUntouched(seen.at(-1)!)).toBe(true);
   });
 
   it('does nothing late of a session that is over', async () => {

@@ -1,5 +1,5 @@
 import { lstatSync, unlinkSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import {
   type Address,
   type Listener,
@@ -37,11 +37,26 @@ function pathOf(address: Address): string {
   return address.path;
 }
 
-export function unixTransport(): Transport {
+export interface UnixOptions {
+  /** Called with the descriptor of each connection: what Node cannot set on a socket. */
+  prepare?(fd: number): void;
+}
+
+/** Node has no other way to tell; where it keeps its handles elsewhere nothing is prepared. */
+function descriptorOf(socket: Socket): number {
+  return (socket as unknown as { _handle?: { fd?: number } })._handle?.fd ?? -1;
+}
+
+export function unixTransport({ prepare }: UnixOptions = {}): Transport {
+  const prepared = (socket: Socket): Socket => {
+    const fd = descriptorOf(socket);
+    if (fd >= 0) prepare?.(fd);
+    return socket;
+  };
   return {
     async connect(address: Address): Promise<Stream> {
       const path = pathOf(address);
-      return new NodeStream(await openSocket({ path }, path), peer(path, false));
+      return new NodeStream(prepared(await openSocket({ path }, path)), peer(path, false));
     },
 
     async listen(address: Address, onStream: (stream: Stream) => void): Promise<Listener> {
@@ -50,7 +65,7 @@ export function unixTransport(): Transport {
       const isOwnersOnly = (mode & 0o077) === 0;
       await removeStale(path);
       const server = createServer({ pauseOnConnect: true }, (socket) =>
-        onStream(new NodeStream(socket, peer(path, isOwnersOnly))),
+        onStream(new NodeStream(prepared(socket), peer(path, isOwnersOnly))),
       );
       await listening(server, () => {
         // bind(2) happens within listen(): there is no moment in which others could open the socket.

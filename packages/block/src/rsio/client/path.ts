@@ -40,7 +40,7 @@ export interface PathHost {
   isOver(path: Path): void;
   down(path: Path, lost: readonly Request[]): void;
   /** `isOwn`: the payload stays where it is. */
-  answered(request: Request, errno: number, payload: Buffer, isOwn: boolean): void;
+  answered(request: Request, reply: ReplyFrame, payload: Buffer, isOwn: boolean): void;
 }
 
 export interface PathTimes {
@@ -221,7 +221,8 @@ export class Path {
       return;
     }
     if (frame.type === FrameType.PING) {
-      this.#pong();
+      // Nobody asked for one that is marked: a long payload is on its way there.
+      if ((frame.flags & FrameFlag.AGAIN) === 0) this.#pong();
       return;
     }
     const request = this.under.get(frame.tag);
@@ -231,7 +232,7 @@ export class Path {
       return;
     }
     this.#drop(request);
-    this.#host.answered(request, frame.errno, payload, isOwn);
+    this.#host.answered(request, frame, payload, isOwn);
   }
 
   #drop(request: Request): void {

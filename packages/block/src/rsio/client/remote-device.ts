@@ -13,6 +13,7 @@ import {
   type StatusReply,
   type Traits,
   type ZeroHow,
+  zeroPieces,
 } from '../../device/device.ts';
 import { GuardedDevice, plainTraits } from '../../device/guarded.ts';
 import { FrameFlag, FrameType } from '../frame.ts';
@@ -45,10 +46,9 @@ interface Place {
   readonly device: number;
 }
 
-/** Larger requests go in parts, over several paths. Of writes two fit into a server's receive buffer. */
-const splitBytes = 64 * 1024;
-/** Parts of a read are received where they stay, each costs a request: as large as the number of paths lets them be. */
-const readPartMaxBytes = 1024 * 1024;
+/** Larger requests go in parts, over several paths. Each part costs a request: they are as large as the number of paths lets them be. */
+const partMinBytes = 64 * 1024;
+const partMaxBytes = 1024 * 1024;
 const defaultTakeOverMs = 2000;
 const defaultLossMs = 30_000;
 /** Longer than a volume waits for its bricks. */
@@ -261,7 +261,7 @@ export class RemoteDevice extends GuardedDevice {
     payload: Uint8Array | null,
   ): Promise<Exclude<Outcome, 'lost'>> {
     const { clock, answerMs = defaultAnswerMs } = this.#options;
-    const failed = (errno: Errno) => ({ errno, payload: Buffer.alloc(0) });
+    const failed = (errno: Errno) => ({ errno, payload: Buffer.alloc(0), isHole: false });
     for (;;) {
       const at = this.#at();
       const place = at instanceof Promise ? await at : at;
@@ -293,18 +293,16 @@ export class RemoteDevice extends GuardedDevice {
   }
 
   /** A power of 2. */
-  #readPartBytes(length: number): number {
-    const paths = this.#place?.session.paths.filter(({ isUp }) => isUp).length ?? 1;
-    let bytes = splitBytes;
-    while (bytes * paths < length && bytes < readPartMaxBytes) bytes *= 2;
+  #partBytes(length: number): number {
+    let paths = 0;
+    for (const { isUp } of this.#place?.session.paths ?? []) if (isUp) paths++;
+    let bytes = partMinBytes;
+    while (bytes * paths < length && bytes < partMaxBytes) bytes *= 2;
     return bytes;
   }
 
-  *#parts(
-    offset: number,
-    length: number,
-    partBytes = splitBytes,
-  ): Generator<{ at: number; offset: number; length: number }> {
+  *#parts(offset: number, length: number): Generator<{ at: number; offset: number; length: number }> {
+    const partBytes = this.#partBytes(length);
     // Parts end at round places: a server's shards and pages do, too.
     for (let at = 0; at < length; ) {
       const size = Math.min(length - at, partBytes - ((offset + at) % partBytes));
@@ -314,15 +312,19 @@ export class RemoteDevice extends GuardedDevice {
   }
 
   protected async doRead(offset: number, length: number): Promise<ReadReply> {
-    const parts = [...this.#parts(offset, length, this.#readPartBytes(length))];
+    const parts = [...this.#parts(offset, length)];
     const replies = await Promise.all(
-      parts.map((part) => this.#ask(FrameType.READ, 0, part.offset, part.length, null)),
+      parts.map((part) => this.#ask(FrameType.READ, FrameFlag.OPTION, part.offset, part.length, null)),
     );
-    for (const [i, { errno, payload }] of replies.entries()) {
+    const pieces: Uint8Array[] = [];
+    for (const [i, { errno, payload, isHole }] of replies.entries()) {
+      const { length: wanted } = parts[i]!;
       if (errno !== 0) return refuse(asErrno(errno));
-      if (payload.length !== parts[i]!.length) return refuse(Errno.EIO);
+      if (payload.length !== (isHole ? 0 : wanted)) return refuse(Errno.EIO);
+      if (isHole) pieces.push(...zeroPieces(wanted));
+      else pieces.push(payload);
     }
-    return { ok: true, pieces: replies.map((reply) => reply.payload) };
+    return { ok: true, pieces };
   }
 
   protected doWrite(offset: number, bytes: Uint8Array, fua: boolean): Answer<Done> {

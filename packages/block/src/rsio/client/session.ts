@@ -2,8 +2,9 @@
  * A session with one server over any number of paths. A request goes where the least bytes are under way; what a path that ended
  * has not answered goes over another one, and the server does it once. Outcomes: an answer, or that nobody knows.
  */
-import { type Clock, freshBytes, type Log, type Random, type Timer } from '@mortar/core';
-import type { FrameType, RequestFrame } from '../frame.ts';
+import type { Clock, Log, Random, Timer } from '@mortar/core';
+import { roomFor } from '../../device/room.ts';
+import { FrameFlag, type FrameType, type ReplyFrame, type RequestFrame } from '../frame.ts';
 import { windowTags } from '../tag-window.ts';
 import { Path, type PathHost, type PathPlace, type PathTimes, usualTimes } from './path.ts';
 
@@ -17,8 +18,8 @@ export interface Request {
   readonly settle: (outcome: Outcome) => void;
 }
 
-/** `lost`: the session is over; it was done or it was not. */
-export type Outcome = { readonly errno: number; readonly payload: Buffer } | 'lost';
+/** `lost`: the session is over; it was done or it was not. `isHole`: of a read that has no payload, as all of it is zeroes. */
+export type Outcome = { readonly errno: number; readonly payload: Buffer; readonly isHole: boolean } | 'lost';
 
 export interface SessionOptions {
   readonly clock: Clock;
@@ -216,15 +217,15 @@ export class ClientSession implements PathHost {
     this.#changed();
   }
 
-  answered(request: Request, errno: number, payload: Buffer, isOwn: boolean): void {
+  answered(request: Request, { errno, flags }: ReplyFrame, payload: Buffer, isOwn: boolean): void {
     if (this.#pending.get(request.frame.tag) !== request) return;
     this.#pending.delete(request.frame.tag);
     let own: Buffer = isOwn ? payload : nothing;
     if (payload.length > 0 && !isOwn) {
-      own = freshBytes(payload.length);
+      own = roomFor(payload.length);
       payload.copy(own);
     }
-    request.settle({ errno, payload: own });
+    request.settle({ errno, payload: own, isHole: (flags & FrameFlag.OPTION) !== 0 });
     if (this.#queue.length > 0) this.#pump();
   }
 

@@ -1,5 +1,5 @@
 /** One connection of a client: who it is, which session it carries, and what it may have under way. */
-import { Errno } from '@mortar/core';
+import { type Clock, Errno, returnBytes } from '@mortar/core';
 import type { Stream } from '@mortar/rpc/stream.ts';
 import { zeroPieces } from '../../device/device.ts';
 import { clientProof, isSameProof, serverProof } from '../authentication.ts';
@@ -18,6 +18,7 @@ import { type Secured, securedOf } from '../tls/secured.ts';
 import type { Carrier, Session } from './session.ts';
 
 export interface Gate {
+  readonly clock: Clock;
   /** What the server says of itself, with a fresh challenge. */
   introduce(): HelloReply;
   /**
@@ -34,6 +35,16 @@ export interface Gate {
   readonly leaseMs: number;
 }
 
+/** While a long payload is on its way so often is said that it comes: over a slow path it may take longer than one may be silent. */
+const signOfLifeMs = 50;
+const signOfLife: RequestFrame = {
+  type: FrameType.PING,
+  flags: FrameFlag.AGAIN,
+  device: 0,
+  tag: 0,
+  offset: 0,
+  length: 0,
+};
 const requestsMax = 1024;
 const probeMaxBytes = 1024 * 1024;
 const payloadsMax = 32 * 1024 * 1024;
@@ -51,6 +62,7 @@ export class ServerConnection implements Carrier {
   #requests = 0;
   #payloads = 0;
   #isPaused = false;
+  #saidMs = 0;
 
   constructor(stream: Stream, gate: Gate, ended: (connection: ServerConnection, why: string | null) => void) {
     const { peer } = stream;
@@ -59,8 +71,9 @@ export class ServerConnection implements Carrier {
     this.#ended = ended;
     this.#secured = securedOf(stream);
     this.#frames = new FrameStream(stream, {
-      request: (frame, payload) => this.#request(frame, payload),
+      request: (frame, payload, isOwn) => this.#request(frame, payload, isOwn),
       reply: () => this.end('it answers, but was asked nothing'),
+      heard: () => this.#heard(),
       drained: () => this.#breathe(),
       ended: (why) => this.#gone(why),
     });
@@ -88,7 +101,15 @@ export class ServerConnection implements Carrier {
     this.#frames.destroy(why);
   }
 
-  #request(frame: RequestFrame, payload: Buffer): void {
+  #heard(): void {
+    if (!this.#session || !this.#frames.isMidway) return;
+    const nowMs = this.#gate.clock.nowMs();
+    if (nowMs - this.#saidMs < signOfLifeMs) return;
+    this.#saidMs = nowMs;
+    this.reply(signOfLife, 0);
+  }
+
+  #request(frame: RequestFrame, payload: Buffer, isOwn: boolean): void {
     const session = this.#session;
     if (!session) {
       this.#negotiate(frame, payload);
@@ -112,11 +133,12 @@ export class ServerConnection implements Carrier {
       return;
     }
     const size = payload.length;
-    const pinned = size > 0 ? this.#frames.pin() : null;
+    const pinned = size > 0 && !isOwn ? this.#frames.pin() : null;
     this.#requests++;
     this.#payloads += size;
-    session.request(this, frame, payload, () => {
-      if (pinned) this.#frames.unpin(pinned);
+    session.request(this, frame, payload, (isFree) => {
+      if (isFree && pinned) this.#frames.unpin(pinned);
+      else if (isFree) returnBytes(payload);
       this.#requests--;
       this.#payloads -= size;
       this.#breathe();
@@ -124,11 +146,12 @@ export class ServerConnection implements Carrier {
     this.#breathe();
   }
 
-  reply(frame: RequestFrame, errno: number, pieces: readonly Uint8Array[] = [], done?: () => void): void {
+  reply(frame: RequestFrame, errno: number, pieces: readonly Uint8Array[] = [], done?: () => void, more = 0): void {
     let length = 0;
     for (const piece of pieces) length += piece.length;
     const { type, device, tag } = frame;
-    this.#frames.sendReply({ type, flags: frame.flags & FrameFlag.AGAIN, device, tag, errno, length }, pieces, done);
+    const flags = (frame.flags & FrameFlag.AGAIN) | more;
+    this.#frames.sendReply({ type, flags, device, tag, errno, length }, pieces, done);
     this.#breathe();
   }
 

@@ -100,6 +100,7 @@ export class RsioServer {
       return;
     }
     const gate = {
+      clock,
       introduce: () => this.#introduce(),
       speaksTls,
       keyOf: (client: string, proven: string | null) => this.#keyOf(client, proven),

@@ -3,7 +3,7 @@
  * that comes again, over whatever connection, is not done again; its answer goes where it came last.
  */
 import { Errno, returnBytes } from '@mortar/core';
-import { type Answer, after, type Done, type ReadReply, type StatusReply } from '../../device/device.ts';
+import { type Answer, after, type Done, isHole, type ReadReply, type StatusReply } from '../../device/device.ts';
 import type { Client } from '../../nbd/exports.ts';
 import { type Administered, type Administration, administration } from '../administration.ts';
 import { FrameFlag, FrameType, type RequestFrame } from '../frame.ts';
@@ -15,7 +15,8 @@ import type { OpenDevice, OpenDevices } from './open-devices.ts';
 /** A connection as its session sees it. */
 export interface Carrier {
   readonly isEnded: boolean;
-  reply(frame: RequestFrame, errno: number, pieces?: readonly Uint8Array[], done?: () => void): void;
+  /** `flags`: of the reply, beside what the request says. */
+  reply(frame: RequestFrame, errno: number, pieces?: readonly Uint8Array[], done?: () => void, flags?: number): void;
   end(why: string): void;
 }
 
@@ -70,42 +71,48 @@ export class Session {
     if (this.paths.get(path)?.carrier === carrier) this.paths.delete(path);
   }
 
-  /** `done` when the payload is not needed any more. */
-  request(carrier: Carrier, frame: RequestFrame, payload: Buffer, done: () => void): void {
+  /** `done` when the request is over; its payload serves again if it `isFree`: after a failure somebody may still have it. */
+  request(carrier: Carrier, frame: RequestFrame, payload: Buffer, done: (isFree: boolean) => void): void {
     if (frame.type === FrameType.OPEN) {
       void this.#openDevice(carrier, frame, payload);
-      done();
+      done(true);
       return;
     }
     if (frame.type === FrameType.CLOSE) {
       this.#close(frame.device);
-      done();
+      done(true);
       carrier.reply(frame, 0);
       return;
     }
     if (frame.type === FrameType.ADMINISTER) {
       const asked = decodeMessage(administration, payload);
-      done();
+      done(true);
       if (asked) void this.#administered(carrier, frame, asked);
       else carrier.reply(frame, Errno.EINVAL);
       return;
     }
     const opened = this.#open.get(frame.device);
     if (!opened) {
-      done();
+      done(true);
       carrier.reply(frame, Errno.EBADF);
     } else if (changing.has(frame.type)) this.#change(carrier, opened, frame, payload, done);
     else {
-      done();
+      done(true);
       this.#look(carrier, opened, frame);
     }
   }
 
-  #change(carrier: Carrier, opened: OpenDevice, frame: RequestFrame, payload: Buffer, done: () => void): void {
+  #change(
+    carrier: Carrier,
+    opened: OpenDevice,
+    frame: RequestFrame,
+    payload: Buffer,
+    done: (isFree: boolean) => void,
+  ): void {
     const { tag } = frame;
     const met = this.#window.meet(tag);
     if (met !== 'new') {
-      done();
+      done(true);
       if (met === 'running') this.#carriers.set(tag, carrier);
       else if (met === 'done') carrier.reply(frame, this.#window.errnoOf(tag));
       return;
@@ -113,7 +120,7 @@ export class Session {
     const refusal = opened.isRevoked ? Errno.EKEYREVOKED : opened.mode === 'read' ? Errno.EPERM : 0;
     const answer: Answer<Done> = refusal === 0 ? perform(opened, frame, payload) : { ok: false, errno: refusal };
     if (!(answer instanceof Promise)) {
-      done();
+      done(answer.ok);
       const errno = answer.ok ? 0 : answer.errno;
       this.#window.finish(tag, errno);
       carrier.reply(frame, errno);
@@ -124,7 +131,7 @@ export class Session {
     void answer
       .catch((): Done => ({ ok: false, errno: Errno.EIO }))
       .then((reply) => {
-        done();
+        done(reply.ok);
         opened.end();
         const errno = reply.ok ? 0 : reply.errno;
         this.#window.finish(tag, errno);
@@ -159,6 +166,10 @@ export class Session {
     if (type === FrameType.READ) {
       this.#answer(carrier, opened, frame, opened.device.read(offset, length), (reply: ReadReply & { ok: true }) => {
         const { pieces } = reply;
+        if ((flags & FrameFlag.OPTION) !== 0 && pieces.length > 0 && pieces.every(isHole)) {
+          carrier.reply(frame, 0, [], undefined, FrameFlag.OPTION);
+          return;
+        }
         carrier.reply(frame, 0, pieces, () => {
           for (const piece of pieces) returnBytes(piece);
         });
