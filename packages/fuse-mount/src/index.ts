@@ -12,12 +12,13 @@ import {
 import { type MountOptions, problemOf } from './options.ts';
 import { invalidateByUpcall } from './session/invalidate.ts';
 import { defaultSessionOptions, type SessionOptions } from './session/options.ts';
-import { type PendingRequest, Session, type SessionStats } from './session/session.ts';
+import { Session } from './session/session.ts';
+import type { PendingRequest, SessionStats } from './session/stats.ts';
 
 export { MountError } from './device/index.ts';
 export * from './options.ts';
 export type { SessionOptions } from './session/options.ts';
-export type { PendingRequest, SessionStats } from './session/session.ts';
+export type { PendingRequest, SessionStats } from './session/stats.ts';
 
 export interface MountFuse {
   mountPoint: string;

@@ -5,7 +5,7 @@ import { keepFreedMemory, read, write, writeTwo, writev } from '@mortar/libc';
 import type { Channel } from '../session/session.ts';
 import { Expectation } from './expectation.ts';
 import { openPipe, type Pipe } from './pipe.ts';
-import { ReceiveBuffers } from './receive-buffers.ts';
+import { type ReceiveBufferOptions, ReceiveBuffers } from './receive-buffers.ts';
 
 /** Requests taken in one turn before timers and other sockets get theirs. */
 const drainMax = 64;
@@ -49,9 +49,9 @@ export class FuseDevice implements Channel {
   noticesDropped = 0;
 
   /** Takes over the descriptor. */
-  constructor(fd: number, maxWrite: number) {
+  constructor(fd: number, maxWrite: number, buffers?: ReceiveBufferOptions) {
     this.#fd = fd;
-    this.#buffers = new ReceiveBuffers(maxWrite);
+    this.#buffers = new ReceiveBuffers(maxWrite, buffers);
   }
 
   async start(events: DeviceEvents): Promise<void> {
@@ -140,7 +140,8 @@ export class FuseDevice implements Channel {
     const events = this.#events!;
     events.turn();
     if (events.request(this.#loopBuffer!, length)) this.#loopBuffer = null;
-    if (!events.settled() && this.#hopes.likely()) this.#awaiting = true;
+    if (!events.ready()) this.pause();
+    else if (!events.settled() && this.#hopes.likely()) this.#awaiting = true;
     else this.#drain();
   }
 

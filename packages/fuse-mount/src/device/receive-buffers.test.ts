@@ -1,5 +1,5 @@
 import { poisonReturnedBytes } from '@mortar/core';
-import { addressOf } from '@mortar/libc/native.ts';
+import { addressOf, bind } from '@mortar/libc/native.ts';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ReceiveBuffers } from './receive-buffers.ts';
 
@@ -43,12 +43,42 @@ describe('receive buffers', () => {
     expect(buffers.spare).toBe(true);
   });
 
+  it('are kept for as many requests at a time as there were lately', () => {
+    const buffers = new ReceiveBuffers(4096, { keptMax: 20 });
+    const round = (count: number) => {
+      const taken = Array.from({ length: count }, () => buffers.take());
+      for (const bytes of taken.toReversed()) buffers.giveBack(bytes, true);
+      return taken;
+    };
+    const first = round(30);
+    // No more than is allowed.
+    expect(round(30).filter((bytes) => first.includes(bytes)).length).toBe(20);
+    const second = round(20);
+    expect(round(20).every((bytes, i) => bytes === second[i])).toBe(true);
+    // Of a burst nothing is left after some thousand requests that were fewer at a time.
+    for (let i = 0; i < 2048; i++) round(1);
+    expect(round(20).filter((bytes) => second.includes(bytes)).length).toBe(19);
+    for (let i = 0; i < 20_000; i++) round(1);
+    expect(round(20).filter((bytes) => second.includes(bytes)).length).toBe(8);
+  });
+
   it('are overwritten when they come back, if a test wants that', () => {
     poisonReturnedBytes(true);
     const buffers = new ReceiveBuffers(4096);
     const bytes = buffers.take();
     buffers.giveBack(bytes, true);
     expect(bytes.every((byte) => byte === 0xdb)).toBe(true);
+  });
+
+  it('have all their pages in memory if they must', () => {
+    const mincore = bind('mincore', 'int', ['size_t', 'size_t', '_Out_ uint8_t *']);
+    // Without huge pages, one of which would make all present.
+    const bytes = new ReceiveBuffers(256 * 1024, { present: true }).take();
+    const pages = Math.floor(bytes.length / 4096);
+    const found = new Uint8Array(pages);
+    const begin = Math.ceil(Number(addressOf(bytes)) / 4096) * 4096;
+    expect(mincore(begin, (pages - 1) * 4096, found)).toBe(0);
+    expect(found.subarray(0, pages - 1).every((one) => (one & 1) === 1)).toBe(true);
   });
 
   it('do not come back more often than they were taken', () => {

@@ -2,16 +2,7 @@
  * A mount's conversation with the kernel: requests in, fops of the graph's top, replies out. Knows nodes and handles;
  * bytes are the protocol's business, the device is the channel's.
  */
-import {
-  type Dirent,
-  Errno,
-  errnoName,
-  freshBytes,
-  type Iatt,
-  type Services,
-  type Subvolume,
-  type Timespec,
-} from '@mortar/core';
+import { type Dirent, Errno, errnoName, freshBytes, type Iatt, type Services, type Subvolume } from '@mortar/core';
 import type { Graphs, ServedGraph } from '@mortar/host/client/graphs.ts';
 import { OpenFiles } from '@mortar/host/client/open-files.ts';
 import {
@@ -21,12 +12,9 @@ import {
   forgotten,
   forgottenCount,
   type Negotiated,
-  negotiate,
   OpenFlag,
   type OpName,
   opcodes,
-  putInit,
-  putMajorOnly,
   ReplyBuffer,
   type RequestOf,
   RequestView,
@@ -40,10 +28,13 @@ import { Ask } from './ask.ts';
 import { AskList } from './ask-list.ts';
 import { FuseCall, type GroupSource } from './call.ts';
 import { type Handle, HandleTable } from './handles.ts';
+import { agreeOn } from './init.ts';
 import { NodeLimit } from './lru.ts';
 import { type Node, NodeTable } from './nodes.ts';
 import { type Handler, handlers } from './ops/table.ts';
 import type { SessionOptions } from './options.ts';
+import type { PendingRequest, SessionStats } from './stats.ts';
+import { TurnClock } from './turn-clock.ts';
 
 /** Where replies go, and whose the receive buffers are. Writes give the number of bytes taken or the negative errno. */
 export interface Channel {
@@ -58,38 +49,11 @@ export interface Channel {
   notify(message: Buffer): void;
 }
 
-export interface SessionStats {
-  requests: Record<string, number>;
-  inFlight: number;
-  lockWaits: number;
-  nodes: number;
-  handles: number;
-  malformed: number;
-  exceptions: number;
-  undelivered: number;
-  /** POSIX and flock locks that are held through this mount. */
-  locks: number;
-}
-
-/** A request that has not been answered yet. */
-export interface PendingRequest {
-  readonly op: OpName;
-  readonly unique: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly pid: number;
-  readonly lockOwner: string;
-  readonly since: Timespec;
-}
-
 const opNames: (OpName | undefined)[] = [];
 for (const [name, code] of Object.entries(opcodes)) opNames[code] = name as OpName;
 
 /** Payloads from here on stay in the receive buffer, which then is replaced; smaller ones only if it soon comes back. */
 const keepPayloadBytes = 256 * 1024;
-
-/** Within a turn. */
-const requestsOfOneTime = 16;
 
 /** Requests between two looks at the number of nodes; a power of 2. */
 const limitEvery = 64;
@@ -126,10 +90,9 @@ export class Session {
   readonly #groups: GroupSource;
   readonly #view = new RequestView();
   readonly #asks = new AskList();
+  readonly #clock: TurnClock;
   readonly #counts = new Float64Array(64);
   #latest: Ask | null = null;
-  #time: Timespec = { sec: 0, nsec: 0 };
-  #timeUses = 0;
   #inFlight = 0;
   #malformed = 0;
   #exceptions = 0;
@@ -143,6 +106,7 @@ export class Session {
     this.options = options;
     this.clientId = clientId;
     this.#groups = groups;
+    this.#clock = new TurnClock(services.clock);
     this.nodes = new NodeTable(services.inodes, options.shortInodeNumbers);
     const { graphWaitMs } = options;
     this.files = new OpenFiles({ services, clientId, origin: 'fuse', graphWaitMs, all: () => this.handles.all() });
@@ -342,17 +306,9 @@ export class Session {
     return kept;
   }
 
-  /** A few requests that follow each other share a look at the clock: the kernel's own file systems look less often. */
-  #now(): Timespec {
-    if (this.#timeUses-- > 0) return this.#time;
-    this.#timeUses = requestsOfOneTime - 1;
-    this.#time = this.services.clock.wall();
-    return this.#time;
-  }
-
   /** A turn of the event loop begins: time has passed. */
   turn(): void {
-    this.#timeUses = 0;
+    this.#clock.turn();
   }
 
   /** Whether the payload stays where it was received. It then is copied nowhere on its way to the file system. */
@@ -369,7 +325,7 @@ export class Session {
     const view = this.#view;
     const { uid, gid, pid } = view;
     const groups = uid === 0 ? noGroupsOfRoot : this.#groups.groupsOf(pid, uid);
-    const call = new FuseCall(uid, gid, groups, pid, this.clientId, this.#now());
+    const call = new FuseCall(uid, gid, groups, pid, this.clientId, this.#clock.now());
     if (uid === 0 && this.options.noRootSquash) call.internal = 'mount-helper';
     const ask = new Ask(this, op, view.uniqueLow, view.uniqueHigh, view.nodeId, call);
     ask.received = received;
@@ -416,33 +372,14 @@ export class Session {
 
   #init(init: RequestOf<'init'>): void {
     const { uniqueLow, uniqueHigh } = this.#view;
-    const { options, reply } = this;
-    const wishes = {
-      maxWrite: options.maxWrite,
-      maxReadahead: options.maxReadahead,
-      maxBackground: options.maxBackground,
-      congestionThreshold: options.congestionThreshold,
-      timeGranularity: options.timeGranularityNs,
-      writebackCache: options.writebackCache,
-      readdirplus: options.readdirplus,
-      autoInvalidation: options.autoInvalidation,
-      acl: options.acl,
-    };
-    const agreed = negotiate(init, wishes);
+    const agreed = agreeOn(init, { uniqueLow, uniqueHigh }, this.options, this.reply, this.services.log);
     if (agreed === undefined) {
-      this.services.log.write(
-        'ERROR',
-        'fuse',
-        `the kernel speaks FUSE ${init.major}.${init.minor}; 7.31 or newer is needed (Linux 5.4)`,
-      );
       this.#refuse(Errno.EPROTO);
       this.onInit?.(false);
       return;
     }
-    if (agreed === 'renegotiate') putMajorOnly(reply, uniqueLow, uniqueHigh);
-    else putInit(reply, uniqueLow, uniqueHigh, agreed, wishes);
-    this.channel.write(reply.bytes, reply.length);
-    if (agreed === 'renegotiate') return;
+    this.channel.write(this.reply.bytes, this.reply.length);
+    if (agreed === null) return;
     this.agreed = agreed;
     this.onInit?.(true);
   }
