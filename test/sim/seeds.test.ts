@@ -39,6 +39,12 @@ describe('a simulated replica set', () => {
       for (let seed = first; seed <= last; seed++) expect(await problemsOf(seed)).toEqual([]);
   });
 
+  it('shows who opens a file to read it what was written before', { timeout: 240_000 }, async () => {
+    const faults = ['cut', 'partition', 'half-partition', 'brick-kill', 'brick-power'] as const;
+    for (let seed = 2001; seed <= 2150; seed++)
+      expect(await problemsOf(seed, { clients: 3, faults, work: ['blocks', 'reopen'] })).toEqual([]);
+  });
+
   it('stays whole under three kinds of faults and all kinds of work', { timeout: 240_000 }, async () => {
     for (let seed = 1001; seed <= 1250; seed++) {
       const plan = { faults: [1, 3, 5].map((step) => faultKinds[(seed * step) % faultKinds.length]!), work: workKinds };

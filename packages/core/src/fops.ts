@@ -63,8 +63,16 @@ export const fops = {
   ),
   link: fop(9, 'entry', { from: f.loc, to: f.loc }, { iatt: f.iatt, ...oneParent }),
   truncate: fop(10, 'data', { loc: f.loc, size: f.u64 }, { pre, post }),
-  /** `iatt`: as it is at the open, where that is known; what was cached before is checked against it. */
-  open: fop(11, 'open', { loc: f.loc, flags: f.u32, fd: f.fd }, { iatt: optional(f.iatt) }),
+  /**
+   * `iatt`: as it is at the open, where that is known; what was cached before is checked against it. `contents`: of a file of at
+   * most so many bytes `data` may be all that is in it, as `iatt` says it is; never without `iatt`.
+   */
+  open: fop(
+    11,
+    'open',
+    { loc: f.loc, flags: f.u32, fd: f.fd, contents: optional(f.u32) },
+    { iatt: optional(f.iatt), data: optional(f.payload) },
+  ),
   readv: fop(12, 'read', { fd: f.fd, size: f.u32, offset: f.u64 }, { data: f.payload, iatt: f.iatt }),
   /** `append`: at the end of the file as the brick finds it; `offset` is then ignored. `sync`: O_SYNC or O_DSYNC. */
   writev: fop(
@@ -234,8 +242,19 @@ export async function runSteps(ops: Fops, call: Call, steps: readonly RawStep[])
   return { ok: true, replies };
 }
 
-/** Whether a request does nothing but give locks back: what held them may still do so when it did not get there. */
-export function givesLockBack(fop: FopName, args: object): boolean {
+/**
+ * The locks that a request gives back, each in a request of its own, if it does nothing else: they may still be held when it did
+ * not get there.
+ */
+export function locksGivenBack(fop: FopName, args: object): readonly RawStep[] {
+  if (fop === 'compound') {
+    const { steps } = args as Args<'compound'>;
+    return steps.every((step) => givesLockBack(step.fop as FopName, step.args)) ? steps : [];
+  }
+  return givesLockBack(fop, args) ? [{ fop, args }] : [];
+}
+
+function givesLockBack(fop: FopName, args: object): boolean {
   if (fops[fop].class !== 'lock') return false;
   const { command, flock } = args as { command?: string; flock?: { type: string } };
   return command === 'unlock' || (command !== 'get' && flock?.type === 'unlock');

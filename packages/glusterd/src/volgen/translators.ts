@@ -17,6 +17,7 @@ export const existingTranslators: ReadonlySet<string> = new Set([
   'performance/io-threads',
   'performance/io-cache',
   'performance/md-cache',
+  'performance/quick-read',
   'debug/io-stats',
   'debug/trace',
   'debug/error-gen',
@@ -66,7 +67,6 @@ export const missingTranslators: Readonly<Record<string, MissingTranslator>> = {
   'performance/read-ahead': { does: 'reads ahead of sequential readers', without: 'slower' },
   'performance/readdir-ahead': { does: 'reads directories ahead', without: 'slower' },
   'performance/open-behind': { does: 'delays opens until they are needed', without: 'slower' },
-  'performance/quick-read': { does: 'fetches small files with their lookup', without: 'slower' },
   'performance/nl-cache': { does: 'remembers which names do not exist', without: 'slower' },
 };
 

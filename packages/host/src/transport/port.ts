@@ -3,12 +3,22 @@ import { lookup } from 'node:dns/promises';
 import { existsSync } from 'node:fs';
 import { hostname, networkInterfaces } from 'node:os';
 import type { Volfile } from '@mortar/core';
+import { wantSendBuffer } from '@mortar/libc';
 import { type Address, anyTransport, type TlsSettings, type Transport, type TransportPort } from '@mortar/rpc';
 import { type TcpOptions, tcpTransport } from '@mortar/rpc/transports/tcp.ts';
 import { unixTransport } from '@mortar/rpc/transports/unix.ts';
 
+/**
+ * A unix socket's buffer, 208 KiB unless the system says otherwise, does not grow as TCP's does: a transfer of 1 MiB would wake
+ * both sides half a dozen times. It is memory only while it is full.
+ */
+const unixBufferBytes = 2 * 1024 * 1024;
+
 export function socketTransport(options: TcpOptions = {}): Transport {
-  return anyTransport({ tcp: tcpTransport(options), unix: unixTransport() });
+  return anyTransport({
+    tcp: tcpTransport(options),
+    unix: unixTransport({ prepare: (fd) => void wantSendBuffer(fd, unixBufferBytes) }),
+  });
 }
 
 /** Names are looked up again after this: addresses move. */

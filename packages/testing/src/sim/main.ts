@@ -1,6 +1,6 @@
 /** `npm run sim -- --seeds N [--from S] [--trace]`, or `--only S,S,...`: runs seeds, prints those that fail and how to run each again. */
 import { parseArgs } from 'node:util';
-import { faultKinds, type PlanChanges, workKinds } from './plan.ts';
+import { allWorkKinds, faultKinds, type PlanChanges } from './plan.ts';
 import { simulate, type Verdict } from './simulation.ts';
 
 const { values } = parseArgs({
@@ -33,7 +33,7 @@ if (!Number.isSafeInteger(from) || !Number.isSafeInteger(count) || count < 1) {
 const listed = <T extends string>(text: string | undefined, all: readonly T[]): T[] | undefined =>
   text === undefined ? undefined : all.filter((one) => text.split(',').includes(one));
 const faults = listed(values.faults, faultKinds);
-const work = listed(values.work, workKinds);
+const work = listed(values.work, allWorkKinds);
 const plan: PlanChanges = { ...(faults ? { faults } : {}), ...(work ? { work } : {}) };
 let failed = 0;
 let events = 0;

@@ -16,7 +16,9 @@ export const faultKinds = [
 export type FaultKind = (typeof faultKinds)[number];
 
 export const workKinds = ['blocks', 'append', 'names', 'unique', 'truncate', 'attributes'] as const;
-export type WorkKind = (typeof workKinds)[number];
+/** `reopen`: files are opened to be read, and come with their contents. Not drawn by seeds, whose runs are on record. */
+export const allWorkKinds = [...workKinds, 'reopen'] as const;
+export type WorkKind = (typeof allWorkKinds)[number];
 
 export interface Plan {
   readonly bricks: number;

@@ -6,7 +6,7 @@ import {
   type Fops,
   fail,
   type GraphEvent,
-  givesLockBack,
+  locksGivenBack,
   type Reply,
   type Services,
   Xlator,
@@ -75,7 +75,8 @@ export class Remote extends Xlator {
   protected override bindFop<N extends FopName>(name: N, _next: Fops[N]): Fops[N] {
     const run: Fop<FopName> = (call, args) => {
       if (this.#state !== 'up') {
-        if (givesLockBack(name, args)) this.#orphans.push({ fop: name, call, args, settle: () => undefined });
+        for (const unlock of locksGivenBack(name, args))
+          this.#orphans.push({ fop: unlock.fop as FopName, call, args: unlock.args, settle: () => undefined });
         return Promise.resolve(fail(Errno.ENOTCONN));
       }
       return new Promise((settle) => {

@@ -5,6 +5,7 @@ import type { History } from './history.ts';
 import type { Plan, WorkKind } from './plan.ts';
 import type { SeededRandom } from './random.ts';
 
+const O_RDONLY = 0;
 const O_RDWR = 2;
 const O_CREAT = 0o100;
 const O_EXCL = 0o200;
@@ -130,6 +131,8 @@ export class Worker {
         return this.#random.chance(0.5) ? this.#makeUnique() : this.#makeExclusive();
       case 'truncate':
         return this.#truncate();
+      case 'reopen':
+        return this.#reopen(this.#random.integer(blocks));
       case 'attributes':
         return this.#random.chance(0.6) ? this.#setAttribute() : this.readAttributes();
     }
@@ -185,6 +188,27 @@ export class Worker {
       () => ops.readv(call, { fd: this.#fds.blocks, size: blockBytes, offset: block * blockBytes }),
       (reply) => (reply.ok ? valueIn(reply.data) : ''),
     );
+  }
+
+  /** As a program that opens the file for this read alone: from what comes with the open, or after it. */
+  async #reopen(block: number): Promise<void> {
+    const { ops, call } = this.#client;
+    const gfid = this.#scene.files.blocks;
+    const fd = new Fd(gfid, O_RDONLY);
+    const [start, end] = [block * blockBytes, (block + 1) * blockBytes];
+    await this.#read(
+      `block ${block}`,
+      async () => {
+        const opened = await ops.open(call, { loc: locOf(gfid), flags: O_RDONLY, fd, contents: blocks * blockBytes });
+        if (!opened.ok || opened.data) return opened;
+        return ops.readv(call, { fd, size: blockBytes, offset: start });
+      },
+      (reply) => {
+        const { data } = reply as { data?: Uint8Array };
+        return data ? valueIn(data.length > blockBytes ? data.subarray(start, end) : data) : '';
+      },
+    );
+    fd.release();
   }
 
   async #append(): Promise<void> {

@@ -10,7 +10,7 @@ import {
   fail,
   type Reply,
 } from '@mortar/core';
-import { openFlag } from './open-flags.ts';
+import { open, openEverywhere } from './open.ts';
 import type { Replica } from './replica.ts';
 import { failureOf, isAbsence, type Replies, succeeded, successAt } from './replica-set.ts';
 
@@ -46,35 +46,6 @@ export function lockFops(replica: Replica): LockFops {
   };
 }
 
-/** O_TRUNC changes data, so it is a transaction of its own after the open. */
-async function open(replica: Replica, call: Call, args: Args<'open'>): Promise<Reply<'open'>> {
-  const truncates = (args.flags & openFlag.O_TRUNC) !== 0;
-  const flags = args.flags & ~openFlag.O_TRUNC;
-  const replies = await replica.set.wind(replica.set.up, 'open', call, () => ({ ...args, flags }));
-  if (succeeded(replies).length === 0) return failureOf(replies);
-  if (!truncates) return opened(replies);
-  const cut = await replica.transactions.run({
-    fop: 'ftruncate',
-    call,
-    kind: 'data',
-    under: [args.fd.gfid],
-    fd: args.fd,
-    claims: [[{ start: 0, end: Number.POSITIVE_INFINITY }]],
-    args: () => ({ fd: args.fd, size: 0 }),
-  });
-  return 'errno' in cut ? cut : { ok: true };
-}
-
-/** With the file's attributes where all that have opened it agree on its contents. */
-function opened(replies: readonly (Reply<'open'> | undefined)[]): Reply<'open'> {
-  const iatts = replies.flatMap((reply) => (reply?.ok && reply.iatt ? [reply.iatt] : []));
-  const [first, ...rest] = iatts;
-  const same = rest.every(
-    ({ size, mtime, mtimeNsec }) => size === first?.size && mtime === first.mtime && mtimeNsec === first.mtimeNsec,
-  );
-  return first && same && iatts.length === succeeded(replies).length ? { ok: true, iatt: first } : { ok: true };
-}
-
 async function posixLock(replica: Replica, call: Call, args: Args<'lk'>): Promise<Reply<'lk'>> {
   const { set } = replica;
   if (!set.suffices(set.up)) return fail(Errno.ENOTCONN);
@@ -86,6 +57,7 @@ async function posixLock(replica: Replica, call: Call, args: Args<'lk'>): Promis
     );
   }
   const unlocking = args.flock.type === 'unlock';
+  if (!unlocking) await openEverywhere(replica, call, args.fd);
   if (unlocking) tellAbsent(replica, 'lk', call, args);
   const undo: Flock = { ...args.flock, type: 'unlock' };
   // Blocking requests go in the order of the children, so that two waiters never hold one replica each.

@@ -58,6 +58,8 @@ export class Replica {
   readonly leases: Leases;
   readonly transactions: Transactions;
   live: LiveOptions;
+  /** Where fds and inodes keep what replicate knows of them. */
+  readonly slot: number;
   readonly #ownerPrefix: string;
   #owners = 0;
 
@@ -66,6 +68,7 @@ export class Replica {
     this.services = services;
     this.set = set;
     this.live = live;
+    this.slot = slot;
     this.contexts = new InodeContexts(services.inodes, slot);
     this.#ownerPrefix = Buffer.from(services.random.bytes(8)).toString('hex');
     const self = this;

@@ -135,7 +135,9 @@ export class Locks extends Xlator {
   }
 
   async open(call: Call, args: Args<'open'>): Promise<Reply<'open'>> {
-    const reply = await this.child.open(call, args);
+    // What is read must ask whether it may be.
+    const { contents, ...others } = args;
+    const reply = await this.child.open(call, contents && this.#mandatory.settings.mode === 'off' ? args : others);
     if (reply.ok) this.#opened(args.fd);
     return reply;
   }

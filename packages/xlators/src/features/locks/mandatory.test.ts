@@ -55,6 +55,16 @@ describe('mandatory locks, forced', () => {
     expect(await operations(r, rigCall('b'), other)('writev')).toBe(0);
   });
 
+  it('are not passed by what comes with an open', async () => {
+    const wanted = async (options: Record<string, string>) => {
+      const r = await make(options);
+      await r.xlator.ops.open(rigCall('a'), { loc: locOf(gfid), flags: 0, fd: new Fd(gfid), contents: 100 });
+      return r.child.calls.map(({ args }) => (args as { contents?: number }).contents);
+    };
+    expect(await wanted({})).toEqual([100]);
+    expect(await wanted(forced)).toEqual([undefined]);
+  });
+
   it('let readers read, and go with the lock', async () => {
     const r = await make(forced);
     await lk(r, 'a', 'set', flock('read', 0, 10));

@@ -1,4 +1,5 @@
 import {
+  type Args,
   type Call,
   type Fop,
   type FopName,
@@ -6,6 +7,7 @@ import {
   fops,
   type OptionTable,
   type OptionValues,
+  type Reply,
   Xlator,
   type XlatorInit,
   type XlatorType,
@@ -37,7 +39,14 @@ export class Utime extends Xlator {
         ? below(this.#stamp(call), { ...args, xdata: { ...args.xdata, touchAtime: true } })
         : below(call, args);
     if (reading.has(name)) return read as Fops[N];
+    if (name === 'open') return ((call, args) => this.#open(next as Fop<'open'>, call, args)) as Fop<'open'> as Fops[N];
     return (name === 'compound' || changes(name) ? stamped : next) as Fops[N];
+  }
+
+  /** What comes with an open is not read: where reading counts, it is left to a read. */
+  #open(below: Fop<'open'>, call: Call, args: Args<'open'>): Promise<Reply<'open'>> {
+    const { contents: _unread, ...others } = args;
+    return below(this.#stamp(call), this.#touchAtime ? others : args);
   }
 
   /** A call without an origin time, made by a translator above, gets the present. */

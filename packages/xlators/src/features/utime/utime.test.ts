@@ -20,6 +20,15 @@ describe('features/utime', () => {
     expect(times).toEqual(changes.flatMap(() => [r.services.clock.wall(), { sec: 5, nsec: 6 }]));
   });
 
+  it('leaves to reads what counts as one', async () => {
+    const r = await rig(xlator);
+    const open = () => r.xlator.ops.open(rigCall('c'), { loc: locOf(gfid), flags: 0, fd: new Fd(gfid), contents: 10 });
+    await open();
+    r.reconfigure({ noatime: 'off' });
+    await open();
+    expect(r.child.calls.map(({ args }) => (args as { contents?: number }).contents)).toEqual([10, undefined]);
+  });
+
   it('asks for access times only when noatime is off', async () => {
     const r = await rig(xlator);
     const read = () =>

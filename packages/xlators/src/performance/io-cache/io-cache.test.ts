@@ -13,8 +13,6 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { RigChild, type RigServices, rig, rigCall, rigServices } from '../../lib/translator-rig.ts';
 import { IoCache, xlator } from './index.ts';
-import { PageStore, PagesOfFile } from './pages.ts';
-import { globPattern, Priorities } from './priority.ts';
 
 const gfid = '11111111-1111-4111-8111-111111111111' as Gfid;
 const call = rigCall('client');
@@ -270,59 +268,8 @@ describe('two on top of each other', () => {
   });
 });
 
-describe('pages', () => {
-  it('of the least weight go first, among them the least recently used', () => {
-    const store = new PageStore(4 * 1200);
-    const light = new PagesOfFile(0);
-    const heavy = new PagesOfFile(5);
-    const data = new Uint8Array(1000);
-    store.put(heavy, 0, data);
-    store.put(light, 0, data);
-    store.put(light, 1, data);
-    store.get(light, 0);
-    store.put(heavy, 1, data);
-    store.put(heavy, 2, data);
-    expect([...light.pages.keys()]).toEqual([0]);
-    store.put(heavy, 3, data);
-    expect([...light.pages.keys()]).toEqual([]);
-    expect([...heavy.pages.keys()]).toEqual([0, 1, 2, 3]);
-  });
-
-  it('never exceed the limit, and are counted to the byte', () => {
-    fc.assert(
-      fc.property(fc.array(fc.tuple(fc.nat(3), fc.nat(5), fc.nat(2000), fc.nat(2))), (steps) => {
-        const store = new PageStore(5000);
-        const files = [0, 1, 2, 3].map((weight) => new PagesOfFile(weight));
-        for (const [f, index, size, what] of steps) {
-          if (what === 0) store.put(files[f]!, index, new Uint8Array(size));
-          else if (what === 1) store.remove(files[f]!, index);
-          else store.setWeight(files[f]!, index);
-          expect(store.usedBytes).toBeLessThanOrEqual(5000);
-        }
-        for (const file of files) store.clear(file);
-        expect(store.usedBytes).toBe(0);
-      }),
-    );
-  });
-});
-
-describe('priorities', () => {
-  it('are taken from the last pattern that fits', () => {
-    const priorities = new Priorities('*.jpg:3,a*:2');
-    expect(priorities.weightOf('b.jpg', '/d/b.jpg')).toBe(3);
-    expect(priorities.weightOf('a.jpg', '/a.jpg')).toBe(2);
-    expect(priorities.weightOf('x', undefined)).toBe(0);
-    expect(new Priorities('').weightOf('x', undefined)).toBe(1);
-    expect(() => new Priorities('*.jpg')).toThrow('*.jpg');
-  });
-
-  it('know the shell patterns', () => {
-    expect(globPattern('[!a-c]?.x').test('dz.x')).toBe(true);
-    expect(globPattern('[!a-c]?.x').test('az.x')).toBe(false);
-    expect(globPattern('a.b').test('axb')).toBe(false);
-  });
-
-  it('keep out a graph with a bad list', async () => {
+describe('a list of priorities', () => {
+  it('keeps out a graph when it is bad', async () => {
     await expect(rig(xlator, { priority: 'x' })).rejects.toThrow('priority');
   });
 });

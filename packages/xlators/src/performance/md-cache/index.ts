@@ -18,6 +18,7 @@ import {
   type Reply,
   type Success,
   type Xattrs,
+  type Xdata,
   Xlator,
   type XlatorInit,
   type XlatorType,
@@ -198,8 +199,9 @@ class MdCache extends Xlator {
     return reply;
   }
 
-  /** What others changed is told to those above, who may have kept more than attributes. */
-  #learn(fop: FopName, reply: object, asked: Asked): void {
+  /** What others changed is told to those above, who may have kept more than attributes. Answers of caches below are of before. */
+  #learn(fop: FopName, reply: { readonly xdata?: Xdata }, asked: Asked): void {
+    if (reply.xdata?.ageMs !== undefined) return;
     for (const iatt of iattsOf(fop, reply)) {
       const changed = this.#cache.learnIatt(iatt, asked);
       if (changed && iatt.type === FileType.regular && this.#values['global-cache-invalidation'])

@@ -59,6 +59,14 @@ const lookup = (gfid: Gfid | null = a, name = 'f') => r.xlator.ops.lookup(call, 
 beforeEach(() => setUp());
 
 describe('attributes', () => {
+  it('are not learned from a cache below, which has those of before', async () => {
+    r.child.answers.readv = async () => ({ ok: true, data: Buffer.from('x'), iatt: iatt(a), xdata: { ageMs: 500 } });
+    await stat();
+    await r.xlator.ops.setattr(call, { loc: locOf(a), attr: { mode: 0o600 } });
+    await r.xlator.ops.readv(call, { fd: new Fd(a), size: 1, offset: 0 });
+    expect((await stat()).mode).toBe(0o600);
+  });
+
   it('are asked for once, until the timeout', async () => {
     await stat();
     await stat();

@@ -10,7 +10,7 @@ import {
   type Fops,
   fops,
   type GraphEvent,
-  givesLockBack,
+  locksGivenBack,
   locOf,
   type OptionValues,
   type RawStep,
@@ -137,10 +137,12 @@ export class ProtocolClient extends Xlator {
     else super.notify(event, from);
   }
 
-  #orphan<N extends FopName>(name: N, call: Call, args: Args<N>): void {
-    if (this.#orphans.add(name, this.#outgoing(call), args as Args<FopName>)) return;
-    this.#orphans.clear();
-    this.#session.giveUp();
+  #orphan(call: Call, unlocks: readonly RawStep[]): void {
+    for (const { fop, args } of unlocks)
+      if (!this.#orphans.add(fop as FopName, this.#outgoing(call), args as Args<FopName>)) {
+        this.#orphans.clear();
+        this.#session.giveUp();
+      }
   }
 
   #wanted(attempts: Promise<void>[] | undefined): void {
@@ -151,13 +153,15 @@ export class ProtocolClient extends Xlator {
   protected override bindFop<N extends FopName>(name: N): Fops[N] {
     const session = this.#session;
     let run: Fop<N> = (call, args) => session.fop(name, this.#outgoing(call), args);
-    if (fops[name].class === 'lock')
-      run = (call, args) => {
-        if (!session.isUp && givesLockBack(name, args)) this.#orphan(name, call, args);
-        return session.fop(name, this.#outgoing(call), args);
-      };
     if (name === 'open' || name === 'create' || name === 'opendir' || name === 'compound')
       run = (call, args) => session.fop(name, this.#outgoing(call), this.#opening(name, args));
+    if (fops[name].class === 'lock' || name === 'compound') {
+      const send = run;
+      run = (call, args) => {
+        if (!session.isUp) this.#orphan(call, locksGivenBack(name, args));
+        return send(call, args);
+      };
+    }
     return this.#traced(name, run) as unknown as Fops[N];
   }
 

@@ -102,7 +102,7 @@ export function dataFops(volume: Volume): DataFops {
   };
 
   return {
-    async open(call, { loc, flags, fd, xdata }) {
+    async open(call, { loc, flags, fd, contents = 0, xdata }) {
       const found = volume.file(loc);
       if (!found.ok) return found;
       const file = found.value;
@@ -110,7 +110,10 @@ export function dataFops(volume: Volume): DataFops {
       if (file.isDirectory && (flags & OpenFlag.accessMode) !== 0) return fail(Errno.EISDIR);
       if (flags & OpenFlag.truncate && file.type === FileType.regular) truncateTo(volume, file, 0, call.time, xdata);
       attachOpen(volume, fd, file, flags);
-      return { ok: true, iatt: file.iatt() };
+      const iatt = file.iatt();
+      const mayRead = file.type === FileType.regular && (flags & OpenFlag.accessMode) !== OpenFlag.writeOnly;
+      const isSmall = mayRead && iatt.size > 0 && iatt.size <= contents;
+      return { ok: true, iatt, ...(isSmall && { data: file.content.read(0, iatt.size) }) };
     },
 
     async opendir(_call, { loc, fd }) {

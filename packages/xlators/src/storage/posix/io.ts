@@ -1,7 +1,7 @@
 /** File data: what the page cache has at once, the rest by node's thread pool. */
 import { createHash } from 'node:crypto';
 import { read } from 'node:fs';
-import { type Call, Errno, FileType, freshBytes, type Gfid, type Reply } from '@mortar/core';
+import { type Call, Errno, FileType, freshBytes, type Gfid, type Reply, returnBytes } from '@mortar/core';
 import {
   FALLOC_FL_KEEP_SIZE,
   FALLOC_FL_PUNCH_HOLE,
@@ -15,6 +15,7 @@ import {
   O_RDWR,
   O_SYNC,
   O_TRUNC,
+  O_WRONLY,
   RWF_NOWAIT,
   SEEK_DATA,
   SEEK_HOLE,
@@ -74,7 +75,7 @@ export interface CachedRead {
   node: Node;
 }
 
-/** `patient`: what a file system cannot tell is left to the pool, else it is read at once. */
+/** `patient`: of a file system that cannot tell what it has at once all is left to the pool, else it is read plainly. */
 export function readCached(
   brick: Brick,
   file: OpenFile,
@@ -89,12 +90,29 @@ export function readCached(
   if (length === 0) return { data, done: 0, node };
   const got = brick.sys.preadv2(file.osFd, data, 0, length, offset, RWF_NOWAIT);
   if (got >= 0) return { data, done: got, node };
-  // A file system that cannot tell is asked plainly.
   if (got === -Errno.EOPNOTSUPP && !patient) {
     const plain = brick.sys.pread(file.osFd, data, 0, length, offset);
     return plain < 0 ? plain : { data: data.subarray(0, plain), done: plain, node };
   }
   return got === -Errno.EAGAIN || got === -Errno.EOPNOTSUPP ? { data, done: 0, node } : got;
+}
+
+/** All that a file of at most `most` bytes holds, if it was opened for reading and the page cache has it. */
+export function smallContents(
+  brick: Brick,
+  file: OpenFile,
+  { stat }: Node,
+  flags: number,
+  most: number,
+): Uint8Array | undefined {
+  const readable = (flags & O_ACCMODE) !== O_WRONLY && stat.type === FileType.regular;
+  if (!readable || stat.size === 0 || stat.size > Math.min(most, readMax)) return undefined;
+  const data = freshBytes(stat.size);
+  let got = brick.sys.preadv2(file.osFd, data, 0, stat.size, 0, RWF_NOWAIT);
+  if (got === -Errno.EOPNOTSUPP) got = brick.sys.pread(file.osFd, data, 0, stat.size, 0);
+  if (got === stat.size) return data;
+  returnBytes(data);
+  return undefined;
 }
 
 /** The rest of a read, by a thread of the pool: its length or the negative errno. */

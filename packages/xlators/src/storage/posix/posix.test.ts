@@ -349,6 +349,29 @@ describe('xattrop', () => {
   });
 });
 
+describe('an open', () => {
+  it('brings what a small file holds, to who may read it', async () => {
+    const r = await start();
+    const id = gfid(9);
+    await make(r, 'f', id);
+    const open = async (flags: number, contents?: number) => {
+      const fd = new Fd(id, flags);
+      const reply = ok(await r.ops.open(rootAt(), { loc: locOf(id), flags, fd, ...(contents && { contents }) }));
+      fd.release();
+      return reply.data && Buffer.from(reply.data).toString();
+    };
+    expect(await open(libc.O_RDONLY, 100)).toBeUndefined();
+    ok(await r.ops.writev(rootAt(), { fd: new Fd(id, libc.O_RDWR), offset: 0, data: bytes('hello') }));
+    expect(await open(libc.O_RDONLY, 5)).toBe('hello');
+    expect(await open(libc.O_RDWR, 100)).toBe('hello');
+    expect([await open(libc.O_RDONLY), await open(libc.O_RDONLY, 4), await open(libc.O_WRONLY, 100)]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
+  });
+});
+
 describe('checksums', () => {
   it('are of the bytes that are there', async () => {
     const r = await start();

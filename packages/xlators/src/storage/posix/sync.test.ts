@@ -48,3 +48,25 @@ it('what cannot be opened is synced with its whole file system', async () => {
   expect([again.ok, fifo.ok]).toEqual([true, true]);
   expect(await sync(gfid(9))).toMatchObject({ errno: Errno.ESTALE });
 });
+
+it('files of a rebalance that are synced at about the same time are synced together', async () => {
+  const synced = watchSyncs();
+  rig = await posixRig({});
+  const { ops } = rig;
+  const gfids = [1, 2, 3, 4, 5, 6, 7, 8].map(gfid);
+  const data = Buffer.from('text');
+  for (const [i, id] of gfids.entries()) {
+    const node = { loc: locAt(rootGfid, `f${i}`), mode: 0o100644, rdevMajor: 0, rdevMinor: 0, gfid: id };
+    await ops.mknod(rootAt(), node);
+    expect(await ops.writev(rootAt(), { fd: new Fd(id, 2), offset: 0, data })).toMatchObject({ ok: true });
+  }
+  const syncs = (call = rootAt()) =>
+    Promise.all(gfids.map((id) => ops.fsync(call, { fd: new Fd(id, 2), dataOnly: false })));
+  for (const reply of await syncs(rootAt({ internal: 'rebalance' })))
+    expect(reply).toMatchObject({ ok: true, post: { size: 4 } });
+  expect(synced).toEqual([]);
+  for (const reply of await syncs()) expect(reply).toMatchObject({ ok: true });
+  expect(synced).toHaveLength(8);
+  const nobody = { fd: new Fd(gfid(9), 2), dataOnly: false };
+  expect(await ops.fsync(rootAt({ internal: 'rebalance' }), nobody)).toMatchObject({ errno: Errno.ESTALE });
+});

@@ -13,7 +13,7 @@ const ENODATA = -61;
 /** On disk under their own name, or not at all: neither answered by us nor by a security module. */
 function isListed(name: ByteString): boolean {
   if (name.startsWith('security.')) return name !== 'security.selinux';
-  return name.startsWith('trusted.afr.') || name.startsWith('user.');
+  return ['trusted.afr.', 'trusted.glusterfs.dht', 'user.'].some((prefix) => name.startsWith(prefix));
 }
 
 /** The xattrs of a lookup's `want`, of a node that was found just now; absent ones are left out. */

@@ -34,6 +34,7 @@ import { type PosixOptions, settingsOf } from './settings.ts';
 import { openBrick } from './startup.ts';
 import { statfs } from './statfs.ts';
 import { type Opened, PosixStore, type Target } from './store.ts';
+import { SyncGather } from './sync-gather.ts';
 import { SyncQueue } from './sync-queue.ts';
 import { SyncTogether } from './sync-together.ts';
 import { flushTimes, touchAtime } from './times.ts';
@@ -46,6 +47,7 @@ export class PosixXlator extends Xlator {
   #store: PosixStore | null = null;
   #syncs: SyncQueue | null = null;
   #together: SyncTogether | null = null;
+  #gather: SyncGather | null = null;
   #upkeep: Upkeep | null = null;
   readonly #sys: Sys;
   readonly #placing: Placing;
@@ -104,6 +106,8 @@ export class PosixXlator extends Xlator {
         return !syncs.allFailed;
       },
     });
+    const together = this.#together;
+    this.#gather = new SyncGather((gfids) => together.sync(gfids));
     this.#upkeep = new Upkeep(this.name, this.services, this.#store, values, () => {
       this.propagate({ type: 'child-down' });
     });
@@ -253,12 +257,15 @@ export class PosixXlator extends Xlator {
     return this.store.link(call, args);
   }
 
-  async open(call: Call, { loc, flags, fd }: Args<'open'>): Promise<Reply<'open'>> {
+  async open(call: Call, { loc, flags, fd, contents = 0 }: Args<'open'>): Promise<Reply<'open'>> {
     const opened = this.store.open(call, loc, flags);
     const reply = this.#keep(fd, opened);
     if (!reply.ok || !opened.ok) return reply;
-    const node = nodeOfFile(this.store.brick, opened.file);
-    return typeof node === 'number' ? reply : { ...reply, iatt: iattOf(this.store.brick, node) };
+    const { brick } = this.store;
+    const node = nodeOfFile(brick, opened.file);
+    if (typeof node === 'number') return reply;
+    const data = io.smallContents(brick, opened.file, node, flags, contents);
+    return { ...reply, iatt: iattOf(brick, node), ...(data && { data }) };
   }
 
   async opendir(_call: Call, { loc, fd }: Args<'opendir'>): Promise<Reply<'opendir'>> {
@@ -310,16 +317,21 @@ export class PosixXlator extends Xlator {
     return this.#syncs!.sync(file, dataOnly);
   }
 
-  async fsync(_call: Call, { fd, dataOnly }: Args<'fsync'>): Promise<Reply<'fsync'>> {
+  async fsync(call: Call, { fd, dataOnly }: Args<'fsync'>): Promise<Reply<'fsync'>> {
     const opened = this.#file(fd);
     const node = opened.ok ? nodeOfFile(this.store.brick, opened.file) : this.store.node(locOf(fd.gfid));
     if (typeof node === 'number') return failed(node);
     if (!opened.ok && node.stat.type === FileType.regular) return opened;
     const iatt = iattOf(this.store.brick, node);
-    const synced = await (opened.ok
-      ? this.#sync(opened.file, dataOnly)
-      : this.#syncs!.syncAll(this.store.brick.hiddenFd));
+    const synced = await this.#syncFor(call, opened, dataOnly);
     return synced < 0 ? failed(synced) : { ok: true, pre: iatt, post: iatt };
+  }
+
+  async #syncFor(call: Call, opened: Opened, dataOnly: boolean): Promise<number> {
+    if (!opened.ok) return this.#syncs!.syncAll(this.store.brick.hiddenFd);
+    // Who moves files moves many.
+    if (call.internal === 'rebalance') return -(await this.#gather!.sync(opened.file.gfid));
+    return this.#sync(opened.file, dataOnly);
   }
 
   /** `storage.sync`; anything else is for translators above. */

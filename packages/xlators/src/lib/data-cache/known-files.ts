@@ -1,0 +1,153 @@
+/** What a cache of data knows of files: their pages, under which attributes these are valid, and changes that are under way. */
+import type { Clock, Gfid, Iatt, Inode, InodeTable } from '@mortar/core';
+import { FileState, isUsable, sameData } from './file-state.ts';
+import { PageStore } from './pages.ts';
+import { Priorities } from './priority.ts';
+import type { CacheSettings } from './settings.ts';
+
+/** When something was asked; what was changed since is not learned from the answer. */
+export interface Asked {
+  readonly atMs: number;
+  readonly serial: number;
+}
+
+export interface KnownFilesHost {
+  readonly clock: Clock;
+  readonly inodes: InodeTable;
+  /** Where an inode has its state of this cache. */
+  readonly slot: number;
+}
+
+export class KnownFiles {
+  readonly store: PageStore;
+  readonly pageBytes: number;
+  readonly #host: KnownFilesHost;
+  #settings: CacheSettings;
+  #priorities: Priorities;
+  #serial = 0;
+  /** Answers to questions from before this serial are not kept: what was known of their files was forgotten. */
+  #floor = 0;
+  /** What was validated until then is to be validated again. */
+  #distrustMs = Number.NEGATIVE_INFINITY;
+
+  /** `pageBytes`: what is kept together, a power of two. */
+  constructor(host: KnownFilesHost, settings: CacheSettings, pageBytes: number) {
+    this.#host = host;
+    this.#settings = settings;
+    this.#priorities = new Priorities(settings.priority);
+    this.store = new PageStore(settings.cacheBytes);
+    this.pageBytes = pageBytes;
+  }
+
+  /** Nothing that was known is believed: while the cache did nothing it saw no changes. */
+  reconfigure(settings: CacheSettings): void {
+    this.#settings = settings;
+    this.#priorities = new Priorities(settings.priority);
+    this.store.limitBytes = settings.cacheBytes;
+    this.store.shrink();
+    for (const inode of this.#host.inodes.all()) {
+      const file = inode.slots[this.#host.slot] as FileState | undefined;
+      if (!file) continue;
+      this.store.setWeight(file.pages, this.#weightOf(inode));
+      this.reset(file);
+    }
+  }
+
+  find(gfid: Gfid): FileState | undefined {
+    return this.#host.inodes.find(gfid)?.slots[this.#host.slot] as FileState | undefined;
+  }
+
+  get(gfid: Gfid): FileState {
+    const inode = this.#host.inodes.get(gfid);
+    let file = inode.slots[this.#host.slot] as FileState | undefined;
+    if (!file) {
+      file = new FileState(this.#weightOf(inode), this.#floor);
+      inode.slots[this.#host.slot] = file;
+    }
+    return file;
+  }
+
+  #weightOf({ gfid, name }: Inode): number {
+    return this.#priorities.weightOf(name, this.#host.inodes.pathOf(gfid));
+  }
+
+  ask(): Asked {
+    return { atMs: this.#host.clock.nowMs(), serial: this.#serial };
+  }
+
+  mayLearn(file: FileState, asked: Asked): boolean {
+    return file.pending === 0 && file.changed <= asked.serial && asked.serial >= this.#floor;
+  }
+
+  ageMs(file: FileState): number {
+    return this.#host.clock.nowMs() - file.validAtMs;
+  }
+
+  isValid(file: FileState): boolean {
+    return file.iatt !== undefined && file.validAtMs > this.#distrustMs && this.ageMs(file) < this.#settings.timeoutMs;
+  }
+
+  /** Attributes have come: the pages are still good, or they go. False when a change has overtaken the answer. */
+  validate(file: FileState, iatt: Iatt, asked: Asked): boolean {
+    if (!this.mayLearn(file, asked)) return false;
+    if (!file.iatt || !sameData(file.iatt, iatt)) this.store.clear(file.pages);
+    file.iatt = isUsable(iatt) ? iatt : undefined;
+    file.validAtMs = asked.atMs;
+    return true;
+  }
+
+  /** Copies of the pages in `data`, the first of which has the number `first`; kept if the file is one that is. */
+  keep(file: FileState, iatt: Iatt, data: Uint8Array, first: number): Map<number, Uint8Array> {
+    const { minFileBytes, maxFileBytes } = this.#settings;
+    const isKept = iatt.size >= minFileBytes && (maxFileBytes === 0 || iatt.size <= maxFileBytes);
+    const pages = new Map<number, Uint8Array>();
+    for (let i = 0; i * this.pageBytes < data.length; i++) {
+      // A copy of its own: a view would keep the whole buffer of a reply alive, and somebody might write to it.
+      const page = new Uint8Array(data.subarray(i * this.pageBytes, (i + 1) * this.pageBytes));
+      pages.set(first + i, page);
+      if (isKept) this.store.put(file.pages, first + i, page);
+    }
+    return pages;
+  }
+
+  reset(file: FileState): void {
+    this.store.clear(file.pages);
+    file.iatt = undefined;
+    file.validAtMs = Number.NEGATIVE_INFINITY;
+    file.changed = ++this.#serial;
+  }
+
+  /** The data of a file was changed; answers about it that are on their way are of before. */
+  changed(gfid: Gfid): void {
+    // The floor is for files of which nothing can be noted: it makes answers about all others worthless, too.
+    if (this.#host.inodes.find(gfid)) this.reset(this.get(gfid));
+    else this.#floor = ++this.#serial;
+  }
+
+  /** The inode table has let go of a file. */
+  forget(file: FileState): void {
+    this.store.clear(file.pages);
+    this.#floor = ++this.#serial;
+  }
+
+  /** Somebody may have changed anything: of each file it is asked whether it is the same. */
+  distrust(): void {
+    this.#distrustMs = this.#host.clock.nowMs();
+    this.#floor = ++this.#serial;
+  }
+
+  /** A change by this client begins: until its end nothing is learned of the file. */
+  begin(file: FileState): number {
+    file.pending++;
+    file.changed = ++this.#serial;
+    return file.changed;
+  }
+
+  /** True when no other change was under way at the same time. */
+  end(file: FileState, begun: number): boolean {
+    file.pending--;
+    const alone = file.pending === 0 && file.changed === begun;
+    file.changed = ++this.#serial;
+    return alone;
+  }
+}

@@ -1,0 +1,25 @@
+import { option } from '@mortar/core';
+
+export const options = {
+  'quick-read': option.bool('off', { description: 'Whether the volume has this translator.', live: false }),
+  priority: option.text('', {
+    description:
+      'Which files are kept longer, as in *.jpg:1,*.html:2 (the last pattern that fits counts; files that fit none have 0). The lower number is given up first.',
+  }),
+  'cache-size': option.size('128MB', { description: 'Bytes kept, over all files.' }),
+  'cache-timeout': option.int('1', {
+    description: 'Seconds for which the contents of an open file are believed without asking whether it was changed.',
+    min: 0,
+  }),
+  'max-file-size': option.size('64KB', {
+    description: 'Files of at most this size come with their open.',
+    max: 1_024_000,
+  }),
+  'quick-read-cache-invalidation': option.bool('false', {
+    description: 'In GlusterFS: whether notices of bricks end what is kept. Here they always do.',
+  }),
+  'ctime-invalidation': option.bool('false', {
+    description: 'In GlusterFS: whether a changed ctime ends what is kept, like a changed mtime. Here it always does.',
+  }),
+  'pass-through': option.bool('false', { description: 'Do nothing.' }),
+} as const;
