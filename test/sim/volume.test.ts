@@ -23,6 +23,14 @@ describe('a simulated distributed volume that grows and shrinks', () => {
     { what: 'told names of a brick that was down to be nowhere', seed: 5 },
     { what: 'told that a name was gone when its brick was', seed: 19 },
     { what: 'told that a name was taken when its brick was gone', seed: 118 },
+    { what: 'left the mark of a move whose mover had been paused', seed: 940008 },
+    { what: 'did not make a directory on a new brick, and told ESTALE', seed: 940184 },
+    { what: 'left what a rename was to replace where it had just moved', seed: 970033 },
+    { what: 'showed what had been replaced when it had just moved', seed: 970185 },
+    { what: 'kept a lock that was given back while its brick was away, in a compound', seed: 970783 },
+    { what: 'did not find what was renamed past it on a brick that goes', seed: 970549 },
+    { what: 'told that a name was taken by what was to be renamed to it', seed: 970533 },
+    { what: 'left what was replaced because the old name could not be taken away', seed: 971794 },
   ])('stays whole where it once did not: $what', { timeout: 240_000 }, async ({ seed }) => {
     expect(await problemsOf(seed)).toEqual([]);
   });

@@ -77,6 +77,19 @@ describe('volume rebalance', () => {
     ]);
   });
 
+  it('tells how long it still takes, once that is known, while it runs', async () => {
+    const linesOf = async (more: Partial<TaskData>) => {
+      const running: TaskData = { ...task, command: 'migrate', ...more };
+      const { stdout } = await runCommand('gluster volume rebalance dist status', () => ok({ task: running }));
+      return stdout.split('\n').filter((one) => one.startsWith('Estimated'));
+    };
+    expect(await linesOf({ state: 'running', secondsLeft: 3725 })).toEqual([
+      'Estimated time left for rebalance to complete :        1:02:05',
+    ]);
+    expect(await linesOf({ state: 'running' })).toEqual([]);
+    expect(await linesOf({ state: 'completed', secondsLeft: 0 })).toEqual([]);
+  });
+
   it('is a task of volume status', async () => {
     const moving: TaskData = { ...task, command: 'force', kind: 'remove-brick', bricks: ['h:/a', 'h:/b'] };
     const status = () => ok({ volumes: [{ volume: 'dist', processes: [], task: moving }] });

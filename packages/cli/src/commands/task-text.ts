@@ -37,8 +37,15 @@ export function taskTable(task: TaskData): string {
     `${row('Node', columns, 'status')} ${'run time in h:m:s'.padStart(18)}`,
     `${row('---------', dashes, '------------')} ${'--------------'.padStart(18)}`,
     `${row('localhost', cells, stateText(task))} ${timeText(task.seconds)}`,
+    ...leftLines(task),
     '',
   ].join('\n');
+}
+
+/** Nothing as long as it is not known. */
+function leftLines({ state, secondsLeft }: TaskData): string[] {
+  if (state !== 'running' || secondsLeft === undefined) return [];
+  return [`Estimated time left for rebalance to complete : ${timeText(secondsLeft)}`];
 }
 
 function layoutTable(task: TaskData): string {

@@ -1,4 +1,4 @@
-/** `npm run sim -- volume --seeds N [--from S] [--trace]`: runs seeds, prints those that fail and how to run each again. */
+/** `npm run sim -- volume --seeds N [--from S] [--trace]`, or `--only S,S,...`: runs seeds, prints those that fail and how to run each again. */
 import { parseArgs } from 'node:util';
 import { faultKinds } from './plan.ts';
 import { simulateVolume } from './simulation.ts';
@@ -7,6 +7,7 @@ const { values } = parseArgs({
   options: {
     seeds: { type: 'string', default: '100' },
     from: { type: 'string', default: '1' },
+    only: { type: 'string' },
     trace: { type: 'boolean', default: false },
     faults: { type: 'string' },
   },
@@ -14,7 +15,7 @@ const { values } = parseArgs({
 const from = Number(values.from);
 const count = Number(values.seeds);
 if (!Number.isSafeInteger(from) || !Number.isSafeInteger(count) || count < 1) {
-  console.error('usage: npm run sim -- volume --seeds N [--from S] [--faults KIND,KIND] [--trace]');
+  console.error('usage: npm run sim -- volume --seeds N [--from S] [--only S,S] [--faults KIND,KIND] [--trace]');
   process.exit(2);
 }
 const faults =
@@ -23,7 +24,8 @@ let failed = 0;
 let moved = 0;
 let operations = 0;
 const begin = performance.now();
-for (let seed = from; seed < from + count; seed++) {
+const seeds = values.only?.split(',').map(Number) ?? Array.from({ length: count }, (_, i) => from + i);
+for (const seed of seeds) {
   const verdict = await simulateVolume(seed, { keepTrace: values.trace, ...(faults && { plan: { faults } }) });
   moved += verdict.moved;
   operations += verdict.operations;
@@ -36,6 +38,6 @@ for (let seed = from; seed < from + count; seed++) {
 }
 const seconds = (performance.now() - begin) / 1000;
 console.log(
-  `${count} seeds from ${from}, ${failed} failed; ${operations} operations, ${moved} files moved, in ${seconds.toFixed(1)} s`,
+  `${seeds.length} seeds from ${seeds[0]}, ${failed} failed; ${operations} operations, ${moved} files moved, in ${seconds.toFixed(1)} s`,
 );
 process.exitCode = failed > 0 ? 1 : 0;

@@ -1,5 +1,5 @@
 /** A client process over a distributed volume, or one that moves its files: the real cluster/distribute over sessions with bricks. */
-import { type Call, type Fops, InodeTable, parseOptions, type Services } from '@mortar/core';
+import { type Call, type Fops, parseOptions, type Services } from '@mortar/core';
 import type { Distribute } from '@mortar/xlators/cluster/distribute/distribute.ts';
 import { xlator as distribute } from '@mortar/xlators/cluster/distribute/index.ts';
 import { type SimBrick, servicesOf, type World } from '../sim/brick.ts';
@@ -43,6 +43,7 @@ export class VolumeProcess {
   ) {
     this.name = name;
     this.node = new SimNode(name, world.scheduler);
+    // The inode table among them outlives graphs.
     this.services = servicesOf(this.node, world);
     this.#world = world;
     this.#bricks = bricks;
@@ -52,7 +53,7 @@ export class VolumeProcess {
 
   /** A graph of this shape, which is used when it is connected. */
   async use(shape: Shape): Promise<void> {
-    const services: Services = { ...this.services, inodes: new InodeTable(4096) };
+    const { services } = this;
     const clientId = `${this.name}/${this.#graphs++}`;
     const remotes = shape.bricks.map((i) => {
       const wire = new Wire(this.#delayMs);
@@ -87,7 +88,8 @@ export class VolumeProcess {
     if (old) this.node.after(oldGraphMs, () => this.#end(old));
   }
 
-  #end({ remotes }: SimGraph): void {
+  #end({ d, remotes }: SimGraph): void {
+    this.services.inodes.freeSlot(d.slot);
     for (const remote of remotes) {
       remote.stop();
       this.remotes.delete(remote);

@@ -155,7 +155,7 @@ class Run {
     isOver = true;
     await this.#wait('operations end', () => ends.every(({ user, done }) => done || !user.isAlive));
     for (const worker of workers) if (!worker.process.isAlive) worker.forgetTouched();
-    await this.#rebalance('force');
+    await this.#rebalance('force', true);
     // What is looked for is what has become of the files, not whether their bricks are there just now.
     this.#nemesis.end();
     await this.#scheduler.runUntil(() => false, this.#scheduler.nowMs + settleMs);
@@ -192,8 +192,8 @@ class Run {
       if (!isLinkto(file)) this.#problems.push(`${file.gfid.slice(-6)} is left on the brick that went`);
   }
 
-  /** Again and again, until one run comes to its end. */
-  async #rebalance(kind: RebalanceKind): Promise<void> {
+  /** Again and again, until one run comes to its end. `isLast`: nobody uses files any more, but for sessions of movers that died. */
+  async #rebalance(kind: RebalanceKind, isLast = false): Promise<void> {
     for (let run = 0; run < runsMax; run++) {
       const mover = this.#process(`mover-${this.#movers++}`);
       let status: RebalanceStatus | undefined;
@@ -206,7 +206,9 @@ class Run {
       this.#trace.add(mover.name, status ? JSON.stringify(status) : 'was killed');
       this.#moved += status?.movedFiles ?? 0;
       if (mover.isAlive) mover.kill();
-      if (status?.state === 'completed') return;
+      // One that tells of failures is started again, too: what it could not do the next one does.
+      const left = status ? status.failures + (isLast ? status.skipped : 0) : 0;
+      if (status?.state === 'completed' && left === 0) return;
       if (status && !this.#nemesis.mayStrike) this.#nemesis.calm();
       const untilMs = this.#scheduler.nowMs + 1000;
       await this.#scheduler.runUntil(() => false, untilMs);

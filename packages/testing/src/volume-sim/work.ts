@@ -49,6 +49,8 @@ export class Worker {
   readonly #prefix: string;
   #serial = 0;
   #done = 0;
+  /** The graph in which what is under way began. */
+  #graph: Fops | undefined;
   /** By what is under way: of a client that died nobody knows what became of that. */
   #touched: File[] = [];
 
@@ -69,6 +71,7 @@ export class Worker {
   }
 
   async step(): Promise<void> {
+    this.#graph = this.process.ops;
     const keys = [...this.files.keys()];
     const key = keys.length > 0 ? this.#random.pick(keys) : undefined;
     if (key === undefined || keys.length < this.#limit / 2) return this.#create();
@@ -121,7 +124,11 @@ export class Worker {
     this.#done++;
     if (reply.ok) return true;
     const isAway = reply.errno === Errno.ENOTCONN || reply.errno === Errno.ETIMEDOUT;
-    if (!isAway || !this.#shared.mayFail()) this.#shared.problem(`${this.process.name} ${what}: errno ${reply.errno}`);
+    // The file may have gone to a brick that a graph which was replaced meanwhile does not know (docs/distribute.md, Limits).
+    const isGone = reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE;
+    const isUnsure = isAway || (isGone && this.#graph !== this.process.ops);
+    if (!isUnsure || !this.#shared.mayFail())
+      this.#shared.problem(`${this.process.name} ${what}: errno ${reply.errno}`);
     for (const file of files) file.isDoubtful = true;
     for (const key of keys) this.doubtful.add(key);
     for (const [key, file] of this.files)

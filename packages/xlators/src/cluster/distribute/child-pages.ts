@@ -1,5 +1,5 @@
 /** What one child has in a directory, for who moves it. */
-import { type Call, type Dirent, Fd, type Gfid, locAt } from '@mortar/core';
+import { type Call, type Dirent, Fd, type Gfid, locAt, locOf } from '@mortar/core';
 import type { Distribute } from './distribute.ts';
 import { isAbsent } from './lookup.ts';
 
@@ -23,9 +23,12 @@ export async function eachPage(d: Distribute, call: Call, where: Where, use: Use
   const { from, gfid, want, isOver } = where;
   const fd = new Fd(gfid);
   try {
+    // Read once, and not anew for every page.
+    const opened = await d.children[from]!.opendir(call, { loc: locOf(gfid), fd });
+    // A child that lacks the directory has nothing in it.
+    if (!opened.ok) return isAbsent(opened);
     for (let offset = 0; !isOver(); ) {
       const page = await d.children[from]!.readdirp(call, { fd, size: pageBytes, offset, want: [...want] });
-      // A child that lacks the directory has nothing in it.
       if (!page.ok) return isAbsent(page);
       const named = page.entries.filter(({ name }) => name !== '.' && name !== '..');
       const read = await Promise.all(named.map((entry) => attributesOf(d, call, where, entry)));

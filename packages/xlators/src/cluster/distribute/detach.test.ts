@@ -73,6 +73,41 @@ it('fails with the number of files that are left, and succeeds when they can be 
   await close();
 });
 
+it('looks again: what is renamed to where it has looked passes it by', async () => {
+  const { rig, leaving, close } = await leavingVolume(0);
+  const sub = rig.gfid();
+  const made = { loc: locAt(rootGfid, 'd'), mode: (FileType.directory << 12) | 0o755, gfid: sub };
+  expect((await rig.ops.mkdir(rig.call, made)).ok).toBe(true);
+  let name = 'f';
+  while ((await rig.d.hashedOf(rig.call, sub, name)) !== leavingChild) name += 'f';
+  const gfid = rig.gfid();
+  const fd = new Fd(gfid, 2);
+  await rig.ops.create(rig.call, { loc: locAt(sub, name), flags: 0o302, mode: 0o644, gfid, fd });
+  const flock = { start: 0, length: 0, owner: '01', pid: 1 };
+  const lock = (type: 'write' | 'unlock') => rig.ops.lk(rig.call, { fd, command: 'set', flock: { ...flock, type } });
+  // In use until the rebalance looks for what is left.
+  expect(await lock('write')).toMatchObject({ ok: true });
+  const child = ofChild(leaving);
+  const { readdirp } = child;
+  let hasPassed = false;
+  child.readdirp = async (call, args) => {
+    const isLook = args.want?.length === 1 && args.fd.gfid === sub;
+    if (isLook && !hasPassed) {
+      hasPassed = true;
+      await lock('unlock');
+      const names = { from: locAt(sub, name), to: locAt(rootGfid, 'came') };
+      expect(await rig.bricks[leavingChild]!.rename(rig.call, { ...names, flags: 0 })).toMatchObject({ ok: true });
+    }
+    return readdirp(call, args);
+  };
+  expect(await new Rebalance(leaving.d, 'detach').run()).toMatchObject({ state: 'completed' });
+  expect(hasPassed).toBe(true);
+  fd.release();
+  const left = await leaving.onBrick(leavingChild, '/came');
+  expect(left === null || left.iatt.mode === 0o1000).toBe(true);
+  await close();
+});
+
 it('finds what came, by the rename of a directory, to where it had been already', async () => {
   const { rig, leaving, close } = await leavingVolume(0);
   const mkdir = async (parent: Gfid, name: string) => {

@@ -470,6 +470,51 @@ describe('rename', () => {
     },
   );
 
+  it('is taken back when the subvolume of the file is back', async () => {
+    const rig = await distributeRig();
+    await rig.walk('/');
+    const [, to] = await misplaced(rig);
+    const where = await spread(rig, to);
+    const old = await read(rig, to);
+    const source = where.indexOf('-');
+    let from = '';
+    for (let i = 0; from === '' || (await spread(rig, from))[source] !== 'data'; i++) {
+      from = `/new${i}`;
+      await create(rig, from, 'new');
+    }
+    const refuse = (errno: Errno | undefined) => {
+      for (const door of rig.doors)
+        door.refuse = (fop) =>
+          fop === 'unlink' || (fop === 'rename' && door !== rig.doors[source]) ? errno : undefined;
+    };
+    refuse(Errno.ENOTCONN);
+    expect(await rename(rig, from, to)).toMatchObject({ errno: Errno.ENOTCONN });
+    expect((await spread(rig, to))[source]).toBe('data');
+    refuse(undefined);
+    rig.doors[source]!.close();
+    rig.doors[source]!.open();
+    await vi.waitFor(async () => expect((await spread(rig, to))[source]).toBe('-'));
+    expect([await read(rig, to), await read(rig, from)]).toEqual([old, 'new']);
+  });
+
+  it('takes away what it replaced where the old name cannot be taken away', async () => {
+    const rig = await distributeRig();
+    await rig.walk('/');
+    const [, to] = await misplaced(rig);
+    const where = await spread(rig, to);
+    // Neither where the data is that is replaced, nor where the new name hashes to.
+    const source = where.indexOf('-');
+    let from = '';
+    for (let i = 0; from === '' || (await spread(rig, from))[source] !== 'data'; i++) {
+      from = `/new${i}`;
+      await create(rig, from, 'new');
+    }
+    rig.doors[source]!.refuse = (fop) => (fop === 'unlink' ? Errno.ENOTCONN : undefined);
+    expect(await rename(rig, from, to)).toMatchObject({ errno: Errno.ENOTCONN });
+    expect((await spread(rig, to))[where.indexOf('data')]).toBe('-');
+    expect(await read(rig, to)).toBe('new');
+  });
+
   it('keeps data, one name and at most one linkto, whatever is replaced', async () => {
     const rig = await distributeRig();
     await rig.walk('/');

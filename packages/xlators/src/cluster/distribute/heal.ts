@@ -4,8 +4,10 @@
  */
 import {
   type AttrChange,
+  type ByteString,
   type Call,
   FileType,
+  type Gfid,
   type Iatt,
   type Loc,
   locAt,
@@ -36,19 +38,32 @@ export function needsHeal(d: Distribute, copies: Copies): boolean {
   return missing > 0 || !isWhole(copies.layout) || staleAttributes(d, copies).length > 0 || staleXattrs(d, copies);
 }
 
+/** The next one to look it up heals it, however short ago that failed. */
+export function healAnyway(d: Distribute, gfid: Gfid): void {
+  failedAt.get(d)?.delete(gfid);
+}
+
+/** For who was refused because a copy is missing: looks the directory up, which heals it. */
+export async function healNow(d: Distribute, call: Call, gfid: Gfid): Promise<boolean> {
+  healAnyway(d, gfid);
+  return (await d.ops.lookup(call, { loc: locOf(gfid) })).ok;
+}
+
 /** True when something was changed. */
 export async function healDirectory(d: Distribute, call: Call, loc: Loc, copies: Copies): Promise<boolean> {
+  const { generation } = d;
   let changed = false;
   let failed = false;
   const note = (done: boolean) => {
     if (done) changed = true;
     else failed = true;
   };
-  if (anomaliesOf(copies.layout).missing > 0) note(await makeMissing(d, call, loc, copies));
+  if (anomaliesOf(copies.layout).missing > 0) note(await makeMissingBelow(d, call, loc, copies));
   if (!isWhole(copies.layout)) note(await writeLayout(d, call, copies));
   if (staleAttributes(d, copies).length > 0) note(await copyAttributes(d, call, copies));
   if (staleXattrs(d, copies)) note(await copyXattrs(d, call, copies));
-  if (failed) rememberFailure(d, copies.gfid);
+  // Of one that was out of reach nothing is known: when it is back, it is tried again.
+  if (failed && !d.someDown && d.generation === generation) rememberFailure(d, copies.gfid);
   return changed;
 }
 
@@ -65,12 +80,26 @@ function authorityIatt(copies: Copies): Iatt {
 
 // --- missing copies ---
 
-async function makeMissing(d: Distribute, call: Call, loc: Loc, copies: Copies): Promise<boolean> {
+/** A child that is new may lack what is above, too: nobody has looked that up yet. */
+async function makeMissingBelow(d: Distribute, call: Call, loc: Loc, copies: Copies): Promise<boolean> {
   const { parent, name } = loc;
   if (parent === null || name === null) return false;
+  const made = await makeMissing(d, call, parent, name, copies);
+  if (made !== 'not above') return made === 'made';
+  return (await healNow(d, call, parent)) && (await makeMissing(d, call, parent, name, copies)) === 'made';
+}
+
+async function makeMissing(
+  d: Distribute,
+  call: Call,
+  parent: Gfid,
+  name: ByteString,
+  copies: Copies,
+): Promise<'made' | 'not made' | 'not above'> {
   const hashed = await d.hashedOf(call, parent, name);
-  if (isFailure(hashed)) return false;
+  if (isFailure(hashed)) return 'not made';
   const own = d.ownCall(call);
+  let lacksParent = false;
   const done = await withNames(d, call, [{ child: hashed, parent, name }], async () => {
     // Under the lock: an rmdir may have been removing it.
     const at = locAt(parent, name);
@@ -93,9 +122,11 @@ async function makeMissing(d: Distribute, call: Call, loc: Loc, copies: Copies):
       if (reply.ok) await child.setattr(own, { loc: locOf(source.gfid), attr: attributesOf(source) });
       return reply;
     });
+    lacksParent = made.some(isAbsent);
     return made.every((reply) => reply.ok);
   });
-  return done === true;
+  if (lacksParent) return 'not above';
+  return done === true ? 'made' : 'not made';
 }
 
 function commitOf(copies: Copies): number {

@@ -66,9 +66,11 @@ export async function beginWatch(d: Distribute, own: Call, file: Held): Promise<
   return reply.errno === Errno.EAGAIN ? 'busy' : 'unwatched';
 }
 
-export async function endWatch(d: Distribute, own: Call, file: Held): Promise<void> {
-  await clearBarrier(d, own, file);
+/** False: the file may have the barrier's xattr still. */
+export async function endWatch(d: Distribute, own: Call, file: Held): Promise<boolean> {
+  const isClear = await clearBarrier(d, own, file);
   await request(d, own, file, 'unlock');
+  return isClear;
 }
 
 /**
@@ -115,10 +117,12 @@ async function barrier(d: Distribute, own: Call, { gfid, from }: Held): Promise<
   });
 }
 
-export async function clearBarrier(d: Distribute, own: Call, { gfid, from }: Held): Promise<void> {
+export async function clearBarrier(d: Distribute, own: Call, { gfid, from }: Held): Promise<boolean> {
   const loc = locOf(gfid);
   const now = await d.children[from]!.stat(own, { loc });
-  if (now.ok) await d.children[from]!.removexattr(asOf(own, now.iatt), { loc, name: d.names.moving });
+  if (!now.ok) return now.errno === Errno.ENOENT || now.errno === Errno.ESTALE;
+  const cleared = await d.children[from]!.removexattr(asOf(own, now.iatt), { loc, name: d.names.moving });
+  return cleared.ok || cleared.errno === Errno.ENODATA;
 }
 
 /** For changes that nobody is to see by the time of the file's last change. */

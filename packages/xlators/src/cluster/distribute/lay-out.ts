@@ -5,13 +5,19 @@ import type { Distribute } from './distribute.ts';
 import { Expected } from './expected.ts';
 import { fixLayout } from './fix-layout.ts';
 import type { GfidList } from './gfid-list.ts';
+import { healAnyway } from './heal.ts';
 import type { Left } from './left.ts';
+import { isAbsent } from './lookup.ts';
+import { replacedUnder } from './replaced.ts';
 
 /** What it needs of the rebalance. */
 export interface LayingOut {
   readonly d: Distribute;
   readonly left: Left;
   isStopping(): boolean;
+  /** What could not be laid out is tried so often again, after a pause: somebody was out of reach. */
+  readonly roundsMax: number;
+  pause(): Promise<void>;
   /** So many directories are laid out side by side. */
   atATime(): number;
   call(): Call;
@@ -19,6 +25,8 @@ export interface LayingOut {
   failed(what: string): void;
   /** Whether what a child has is a file that counts. */
   countsOf(child: number, entry: Dirent): boolean;
+  /** Of a name that says that it replaced a file which may be there still. */
+  removeReplaced(child: number, at: { parent: Gfid; name: string }): Promise<void>;
   eachPage(from: number, gfid: Gfid, want: readonly string[], use: UsePage): Promise<boolean>;
 }
 
@@ -26,6 +34,14 @@ interface Directory {
   readonly gfid: Gfid;
   readonly parent: Gfid | null;
   readonly name: string | null;
+  /** What is in it has been seen: only its layout is left. */
+  readonly isListed?: true;
+}
+
+interface LaidOut {
+  /** The directories in it; undefined: it is gone, or what is in it is not known (yet). */
+  readonly below?: readonly Directory[];
+  readonly failed?: { readonly what: string; readonly again: Directory };
 }
 
 /** Directories that wait to be walked; beyond that their parents would have to be read again. */
@@ -36,21 +52,30 @@ const lookupsAtATime = 16;
 /** A directory is laid out before anything below it is looked at, as new files in it go by the new layout. */
 export async function layOut(by: LayingOut, directories: GfidList): Promise<'completed' | 'stopped' | 'failed'> {
   const pending: Directory[] = [{ gfid: rootGfid, parent: null, name: null }];
+  const again: Directory[] = [];
+  let round = 0;
   const running = new Set<Promise<void>>();
   let tooMany = false;
   let bug: unknown;
   const one = async (directory: Directory) => {
-    const below = await layOutOne(by, directory);
+    const { below, failed } = await layOutOne(by, directory);
+    if (failed && round < by.roundsMax) again.push(failed.again);
+    else if (failed) by.failed(`${failed.what} of ${directory.gfid}`);
     if (!below) return;
     if (pending.length + below.length > pendingMax) tooMany = true;
     else for (const child of below) pending.push(child);
     directories.push(directory.gfid);
   };
-  while (pending.length > 0 || running.size > 0) {
+  while (pending.length > 0 || running.size > 0 || again.length > 0) {
     const isOver = by.isStopping() || by.d.someDown || tooMany || bug !== undefined;
     if (pending.length === 0 || isOver || running.size >= by.atATime()) {
-      if (running.size === 0) break;
-      await Promise.race(running);
+      if (running.size > 0) await Promise.race(running);
+      else if (isOver) break;
+      else {
+        round++;
+        await by.pause();
+        pending.push(...again.splice(0));
+      }
       continue;
     }
     const work: Promise<void> = one(pending.pop()!)
@@ -66,47 +91,55 @@ export async function layOut(by: LayingOut, directories: GfidList): Promise<'com
   return tooMany ? by.fail('too many directories side by side') : 'completed';
 }
 
-/** The directories in it; undefined: it is gone, or could not be listed. */
-async function layOutOne(by: LayingOut, directory: Directory): Promise<Directory[] | undefined> {
+async function layOutOne(by: LayingOut, directory: Directory): Promise<LaidOut> {
   const call = by.call();
   const loc = directory.parent === null ? locOf(rootGfid) : locAt(directory.parent, directory.name!, directory.gfid);
   // Makes copies that are missing, and tells the name by which the layout begins.
+  healAnyway(by.d, directory.gfid);
   const found = await by.d.ops.lookup(call, { loc });
-  if (!found.ok) return undefined;
+  if (!found.ok) return isAbsent(found) ? {} : { failed: { what: 'lookup', again: directory } };
+  const isLaidOut = () => fixLayout(by.d, call, directory.gfid);
+  const again: Directory = { ...directory, isListed: true };
+  const failed = { what: 'layout', again };
+  if (directory.isListed) return (await isLaidOut()) ? {} : { failed };
   // A directory is listed by the child that its name hashes to: it must be there before that is a new child.
   const files = new Expected();
   const below = await directoriesIn(by, directory.gfid, files);
-  if (!below) {
-    by.failed(`listing of ${directory.gfid}`);
-    return undefined;
-  }
+  if (!below) return { failed: { what: 'listing', again: directory } };
+  for (const { gfid } of below) healAnyway(by.d, gfid);
   for (let at = 0; at < below.length; at += lookupsAtATime)
     await Promise.all(
       below
         .slice(at, at + lookupsAtATime)
         .map(({ parent, name, gfid }) => by.d.ops.lookup(call, { loc: locAt(parent!, name!, gfid) })),
     );
-  if (!(await fixLayout(by.d, call, directory.gfid))) by.failed(`layout of ${directory.gfid}`);
+  const isDone = await isLaidOut();
   const state = by.d.stateOf(directory.gfid);
   if (state?.kind === 'directory') files.misplaced(state.layout, (count, bytes) => by.left.expect(bytes, count));
-  return below;
+  return { below, ...(!isDone && { failed }) };
 }
 
 /** Directories in a directory that any child has; a listing of the volume shows what is where its name hashes to. */
 async function directoriesIn(by: LayingOut, gfid: Gfid, files: Expected): Promise<Directory[] | undefined> {
   const found = new Map<string, Directory>();
-  const want = [by.d.names.linkto];
-  for (const index of by.d.indices) {
-    let unread = 0;
-    const complete = await by.eachPage(index, gfid, want, async (entries, more) => {
-      unread += more;
-      for (const entry of entries) {
-        const { name, iatt } = entry;
-        if (iatt?.type === FileType.directory) found.set(name, { gfid: iatt.gfid, parent: gfid, name });
-        else if (by.countsOf(index, entry)) files.add(index, by.d.hasher.hash(name), iatt!.size);
-      }
-    });
-    if (!complete || unread > 0) return undefined;
-  }
-  return [...found.values()];
+  const { linkto, replaced } = by.d.names;
+  const want = [linkto, replaced];
+  const complete = await Promise.all(
+    by.d.indices.map(async (index) => {
+      let allRead = true;
+      const toTheEnd = await by.eachPage(index, gfid, want, async (entries, unread) => {
+        allRead &&= unread === 0;
+        for (const entry of entries) {
+          const { name, iatt, xattrs } = entry;
+          const at = { parent: gfid, name };
+          // Before anything moves: to where it hashes to, what was replaced would be shown.
+          if (xattrs?.[replaced] && replacedUnder(by.d, at, xattrs)) await by.removeReplaced(index, at);
+          if (iatt?.type === FileType.directory) found.set(name, { gfid: iatt.gfid, parent: gfid, name });
+          else if (by.countsOf(index, entry)) files.add(index, by.d.hasher.hash(name), iatt!.size);
+        }
+      });
+      return toTheEnd && allRead;
+    }),
+  );
+  return complete.every(Boolean) ? [...found.values()] : undefined;
 }

@@ -1,13 +1,31 @@
 /**
  * How long the rest of a rebalance takes. A file costs something for itself and something for each of its bytes; both are
- * found by least squares over the files done. What is left at those prices, at the pace of what is done, is the time left.
+ * found by least squares over the files done. What is left at those prices, at the pace of the later half of the time so far,
+ * is the time left: a rebalance is slow at first, and others come and go.
  */
+
+/** What was done by then. */
+interface Mark {
+  readonly atMs: number;
+  readonly files: number;
+  readonly bytes: number;
+}
+
+/** Marks kept; when there are twice as many every other one goes. */
+const marksMax = 64;
+/** Fewer files say little of the pace. */
+const fewest = 64;
+
 export class Left {
   #filesLeft = 0;
   #bytesLeft = 0;
   #filesDone = 0;
   #bytesDone = 0;
   #beganMs: number | undefined;
+  #marks: Mark[] = [];
+  /** Time between two marks, and when the next one is due. */
+  #stepMs = 10;
+  #nextMs = 0;
   /** Of files whose moves were timed: count, and sums of bytes, milliseconds, bytes², bytes x milliseconds. */
   #n = 0;
   #x = 0;
@@ -24,9 +42,12 @@ export class Left {
   /** From now on files are moved. */
   begin(nowMs: number): void {
     this.#beganMs = nowMs;
+    this.#marks = [{ atMs: nowMs, files: 0, bytes: 0 }];
+    this.#nextMs = nowMs + this.#stepMs;
   }
 
-  done(bytes: number, ms?: number): void {
+  /** `ms`: how long it took, if it was moved. */
+  done(nowMs: number, bytes: number, ms?: number): void {
     this.#filesLeft = Math.max(0, this.#filesLeft - 1);
     this.#bytesLeft = Math.max(0, this.#bytesLeft - bytes);
     if (ms === undefined) return;
@@ -37,6 +58,24 @@ export class Left {
     this.#y += ms;
     this.#xx += bytes * bytes;
     this.#xy += bytes * ms;
+    if (nowMs >= this.#nextMs) this.#mark(nowMs);
+  }
+
+  #mark(atMs: number): void {
+    this.#marks.push({ atMs, files: this.#filesDone, bytes: this.#bytesDone });
+    if (this.#marks.length > 2 * marksMax) {
+      this.#marks = this.#marks.filter((_, i) => i % 2 === 0);
+      this.#stepMs *= 2;
+    }
+    this.#nextMs = atMs + this.#stepMs;
+  }
+
+  /** Where the later half of the time so far began; earlier if too little was done since. */
+  #since(nowMs: number): Mark {
+    const halfMs = (this.#beganMs! + nowMs) / 2;
+    const enough = Math.min(this.#filesDone, fewest);
+    const isLong = ({ atMs, files }: Mark) => atMs <= halfMs && this.#filesDone - files >= enough;
+    return this.#marks.findLast(isLong) ?? this.#marks[0]!;
   }
 
   /** Undefined as long as nothing is done. */
@@ -45,9 +84,10 @@ export class Left {
     if (this.#filesLeft === 0) return 0;
     if (this.#filesDone === 0) return undefined;
     const { perFile, perByte } = this.#prices();
-    const done = perFile * this.#filesDone + perByte * this.#bytesDone;
+    const since = this.#since(nowMs);
+    const done = perFile * (this.#filesDone - since.files) + perByte * (this.#bytesDone - since.bytes);
     if (done <= 0) return undefined;
-    return ((nowMs - this.#beganMs) * (perFile * this.#filesLeft + perByte * this.#bytesLeft)) / done;
+    return ((nowMs - since.atMs) * (perFile * this.#filesLeft + perByte * this.#bytesLeft)) / done;
   }
 
   #prices(): { perFile: number; perByte: number } {

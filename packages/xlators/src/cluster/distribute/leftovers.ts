@@ -1,7 +1,7 @@
 /**
- * Data that stayed on a child under a name that leads elsewhere now: the child went away between the switch of the name and the
- * removal of what it replaced. Were it left there, it would come back under that name as soon as the new file goes. So who left
- * it removes it when the child is back. (Who dies meanwhile leaves it: docs/distribute.md, Limits.)
+ * Data that stayed on a child under a name that leads elsewhere: the child went away between the switch of the name and the
+ * removal of what it replaced, or a rename could not be taken back there. Were it left there, it would come back under that name as soon as the new file goes. So who left
+ * it removes it when the child is back. (Of who dies meanwhile a rebalance removes it: replaced.ts.)
  */
 import { type Call, Errno, type Gfid, locAt } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';

@@ -1,11 +1,12 @@
 /** link: the new name is on the child that has the file; a linkto where it hashes to, if that is another one. */
 import { type Args, type Call, Errno, fail, type Gfid, type Reply, type Success } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
+import { healNow } from './heal.ts';
 import { meaningData } from './linkto.ts';
 import { makeLinkto, removeLinkto } from './linkto-files.ts';
 import { withoutIdentity } from './loc.ts';
 import { withNames } from './locks.ts';
-import { askArgs, isData, lookupAfresh } from './lookup.ts';
+import { askArgs, isAbsent, isData, lookupAfresh } from './lookup.ts';
 import { directoryIatt } from './merge.ts';
 import { orElsewhere } from './on-file.ts';
 import { settled } from './settle.ts';
@@ -13,7 +14,10 @@ import { hashedPlace, underLayout } from './under-layout.ts';
 
 export async function link(d: Distribute, call: Call, args: Args<'link'>): Promise<Reply<'link'>> {
   const run = () => underLayout(d, call, args.to.parent, (says) => linkUnder(d, call, args, says));
-  return orElsewhere(d, call, args.from.gfid, run);
+  const reply = await orElsewhere(d, call, args.from.gfid, run);
+  if (!isAbsent(reply) || args.to.parent === null) return reply;
+  // The child that has the file may lack the directory.
+  return (await healNow(d, call, args.to.parent)) ? orElsewhere(d, call, args.from.gfid, run) : reply;
 }
 
 async function linkUnder(d: Distribute, call: Call, args: Args<'link'>, says: boolean): Promise<Reply<'link'>> {

@@ -10,6 +10,7 @@ import {
   type Loc,
   locAt,
   locOf,
+  type Xattrs,
 } from '@mortar/core';
 import type { Distribute } from './distribute.ts';
 import { encodeLinkto, linktoMode, linktoTarget, looksLikeLinkto } from './linkto.ts';
@@ -22,19 +23,22 @@ const attemptsMax = 3;
 
 export type Done = { ok: true } | Failure;
 
+/** The file that a linkto is made for, and what the linkto is to say beside where it leads. */
+export type Linked = Pick<Iatt, 'gfid' | 'uid' | 'gid'> & { readonly says?: Xattrs };
+
 /** A linkto for `loc` on `child`, pointing to the child `target` that has (or will have) the file. */
 export async function makeLinkto(
   d: Distribute,
   call: Call,
   child: number,
   loc: Loc,
-  file: Pick<Iatt, 'gfid' | 'uid' | 'gid'>,
+  file: Linked,
   target: number,
   believe: Believe = believesNothing,
   attempt = 1,
 ): Promise<Done> {
   const at = locAt(loc.parent!, loc.name!);
-  const value = { [d.names.linkto]: encodeLinkto(d.childName(target)) };
+  const value = { ...file.says, [d.names.linkto]: encodeLinkto(d.childName(target)) };
   const mode = (FileType.regular << 12) | linktoMode;
   const node: Args<'mknod'> = { loc: at, mode, rdevMajor: 0, rdevMinor: 0, gfid: file.gfid, initial: value };
   const made = await d.children[child]!.mknod(d.callAs(call, file), believe(node));

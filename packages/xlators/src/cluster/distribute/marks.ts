@@ -2,10 +2,11 @@
  * What a move of a file leaves on its two places, in this order (docs/distribute.md, "What moves files"): the old place is
  * marked; the new one becomes the file, its linkto xattr telling still where it came from; the old one becomes a linkto.
  */
-import { type Call, type Gfid, type Iatt, locOf, type Xattrs } from '@mortar/core';
+import { type Call, Errno, type Gfid, type Iatt, locOf, type Xattrs } from '@mortar/core';
 import type { Distribute } from './distribute.ts';
 import { asOf } from './hold.ts';
 import { encodeLinkto, isMigrating, linktoMode, migratingBits, withoutMigratingBits } from './linkto.ts';
+import type { Done } from './linkto-files.ts';
 import type { Found } from './lookup.ts';
 
 interface Moving {
@@ -41,7 +42,13 @@ export async function mark(d: Distribute, own: Call, file: Moving, iatt: Iatt, m
   return !isAlike || (await from.setxattr(as, { loc, xattrs: target, flags: 0 })).ok;
 }
 
-/** Never a file that looks like a linkto in between. */
+/** Takes a mark off a child's copy, in the name of who changed the file last; it may be off already. */
+export async function removeMark(d: Distribute, own: Call, child: number, iatt: Iatt, name: string): Promise<Done> {
+  const removed = await d.children[child]!.removexattr(asOf(own, iatt), { loc: locOf(iatt.gfid), name });
+  return removed.ok || removed.errno === Errno.ENODATA ? { ok: true } : removed;
+}
+
+/** Never a file that looks like a linkto in between. False: something of the mark may be there still. */
 export async function unmark(
   d: Distribute,
   own: Call,
@@ -51,12 +58,11 @@ export async function unmark(
   const loc = locOf(gfid);
   const { iatt } = source;
   const as = asOf(own, iatt);
-  const child = d.children[from]!;
-  await child.removexattr(as, { loc, name: d.names.linkto });
+  const { linkto, movingMode } = d.names;
   const attr = { mode: ownMode(d, source), ctime: { sec: iatt.ctime, nsec: iatt.ctimeNsec } };
-  const shown = await child.setattr(as, { loc, attr });
-  await child.removexattr(as, { loc, name: d.names.movingMode });
-  return shown.ok;
+  if (!(await removeMark(d, own, from, iatt, linkto)).ok) return false;
+  if (!(await d.children[from]!.setattr(as, { loc, attr })).ok) return false;
+  return (await removeMark(d, own, from, iatt, movingMode)).ok;
 }
 
 /** What is left of a file that is elsewhere: all its names are those of one linkto, in one step; descriptors are dead. */

@@ -1,9 +1,9 @@
 /** The short way of small files: what it costs, what it leaves to the general way, and what is there when it ends anywhere. */
-import { Errno, Fd, type FopName, type Gfid, locAt, locOf, rootGfid } from '@mortar/core';
+import { type Args, Errno, Fd, type FopName, type Gfid, locAt, locksGivenBack, locOf, rootGfid } from '@mortar/core';
 import { afterEach, describe, expect, it } from 'vitest';
 import { content, create, list, looks, volume } from './grown-rig.ts';
 import { migrateFile } from './migrate.ts';
-import { smallBytes } from './migrate-small.ts';
+import { migrateSmall, smallBytes } from './migrate-small.ts';
 import type { DistributeRig } from './rig.ts';
 
 const ends: (() => Promise<void>)[] = [];
@@ -153,6 +153,23 @@ describe('what goes the general way', () => {
 });
 
 describe('a mover of a small file', () => {
+  it('gives back what it has locked in requests that do nothing else: such ones are made up for when a child was away', async () => {
+    const { small, mover, gfid, from, move } = await start();
+    const told: Args<'compound'>[] = [];
+    mover.doors[2]!.refuse = (fop, args) => {
+      if (fop === 'compound') told.push(args as Args<'compound'>);
+      return fop === 'mknod' ? Errno.EIO : undefined;
+    };
+    const found = await small.bricks[from]!.lookup(small.call, { loc: locOf(gfid) });
+    if (!found.ok) throw new Error(`errno ${found.errno}`);
+    const file = { parent: rootGfid, name: 'f', gfid, from, to: 2 };
+    const own = { ...mover.call, lockOwner: mover.d.nextLockOwner() };
+    expect(await migrateSmall(mover.d, own, file, found.iatt)).toBeUndefined();
+    expect(locksGivenBack('compound', told.at(-1)!).map(({ fop }) => fop)).toEqual(['entrylk', 'inodelk']);
+    mover.doors[2]!.refuse = () => undefined;
+    expect(await move()).toMatchObject({ outcome: 'moved' });
+  });
+
   it('that lost the old place does not mark it, nor undo what others did', async () => {
     const { all, client, mover, gfid, from, move } = await start();
     const other = await client('other');

@@ -25,7 +25,7 @@ import { encodeLinkto, linktoMode, looksLikeLinkto, migratingBits } from './link
 import { entryDomain } from './locks.ts';
 import { askArgs, type Found, isData, isLinkto } from './lookup.ts';
 import { unmark } from './marks.ts';
-import { type FileToMove, failed, type Moved, skipped } from './moved.ts';
+import { type FileToMove, failed, leftUnsettled, type Moved, skipped } from './moved.ts';
 import { isSharedXattr } from './names.ts';
 import { heldMaxMs, show } from './show.ts';
 
@@ -113,14 +113,17 @@ class SmallMove {
     const isLate = this.#d.services.clock.nowMs() >= untilMs;
     const notShown = await show(this.#d, this.#own, this.#file, source, isLate);
     if (notShown) return notShown;
-    if (!(await this.#leave(source))) return failed('its old place cannot be made a linkto');
-    return { outcome: 'moved', bytes: source.iatt.size };
+    return this.#leave(source);
   }
 
   /** All that are still held; harmless where it never was. */
   async release(): Promise<void> {
-    const pending = [...this.#locks].flatMap(([child, kinds]) =>
-      [...kinds].map((kind) => this.#ask(child, [this.#unlock(kind)])),
+    const held = [...this.#locks].filter(([, kinds]) => kinds.size > 0);
+    const pending = held.map(([child, kinds]) =>
+      this.#ask(
+        child,
+        [...kinds].map((kind) => this.#unlock(kind)),
+      ),
     );
     this.#locks.clear();
     await Promise.all(pending);
@@ -249,12 +252,12 @@ class SmallMove {
     if (marked.isOk(1)) return undefined;
     // Not held any more: nothing was done, and what it is now is somebody else's.
     if (marked.errno(0) === Errno.ESTALE) return skipped('it took too long');
-    await unmark(this.#d, this.#own, this.#file, source);
-    return failed('it cannot be marked');
+    const isTakenBack = await unmark(this.#d, this.#own, this.#file, source);
+    return isTakenBack ? failed('it cannot be marked') : leftUnsettled('it cannot be marked');
   }
 
   /** The old place becomes a linkto, the new one loses its xattr, the name at the old one goes. */
-  async #leave({ iatt }: Source): Promise<boolean> {
+  async #leave({ iatt }: Source): Promise<Moved> {
     const d = this.#d;
     const { parent, name, gfid, from, to } = this.#file;
     const loc = locOf(gfid);
@@ -263,12 +266,13 @@ class SmallMove {
       compoundStep('truncate', { loc, size: 0 }),
       compoundStep('removexattr', { loc, name: d.names.movingMode }),
     ]);
-    if (!left.isOk(0)) return false;
+    if (!left.isOk(0)) return leftUnsettled('its old place cannot be made a linkto');
     d.remember(gfid, { kind: 'file', child: to });
-    await this.#last(to, compoundStep('removexattr', { loc, name: d.names.linkto }), asOf(this.#own, iatt));
+    const settling = compoundStep('removexattr', { loc, name: d.names.linkto });
+    const isSettled = await this.#last(to, settling, asOf(this.#own, iatt));
     const unlink = compoundStep('unlink', { loc: locAt(parent, name, gfid), xdata: { movedAway: true } });
     if (!(await this.#last(from, unlink))) d.warn(`${parent}/${name}: a linkto stays at its old place`);
-    return true;
+    return { outcome: 'moved', bytes: iatt.size, ...(!isSettled && { isUnsettled: true }) };
   }
 }
 

@@ -6,13 +6,13 @@
 import { type Call, type Failure, FileType, type Iatt, locAt, locOf, type Xattrs } from '@mortar/core';
 import { copyData, copySpans, copyXattrs } from './copy-file.ts';
 import { type Distribute, isFailure } from './distribute.ts';
-import { asOf, beginWatch, clearBarrier, endHold, endWatch, hold, nextWritten, written } from './hold.ts';
+import { beginWatch, clearBarrier, endHold, endWatch, hold, nextWritten, written } from './hold.ts';
 import { makeLinkto } from './linkto-files.ts';
 import { withNames } from './locks.ts';
 import { askArgs, type Found, isData } from './lookup.ts';
-import { leaveLinkto, mark, ownMode, unmark } from './marks.ts';
+import { leaveLinkto, mark, ownMode, removeMark, unmark } from './marks.ts';
 import { isSmall, migrateSmall } from './migrate-small.ts';
-import { type FileToMove, failed, type Moved, type Place, skipped, type WholeFile } from './moved.ts';
+import { type FileToMove, failed, leftUnsettled, type Moved, type Place, skipped, type WholeFile } from './moved.ts';
 import { type NameOfFile, namesOfFile } from './names-of-file.ts';
 import { emptyNewPlace, hasAll, prepareNewPlace } from './new-place.ts';
 import { settleInTurn } from './settle.ts';
@@ -51,16 +51,24 @@ async function migrate(d: Distribute, call: Call, file: FileToMove, listed: List
   if (found.iatt.type !== FileType.regular) return moveSpecial(d, own, file, found);
   if (found.xattrs[d.names.linkto] !== undefined || found.xattrs[d.names.movingMode] !== undefined) {
     const done = await settleInTurn(d, own, file.gfid);
-    if (!done.ok) return failed(`what is left of an earlier move cannot be settled: errno ${done.errno}`);
+    if (!done.ok) return leftUnsettled(`what is left of an earlier move cannot be settled: errno ${done.errno}`);
   }
+  return migrateLarge(d, own, file);
+}
+
+/** Or a small one that is not simple: while it is watched what is written to it. */
+async function migrateLarge(d: Distribute, own: Call, file: FileToMove): Promise<Moved> {
   const watching = await beginWatch(d, own, file);
   if (watching === 'busy') return skipped('somebody else moves it');
+  let isClear = true;
+  let moved: Moved;
   try {
     const isTold = watching === 'watched' && (await written(d, own, file)) !== undefined;
-    return await migrateWatched(d, own, file, isTold);
+    moved = await migrateWatched(d, own, file, isTold);
   } finally {
-    if (watching === 'watched') await endWatch(d, own, file);
+    if (watching === 'watched') isClear = await endWatch(d, own, file);
   }
+  return isClear ? moved : { ...moved, isUnsettled: true };
 }
 
 async function migrateWatched(d: Distribute, own: Call, file: FileToMove, isTold: boolean): Promise<Moved> {
@@ -209,26 +217,26 @@ function isUnchanged(a: Iatt, b: Iatt): boolean {
 async function changePlaces(d: Distribute, own: Call, file: WholeFile, source: Found, isOurs: IsOurs): Promise<Moved> {
   if (!(await isOurs())) return skipped('it took too long');
   if (!(await mark(d, own, file, source.iatt, ownMode(d, source)))) {
-    await unmark(d, own, file, source);
-    return failed('it cannot be marked');
+    const isTakenBack = await unmark(d, own, file, source);
+    return isTakenBack ? failed('it cannot be marked') : leftUnsettled('it cannot be marked');
   }
   const notShown = await show(d, own, file, source, !(await isOurs()));
   if (notShown) return notShown;
   const [old] = await d.ask([file.from], (child) => child.lookup(own, askArgs(d, { loc: locOf(file.gfid) })));
   if (!isData(d, old!) || !(await leaveLinkto(d, own, file, old)))
-    return failed('its old place cannot be made a linkto');
-  await d.children[file.to]!.removexattr(asOf(own, source.iatt), { loc: locOf(file.gfid), name: d.names.linkto });
-  await tidyNames(d, own, file);
-  return { outcome: 'moved', bytes: source.iatt.size };
+    return leftUnsettled('its old place cannot be made a linkto');
+  const settled = await removeMark(d, own, file.to, source.iatt, d.names.linkto);
+  const isSettled = (await tidyNames(d, own, file)) && settled.ok;
+  return { outcome: 'moved', bytes: source.iatt.size, ...(!isSettled && { isUnsettled: true }) };
 }
 
-/** Linktos where the names hash to lead to the new place; those at the old one have no use. */
-async function tidyNames(d: Distribute, own: Call, file: WholeFile): Promise<void> {
+/** Linktos where the names hash to lead to the new place; those at the old one have no use. False: an earlier run's barrier may be left. */
+async function tidyNames(d: Distribute, own: Call, file: WholeFile): Promise<boolean> {
   d.remember(file.gfid, { kind: 'file', child: file.to });
   const want = [d.names.moving];
   const there = await d.children[file.to]!.lookup(own, { loc: locOf(file.gfid), want });
-  // Of an earlier run.
-  if (there.ok && there.xattrs[d.names.moving]) await clearBarrier(d, own, { gfid: file.gfid, from: file.to });
+  const hasBarrier = there.ok && there.xattrs[d.names.moving] !== undefined;
+  const isClear = hasBarrier ? await clearBarrier(d, own, { gfid: file.gfid, from: file.to }) : there.ok;
   for (const { parent, name, child } of file.places) {
     if (child === file.to || !there.ok) continue;
     const led = await makeLinkto(d, own, child, locAt(parent, name), there.iatt, file.to);
@@ -240,4 +248,5 @@ async function tidyNames(d: Distribute, own: Call, file: WholeFile): Promise<voi
     const removed = await d.children[file.from]!.unlink(own, { loc, xdata: { movedAway: true } });
     if (!removed.ok) d.warn(`${parent}/${name}: a linkto stays at its old place: errno ${removed.errno}`);
   }
+  return isClear;
 }

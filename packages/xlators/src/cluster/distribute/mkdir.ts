@@ -13,6 +13,7 @@ import {
   type Xattrs,
 } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
+import { healNow } from './heal.ts';
 import { encodeRange, layoutOf, type Part, type Range } from './layout.ts';
 import { askArgs, isDirectory } from './lookup.ts';
 import { encodeCounter } from './mds.ts';
@@ -71,8 +72,7 @@ async function makeFirst(d: Distribute, call: Call, hashed: number, args: Args<'
     if (found.ok || found.errno !== Errno.ENOENT) return reply;
   } else {
     // The parent may be missing on this child only; a lookup of it heals that.
-    const parent = await d.ops.lookup(call, { loc: locOf(args.loc.parent!) });
-    if (!parent.ok) return reply;
+    if (!(await healNow(d, call, args.loc.parent!))) return reply;
   }
   return d.children[hashed]!.mkdir(call, args);
 }

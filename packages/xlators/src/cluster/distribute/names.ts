@@ -10,6 +10,8 @@ export interface XattrNames {
   readonly moving: ByteString;
   /** On a file that is marked as being moved: its own mode, in octal. */
   readonly movingMode: ByteString;
+  /** On a linkto that a rename has shown: what it replaced under which name. */
+  readonly replaced: ByteString;
 }
 
 export function xattrNames(base: string): XattrNames {
@@ -20,6 +22,7 @@ export function xattrNames(base: string): XattrNames {
     commit: `${base}.commithash`,
     moving: `${base}.moving`,
     movingMode: `${base}.moving-mode`,
+    replaced: `${base}.replaced`,
   };
 }
 

@@ -1,6 +1,7 @@
 /** create, mknod, symlink, put: a new name goes to the child it hashes to, or leaves a linkto there. */
 import { type Args, type Call, Errno, type Fop, fail, type Gfid, type Loc, locAt, type Reply } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
+import { healNow } from './heal.ts';
 import { looksLikeLinkto } from './linkto.ts';
 import { makeLinkto, removeLinkto } from './linkto-files.ts';
 import { withNames } from './locks.ts';
@@ -115,6 +116,5 @@ async function mayRetry(d: Distribute, call: Call, loc: Loc, errno: Errno): Prom
   }
   if (errno !== Errno.ESTALE && errno !== Errno.ENOENT) return false;
   // The child lacks the directory: all are asked about it, which makes it where it is missing.
-  const found = await d.ops.lookup(call, { loc: { gfid: loc.parent, parent: null, name: null } });
-  return found.ok;
+  return healNow(d, call, loc.parent!);
 }

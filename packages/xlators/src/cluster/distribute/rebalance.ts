@@ -10,12 +10,15 @@ import { decodeRange, LayoutType, ownsNames } from './layout.ts';
 import { Left } from './left.ts';
 import { linktoTarget } from './linkto.ts';
 import { migrateFile } from './migrate.ts';
+import { isSmall } from './migrate-small.ts';
 import type { Moved } from './moved.ts';
 import { namesOfFile } from './names-of-file.ts';
 import { tidyLinkto } from './new-place.ts';
+import { removeReplaced } from './replaced.ts';
 import { Room } from './room.ts';
 import { settle } from './settle.ts';
 import { Throttle } from './throttle.ts';
+import { Unsettled } from './unsettled.ts';
 
 /**
  * `fix-layout` moves nothing, `migrate` leaves files where they are if their new place is fuller than the old one,
@@ -42,6 +45,8 @@ const roundPauseMs = 1000;
 /** How often a child that leaves is looked through for what it still has, while that becomes less; and if it does not. */
 const looksMax = 100;
 const idleLooksMax = 8;
+/** So often it must be seen to be empty: what is renamed from a directory not read yet to one that was passes a look by. */
+const emptyLooksMin = 3;
 /** Directories that wait to be walked; beyond that their parents would have to be read again. */
 const pendingMax = 1_000_000;
 
@@ -60,6 +65,7 @@ export class Rebalance {
   readonly #left = new Left();
   readonly #throttle: Throttle;
   readonly #room: Room;
+  readonly #unsettled: Unsettled;
   /** Directories with files that were in use. */
   #again = new Set<Gfid>();
   #round = 0;
@@ -69,6 +75,7 @@ export class Rebalance {
     this.#kind = kind;
     this.#throttle = new Throttle(d.services.clock, () => d.options['rebal-throttle']);
     this.#room = new Room(d, (ms) => this.#throttle.took(ms));
+    this.#unsettled = new Unsettled(d);
     this.#beganMs = d.services.clock.nowMs();
   }
 
@@ -96,6 +103,8 @@ export class Rebalance {
     try {
       this.#state = await this.#walk();
       await this.#throttle.idle();
+      if (this.#state === 'completed' && this.#d.someDown) this.#state = this.#fail('a subvolume is down');
+      this.#failures += await this.#unsettled.settle(() => this.#call(), this.#state === 'completed' ? roundsMax : 1);
     } catch (error) {
       this.#d.warn(`rebalance: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
       this.#state = 'failed';
@@ -129,11 +138,15 @@ export class Rebalance {
    */
   async #empty(): Promise<RebalanceState> {
     let least = Number.POSITIVE_INFINITY;
-    for (let look = 0, idle = 0; ; look++) {
+    for (let look = 0, idle = 0, empty = 0; ; look++) {
       const left = await this.#leftBehind();
       if (this.#stopping) return 'stopped';
       const all = left.files + left.directories.size;
-      if (all === 0) return 'completed';
+      if (all === 0) {
+        if (++empty === emptyLooksMin) return 'completed';
+        continue;
+      }
+      empty = 0;
       idle = all < least ? 0 : idle + 1;
       least = Math.min(least, all);
       if (idle === idleLooksMax || look === looksMax) {
@@ -209,10 +222,16 @@ export class Rebalance {
       d: this.#d,
       left: this.#left,
       isStopping: () => this.#stopping,
+      roundsMax,
+      pause: () => this.#d.services.clock.sleep(roundPauseMs),
       atATime: () => this.#throttle.files,
       call: () => this.#call(),
       fail: (reason) => this.#fail(reason),
       failed: (what) => this.#failed(what),
+      removeReplaced: async (child, at) => {
+        const done = await removeReplaced(this.#d, this.#call(), child, at);
+        if (!done.ok) this.#failed(`removal of what ${at.parent}/${at.name} replaced`);
+      },
       countsOf: (child, entry) => this.#moves(child) && this.#isFile(entry),
       eachPage: (from, gfid, want, use) => this.#eachPage(from, gfid, want, use),
     };
@@ -244,10 +263,14 @@ export class Rebalance {
       const want = [d.names.linkto, d.names.movingMode, d.names.moving];
       const complete = await this.#eachPage(from, directory, want, async (entries, unread) => {
         const files = entries.filter((entry) => entry.iatt?.type !== FileType.directory);
-        await this.#throttle.each(files, (file) => {
-          if (this.#stopping) return undefined;
-          return this.#isFile(file) ? this.#move(directory, from, file) : this.#tidy(directory, from, file);
-        });
+        await this.#throttle.each(
+          files,
+          (file) => {
+            if (this.#stopping) return undefined;
+            return this.#isFile(file) ? this.#move(directory, from, file) : this.#tidy(directory, from, file);
+          },
+          ({ iatt, xattrs }) => isSmall(d, { iatt: iatt!, xattrs: xattrs ?? {} }),
+        );
         for (let i = 0; i < unread; i++) this.#failed(`lookup of a name in ${directory} on ${d.childName(from)}`);
       });
       if (!complete) this.#failed(`listing of ${directory} on ${d.childName(from)}`);
@@ -267,14 +290,17 @@ export class Rebalance {
     if (to === undefined) return this.#failed(`place of ${parent}/${name}`);
     if (to === from) {
       // A move to here, or from here, did not end.
-      if ([d.names.linkto, d.names.movingMode].some((one) => xattrs?.[one])) await settle(d, call, iatt!.gfid);
-      if (xattrs?.[d.names.moving]) await clearBarrier(d, d.ownCall(call), { gfid: iatt!.gfid, from });
+      const isMarked = [d.names.linkto, d.names.movingMode].some((one) => xattrs?.[one]);
+      const isSettled = !isMarked || (await settle(d, call, iatt!.gfid)).ok;
+      const hasBarrier = xattrs?.[d.names.moving] !== undefined;
+      const isClear = !hasBarrier || (await clearBarrier(d, d.ownCall(call), { gfid: iatt!.gfid, from }));
+      if (!isSettled || !isClear) this.#unsettled.add(iatt!.gfid);
       return;
     }
     const { clock } = d.services;
     const beganMs = clock.nowMs();
     if (!(await this.#room.has(call, iatt!, from, to, this.#kind))) {
-      this.#left.done(iatt!.size);
+      this.#left.done(clock.nowMs(), iatt!.size);
       this.#skipped++;
       return;
     }
@@ -284,7 +310,9 @@ export class Rebalance {
       { parent, name, gfid: iatt!.gfid, from, to },
       { iatt: iatt!, xattrs: xattrs ?? {} },
     );
-    this.#left.done(iatt!.size, clock.nowMs() - beganMs);
+    const endMs = clock.nowMs();
+    this.#left.done(endMs, iatt!.size, endMs - beganMs);
+    if (moved.isUnsettled) this.#unsettled.add(iatt!.gfid);
     this.#count(parent, name, to, moved);
   }
 

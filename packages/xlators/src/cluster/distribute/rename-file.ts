@@ -6,12 +6,20 @@ import { type Args, type Call, Errno, fail, type Gfid, type Loc, type Reply } fr
 import { type Distribute, isFailure } from './distribute.ts';
 import type { Leftover } from './leftovers.ts';
 import { meaningData } from './linkto.ts';
-import { makeLinkto, removeLinkto, removeStaleLinkto, removeStaleLinktoLocked } from './linkto-files.ts';
+import {
+  type Done,
+  type Linked,
+  makeLinkto,
+  removeLinkto,
+  removeStaleLinkto,
+  removeStaleLinktoLocked,
+} from './linkto-files.ts';
 import { withoutIdentity } from './loc.ts';
 import { withNames } from './locks.ts';
-import { isAbsent } from './lookup.ts';
+import { askArgs, discover, isAbsent, isData, lookupAfresh } from './lookup.ts';
 import { orElsewhere } from './on-file.ts';
 import { type RenamePlan, withDirectoryParents } from './rename.ts';
+import { replacing } from './replaced.ts';
 import { settled } from './settle.ts';
 
 type RenameReply = Reply<'rename'>;
@@ -27,18 +35,36 @@ export async function renameFile(d: Distribute, call: Call, plan: RenamePlan, so
     { child: fromHashed, parent: args.from.parent!, name: args.from.name! },
     { child: toHashed, parent: args.to.parent!, name: args.to.name! },
   ];
-  return withNames(d, call, names, async () => {
-    // A target on the source's own child is replaced by the rename there; else there may be no moment without a name.
-    const direct = toHashed === source || target?.child === source;
-    return direct ? renameDirectly(d, call, plan, source) : renameByLink(d, call, plan, source);
-  });
+  // A target on the source's own child is replaced by the rename there; else there may be no moment without a name.
+  const direct = toHashed === source || target?.child === source;
+  if (!direct) return withNames(d, call, names, () => renameByLink(d, call, plan, source));
+  const seen: Seen = { isOutdated: false };
+  const reply = await withNames(d, call, names, () => renameDirectly(d, call, plan, source, seen));
+  if (!reply.ok || !seen.isOutdated) return reply;
+  const done = await mendUnderNewLayout(d, call, plan, source);
+  return done.ok ? reply : done;
+}
+
+interface Seen {
+  /** The layout by which the new name was placed did not count any more when it was shown. */
+  isOutdated: boolean;
 }
 
 /** The data's rename replaces what is there; linktos follow. */
-async function renameDirectly(d: Distribute, call: Call, plan: RenamePlan, source: number): Promise<RenameReply> {
+async function renameDirectly(
+  d: Distribute,
+  call: Call,
+  plan: RenamePlan,
+  source: number,
+  seen: Seen,
+): Promise<RenameReply> {
   const { args, fromHashed, toHashed, target } = plan;
   const needsLinkto = toHashed !== source;
   if (needsLinkto) {
+    // Under the lock of its name: until here a rebalance may have taken it away, and the data's rename would replace nothing.
+    const there = await d.children[source]!.lookup(d.ownCall(call), askArgs(d, { loc: withoutIdentity(args.to) }));
+    if (!isData(d, there) || there.iatt.gfid !== target!.gfid)
+      return there.ok || isAbsent(there) ? fail(Errno.EEXIST) : there;
     const prepared = await prepareLinkto(d, call, plan, source);
     if (!prepared.ok) return prepared;
   }
@@ -48,7 +74,7 @@ async function renameDirectly(d: Distribute, call: Call, plan: RenamePlan, sourc
     if (needsLinkto && toHashed !== fromHashed) await removeLinkto(d, call, toHashed, args.from);
     return reply;
   }
-  if (needsLinkto) await moveLinkto(d, call, plan);
+  if (needsLinkto) seen.isOutdated = !(await moveLinkto(d, call, plan));
   await clearOldNames(d, call, plan, source);
   if (target?.child !== undefined && target.child !== source) await removeOldTarget(d, call, plan, target.child);
   return finish(d, plan, source, reply);
@@ -64,10 +90,11 @@ async function renameByLink(d: Distribute, call: Call, plan: RenamePlan, source:
   };
   const second: Args<'link'> = { from: args.from, to: withoutIdentity(args.to) };
   const link = () => d.children[source]!.link(call, meaningData(second, d.names.linkto));
-  let linked = await link();
+  let linked: Reply<'link'> = await link();
   // A linkto where the name does not hash to has no use.
   if (!linked.ok && linked.errno === Errno.EEXIST && (await removeLinkto(d, call, source, second.to)).ok)
     linked = await link();
+  if (!linked.ok && linked.errno === Errno.EEXIST) linked = (await ownName(d, call, plan, source)) ?? linked;
   if (!linked.ok) {
     await undo();
     return linked;
@@ -75,18 +102,23 @@ async function renameByLink(d: Distribute, call: Call, plan: RenamePlan, source:
   // As the caller: whether the target may be replaced is decided here, before anything is removed.
   const shown = await d.children[toHashed]!.rename(call, plan.believe({ ...args, from: withoutIdentity(args.from) }));
   if (!shown.ok) {
-    await unlinkWhereItIs(d, d.ownCall(call), withoutIdentity(args.to), plan.gfid, source);
+    const { parent, name } = args.to;
+    const taken = await unlinkWhereItIs(d, d.ownCall(call), withoutIdentity(args.to), plan.gfid, source);
+    // A name that nobody sees, until what is seen under it goes.
+    if (!taken.ok && !isAbsent(taken))
+      d.leftovers.add({ child: source, parent: parent!, name: name!, gfid: plan.gfid });
     await undo();
     return shown;
   }
   const removed = await unlinkWhereItIs(d, call, args.from, plan.gfid, source);
+  // Whatever comes of the old name: what the new one had is replaced.
+  if (target?.child !== undefined && target.child !== toHashed) await removeOldTarget(d, call, plan, target.child);
   if (!removed.ok && !isAbsent(removed)) {
     // Not allowed, or the child went away: both names stay, which is what a crash here leaves too. Nobody is told that the old one is gone.
     d.warn(`rename of ${plan.gfid}: its old name stays: errno ${removed.errno}`);
     return removed;
   }
   await clearOldNames(d, call, plan, source);
-  if (target?.child !== undefined && target.child !== toHashed) await removeOldTarget(d, call, plan, target.child);
   const fromParents = removed.ok ? removed : { preParent: linked.preParent, postParent: linked.postParent };
   return finish(d, plan, source, {
     ok: true,
@@ -96,6 +128,19 @@ async function renameByLink(d: Distribute, call: Call, plan: RenamePlan, source:
     preToParent: linked.preParent,
     postToParent: linked.postParent,
   });
+}
+
+/** The new name that the file has where it is already, unseen: of when it was replaced there, or could not be taken back. */
+async function ownName(
+  d: Distribute,
+  call: Call,
+  plan: RenamePlan,
+  source: number,
+): Promise<Reply<'link'> | undefined> {
+  const loc = withoutIdentity(plan.args.to);
+  const there = await d.children[source]!.lookup(d.ownCall(call), askArgs(d, { loc }));
+  if (!isData(d, there) || there.iatt.gfid !== plan.gfid) return undefined;
+  return { ok: true, iatt: there.iatt, preParent: there.postParent, postParent: there.postParent };
 }
 
 /** A rebalance may have taken the file elsewhere, with this name, since the operation began. */
@@ -126,21 +171,51 @@ async function unlinkWhereItIs(
 async function prepareLinkto(d: Distribute, call: Call, plan: RenamePlan, source: number) {
   const file = await d.children[source]!.stat(d.ownCall(call), { loc: { gfid: plan.gfid, parent: null, name: null } });
   if (!file.ok) return file;
-  const { toHashed, fromHashed, args } = plan;
-  const made = await makeLinkto(d, call, toHashed, args.from, file.iatt, source);
+  const { toHashed, fromHashed, args, target } = plan;
+  // Should this end before what it replaces is taken away, whoever finds the linkto knows.
+  const isLeft = target?.child !== undefined && target.child !== toHashed && target.child !== source;
+  const to = { parent: args.to.parent!, name: args.to.name! };
+  const { gfid, uid, gid } = file.iatt;
+  const linked: Linked = { gfid, uid, gid, ...(isLeft && { says: replacing(d, to, target.gfid) }) };
+  const make = () => makeLinkto(d, call, toHashed, args.from, linked, source);
+  const made = await make();
   if (made.ok || made.errno !== Errno.EEXIST) return made;
   // One of a file that had the name before.
   const remove = toHashed === fromHashed ? removeStaleLinktoLocked : removeStaleLinkto;
   const removed = await remove(d, call, toHashed, args.from);
-  return removed.ok ? makeLinkto(d, call, toHashed, args.from, file.iatt, source) : removed;
+  return removed.ok ? make() : removed;
 }
 
-async function moveLinkto(d: Distribute, call: Call, plan: RenamePlan): Promise<void> {
+/** The file has its new name already. False: it does not hash to there any more. */
+async function moveLinkto(d: Distribute, call: Call, plan: RenamePlan): Promise<boolean> {
   const { args, toHashed } = plan;
   const from = withoutIdentity(args.from);
-  const moved = await d.children[toHashed]!.rename(d.ownCall(call), { ...args, from, flags: 0 });
-  // The file is renamed; a lookup that goes everywhere mends the linkto.
+  const moved = await d.children[toHashed]!.rename(d.ownCall(call), plan.believe({ ...args, from, flags: 0 }));
+  if (!moved.ok && moved.errno === Errno.EREMCHG) {
+    await removeLinkto(d, call, toHashed, args.from);
+    return false;
+  }
+  // A lookup that goes everywhere mends the linkto.
   if (!moved.ok) d.warn(`rename of ${plan.gfid}: its linkto stays behind: errno ${moved.errno}`);
+  return true;
+}
+
+/** What was to be replaced may have moved, before it was, to where its name hashes to now: there it would hide the file. */
+async function mendUnderNewLayout(d: Distribute, call: Call, plan: RenamePlan, source: number): Promise<Done> {
+  const { args, target } = plan;
+  const own = d.ownCall(call);
+  const { gfid } = target!;
+  d.forgetState(gfid);
+  const found = await discover(d, own, gfid);
+  if (!found.ok && !isAbsent(found)) return found;
+  const state = d.stateOf(gfid);
+  if (state?.kind === 'file' && state.child !== source) {
+    const removed = await unlinkWhereItIs(d, own, args.to, gfid, source);
+    if (!removed.ok && !isAbsent(removed)) return removed;
+  }
+  // Makes a linkto where the name hashes to now.
+  const parent = await discover(d, own, args.to.parent!);
+  return parent.ok ? lookupAfresh(d, own, { loc: withoutIdentity(args.to) }) : parent;
 }
 
 async function clearOldNames(d: Distribute, call: Call, plan: RenamePlan, source: number): Promise<void> {

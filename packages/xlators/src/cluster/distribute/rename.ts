@@ -1,6 +1,7 @@
 /** rename: which of the two kinds, and what stands in the way. */
 import { type Args, type Call, Errno, FileType, fail, type Gfid, type Reply, type Success } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
+import { healNow } from './heal.ts';
 import { withoutIdentity } from './loc.ts';
 import { lookupAfresh } from './lookup.ts';
 import { directoryIatt } from './merge.ts';
@@ -33,6 +34,8 @@ export async function rename(d: Distribute, call: Call, args: Args<'rename'>): P
   // Who gave the name alone meant what has it now; who knew the file may have known one that has it no more.
   const found = await lookupAfresh(d, call, { loc: withoutIdentity(args.from) });
   if (!found.ok) return reply;
+  // A child may lack one of the directories.
+  for (const { parent } of [args.from, args.to]) await healNow(d, call, parent!);
   return renameKnown(d, call, { ...args, from: { ...args.from, gfid: found.iatt.gfid } });
 }
 

@@ -4,11 +4,10 @@
  */
 import { type Call, Errno, type Failure, FileType, fail, type Gfid, locOf } from '@mortar/core';
 import type { Distribute } from './distribute.ts';
-import { asOf } from './hold.ts';
 import type { Done } from './linkto-files.ts';
 import { withMovesShut } from './locks.ts';
 import { askArgs, type Found, isAbsent, isData, type LookupReply } from './lookup.ts';
-import { isMarked, leaveLinkto, unmark } from './marks.ts';
+import { isMarked, leaveLinkto, removeMark, unmark } from './marks.ts';
 import { settleSpecial } from './special.ts';
 import type { State } from './state.ts';
 import { inTurn } from './turns.ts';
@@ -51,7 +50,7 @@ function filesAmong(d: Distribute, replies: readonly LookupReply[]): number[] {
 }
 
 async function everywhere(d: Distribute, own: Call, gfid: Gfid): Promise<LookupReply[]> {
-  const args = askArgs(d, { loc: locOf(gfid), want: [d.names.movingMode] });
+  const args = askArgs(d, { loc: locOf(gfid), want: [d.names.movingMode, d.names.moving] });
   return d.ask(d.indices, (child) => child.lookup(own, args));
 }
 
@@ -80,12 +79,16 @@ async function settleShut(d: Distribute, own: Call, gfid: Gfid, locked: readonly
     // Both, where the file's own mode is that of the mark: only the old place has it in its xattr.
     const [from] = marked.length > 1 ? marked.filter((i) => at(i).xattrs[d.names.movingMode]) : marked;
     if (from === undefined) return { ok: true };
-    return (await unmark(d, own, { gfid, from }, at(from))) ? { ok: true } : fail(Errno.EIO);
+    if (!(await unmark(d, own, { gfid, from }, at(from)))) return fail(Errno.EIO);
+    const hasBarrier = at(from).xattrs[d.names.moving] !== undefined;
+    return hasBarrier ? removeMark(d, own, from, at(from).iatt, d.names.moving) : { ok: true };
   }
   for (const from of marked)
     if (!(await leaveLinkto(d, own, { gfid, from, to: place }, at(from)))) return fail(Errno.EIO);
-  for (const name of [d.names.linkto, d.names.movingMode])
-    if (at(place).xattrs[name])
-      await d.children[place]!.removexattr(asOf(own, at(place).iatt), { loc: locOf(gfid), name });
+  for (const name of [d.names.linkto, d.names.movingMode, d.names.moving]) {
+    if (!at(place).xattrs[name]) continue;
+    const removed = await removeMark(d, own, place, at(place).iatt, name);
+    if (!removed.ok) return removed;
+  }
   return { ok: true };
 }

@@ -5,7 +5,7 @@ import { asOf } from './hold.ts';
 import { linktoMode, migratingBits } from './linkto.ts';
 import { askArgs, type Found, isLinkto } from './lookup.ts';
 import { ownMode, unmark } from './marks.ts';
-import { type FileToMove, failed, type Moved, skipped } from './moved.ts';
+import { type FileToMove, failed, leftUnsettled, type Moved, skipped } from './moved.ts';
 
 /** Bricks let others go on after ten seconds (features/locks): whoever is slower than this takes all back before. */
 export const heldMaxMs = 7000;
@@ -22,8 +22,10 @@ export async function show(
   if (errno === 0) return undefined;
   const [there] = await d.ask([file.to], (child) => child.lookup(own, askArgs(d, { loc: locOf(file.gfid) })));
   // Whether it was done: if that is not known, the mark stays.
-  if (isLinkto(d, there!)) await unmark(d, own, file, source);
-  return isLate ? skipped('it took too long') : failed(`its copy cannot be made the file: errno ${errno}`);
+  const isTakenBack = isLinkto(d, there!) && (await unmark(d, own, file, source));
+  const reason = isLate ? 'it took too long' : `its copy cannot be made the file: errno ${errno}`;
+  if (!isTakenBack) return leftUnsettled(reason);
+  return isLate ? skipped(reason) : failed(reason);
 }
 
 /** The copy gets all that the file has. Until its linkto xattr goes, too, it is a file that has just come. */

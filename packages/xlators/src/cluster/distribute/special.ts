@@ -2,7 +2,7 @@
  * Links, devices, pipes and sockets have no data: where they go they are made anew. Both places say so until one of them is
  * left, so that a name that is removed meanwhile, or after a kill, does not come back from the other (docs/distribute.md).
  */
-import { type Call, FileType, type Iatt, locAt, locOf, type Xattrs } from '@mortar/core';
+import { type Call, type Failure, FileType, type Iatt, locAt, locOf, type Xattrs } from '@mortar/core';
 import { copyXattrs } from './copy-file.ts';
 import { type Distribute, isFailure } from './distribute.ts';
 import { asOf } from './hold.ts';
@@ -10,7 +10,8 @@ import { encodeLinkto } from './linkto.ts';
 import type { Done } from './linkto-files.ts';
 import { withMovesShut, withNames } from './locks.ts';
 import { askArgs, type Found, isAbsent, isData, isLinkto } from './lookup.ts';
-import { type FileToMove, failed, type Moved, skipped } from './moved.ts';
+import { removeMark } from './marks.ts';
+import { type FileToMove, failed, leftUnsettled, type Moved, skipped } from './moved.ts';
 import { namesOfFile } from './names-of-file.ts';
 import { settleInTurn } from './settle.ts';
 
@@ -18,7 +19,7 @@ export async function moveSpecial(d: Distribute, own: Call, file: FileToMove, fo
   if (found.iatt.nlink > 1) return skipped('it has several names');
   if (found.xattrs[d.names.linkto] !== undefined) {
     const done = await settleInTurn(d, own, file.gfid);
-    if (!done.ok) return failed(`what is left of an earlier move cannot be settled: errno ${done.errno}`);
+    if (!done.ok) return leftUnsettled(`what is left of an earlier move cannot be settled: errno ${done.errno}`);
   }
   const made = await withNames(d, own, [{ child: file.to, parent: file.parent, name: file.name }], () =>
     withMovesShut(d, own, [file.from], file.gfid, () => makeAnew(d, own, file)),
@@ -43,12 +44,12 @@ async function makeAnew(d: Distribute, own: Call, file: FileToMove): Promise<Mov
   };
   const as = asOf(own, iatt);
   const marked = await d.children[file.from]!.setxattr(as, { loc: locOf(file.gfid), xattrs: leaving, flags: 0 });
-  if (!marked.ok) return failed(`it cannot be marked: errno ${marked.errno}`);
-  const errno = await moveMarked(d, own, file, iatt, !there?.ok || isLinkto(d, there));
-  if (errno === undefined) return { outcome: 'moved', bytes: 0 };
+  if (!marked.ok) return leftUnsettled(`it cannot be marked: errno ${marked.errno}`);
+  const done = await moveMarked(d, own, file, iatt, !there?.ok || isLinkto(d, there));
+  if (done.ok) return { outcome: 'moved', bytes: 0, ...(done.isUnsettled && { isUnsettled: true }) };
   // Whatever it came to, the old place is whole.
   await settleSpecial(d, own, file.gfid, await everyCopy(d, own, file));
-  return failed(`it cannot be made there, or its old place cannot be cleared: errno ${errno}`);
+  return leftUnsettled(`it cannot be made there, or its old place cannot be cleared: errno ${done.errno}`);
 }
 
 async function moveMarked(
@@ -57,24 +58,24 @@ async function moveMarked(
   file: FileToMove,
   iatt: Iatt,
   isNew: boolean,
-): Promise<number | undefined> {
+): Promise<{ ok: true; isUnsettled: boolean } | Failure> {
   const to = d.children[file.to]!;
   const byGfid = locOf(file.gfid);
   const come: Xattrs = { [d.names.linkto]: encodeLinkto(d.childName(file.from)) };
   const made = isNew
     ? await make(d, own, file, iatt, come)
     : await to.setxattr(own, { loc: byGfid, xattrs: come, flags: 0 });
-  if (!made.ok) return made.errno;
+  if (!made.ok) return made;
   const { mode, uid, gid } = iatt;
   await to.setattr(own, { loc: byGfid, attr: { uid, gid, ...(iatt.type !== FileType.symlink && { mode }) } });
   await copyXattrs(d, own, file);
   d.remember(file.gfid, { kind: 'file', child: file.to, isUnsettled: true });
   const loc = locAt(file.parent, file.name, file.gfid);
   const removed = await d.children[file.from]!.unlink(own, { loc, xdata: { movedAway: true } });
-  if (!removed.ok) return removed.errno;
-  await to.removexattr(asOf(own, iatt), { loc: byGfid, name: d.names.linkto });
-  d.remember(file.gfid, { kind: 'file', child: file.to });
-  return undefined;
+  if (!removed.ok) return removed;
+  const settled = await removeMark(d, own, file.to, iatt, d.names.linkto);
+  d.remember(file.gfid, { kind: 'file', child: file.to, ...(!settled.ok && { isUnsettled: true }) });
+  return { ok: true, isUnsettled: !settled.ok };
 }
 
 async function make(
@@ -126,8 +127,10 @@ export async function settleSpecial(
       if (!removed.ok && !isAbsent(removed)) return removed;
     }
   }
-  for (const name of [d.names.linkto, d.names.movingMode])
-    if (whole.found.xattrs[name] !== undefined)
-      await d.children[whole.child]!.removexattr(asOf(own, whole.found.iatt), { loc: locOf(gfid), name });
+  for (const name of [d.names.linkto, d.names.movingMode]) {
+    if (whole.found.xattrs[name] === undefined) continue;
+    const removed = await removeMark(d, own, whole.child, whole.found.iatt, name);
+    if (!removed.ok) return removed;
+  }
   return { ok: true };
 }

@@ -37,6 +37,59 @@ describe('the pace of a rebalance', () => {
     await all;
   });
 
+  it('counts sixteen small files as one', async () => {
+    let setting = 'lazy';
+    let running = 0;
+    const ends: (() => void)[] = [];
+    const throttle = new Throttle(new ManualClock(), () => setting);
+    const work = async () => {
+      running++;
+      await new Promise<void>((resolve) => ends.push(resolve));
+      running--;
+    };
+    const small = throttle.each(Array.from({ length: 40 }), work, () => true);
+    await settle();
+    expect(running).toBe(16);
+    setting = 'normal';
+    ends.shift()?.();
+    await settle();
+    expect(running).toBe(39);
+    await small;
+    const large = throttle.each(Array.from({ length: 3 }), work);
+    await settle();
+    // 39 of 64 parts are taken.
+    expect(running).toBe(40);
+    while (running > 0) {
+      ends.shift()?.();
+      await settle();
+    }
+    await large;
+    await throttle.idle();
+  });
+
+  it('rests once for all the small files that count as one', async () => {
+    const clock = new ManualClock();
+    const throttle = new Throttle(clock, () => 'normal');
+    for (let i = 0; i < 20; i++) throttle.took(2);
+    for (let i = 0; i < 20; i++) throttle.took(100);
+    let begun = 0;
+    const all = throttle.each(
+      Array.from({ length: 40 }),
+      async () => {
+        begun++;
+      },
+      () => true,
+    );
+    const passed: number[] = [];
+    for (let i = 0; i < 3; i++) {
+      await settle();
+      passed.push(begun);
+      clock.advance(throttle.restMs);
+    }
+    await all;
+    expect(passed).toEqual([15, 31, 40]);
+  });
+
   it('rests when requests get slow, unless it is to be aggressive', () => {
     let setting = 'lazy';
     const throttle = new Throttle(new ManualClock(), () => setting);
@@ -70,7 +123,7 @@ describe('the time left', () => {
     expect(left.ms(nowMs)).toBeUndefined();
     for (const [i, bytes] of sizes.entries()) {
       nowMs += costs[i]! / 4;
-      left.done(bytes, costs[i]!);
+      left.done(nowMs, bytes, costs[i]!);
       const really = wholeMs + 1000 - nowMs;
       const isLate = nowMs - 1000 > wholeMs / 2 && really > 50;
       if (isLate) expect(Math.abs(left.ms(nowMs)! - really) / really, `after ${i}`).toBeLessThan(0.2);

@@ -16,6 +16,8 @@ const paces: Readonly<Record<string, Pace>> = {
   aggressive: { files: 16, restFactor: 0 },
 };
 const filesMax = 64;
+/** So many small files, which cost requests and hardly any data, count as one. */
+const smallAsOne = 16;
 /** Slow: so much longer than the quickest lately, and no less than this. */
 const slowFactor = 4;
 const slowMs = 20;
@@ -35,6 +37,10 @@ export class Throttle {
   #quickMs = Number.POSITIVE_INFINITY;
   #recentMs = 0;
   readonly #running = new Set<Promise<void>>();
+  /** Of those that run, in parts of a file. */
+  #parts = 0;
+  /** Begun since the last rest. */
+  #unrested = 0;
   #waiting: (() => void)[] = [];
   #error: unknown;
 
@@ -61,17 +67,26 @@ export class Throttle {
     return isSlow ? Math.min(restMaxMs, restFactor * this.#recentMs) : 0;
   }
 
-  /** Begins with all of them, never more at once than the setting of the moment allows; `idle` waits for their end. */
-  async each<T>(items: readonly T[], work: (item: T) => Promise<void> | undefined): Promise<void> {
+  /**
+   * Begins with all of them, never more at once than the setting of the moment allows; `idle` waits for their end. Small ones
+   * count as a part of one.
+   */
+  async each<T>(
+    items: readonly T[],
+    work: (item: T) => Promise<void> | undefined,
+    isSmall: (item: T) => boolean = () => false,
+  ): Promise<void> {
     for (const item of items) {
-      while (this.#running.size >= this.files) await this.#oneEnds();
-      const rest = this.restMs;
-      if (rest > 0) await this.#clock.sleep(rest);
+      const parts = isSmall(item) ? 1 : smallAsOne;
+      while (this.#parts > 0 && this.#parts + parts > this.files * smallAsOne) await this.#oneEnds();
+      await this.#rest(parts);
       const one = work(item);
       if (!one) continue;
       this.#running.add(one);
+      this.#parts += parts;
       const ended = () => {
         this.#running.delete(one);
+        this.#parts -= parts;
         for (const wake of this.#waiting.splice(0)) wake();
       };
       one.then(ended, (error: unknown) => {
@@ -79,6 +94,15 @@ export class Throttle {
         ended();
       });
     }
+  }
+
+  /** Before each file, or before as many small ones as count as one. */
+  async #rest(parts: number): Promise<void> {
+    this.#unrested += parts;
+    if (this.#unrested < smallAsOne) return;
+    this.#unrested = 0;
+    const { restMs } = this;
+    if (restMs > 0) await this.#clock.sleep(restMs);
   }
 
   /** All that was begun has ended. Throws what one of them threw. */
