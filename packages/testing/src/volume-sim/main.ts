@@ -10,12 +10,15 @@ const { values } = parseArgs({
     only: { type: 'string' },
     trace: { type: 'boolean', default: false },
     faults: { type: 'string' },
+    trees: { type: 'boolean', default: false },
   },
 });
 const from = Number(values.from);
 const count = Number(values.seeds);
 if (!Number.isSafeInteger(from) || !Number.isSafeInteger(count) || count < 1) {
-  console.error('usage: npm run sim -- volume --seeds N [--from S] [--only S,S] [--faults KIND,KIND] [--trace]');
+  console.error(
+    'usage: npm run sim -- volume --seeds N [--from S] [--only S,S] [--faults KIND,KIND] [--trees] [--trace]',
+  );
   process.exit(2);
 }
 const faults =
@@ -26,7 +29,8 @@ let operations = 0;
 const begin = performance.now();
 const seeds = values.only?.split(',').map(Number) ?? Array.from({ length: count }, (_, i) => from + i);
 for (const seed of seeds) {
-  const verdict = await simulateVolume(seed, { keepTrace: values.trace, ...(faults && { plan: { faults } }) });
+  const plan = { ...(faults && { faults }), ...(values.trees && { trees: true }) };
+  const verdict = await simulateVolume(seed, { keepTrace: values.trace, plan });
   moved += verdict.moved;
   operations += verdict.operations;
   if (values.trace) for (const line of verdict.lines) console.log(line);

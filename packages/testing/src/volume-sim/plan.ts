@@ -26,6 +26,8 @@ export interface Plan {
   readonly pingMs: number;
   /** Files that a client has at a time. */
   readonly files: number;
+  /** Whether clients also make and remove directories. */
+  readonly trees: boolean;
 }
 
 export function planOf(random: SeededRandom, changes: Partial<Plan> = {}): Plan {
@@ -44,6 +46,7 @@ export function planOf(random: SeededRandom, changes: Partial<Plan> = {}): Plan 
     graceMs: random.pick([500, 3000, 10_000]),
     pingMs: random.pick([500, 2000]),
     files: random.pick([4, 12]),
+    trees: random.chance(0.5),
   };
   return { ...plan, ...changes };
 }

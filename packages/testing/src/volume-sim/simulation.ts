@@ -10,6 +10,7 @@ import { Trace } from '../sim/trace.ts';
 import { Nemesis } from './nemesis.ts';
 import { type Plan, planOf } from './plan.ts';
 import { type Shape, VolumeProcess } from './process.ts';
+import { TreeWorker } from './trees.ts';
 import { listed, makeDirectory, type Shared, Worker } from './work.ts';
 
 export interface Verdict {
@@ -138,17 +139,25 @@ class Run {
     let isOver = false;
     // Whoever goes on and on with a file can keep it from being moved.
     const endMs = this.#scheduler.nowMs + this.#plan.faultsMs + workMs;
-    const ends = users.map((user, i) => {
+    const isLate = () => isOver || this.#scheduler.nowMs > endMs;
+    const untilDone = (user: VolumeProcess, work: Promise<void>) => {
       const state = { user, done: false };
-      const worker = workers[i];
-      const work = worker
-        ? worker.run(() => isOver || this.#scheduler.nowMs > endMs, this.#plan.thinkMs)
-        : this.#watch(user, [still], shared, () => isOver);
       void work.then(() => {
         state.done = true;
       });
       return state;
-    });
+    };
+    const ends = workers.map((worker) => untilDone(worker.process, worker.run(isLate, this.#plan.thinkMs)));
+    ends.push(
+      untilDone(
+        watcher,
+        this.#watch(watcher, [still], shared, () => isOver),
+      ),
+    );
+    const trees = this.#plan.trees
+      ? clients.map((client) => new TreeWorker(client, this.#world.random.fork(), shared))
+      : [];
+    for (const tree of trees) ends.push(untilDone(tree.process, tree.run(isLate, this.#plan.thinkMs)));
     this.#nemesis.start();
     await this.#grow(users);
     await this.#shrink(users, this.#random.pick([0, 1, 2, 3, 4]));
@@ -159,8 +168,8 @@ class Run {
     // What is looked for is what has become of the files, not whether their bricks are there just now.
     this.#nemesis.end();
     await this.#scheduler.runUntil(() => false, this.#scheduler.nowMs + settleMs);
-    await this.#verify([still, ...workers], shared);
-    return workers.reduce((sum, worker) => sum + worker.done, 0);
+    await this.#verify([still, ...workers], trees, shared);
+    return [...workers, ...trees].reduce((sum, worker) => sum + worker.done, 0);
   }
 
   async #switch(users: readonly VolumeProcess[], shape: Shape): Promise<void> {
@@ -240,7 +249,7 @@ class Run {
     }
   }
 
-  async #verify(workers: readonly Worker[], shared: Shared): Promise<void> {
+  async #verify(workers: readonly Worker[], trees: readonly TreeWorker[], shared: Shared): Promise<void> {
     const last = this.#process('verifier');
     await this.#complete('the last client connects', last.use(this.#shape));
     for (const gfid of shared.directories)
@@ -249,7 +258,9 @@ class Run {
     for (const [i, gfid] of shared.directories.entries()) {
       const names = await this.#complete('the last client lists', listed(last, gfid));
       const expected = new Set(workers.flatMap((worker) => worker.names(i)));
-      const doubtful = new Set(workers.flatMap((worker) => [...worker.doubtful]).map((key) => key.slice(2)));
+      const doubtful = new Set(
+        [...workers, ...trees].flatMap((worker) => [...worker.doubtful]).map((key) => key.slice(2)),
+      );
       if (!names) this.#problems.push(`directory ${i} cannot be listed at the end`);
       const isStrange = (name: string) => !expected.has(name) && !doubtful.has(name) && !(i === 0 && name === 'below');
       const strange = names?.filter(isStrange) ?? [];

@@ -11,9 +11,10 @@ import { isInternalXattr } from './names.ts';
 import { create, newEntry } from './new-entry.ts';
 import { byFd, byLoc, type Handler, isDirectoryError, onAll, onLockChild, onOne } from './on-file.ts';
 import { readdir, readdirp } from './readdir.ts';
-import { rmdir, unlink } from './remove.ts';
 import { rename } from './rename.ts';
+import { rmdir } from './rmdir.ts';
 import { getxattrOnOne, lookupOnOne, mkdirOnOne } from './single.ts';
+import { unlink } from './unlink.ts';
 import { copy_file_range, ipc, statfs } from './volume-wide.ts';
 import { fgetxattr, getxattr } from './xattrs.ts';
 

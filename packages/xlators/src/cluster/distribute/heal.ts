@@ -3,9 +3,12 @@
  * xattrs brought in line with the authority's copy. Only what all children could be asked about is healed.
  */
 import {
+  type Args,
   type AttrChange,
   type ByteString,
   type Call,
+  Errno,
+  type Failure,
   FileType,
   type Gfid,
   type Iatt,
@@ -23,6 +26,7 @@ import { type Copies, copiesOf, isWhole } from './lookup-directory.ts';
 import { decodeCounter, encodeCounter } from './mds.ts';
 import { isSharedXattr } from './names.ts';
 import { newRanges, pathOf } from './new-layout.ts';
+import { type Believe, believesNothing, believing } from './under-layout.ts';
 
 const retryMs = 10_000;
 
@@ -80,12 +84,12 @@ function authorityIatt(copies: Copies): Iatt {
 
 // --- missing copies ---
 
-/** A child that is new may lack what is above, too: nobody has looked that up yet. */
+/** A child that is new may lack what is above, too: nobody has looked that up yet; or that is laid out anew. */
 async function makeMissingBelow(d: Distribute, call: Call, loc: Loc, copies: Copies): Promise<boolean> {
   const { parent, name } = loc;
   if (parent === null || name === null) return false;
   const made = await makeMissing(d, call, parent, name, copies);
-  if (made !== 'not above') return made === 'made';
+  if (made !== 'look above') return made === 'made';
   return (await healNow(d, call, parent)) && (await makeMissing(d, call, parent, name, copies)) === 'made';
 }
 
@@ -95,16 +99,24 @@ async function makeMissing(
   parent: Gfid,
   name: ByteString,
   copies: Copies,
-): Promise<'made' | 'not made' | 'not above'> {
+): Promise<'made' | 'not made' | 'look above'> {
   const hashed = await d.hashedOf(call, parent, name);
   if (isFailure(hashed)) return 'not made';
+  const above = d.stateOf(parent);
   const own = d.ownCall(call);
-  let lacksParent = false;
+  let isOutdated = false;
   const done = await withNames(d, call, [{ child: hashed, parent, name }], async () => {
-    // Under the lock: an rmdir may have been removing it.
+    // Under the lock: an rmdir may have been removing it. By another layout it has another lock: all is done by the one that is believed.
     const at = locAt(parent, name);
-    const replies = await d.ask(d.indices, (child) => child.lookup(own, askArgs(d, { loc: at })));
-    if (!replies.some(isDirectory)) return true;
+    const believe = (i: number): Believe =>
+      above?.kind === 'directory' ? believing(d, above.layout, i) : believesNothing;
+    const look = () => d.ask(d.indices, (child, i) => child.lookup(own, believe(i)(askArgs(d, { loc: at }))));
+    const first = await look();
+    if (!first.some(isDirectory)) return true;
+    // Where the range stays the same one may have answered before it was removed, and the others after that.
+    const replies = await look();
+    isOutdated = replies.some(isRefused);
+    if (isOutdated || first.some((reply, i) => isDirectory(reply) && !isDirectory(replies[i]!))) return false;
     const now = copiesOf(d, replies, hashed);
     if (now.gfid !== copies.gfid) return false;
     const missing = d.indices.filter((i) => isAbsent(replies[i]));
@@ -115,18 +127,24 @@ async function makeMissing(
     if (!shared) return false;
     const empty = { commit: commitOf(now), type: LayoutType.hash, start: 0, stop: 0 };
     const initial: Xattrs = { ...shared, [d.names.layout]: encodeRange(empty) };
-    const made = await d.ask(missing, async (child) => {
+    const made = await d.ask(missing, async (child, i) => {
       const mode = (FileType.directory << 12) | source.mode;
-      const reply = await child.mkdir(d.callAs(call, source), { loc: at, mode, gfid: source.gfid, initial });
+      const args: Args<'mkdir'> = { loc: at, mode, gfid: source.gfid, initial };
+      const reply = await child.mkdir(d.callAs(call, source), believe(i)(args));
       // The new parent's set-gid bit or ACL may have had its say: the source's attributes count.
       if (reply.ok) await child.setattr(own, { loc: locOf(source.gfid), attr: attributesOf(source) });
       return reply;
     });
-    lacksParent = made.some(isAbsent);
+    isOutdated = made.some((reply) => isAbsent(reply) || isRefused(reply));
     return made.every((reply) => reply.ok);
   });
-  if (lacksParent) return 'not above';
+  if (isOutdated) return 'look above';
   return done === true ? 'made' : 'not made';
+}
+
+/** Another layout counts by now. */
+function isRefused(reply: { readonly ok: true } | Failure): boolean {
+  return !reply.ok && reply.errno === Errno.EREMCHG;
 }
 
 function commitOf(copies: Copies): number {

@@ -1,12 +1,12 @@
 /** What a listing shows of a name, out of what the children have of it. */
 import { type Args, type Call, type Dirent, Errno, FileType, locAt, type Reply } from '@mortar/core';
 import type { Distribute } from './distribute.ts';
+import { isLinktoEntry } from './empty.ts';
 import { childOfHash } from './layout.ts';
 import { isMigrating, withoutMigratingBits } from './linkto.ts';
 import type { Copy } from './listing.ts';
 import { mergeDirectoryIatts } from './merge.ts';
 import { onlyWanted } from './names.ts';
-import { isLinktoEntry } from './remove.ts';
 import type { DirectoryState } from './state.ts';
 
 /** Undefined: there is no such file. */

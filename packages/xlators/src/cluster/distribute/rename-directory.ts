@@ -1,9 +1,9 @@
 /** rename of a directory: on all children; what succeeded is taken back when one fails. */
 import { type Call, Errno, fail, locAt, type Reply, type Success } from '@mortar/core';
 import type { Distribute } from './distribute.ts';
+import { whenEmpty } from './empty.ts';
 import { withNames } from './locks.ts';
 import { mergeDirectoryIatts } from './merge.ts';
-import { emptyOfFiles } from './remove.ts';
 import type { RenamePlan } from './rename.ts';
 
 type RenameReply = Reply<'rename'>;
@@ -13,15 +13,12 @@ export async function renameDirectory(d: Distribute, call: Call, plan: RenamePla
   // A copy that kept the old name would come back as a second directory.
   if (d.someDown) return fail(Errno.ENOTCONN);
   if (target && !target.directory) return fail(Errno.ENOTDIR);
-  if (target && target.gfid !== plan.gfid) {
-    const empty = await emptyOfFiles(d, call, target.gfid);
-    if (!empty.ok) return empty;
-  }
   const names = [
     { child: fromHashed, parent: args.from.parent!, name: args.from.name! },
     { child: toHashed, parent: args.to.parent!, name: args.to.name! },
   ];
-  return withNames(d, call, names, () => renameCopies(d, call, plan));
+  const rename = () => withNames(d, call, names, () => renameCopies(d, call, plan));
+  return target && target.gfid !== plan.gfid ? whenEmpty(d, call, target.gfid, rename) : rename();
 }
 
 /** First where the new name hashes to: it decides, with the caller's permissions. Then the others at once. */

@@ -165,8 +165,8 @@ export function nameFops(volume: Volume): NameFops {
       return { ok: true, preParent, postParent: parent.iatt() };
     },
 
-    async rmdir(call, { loc, recursive }) {
-      const place = volume.place(loc);
+    async rmdir(call, { loc, recursive, xdata }) {
+      const place = volume.place(loc, xdata);
       if (!place.ok) return place;
       const { parent, name, entry } = place.value;
       if (!entry) return fail(Errno.ENOENT);

@@ -182,15 +182,15 @@ export class PosixStore {
   }
 
   unlink(call: Call, { loc, xdata }: Args<'unlink'>): Reply<'unlink'> {
-    return this.#removed(call, loc, (parent) => unlink(this.brick, call, parent, xdata));
+    return this.#removed(call, loc, undefined, (parent) => unlink(this.brick, call, parent, xdata));
   }
 
-  rmdir(call: Call, { loc, recursive }: Args<'rmdir'>): Reply<'rmdir'> {
-    return this.#removed(call, loc, (parent) => rmdir(this.brick, parent, recursive));
+  rmdir(call: Call, { loc, recursive, xdata }: Args<'rmdir'>): Reply<'rmdir'> {
+    return this.#removed(call, loc, xdata?.layout, (parent) => rmdir(this.brick, parent, recursive));
   }
 
-  #removed(call: Call, loc: Loc, remove: (parent: Parent) => number): Reply<'unlink'> {
-    const parent = parentOf(this.brick, loc);
+  #removed(call: Call, loc: Loc, claim: string | undefined, remove: (parent: Parent) => number): Reply<'unlink'> {
+    const parent = parentOf(this.brick, loc, claim);
     if (typeof parent === 'number') return failed(parent);
     const result = remove(parent);
     if (result < 0) return failed(result);

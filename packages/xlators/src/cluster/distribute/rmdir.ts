@@ -1,0 +1,103 @@
+/** rmdir: when nothing is in it that anybody sees, its copies go; last the one where its name hashes to, which decides. */
+import {
+  type Args,
+  type Call,
+  Errno,
+  type Failure,
+  fail,
+  type Loc,
+  locAt,
+  type Reply,
+  type Success,
+} from '@mortar/core';
+import { type Distribute, isFailure } from './distribute.ts';
+import { whenEmpty } from './empty.ts';
+import { healDirectory } from './heal.ts';
+import type { Layout } from './layout.ts';
+import { withNames } from './locks.ts';
+import { askArgs, isAbsent, isDirectory } from './lookup.ts';
+import { copiesOf } from './lookup-directory.ts';
+import { mergeDirectoryIatts } from './merge.ts';
+import { believesNothing, believing, hashedPlace, underLayout } from './under-layout.ts';
+
+type RmdirReply = Reply<'rmdir'>;
+type Removed = Success<'rmdir'>;
+
+/** What the attempts of one request have removed so far. */
+interface Progress {
+  hashed: number;
+  readonly removed: Removed[];
+}
+
+export async function rmdir(d: Distribute, call: Call, args: Args<'rmdir'>): Promise<RmdirReply> {
+  const { loc } = args;
+  const state = await d.locateLoc(call, loc);
+  if (isFailure(state)) return state;
+  if (state.kind !== 'directory') return fail(Errno.ENOTDIR);
+  // A copy that cannot be removed would bring the directory back.
+  if (d.someDown) return fail(Errno.ENOTCONN);
+  const { gfid } = state;
+  const at = { ...args, loc: { ...loc, gfid } };
+  const progress: Progress = { hashed: -1, removed: [] };
+  const remove = () => underLayout(d, call, loc.parent, (says) => removeCopies(d, call, at, says, progress));
+  const reply = args.recursive ? await remove() : await whenEmpty(d, call, gfid, remove);
+  if (!reply.ok) {
+    if (progress.removed.length > 0) void restore(d, call, at.loc, progress.hashed);
+    return reply;
+  }
+  d.forgetState(gfid);
+  const { removed } = progress;
+  return {
+    ...reply,
+    preParent: mergeDirectoryIatts(removed.map(({ preParent }) => preParent)),
+    postParent: mergeDirectoryIatts(removed.map(({ postParent }) => postParent)),
+  };
+}
+
+/**
+ * Under the lock of the name, and under the layout that makes it the lock that all take: who makes missing copies by another
+ * layout holds another one.
+ */
+async function removeCopies(
+  d: Distribute,
+  call: Call,
+  args: Args<'rmdir'>,
+  says: boolean,
+  progress: Progress,
+): Promise<RmdirReply> {
+  const { loc } = args;
+  const place = await hashedPlace(d, call, loc, says);
+  if (isFailure(place)) return place;
+  const hashed = place.child;
+  const layout = says ? layoutOfParent(d, loc) : undefined;
+  progress.hashed = hashed;
+  const removeOn = async (i: number) => {
+    const reply = await d.children[i]!.rmdir(call, (layout ? believing(d, layout, i) : believesNothing)(args));
+    if (reply.ok) progress.removed.unshift(reply);
+    return reply;
+  };
+  return withNames(d, call, [{ child: hashed, parent: loc.parent!, name: loc.name! }], async () => {
+    const rest = await d.ask(
+      d.indices.filter((i) => i !== hashed),
+      (_child, i) => removeOn(i),
+    );
+    const failed = rest.find((reply): reply is Failure => !reply.ok && !isAbsent(reply));
+    const last = failed ?? (await removeOn(hashed));
+    // An attempt by another layout had it among the others.
+    return isAbsent(last) ? (progress.removed[0] ?? last) : last;
+  });
+}
+
+function layoutOfParent(d: Distribute, { parent }: Loc): Layout | undefined {
+  const state = d.stateOf(parent!);
+  return state?.kind === 'directory' ? state.layout : undefined;
+}
+
+/** Makes again what was removed of a directory that stays; starts when the lock of the removal is given back. */
+async function restore(d: Distribute, call: Call, loc: Loc, hashed: number): Promise<void> {
+  const at = locAt(loc.parent!, loc.name!);
+  const own = d.ownCall(call);
+  const replies = await d.ask(d.indices, (child) => child.lookup(own, askArgs(d, { loc: at })));
+  if (!replies.some(isDirectory)) return;
+  await healDirectory(d, own, { ...at, gfid: loc.gfid }, copiesOf(d, replies, hashed));
+}
