@@ -31,6 +31,7 @@ describe('a simulated distributed volume that grows and shrinks', () => {
     { what: 'did not find what was renamed past it on a brick that goes', seed: 970549 },
     { what: 'told that a name was taken by what was to be renamed to it', seed: 970533 },
     { what: 'left what was replaced because the old name could not be taken away', seed: 971794 },
+    { what: 'had no word of what a client that died had replaced, without a linkto', seed: 960250 },
   ])('stays whole where it once did not: $what', { timeout: 240_000 }, async ({ seed }) => {
     expect(await problemsOf(seed, { trees: false })).toEqual([]);
   });

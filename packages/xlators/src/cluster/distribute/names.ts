@@ -10,7 +10,7 @@ export interface XattrNames {
   readonly moving: ByteString;
   /** On a file that is marked as being moved: its own mode, in octal. */
   readonly movingMode: ByteString;
-  /** On a linkto that a rename has shown: what it replaced under which name. */
+  /** On what a rename has shown, a linkto if there is one: what it replaced under which name. */
   readonly replaced: ByteString;
 }
 

@@ -2,7 +2,7 @@
  * rename of a file. Its data stays where it is; what moves is names and linktos, in an order in which at any time one
  * of the two names, or both, leads to the file (docs/distribute.md).
  */
-import { type Args, type Call, Errno, fail, type Gfid, type Loc, type Reply } from '@mortar/core';
+import { type Args, type Call, Errno, fail, type Gfid, type Loc, locOf, type Reply } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
 import type { Leftover } from './leftovers.ts';
 import { meaningData } from './linkto.ts';
@@ -17,6 +17,7 @@ import {
 import { withoutIdentity } from './loc.ts';
 import { withNames } from './locks.ts';
 import { askArgs, discover, isAbsent, isData, lookupAfresh } from './lookup.ts';
+import { removeMark } from './marks.ts';
 import { orElsewhere } from './on-file.ts';
 import { type RenamePlan, withDirectoryParents } from './rename.ts';
 import { replacing } from './replaced.ts';
@@ -68,16 +69,35 @@ async function renameDirectly(
     const prepared = await prepareLinkto(d, call, plan, source);
     if (!prepared.ok) return prepared;
   }
+  // No linkto will tell of what it replaces elsewhere: the file itself does.
+  const replaces = target?.child !== undefined && target.child !== source;
+  if (replaces) {
+    const said = await sayReplacing(d, call, plan, source);
+    if (!said.ok) return said;
+  }
   const given = meaningData(args, d.names.linkto);
   const reply = await d.children[source]!.rename(call, needsLinkto ? given : plan.believe(given));
   if (!reply.ok) {
+    if (replaces)
+      await d.children[source]!.removexattr(d.ownCall(call), { loc: locOf(plan.gfid), name: d.names.replaced });
     if (needsLinkto && toHashed !== fromHashed) await removeLinkto(d, call, toHashed, args.from);
     return reply;
   }
   if (needsLinkto) seen.isOutdated = !(await moveLinkto(d, call, plan));
   await clearOldNames(d, call, plan, source);
-  if (target?.child !== undefined && target.child !== source) await removeOldTarget(d, call, plan, target.child);
+  if (replaces && (await removeOldTarget(d, call, plan, target.child!)))
+    await removeMark(d, d.ownCall(call), source, reply.iatt, d.names.replaced);
   return finish(d, plan, source, reply);
+}
+
+function sayReplacing(
+  d: Distribute,
+  call: Call,
+  { args, gfid, target }: RenamePlan,
+  source: number,
+): Promise<Reply<'setxattr'>> {
+  const xattrs = replacing(d, { parent: args.to.parent!, name: args.to.name! }, target!.gfid);
+  return d.children[source]!.setxattr(d.ownCall(call), { loc: locOf(gfid), xattrs, flags: 0 });
 }
 
 /** First the new name on the data's child, unseen; then the linkto that shows it; then the old names go. */
@@ -223,13 +243,15 @@ async function clearOldNames(d: Distribute, call: Call, plan: RenamePlan, source
   if (fromHashed !== source && fromHashed !== toHashed) await removeLinkto(d, call, fromHashed, args.from);
 }
 
-async function removeOldTarget(d: Distribute, call: Call, plan: RenamePlan, child: number): Promise<void> {
+/** Whether it is gone. */
+async function removeOldTarget(d: Distribute, call: Call, plan: RenamePlan, child: number): Promise<boolean> {
   const loc = { ...plan.args.to, gfid: plan.target!.gfid };
   const { gfid } = plan.target!;
   const removed = await unlinkWhereItIs(d, d.ownCall(call), loc, gfid, child);
-  if (removed.ok || isAbsent(removed)) return;
+  if (removed.ok || isAbsent(removed)) return true;
   d.warn(`rename over ${gfid}: its data stays on ${d.childName(child)} until that is back: errno ${removed.errno}`);
   d.leftovers.add({ child, parent: loc.parent!, name: loc.name!, gfid });
+  return false;
 }
 
 /** What an interrupted rename replaced, once its child is back. Whether it is gone. */

@@ -20,8 +20,8 @@ async function nameOn(rig: DistributeRig, child: number, prefix: string): Promis
 const at = (name: string) => locAt(rootGfid, name);
 const rebalance = (rig: DistributeRig) => new Rebalance(rig.d, 'force').run();
 
-/** A client dies in a rename at such a request: the name hashes to child 2, the new file is on 0, what it replaces on 1. */
-async function died(fop: FopName, nth: number) {
+/** A client dies in a rename at such a request: the new file is on child 0, what it replaces on 1, and the name hashes to `hashed`. */
+async function died(fop: FopName, nth: number, hashed = 2) {
   const { client, close } = await volume();
   ends.push(close);
   const admin = await client('admin');
@@ -29,7 +29,7 @@ async function died(fop: FopName, nth: number) {
   const [first, second, to] = [
     await nameOn(admin, 1, 'old'),
     await nameOn(admin, 0, 'new'),
-    await nameOn(admin, 2, 'name'),
+    await nameOn(admin, hashed, 'name'),
   ];
   const old = await create(admin, first, Buffer.from('replaced'));
   const fresh = await create(admin, second, Buffer.from('new'));
@@ -86,8 +86,20 @@ describe('a client that dies in a rename over a file on another child', () => {
     expect(await list(fresh)).not.toContain(to);
   });
 
-  it('before the new name is shown: the old file stays', async () => {
-    const scene = await died('rename', 1);
+  it('as it takes away what is replaced, without a linkto: the next rebalance does', async () => {
+    const { client, old, to, having } = await died('unlink', 1, 0);
+    expect(await having(old)).toEqual([1]);
+    const mover = await client('mover');
+    expect((await content(mover, to)).toString()).toBe('new');
+    expect(await rebalance(mover)).toMatchObject({ state: 'completed', failures: 0 });
+    expect(await having(old)).toEqual([]);
+    const fresh = await client('fresh');
+    expect((await content(fresh, to)).toString()).toBe('new');
+    expect(await fresh.xattr(0, `/${to}`, 'trusted.glusterfs.dht.replaced')).toBeUndefined();
+  });
+
+  it.each([2, 0])('before the new name is shown: the old file stays (the name hashes to child %i)', async (hashed) => {
+    const scene = await died('rename', 1, hashed);
     await expectOldToStay(scene);
   });
 
