@@ -261,6 +261,42 @@ describe('directories', () => {
     expect(listed.slice(2).sort()).toEqual(names.sort());
   });
 
+  it.each([0, 1, 40])('tell their end once without asking for it (%i names)', async (count) => {
+    const { rig, top } = mounted();
+    let asked = 0;
+    const readdir: Subvolume['readdir'] = (call, args) => {
+      asked++;
+      return top.readdir(call, args);
+    };
+    const readdirp: Subvolume['readdirp'] = (call, args) => {
+      asked++;
+      return top.readdirp(call, args);
+    };
+    await rig.session.setGraph({ ...top, readdir, readdirp });
+    for (let i = 0; i < count; i++) await rig.expect('mknod', 1, u32(0o100644, 0, 0, 0), text(`f${i}`));
+    const fh = Number((await rig.expect('opendir', 1, u32(0, 0))).readBigUInt64LE(0));
+    const page = (offset: Buffer, plus: boolean) =>
+      rig.expect(plus ? 'readdirplus' : 'readdir', 1, u64(fh), offset, u32(4096, 0), u64(0), u32(0, 0));
+    for (const plus of [false, true]) {
+      asked = 0;
+      let offset = Buffer.alloc(8);
+      // As the kernel does it, the first page has attributes.
+      for (let isPlus = true; ; isPlus = plus) {
+        const body = await page(offset, isPlus);
+        if (body.length === 0) break;
+        const before = isPlus ? 128 : 0;
+        for (let at = before; at < body.length; at += before + ((24 + body.readUInt32LE(at + 16) + 7) & ~7))
+          offset = Buffer.from(body.subarray(at + 8, at + 16));
+      }
+      const pages = asked;
+      expect(pages).toBeGreaterThan(0);
+      // Whoever reads on behind the end sees what came since.
+      await page(offset, plus);
+      expect(asked).toBe(pages + 1);
+      expect(pages).toBe(count < 40 ? 1 : 2);
+    }
+  });
+
   it('never show attributes that are older than the question', async () => {
     const { rig } = mounted();
     const names = Array.from({ length: 40 }, (_, i) => `f${i}`);

@@ -19,6 +19,7 @@ const answerBytes = 64 * 1024;
 const batchBytes = 64 * 1024;
 /** Records of `.` and `..`. */
 const dotsBytes = 64;
+const noRecords = new DirentList([], () => unknownIno);
 
 export async function opendir(s: Session, ask: Ask): Promise<void> {
   const node = nodeOf(s, ask);
@@ -61,8 +62,20 @@ async function list(s: Session, ask: Ask, args: RequestOf<'readdir'>, plus: bool
   if (!atDots && !Number.isSafeInteger(offset)) return ask.fail(Errno.EINVAL);
   const from = atDots ? 0 : offset;
   const size = Math.min(args.size, answerBytes);
+  if (endsAt(handle, offset, from)) {
+    // Said once: who reads on behind the end wants to see what came since.
+    handle.ahead = null;
+    return ask.data(Buffer.alloc(0));
+  }
   // While this request is under way in a graph, the descriptor there stays open though the handle moves.
   await (plus ? listPlus : listNames)(s, ask, handle, handle.fd, offset, from, size);
+}
+
+/** Whether it is known that nothing follows. A listing begins with `.` and `..`, and they are no end. */
+function endsAt({ ahead }: Handle, offset: number, from: number): boolean {
+  const isBehindDots = offset !== 0 && offset !== behindDot;
+  if (!isBehindDots || !ahead?.end) return false;
+  return ahead.from === from && ahead.first === ahead.list.count;
 }
 
 /** Entries behind `from`, at least one unless the directory ends; or an errno. */
@@ -159,11 +172,14 @@ async function listPlus(
   const writer = new DirentWriter(s.reply, size, true);
   const shown: Node[] = [];
   addDots(s, handle, writer, offset);
-  for (const entry of batch.entries) {
-    if (entry.name === '.' || entry.name === '..') continue;
-    if (!writer.fits(entry.name)) break;
+  const names = batch.entries.filter(({ name }) => name !== '.' && name !== '..');
+  const left = names.findIndex((entry) => {
+    if (!writer.fits(entry.name)) return true;
     addPlus(s, handle.node, writer, entry, shown);
-  }
+    return false;
+  });
+  const isWhole = batch.end && left < 0;
+  handle.ahead = isWhole ? { from: names.at(-1)?.offset ?? from, list: noRecords, first: 0, end: true } : null;
   writer.finish(ask.uniqueLow, ask.uniqueHigh);
   if (!ask.send()) for (const node of shown) s.nodes.forget(node.id, 1);
 }
