@@ -26,7 +26,7 @@ import { type Copies, copiesOf, isWhole } from './lookup-directory.ts';
 import { decodeCounter, encodeCounter } from './mds.ts';
 import { isSharedXattr } from './names.ts';
 import { newRanges, pathOf } from './new-layout.ts';
-import { type Believe, believesNothing, believing } from './under-layout.ts';
+import { beliefIn } from './under-layout.ts';
 
 const retryMs = 10_000;
 
@@ -102,14 +102,12 @@ async function makeMissing(
 ): Promise<'made' | 'not made' | 'look above'> {
   const hashed = await d.hashedOf(call, parent, name);
   if (isFailure(hashed)) return 'not made';
-  const above = d.stateOf(parent);
+  const believe = beliefIn(d, parent);
   const own = d.ownCall(call);
   let isOutdated = false;
   const done = await withNames(d, call, [{ child: hashed, parent, name }], async () => {
     // Under the lock: an rmdir may have been removing it. By another layout it has another lock: all is done by the one that is believed.
     const at = locAt(parent, name);
-    const believe = (i: number): Believe =>
-      above?.kind === 'directory' ? believing(d, above.layout, i) : believesNothing;
     const look = () => d.ask(d.indices, (child, i) => child.lookup(own, believe(i)(askArgs(d, { loc: at }))));
     const first = await look();
     if (!first.some(isDirectory)) return true;

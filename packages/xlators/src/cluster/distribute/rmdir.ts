@@ -13,12 +13,11 @@ import {
 import { type Distribute, isFailure } from './distribute.ts';
 import { whenEmpty } from './empty.ts';
 import { healDirectory } from './heal.ts';
-import type { Layout } from './layout.ts';
 import { withNames } from './locks.ts';
 import { askArgs, isAbsent, isDirectory } from './lookup.ts';
 import { copiesOf } from './lookup-directory.ts';
 import { mergeDirectoryIatts } from './merge.ts';
-import { believesNothing, believing, hashedPlace, underLayout } from './under-layout.ts';
+import { beliefIn, believesNothing, hashedPlace, underLayout } from './under-layout.ts';
 
 type RmdirReply = Reply<'rmdir'>;
 type Removed = Success<'rmdir'>;
@@ -69,10 +68,10 @@ async function removeCopies(
   const place = await hashedPlace(d, call, loc, says);
   if (isFailure(place)) return place;
   const hashed = place.child;
-  const layout = says ? layoutOfParent(d, loc) : undefined;
+  const believe = says ? beliefIn(d, loc.parent!) : () => believesNothing;
   progress.hashed = hashed;
   const removeOn = async (i: number) => {
-    const reply = await d.children[i]!.rmdir(call, (layout ? believing(d, layout, i) : believesNothing)(args));
+    const reply = await d.children[i]!.rmdir(call, believe(i)(args));
     if (reply.ok) progress.removed.unshift(reply);
     return reply;
   };
@@ -86,11 +85,6 @@ async function removeCopies(
     // An attempt by another layout had it among the others.
     return isAbsent(last) ? (progress.removed[0] ?? last) : last;
   });
-}
-
-function layoutOfParent(d: Distribute, { parent }: Loc): Layout | undefined {
-  const state = d.stateOf(parent!);
-  return state?.kind === 'directory' ? state.layout : undefined;
 }
 
 /** Makes again what was removed of a directory that stays; starts when the lock of the removal is given back. */

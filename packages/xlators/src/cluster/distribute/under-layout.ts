@@ -29,9 +29,13 @@ export async function hashedPlace(
 ): Promise<Hashed | Failure> {
   const child = await d.hashedOf(call, parent, name);
   if (isFailure(child)) return child;
-  const state = d.stateOf(parent!);
-  const believe = says && state?.kind === 'directory' ? believing(d, state.layout, child) : believesNothing;
-  return { child, believe };
+  return { child, believe: says ? beliefIn(d, parent!)(child) : believesNothing };
+}
+
+/** What is believed now of the range that each child has in a directory. */
+export function beliefIn(d: Distribute, directory: Gfid): (child: number) => Believe {
+  const state = d.stateOf(directory);
+  return state?.kind === 'directory' ? (child) => believing(d, state.layout, child) : () => believesNothing;
 }
 
 /** Says that the child has the range of the directory that the layout gives it. */
