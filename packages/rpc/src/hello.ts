@@ -43,6 +43,11 @@ export interface Refusal {
   reason: string;
 }
 
+/**
+ * A brick that refuses nobody to open a directory, unless it is gone: it need not be asked before somebody reads in it.
+ */
+export const lateOpendir = 'late-opendir';
+
 /** The handshake ended with a reasoned no; trying again unchanged won't help. */
 export class RefusedError extends Error {
   readonly code = 'EREFUSED';

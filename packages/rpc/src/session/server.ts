@@ -20,6 +20,8 @@ export interface Admission {
   isTrusted: boolean;
   /** It may reach this directory and what lies below; absent: everything. */
   within?: Subtree;
+  /** What the client may rely on here; it ignores what it does not know. */
+  features?: readonly string[];
 }
 
 export interface Subtree {
@@ -128,8 +130,9 @@ export class SessionServer {
     if (!this.#connections.has(connection)) return;
     const { session, resumed } = this.#sessionFor(hello, connection.peer, admission);
     adopt(session);
-    const welcome = { protocol, sessionId: session.id, serverId: this.serverId, graceMs: this.graceMs, resumed };
-    connection.sendControl(Kind.reply, Control.hello, 0, 0, encodeWelcome({ ...welcome, features: [] }));
+    const { features = [] } = admission;
+    const own = { protocol, sessionId: session.id, serverId: this.serverId, graceMs: this.graceMs };
+    connection.sendControl(Kind.reply, Control.hello, 0, 0, encodeWelcome({ ...own, resumed, features }));
     connection.opened();
     session.attach(connection);
     const how = resumed ? 'came back' : 'connected';

@@ -167,12 +167,21 @@ describe('protocol/client', () => {
   it('opens files anew, without creating or truncating them, when the brick has forgotten the session', async () => {
     const { client, brick, clock, startOwn, call, types } = await start();
     const fd = new Fd(rootGfid, 0o2 | 0o100 | 0o200 | 0o1000);
-    const folder = new Fd(rootGfid);
+    const [folder, unread] = [new Fd(rootGfid), new Fd(rootGfid)];
     const args = { loc: locAt(rootGfid, 'f'), flags: fd.flags, mode: 0o644, gfid: rootGfid, fd };
     brick.child.answer = async () =>
-      ({ ok: true, iatt: emptyIatt(), preParent: emptyIatt(), postParent: emptyIatt() }) as never;
+      ({
+        ok: true,
+        iatt: emptyIatt(),
+        preParent: emptyIatt(),
+        postParent: emptyIatt(),
+        entries: [],
+        end: true,
+      }) as never;
     await client.ops.create(call, args);
     await client.ops.opendir(call, { loc: root, fd: folder });
+    await client.ops.readdir(call, { fd: folder, size: 1000, offset: 0 });
+    await client.ops.opendir(call, { loc: root, fd: unread });
     await brick.stop();
     cleanups.splice(0, 1);
     await settle();

@@ -30,7 +30,7 @@ import { type XattrNames, xattrNames } from './names.ts';
 import type { options } from './options.ts';
 import { removeLeftover } from './rename-file.ts';
 import { Space } from './space.ts';
-import type { DirectoryState, FdState, State } from './state.ts';
+import type { DirectoryState, FdState, FileState, State } from './state.ts';
 
 export type DistributeOptions = OptionValues<typeof options>;
 type Health = 'unknown' | 'up' | 'down';
@@ -38,6 +38,8 @@ type Health = 'unknown' | 'up' | 'down';
 export class Distribute extends Xlator {
   options: DistributeOptions;
   readonly names: XattrNames;
+  /** By child, what is remembered of a file that is there and where nothing else is to be said of it. */
+  settledAt: readonly FileState[] = [];
   hasher: NameHasher;
   space!: Space;
   /** Commit hash of the volume, from the root's xattr: 0 before the first rebalance. */
@@ -61,6 +63,7 @@ export class Distribute extends Xlator {
   override bind(...args: Parameters<Xlator['bind']>): void {
     const [children] = args;
     this.#health = children.map(() => 'unknown');
+    this.settledAt = children.map((_, child) => ({ kind: 'file', child }));
     this.space = new Space(this.services.clock, children.length, this.#limits(), (i, loc) =>
       this.isUp(i) ? this.children[i]!.statfs(this.ownCall(), { loc }) : Promise.resolve(fail(Errno.ENOTCONN)),
     );

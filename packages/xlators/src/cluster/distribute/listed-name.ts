@@ -4,27 +4,32 @@ import type { Distribute } from './distribute.ts';
 import { isLinktoEntry } from './empty.ts';
 import { childOfHash } from './layout.ts';
 import { isMigrating, withoutMigratingBits } from './linkto.ts';
+import { learnDirectory, learnFile } from './listed-place.ts';
 import type { Copy } from './listing.ts';
 import { mergeDirectoryIatts } from './merge.ts';
 import { onlyWanted } from './names.ts';
 import type { DirectoryState } from './state.ts';
 
-/** Undefined: there is no such file. */
+/** Undefined: there is no such file. `learns`: d.generation before the children were asked, if what is listed is to be remembered. */
 export async function listedName(
   d: Distribute,
   call: Call,
   args: Args<'readdirp'>,
   state: DirectoryState,
   copies: readonly Copy[],
+  learns: number | undefined,
 ): Promise<Dirent | undefined> {
   const { entry } = copies[0]!;
   if (entry.name === '..') return entry;
   const directories = copies.filter((copy) => isDirectoryEntry(copy.entry));
   if (directories.length > 0) {
     const first = directories.find(({ child }) => child === decides(d, state, entry.name));
+    if (first && entry.name !== '.' && learns !== undefined)
+      learnDirectory(d, args.fd.gfid, [first, ...directories], learns);
     if (first) return directory(d, args, first, directories);
   }
   const files = copies.filter((copy) => !isDirectoryEntry(copy.entry) && isShown(d, copy.entry));
+  if (files.length > 0 && learns !== undefined) learnFile(d, files);
   const file = files.find(({ entry: { iatt } }) => iatt && !isMigrating(iatt)) ?? files.find((one) => one.entry.iatt);
   if (file) return shown(d, args, file.entry);
   // Of a replica that is not whole the name is all that is known: whoever wants more asks.

@@ -94,7 +94,8 @@ export async function finishDirectory(
   };
 }
 
-function learn(d: Distribute, loc: Loc, copies: Copies, generation: number): void {
+/** `generation`: counted before the children were asked. */
+export function learn(d: Distribute, loc: Loc, copies: Copies, generation: number): void {
   const { gfid, mds } = copies;
   const known = d.stateOf(gfid);
   const layout = known?.kind === 'directory' ? readAfter(known.layout, copies.layout) : copies.layout;

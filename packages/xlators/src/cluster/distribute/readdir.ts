@@ -7,26 +7,38 @@ import { isLacking } from './on-file.ts';
 import type { DirectoryState } from './state.ts';
 
 export function readdirp(d: Distribute, call: Call, args: Args<'readdirp'>): Promise<Reply<'readdirp'>> {
-  return list(d, call, args, true);
+  return list(d, call, args, { plus: true, learns: true });
 }
 
 /** Without attributes for the caller; by default distribute asks for them, to tell linktos. */
 export async function readdir(d: Distribute, call: Call, args: Args<'readdir'>): Promise<Reply<'readdir'>> {
-  const reply = await list(d, call, args, d.options['use-readdirp']);
+  const reply = await list(d, call, args, { plus: d.options['use-readdirp'], learns: false });
   if (!reply.ok) return reply;
   return { ...reply, entries: reply.entries.map((entry) => ({ ...entry, iatt: null, xattrs: null })) };
 }
 
-async function list(d: Distribute, call: Call, args: Args<'readdirp'>, plus: boolean): Promise<Reply<'readdirp'>> {
+/** `plus`: children are asked for attributes; `learns`: the caller uses what is listed, so it is remembered where that is. */
+interface How {
+  readonly plus: boolean;
+  readonly learns: boolean;
+}
+
+async function list(
+  d: Distribute,
+  call: Call,
+  args: Args<'readdirp'>,
+  { plus, learns }: How,
+): Promise<Reply<'readdirp'>> {
   const state = await d.locateFd(call, args.fd);
   if (isFailure(state)) return state;
   if (state.kind !== 'directory') return fail(Errno.ENOTDIR);
   const reading = Reading.of(d, args.fd, args.offset);
   // Names that turn out not to be there do not make an empty page.
   for (let { offset } = args; ; ) {
+    const generation = learns ? d.generation : undefined;
     const page = await pageSeen(d, call, { ...args, offset }, reading, plus);
     if (isFailure(page)) return page;
-    const entries = await entriesOf(d, call, args, state, page);
+    const entries = await entriesOf(d, call, args, state, page, generation);
     if (entries.length > 0 || page.end) return { ok: true, entries, end: page.end };
     offset = page.through;
   }
@@ -38,8 +50,11 @@ async function entriesOf(
   args: Args<'readdirp'>,
   state: DirectoryState,
   { names }: Page,
+  learns: number | undefined,
 ): Promise<Dirent[]> {
-  const entries = await Promise.all([...names.values()].map((copies) => listedName(d, call, args, state, copies)));
+  const entries = await Promise.all(
+    [...names.values()].map((copies) => listedName(d, call, args, state, copies, learns)),
+  );
   return entries.filter((entry) => entry !== undefined);
 }
 
@@ -51,7 +66,7 @@ async function pageSeen(
   reading: Reading,
   plus: boolean,
 ): Promise<Page | Failure> {
-  const want = [...(args.want ?? []), d.names.linkto];
+  const want = [...(args.want ?? []), d.names.linkto, d.names.layout, d.names.mds];
   const { fd, xdata } = args;
   let refused: Failure | undefined;
   let answers = 0;

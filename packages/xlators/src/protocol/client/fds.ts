@@ -6,6 +6,8 @@ interface RemoteFd {
   /** The brick's number; 0 while it has none, and the brick serves the file by gfid. */
   id: number;
   isDirectory: boolean;
+  /** A directory that nobody has read yet: it is opened with the first page. */
+  isUnread?: boolean;
 }
 
 export class RemoteFds implements ClientFds {
@@ -33,13 +35,32 @@ export class RemoteFds implements ClientFds {
     this.#directories.add(fd);
   }
 
+  /** A directory that the brick hears of when it is read. */
+  openLater(fd: Fd): void {
+    if (!this.#open.has(fd)) this.#add(fd, { id: 0, isDirectory: true, isUnread: true });
+  }
+
+  /** Whether the directory is to be opened with what is read of it now. Then others who read it meanwhile do so by gfid. */
+  takeUnread(fd: Fd): boolean {
+    const remote = this.#open.get(fd);
+    if (!remote?.isUnread) return false;
+    remote.isUnread = false;
+    return true;
+  }
+
+  /** It could not be opened. */
+  stillUnread(fd: Fd): void {
+    const remote = this.#open.get(fd);
+    if (remote?.id === 0) remote.isUnread = true;
+  }
+
   opened(fd: Fd, id: number): void {
     const known = this.#open.get(fd);
-    if (known) {
-      known.id = id;
-      return;
-    }
-    const remote: RemoteFd = { id, isDirectory: this.#directories.has(fd) };
+    if (known) known.id = id;
+    else this.#add(fd, { id, isDirectory: this.#directories.has(fd) });
+  }
+
+  #add(fd: Fd, remote: RemoteFd): void {
     fd.slots[this.#slot] = remote;
     this.#open.set(fd, remote);
     fd.onRelease(() => {
@@ -52,7 +73,8 @@ export class RemoteFds implements ClientFds {
   /** The brick has forgotten all numbers. Returns what has to be opened anew. */
   invalidate(): { fd: Fd; isDirectory: boolean }[] {
     for (const remote of this.#open.values()) remote.id = 0;
-    return [...this.#open].map(([fd, { isDirectory }]) => ({ fd, isDirectory }));
+    const opened = [...this.#open].filter(([, { isUnread }]) => !isUnread);
+    return opened.map(([fd, { isDirectory }]) => ({ fd, isDirectory }));
   }
 
   /** The graph goes: the fds live on without state here. */

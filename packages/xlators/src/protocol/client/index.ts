@@ -2,6 +2,7 @@
 import {
   type Args,
   type Call,
+  compoundStep,
   Errno,
   errnoName,
   type Fd,
@@ -15,7 +16,9 @@ import {
   type OptionValues,
   type RawStep,
   type Reply,
+  replyOfStep,
   rootCall,
+  type Success,
   Xlator,
   type XlatorInit,
   type XlatorType,
@@ -23,6 +26,7 @@ import {
 import {
   type Address,
   ClientSession,
+  lateOpendir,
   type TlsSettings,
   type TransportPort,
   tlsOfOptions,
@@ -31,6 +35,7 @@ import {
 } from '@mortar/rpc';
 import { RemoteFds } from './fds.ts';
 import { locate } from './locate.ts';
+import { Lockers } from './lockers.ts';
 import { options } from './options.ts';
 import { Orphans } from './orphans.ts';
 
@@ -44,6 +49,7 @@ const O_DIRECT = 0o40000;
 const reopenAtATime = 64;
 /** The cluster's operating version of GlusterFS 11, whose features this client has. */
 const opVersion = 110000;
+const done: Promise<{ ok: true }> = Promise.resolve({ ok: true });
 
 export class ProtocolClient extends Xlator {
   #values: Values;
@@ -55,7 +61,10 @@ export class ProtocolClient extends Xlator {
   #hadSession = false;
   #lastAddress: Address | null = null;
   #reached = false;
+  /** Of the brick, as it said when the session began. */
+  #features: readonly string[] = [];
   readonly #orphans = new Orphans();
+  readonly #lockers = new Lockers();
 
   constructor(init: XlatorInit<typeof options>) {
     super(init as unknown as XlatorInit);
@@ -162,7 +171,59 @@ export class ProtocolClient extends Xlator {
         return send(call, args);
       };
     }
-    return this.#traced(name, run) as unknown as Fops[N];
+    if (name === 'lk' || name === 'compound') {
+      const send = run;
+      run = (call, args) => {
+        this.#lockers.note(name, args as Args<FopName>);
+        return send(call, args);
+      };
+    }
+    const sent = this.#traced(name, run);
+    return (this.#spared(name, sent) ?? sent) as unknown as Fops[N];
+  }
+
+  /** What the brick need not hear of, or not yet. `send`: when it must. */
+  #spared<N extends FopName>(name: N, send: Fop<N>): Fop<N> | undefined {
+    const spared: Partial<Fops> = {
+      opendir: (call, args) => this.#opendir(call, args, send as unknown as Fops['opendir']),
+      readdir: (call, args) => this.#list('readdir', call, args, send as unknown as Fops['readdir']),
+      readdirp: (call, args) => this.#list('readdirp', call, args, send as unknown as Fops['readdirp']),
+      flush: (call, args) => {
+        if (!this.#lockers.flushes(args.fd.gfid, call.lockOwner)) return done;
+        return (send as unknown as Fops['flush'])(call, args);
+      },
+      lk: async (call, args) => {
+        const reply = await (send as unknown as Fops['lk'])(call, args);
+        if (reply.ok) this.#lockers.unlocked(args);
+        return reply;
+      },
+    };
+    return spared[name] as unknown as Fop<N> | undefined;
+  }
+
+  /** Goes with the first page. Most directories are read in one; many are opened only to work in them. */
+  #opendir(call: Call, args: Args<'opendir'>, send: Fops['opendir']): Promise<Reply<'opendir'>> {
+    if (!this.#session.isUp || !this.#features.includes(lateOpendir)) return send(call, args);
+    this.#fds.openLater(args.fd);
+    return done;
+  }
+
+  async #list<N extends 'readdir' | 'readdirp'>(
+    name: N,
+    call: Call,
+    args: Args<N>,
+    send: (call: Call, args: Args<N>) => Promise<Reply<N>>,
+  ): Promise<Reply<N>> {
+    const { fd } = args as unknown as { fd: Fd };
+    if (!this.#fds.takeUnread(fd)) return send(call, args);
+    const steps = [compoundStep('opendir', { loc: locOf(fd.gfid), fd }), compoundStep(name, args as Args<FopName>)];
+    const reply = await this.ops.compound(call, { steps });
+    const opened = reply.ok ? replyOfStep('opendir', reply.replies, 0)! : reply;
+    if (!opened.ok) {
+      this.#fds.stillUnread(fd);
+      return opened;
+    }
+    return replyOfStep(name, (reply as Success<'compound'>).replies, 1)! as Reply<N>;
   }
 
   /** Every request and answer in the log, while that is asked for. */
@@ -203,6 +264,7 @@ export class ProtocolClient extends Xlator {
   /** Before requests pass again: a session that is new knows none of the open files. */
   async #attached(welcome: Welcome): Promise<void> {
     this.#reached = true;
+    this.#features = welcome.features;
     if (welcome.resumed) return this.#orphans.giveBack((name, call, args) => this.#session.fop(name, call, args, true));
     this.#orphans.clear();
     const files = this.#fds.invalidate();

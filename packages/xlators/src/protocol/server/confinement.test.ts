@@ -285,6 +285,7 @@ describe('a client that may use a directory only', () => {
       loc: (isEntry: boolean) => (isEntry ? locAt(gfid === theirs ? far : gfid, 'theirs') : locOf(gfid)),
       fd: () => new Fd(gfid, 2),
     });
+    const aLock = { type: 'read', start: 0, length: 0, pid: 1, owner: internal.lockOwner } as const;
     for (const name of fopNames) {
       const keys = Object.entries(fops[name].args as Fields).filter(([, { kind }]) => kind === 'loc' || kind === 'fd');
       for (const [outer] of keys) {
@@ -297,6 +298,8 @@ describe('a client that may use a directory only', () => {
               const side = key === outer ? there(gfid) : here;
               pointed[key] = kind === 'fd' ? side.fd() : side.loc(fops[name].class === 'entry');
             }
+            // Goes to the brick only from who may have locks there.
+            if (name === 'flush') await ops.lk(internal, { fd: pointed.fd as Fd, command: 'set', flock: aLock });
             const reply = await (ops[name] as Fop<FopName>)(internal, pointed as unknown as Args<FopName>);
             expect([name, outer, reply.ok]).toEqual([name, outer, false]);
           }),

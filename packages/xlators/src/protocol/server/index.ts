@@ -20,6 +20,7 @@ import {
   type Address,
   type Admission,
   type Hello,
+  lateOpendir,
   type PeerIdentity,
   printableAddress,
   type Refusal,
@@ -119,10 +120,16 @@ export class ProtocolServer extends Xlator {
       addressesOf: (host) => this.#port.addressesOf(host),
       ownAddresses: () => this.#port.ownAddresses?.() ?? ['127.0.0.1'],
     });
-    if ('errno' in verdict || verdict.directory === undefined) return verdict;
+    if ('errno' in verdict) return verdict;
+    if (verdict.directory === undefined) return { isTrusted: verdict.isTrusted, features: this.#features() };
     const own = rootCall(this.services.clock);
     const within = await findSubtree(this.#subvolume(hello.subvolume)!, own, verdict.directory);
     return 'errno' in within ? within : { isTrusted: verdict.isTrusted, within };
+  }
+
+  #features(): readonly string[] {
+    const denies = this.#squashes || hasBelow(this, 'features/access-control');
+    return denies ? [] : [lateOpendir];
   }
 
   #run<N extends FopName>(fop: N, call: Call, args: Args<N>, session: ServerSession): Promise<Reply<N>> {
@@ -251,6 +258,10 @@ export class ProtocolServer extends Xlator {
     });
     return dump;
   }
+}
+
+function hasBelow(xlator: Xlator, type: string): boolean {
+  return xlator.children.some(({ xlator: child }) => child.type === type || hasBelow(child, type));
 }
 
 /** The volume that the brick belongs to, as its storage is told. */

@@ -1,0 +1,44 @@
+/**
+ * Who may have POSIX locks on a brick through this client. A flush (close(2) of one descriptor) gives them back, and does nothing else there
+ * that the release of the descriptor does not: of whoever has none it need not go to the brick.
+ */
+import type { Args, FopName, Gfid } from '@mortar/core';
+
+/** Beyond that everybody may have some. */
+const lockersMax = 65_536;
+
+export class Lockers {
+  readonly #known = new Set<string>();
+  #isOverfull = false;
+
+  /** Before a request goes out. */
+  note(fop: FopName, args: Args<FopName>): void {
+    if (fop === 'compound')
+      for (const step of (args as Args<'compound'>).steps) this.note(step.fop as FopName, step.args as never);
+    else if (fop === 'lk') this.#locks(args as Args<'lk'>);
+  }
+
+  #locks({ fd, command, flock }: Args<'lk'>): void {
+    if (command !== 'get' && flock.type !== 'unlock') this.#add(keyOf(fd.gfid, flock.owner));
+  }
+
+  /** The brick has done it. */
+  unlocked({ fd, command, flock }: Args<'lk'>): void {
+    const isWhole = flock.start === 0 && flock.length === 0;
+    if (command !== 'get' && flock.type === 'unlock' && isWhole) this.#known.delete(keyOf(fd.gfid, flock.owner));
+  }
+
+  #add(key: string): void {
+    if (this.#known.size < lockersMax) this.#known.add(key);
+    else this.#isOverfull = true;
+  }
+
+  /** Whether a flush of this owner has something to give back; then it is taken to do so. */
+  flushes(gfid: Gfid, owner: string): boolean {
+    return this.#known.delete(keyOf(gfid, owner)) || this.#isOverfull;
+  }
+}
+
+function keyOf(gfid: Gfid, owner: string): string {
+  return `${gfid} ${owner}`;
+}
