@@ -2,7 +2,6 @@
 import {
   type Args,
   type Call,
-  compoundStep,
   Errno,
   errnoName,
   type Fd,
@@ -16,9 +15,7 @@ import {
   type OptionValues,
   type RawStep,
   type Reply,
-  replyOfStep,
   rootCall,
-  type Success,
   Xlator,
   type XlatorInit,
   type XlatorType,
@@ -35,9 +32,9 @@ import {
 } from '@mortar/rpc';
 import { RemoteFds } from './fds.ts';
 import { locate } from './locate.ts';
-import { Lockers } from './lockers.ts';
 import { options } from './options.ts';
 import { Orphans } from './orphans.ts';
+import { sparedFops } from './spared.ts';
 
 type Values = OptionValues<typeof options>;
 
@@ -49,7 +46,6 @@ const O_DIRECT = 0o40000;
 const reopenAtATime = 64;
 /** The cluster's operating version of GlusterFS 11, whose features this client has. */
 const opVersion = 110000;
-const done: Promise<{ ok: true }> = Promise.resolve({ ok: true });
 
 export class ProtocolClient extends Xlator {
   #values: Values;
@@ -64,7 +60,9 @@ export class ProtocolClient extends Xlator {
   /** Of the brick, as it said when the session began. */
   #features: readonly string[] = [];
   readonly #orphans = new Orphans();
-  readonly #lockers = new Lockers();
+  /** How each fop goes to the brick. */
+  readonly #sent = {} as Fops;
+  readonly #spared: Partial<Fops>;
 
   constructor(init: XlatorInit<typeof options>) {
     super(init as unknown as XlatorInit);
@@ -74,6 +72,8 @@ export class ProtocolClient extends Xlator {
     this.#clientId = this.#newClientId();
     this.#tls = tlsOfOptions(init.texts);
     this.#fds = new RemoteFds(this.slot, (id) => this.#session.release(id));
+    const opensLate = () => this.#session.isUp && this.#features.includes(lateOpendir);
+    this.#spared = sparedFops({ fds: this.#fds, opensLate }, this.#sent);
     this.#session = new ClientSession({
       clock,
       random,
@@ -171,59 +171,9 @@ export class ProtocolClient extends Xlator {
         return send(call, args);
       };
     }
-    if (name === 'lk' || name === 'compound') {
-      const send = run;
-      run = (call, args) => {
-        this.#lockers.note(name, args as Args<FopName>);
-        return send(call, args);
-      };
-    }
-    const sent = this.#traced(name, run);
-    return (this.#spared(name, sent) ?? sent) as unknown as Fops[N];
-  }
-
-  /** What the brick need not hear of, or not yet. `send`: when it must. */
-  #spared<N extends FopName>(name: N, send: Fop<N>): Fop<N> | undefined {
-    const spared: Partial<Fops> = {
-      opendir: (call, args) => this.#opendir(call, args, send as unknown as Fops['opendir']),
-      readdir: (call, args) => this.#list('readdir', call, args, send as unknown as Fops['readdir']),
-      readdirp: (call, args) => this.#list('readdirp', call, args, send as unknown as Fops['readdirp']),
-      flush: (call, args) => {
-        if (!this.#lockers.flushes(args.fd.gfid, call.lockOwner)) return done;
-        return (send as unknown as Fops['flush'])(call, args);
-      },
-      lk: async (call, args) => {
-        const reply = await (send as unknown as Fops['lk'])(call, args);
-        if (reply.ok) this.#lockers.unlocked(args);
-        return reply;
-      },
-    };
-    return spared[name] as unknown as Fop<N> | undefined;
-  }
-
-  /** Goes with the first page. Most directories are read in one; many are opened only to work in them. */
-  #opendir(call: Call, args: Args<'opendir'>, send: Fops['opendir']): Promise<Reply<'opendir'>> {
-    if (!this.#session.isUp || !this.#features.includes(lateOpendir)) return send(call, args);
-    this.#fds.openLater(args.fd);
-    return done;
-  }
-
-  async #list<N extends 'readdir' | 'readdirp'>(
-    name: N,
-    call: Call,
-    args: Args<N>,
-    send: (call: Call, args: Args<N>) => Promise<Reply<N>>,
-  ): Promise<Reply<N>> {
-    const { fd } = args as unknown as { fd: Fd };
-    if (!this.#fds.takeUnread(fd)) return send(call, args);
-    const steps = [compoundStep('opendir', { loc: locOf(fd.gfid), fd }), compoundStep(name, args as Args<FopName>)];
-    const reply = await this.ops.compound(call, { steps });
-    const opened = reply.ok ? replyOfStep('opendir', reply.replies, 0)! : reply;
-    if (!opened.ok) {
-      this.#fds.stillUnread(fd);
-      return opened;
-    }
-    return replyOfStep(name, (reply as Success<'compound'>).replies, 1)! as Reply<N>;
+    const sent = this.#traced(name, run) as unknown as Fops[N];
+    this.#sent[name] = sent;
+    return this.#spared[name] ?? sent;
   }
 
   /** Every request and answer in the log, while that is asked for. */
