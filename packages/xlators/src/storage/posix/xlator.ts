@@ -3,7 +3,7 @@ import {
   type Args,
   type Call,
   Errno,
-  Fd,
+  type Fd,
   FileType,
   type Fop,
   type FopName,
@@ -34,9 +34,7 @@ import { type PosixOptions, settingsOf } from './settings.ts';
 import { openBrick } from './startup.ts';
 import { statfs } from './statfs.ts';
 import { type Opened, PosixStore, type Target } from './store.ts';
-import { SyncGather } from './sync-gather.ts';
-import { SyncQueue } from './sync-queue.ts';
-import { SyncTogether } from './sync-together.ts';
+import { Syncs } from './syncs.ts';
 import { flushTimes, touchAtime } from './times.ts';
 import { Upkeep } from './upkeep.ts';
 import { xattrop } from './xattrop.ts';
@@ -45,9 +43,7 @@ import { getxattr, removexattr, setxattr } from './xattrs.ts';
 export class PosixXlator extends Xlator {
   #values: PosixOptions;
   #store: PosixStore | null = null;
-  #syncs: SyncQueue | null = null;
-  #together: SyncTogether | null = null;
-  #gather: SyncGather | null = null;
+  #syncs: Syncs | null = null;
   #upkeep: Upkeep | null = null;
   readonly #sys: Sys;
   readonly #placing: Placing;
@@ -91,24 +87,10 @@ export class PosixXlator extends Xlator {
       time: clock.wall(),
     };
     const brick = openBrick(this.#sys, start, (level, text) => log.write(level, this.name, text));
-    this.#store = new PosixStore(brick);
-    const syncs = new SyncQueue(brick.open);
-    this.#syncs = syncs;
-    this.#together = new SyncTogether({
-      clock,
-      flush: (gfid) => {
-        const open = brick.open.fdOf(gfid);
-        if (open) flushTimes(brick, open);
-      },
-      one: (gfid) => this.#syncOne(gfid),
-      all: async () => (await syncs.syncAll(brick.hiddenFd)) === 0,
-      get tells() {
-        return !syncs.allFailed;
-      },
-    });
-    const together = this.#together;
-    this.#gather = new SyncGather((gfids) => together.sync(gfids));
-    this.#upkeep = new Upkeep(this.name, this.services, this.#store, values, () => {
+    const store = new PosixStore(brick);
+    this.#store = store;
+    this.#syncs = new Syncs({ clock, store, fsync: (fd, isDirectory) => this.#fsyncUnopened(fd, isDirectory) });
+    this.#upkeep = new Upkeep(this.name, this.services, store, values, () => {
       this.propagate({ type: 'child-down' });
     });
     this.#upkeep.start();
@@ -305,16 +287,11 @@ export class PosixXlator extends Xlator {
     const reply = io.write(brick, call, file, args.data, args.offset, how);
     if (!reply.ok) return reply;
     if (args.sync || io.syncsWrites(args.fd.flags)) {
-      const synced = await this.#sync(file, true);
+      const synced = await this.#syncs!.file(file, true);
       if (synced < 0) return failed(synced);
     }
     const writers = brick.open.of(file.gfid)?.files.size ?? 0;
     return writers > 1 ? { ...reply, xdata: { openFdCount: writers } } : reply;
-  }
-
-  #sync(file: OpenFile, dataOnly: boolean): Promise<number> {
-    flushTimes(this.store.brick, file);
-    return this.#syncs!.sync(file, dataOnly);
   }
 
   async fsync(call: Call, { fd, dataOnly }: Args<'fsync'>): Promise<Reply<'fsync'>> {
@@ -328,10 +305,11 @@ export class PosixXlator extends Xlator {
   }
 
   async #syncFor(call: Call, opened: Opened, dataOnly: boolean): Promise<number> {
-    if (!opened.ok) return this.#syncs!.syncAll(this.store.brick.hiddenFd);
+    const syncs = this.#syncs!;
+    if (!opened.ok) return syncs.everything();
     // Who moves files moves many.
-    if (call.internal === 'rebalance') return -(await this.#gather!.sync(opened.file.gfid));
-    return this.#sync(opened.file, dataOnly);
+    if (call.internal === 'rebalance') return -(await syncs.gathered(opened.file.gfid));
+    return syncs.file(opened.file, dataOnly);
   }
 
   /** `storage.sync`; anything else is for translators above. */
@@ -340,17 +318,12 @@ export class PosixXlator extends Xlator {
     if (!call.internal && call.uid !== 0) return refused(Errno.EPERM);
     const gfids = decodeSync(data);
     if (!gfids) return refused(Errno.EINVAL);
-    return { ok: true, data: encodeSynced(await this.#together!.sync(gfids)) };
+    return { ok: true, data: encodeSynced(await this.#syncs!.together(gfids)) };
   }
 
-  /** One object that nobody has opened: 0 or the errno. */
-  async #syncOne(gfid: Gfid): Promise<number> {
-    const node = this.store.node(locOf(gfid));
-    if (typeof node === 'number') return -node;
-    const fop = node.stat.type === FileType.directory ? 'fsyncdir' : 'fsync';
-    const fd = new Fd(gfid);
-    const reply: Reply<'fsyncdir'> = await this[fop](rootCall(this.services.clock), { fd, dataOnly: false });
-    fd.release();
+  async #fsyncUnopened(fd: Fd, isDirectory: boolean): Promise<number> {
+    const call = rootCall(this.services.clock);
+    const reply: Reply<'fsyncdir'> = await this[isDirectory ? 'fsyncdir' : 'fsync'](call, { fd, dataOnly: false });
     return reply.ok ? 0 : reply.errno;
   }
 
@@ -358,7 +331,7 @@ export class PosixXlator extends Xlator {
     const own = this.#opened(fd);
     const opened = own ? { ok: true as const, file: own } : this.store.opendir(locOf(fd.gfid));
     if (!opened.ok) return opened;
-    const synced = await this.#syncs!.sync(opened.file, dataOnly);
+    const synced = await this.#syncs!.directory(opened.file, dataOnly);
     if (!own) this.#store?.close(opened.file);
     return synced < 0 ? failed(synced) : { ok: true };
   }

@@ -1,0 +1,66 @@
+/** What the brick need not hear of, or only together with something else. */
+import {
+  type Args,
+  type Call,
+  compoundStep,
+  type FopName,
+  type Fops,
+  locOf,
+  type Reply,
+  replyOfStep,
+} from '@mortar/core';
+import type { RemoteFds } from './fds.ts';
+import { Lockers } from './lockers.ts';
+
+export interface SparingHost {
+  readonly fds: RemoteFds;
+  /** Whether the brick is there and refuses nobody to open a directory. */
+  readonly opensLate: () => boolean;
+}
+
+/** `sent`: how each fop goes to the brick. The result is what callers get instead, for some of them. */
+export function sparedFops({ fds, opensLate }: SparingHost, sent: Fops): Partial<Fops> {
+  const lockers = new Lockers();
+  const done: Promise<{ ok: true }> = Promise.resolve({ ok: true });
+  return {
+    /** Goes with the first page. Most directories are read in one; many are opened only to work in them. */
+    opendir(call, args) {
+      if (!opensLate()) return sent.opendir(call, args);
+      fds.openLater(args.fd);
+      return done;
+    },
+    readdir: (call, args) =>
+      fds.takeUnread(args.fd) ? openedWith(fds, sent, 'readdir', call, args) : sent.readdir(call, args),
+    readdirp: (call, args) =>
+      fds.takeUnread(args.fd) ? openedWith(fds, sent, 'readdirp', call, args) : sent.readdirp(call, args),
+    flush: (call, args) => (lockers.flushes(args.fd.gfid, call.lockOwner) ? sent.flush(call, args) : done),
+    async lk(call, args) {
+      lockers.note('lk', args);
+      const reply = await sent.lk(call, args);
+      if (reply.ok) lockers.unlocked(args);
+      return reply;
+    },
+    compound(call, args) {
+      lockers.note('compound', args);
+      return sent.compound(call, args);
+    },
+  };
+}
+
+/** The first page of a directory that the brick has not opened yet. */
+async function openedWith<N extends 'readdir' | 'readdirp'>(
+  fds: RemoteFds,
+  sent: Fops,
+  fop: N,
+  call: Call,
+  args: Args<'readdir'> & Args<N>,
+): Promise<Reply<N>> {
+  const { fd } = args;
+  const steps = [compoundStep('opendir', { loc: locOf(fd.gfid), fd }), compoundStep<FopName>(fop, args)];
+  const reply = await sent.compound(call, { steps });
+  const replies = reply.ok ? reply.replies : [reply];
+  const opened = replyOfStep('opendir', replies, 0)!;
+  if (opened.ok) return replyOfStep(fop, replies, 1)!;
+  fds.stillUnread(fd);
+  return opened;
+}
