@@ -2,7 +2,7 @@
 // The same work on a mount of GlusterFS and on a mount of Mortar, as ratios: distribute 3, default options on both sides, on this
 // machine, on one XFS image. As root, after `npm run build`:
 //
-//   node bench/distribute.mjs [--runs N] [--files N] [--only OP,OP] [--alone] [--on DIR] [--json FILE]
+//   node bench/distribute.mjs [--runs N] [--files N] [--only OP,OP] [--alone] [--fresh] [--on DIR] [--json FILE]
 //
 // `rebalance`: a fourth brick is added, and the files (10,000 of 4 KiB by default) that hash to it now move there. Else as
 // bench/replica.mjs.
@@ -19,6 +19,7 @@ const { values: flags } = parseArgs({
     files: { type: 'string', default: '10000' },
     only: { type: 'string' },
     alone: { type: 'boolean', default: false },
+    fresh: { type: 'boolean', default: false },
     on: { type: 'string', default: os.tmpdir() },
     json: { type: 'string' },
   },
@@ -71,7 +72,7 @@ await compare({
   runs: Number(flags.runs),
   alone: flags.alone,
   json: flags.json,
-  make: (kind, number) => new Volume(kind, number, 3),
+  make: (kind, number) => new Volume(kind, number, 3, { fresh: flags.fresh }),
   operations,
   chosen,
 });
