@@ -66,4 +66,18 @@ describe('A long write', () => {
       expect(dataOf(answer, 7, payload.length).equals(payload)).toBe(true);
     }
   });
+
+  it.each([
+    ['as it comes', 200_000],
+    ['whole', 300_000],
+  ])('ends its own connection only when the device throws: %s', async (_how, length) => {
+    const device = new MemoryDevice({ sizeBytes });
+    device.write = () => {
+      throw new Error('a bug of the device');
+    };
+    const { send, bytesOf, ended } = transmissionRig({ device });
+    const bytes = bytesOf({ type: Command.WRITE, cookie: 1, offset: 0, payload: Buffer.alloc(length) });
+    for (let at = 0; at < bytes.length; at += 70_000) send(bytes.subarray(at, at + 70_000));
+    expect(await ended()).toContain('a bug of the device');
+  });
 });

@@ -344,7 +344,11 @@ export class Transmission implements StreamSink {
   #endWrite(write: LongWrite): void {
     this.#write = null;
     Object.assign(this.#header, write.asked);
-    this.#settle(write.finish(), write.heldBytes, () => write.release());
+    try {
+      this.#settle(write.finish(), write.heldBytes, () => write.release());
+    } catch (error) {
+      this.#bug(error);
+    }
   }
 
   #flushLater(): void {
