@@ -1,0 +1,49 @@
+import { Errno } from '@mortar/core';
+import { describe, expect, it } from 'vitest';
+import { bytesOf, pattern } from '../device/conformance.ts';
+import { rigSession } from './rsio-rig.ts';
+import { clock, ends, openOn, ports, sessionRig, until } from './session-rig.ts';
+
+describe('a device of two clients', () => {
+  async function two() {
+    const { network, device, open } = await sessionRig(['a']);
+    const other = rigSession(network, ['a'], ports, { client: 'venus', key: '0xvenus' });
+    ends.push(() => other.close());
+    other.start();
+    return { below: device, one: await open(), other };
+  }
+
+  it('is refused to the second, unless it is taken by force; then nothing of the first one lands', async () => {
+    const { below, one, other } = await two();
+    await expect(openOn([other])).rejects.toMatchObject({ errno: Errno.EBUSY });
+    below.held = [];
+    const early = one.write(0, pattern(4096, 1), false);
+    await until(() => below.held!.length === 1);
+    let isTaken = false;
+    const taking = openOn([other], { force: true }).then((device) => {
+      isTaken = true;
+      return device;
+    });
+    await clock.sleep(50);
+    expect(isTaken).toBe(false);
+    below.release();
+    expect(await early).toEqual({ ok: true });
+    const second = await taking;
+    expect(await second.write(0, pattern(4096, 2), false)).toEqual({ ok: true });
+    expect(await one.write(0, pattern(4096, 3), false)).toMatchObject({ errno: Errno.EKEYREVOKED });
+    expect(await one.read(0, 4096)).toMatchObject({ errno: Errno.EKEYREVOKED });
+    expect(bytesOf(await second.read(0, 4096)).equals(pattern(4096, 2))).toBe(true);
+    expect(one.isLost).toBe(true);
+  });
+
+  it('may be read by others, or shared', async () => {
+    const { one, other } = await two();
+    const reader = await openOn([other], { mode: 'read' });
+    await one.write(0, pattern(512, 1), false);
+    expect(bytesOf(await reader.read(0, 512)).equals(pattern(512, 1))).toBe(true);
+    expect(await reader.write(0, pattern(512, 2), false)).toMatchObject({ errno: Errno.EPERM });
+    await one.close();
+    const shared = await openOn([other], { mode: 'shared' });
+    expect(await shared.write(0, pattern(512, 2), false)).toEqual({ ok: true });
+  });
+});
