@@ -6,12 +6,18 @@ import { ClientDocument, freeName } from '../config/client-document.ts';
 import * as v from '../config/values.ts';
 import type { Explored } from '../rsio/explorer/explorer.ts';
 import { type Field, Form } from './form.ts';
+import {
+  addPlaces,
+  defaultPort,
+  type FoundPlace,
+  knownPlaces,
+  nameOf,
+  newNamespaces,
+  newPlaces,
+  nothingNew,
+  type Place,
+} from './found.ts';
 import { isChoice, type Row, rowsOf } from './rows.ts';
-
-export interface Place {
-  readonly address: string;
-  readonly port: number | null;
-}
 
 export type Effect =
   | { readonly kind: 'save'; readonly text: string; readonly overwrite: boolean }
@@ -43,7 +49,6 @@ export interface ModelOptions {
 }
 
 const port = v.whole(1, 65535);
-const defaultPort = '5000';
 const help =
   'Enter: change or add.  F7: what can be done here.  F8: take away.  F3: save.  F10: leave.  In forms: Tab moves, Enter goes on, Esc goes back.';
 
@@ -316,36 +321,18 @@ export class Model {
       const search = ++this.#searches;
       this.message = '';
       this.mode = { kind: 'busy', text: `${title}: looking ...`, search, found };
-      return { kind: 'explore', search, namespace: namespace ?? '', seeds: [...named, ...this.#known()] };
+      return { kind: 'explore', search, namespace: namespace ?? '', seeds: [...named, ...knownPlaces(this.#document)] };
     });
   }
 
-  #known(): Place[] {
-    const usual = this.#document.defaults.get('port');
-    return this.#document.namespaces.flatMap(({ values: space, servers }) =>
-      servers.flatMap(({ values }) => {
-        const address = values.get('address');
-        const number = Number(values.get('port') ?? space.get('port') ?? usual ?? Number.NaN);
-        return address === undefined ? [] : [{ address, port: Number.isInteger(number) ? number : null }];
-      }),
-    );
-  }
-
-  #foundNamespaces = ({ servers, problems }: Explored): void => {
-    const known = new Set(this.#document.namespaces.map(({ name }) => name));
-    const names = new Map<string, { id: number; servers: string[] }>();
-    for (const { namespace, namespaceId, server } of servers) {
-      if (known.has(namespace)) continue;
-      const one = names.get(namespace) ?? { id: namespaceId, servers: [] };
-      one.servers.push(server);
-      names.set(namespace, one);
-    }
-    if (names.size === 0) {
-      this.#toList(nothingNew('namespace', servers.length, problems));
+  #foundNamespaces = (explored: Explored): void => {
+    const found = newNamespaces(this.#document, explored);
+    if (found.length === 0) {
+      this.#toList(nothingNew('namespace', explored));
       return;
     }
-    const items = [...names].map(([name, { id, servers: own }]) => ({
-      label: `${name.padEnd(16)} id ${id}, servers: ${own.join(', ')}`,
+    const items = found.map(({ name, id, servers }) => ({
+      label: `${name.padEnd(16)} id ${id}, servers: ${servers.join(', ')}`,
       run: () => {
         this.#namespaceForm(null, { name, id: String(id) });
         return null;
@@ -355,46 +342,21 @@ export class Model {
   };
 
   #foundServers(namespace: string): (explored: Explored) => void {
-    return ({ servers, problems }) => {
-      const { servers: known, values } = this.#document.namespaces.find(({ name }) => name === namespace)!;
-      const usual = values.get('port') ?? this.#document.defaults.get('port') ?? defaultPort;
-      const placeOf = (address: string, number: string) => `${address}/${number}`;
-      const have = new Set(
-        known.map((one) => placeOf(one.values.get('address') ?? '', one.values.get('port') ?? usual)),
-      );
-      const places = servers
-        .filter((one) => one.namespace === namespace)
-        .flatMap(({ server, addresses }) =>
-          addresses.map((one) => ({ server, address: one.address, port: String(one.port) })),
-        )
-        .filter((one) => !have.has(placeOf(one.address, one.port)));
+    return (explored) => {
+      const places = newPlaces(this.#document, namespace, explored);
       if (places.length === 0) {
-        this.#toList(nothingNew('server', servers.length, problems));
+        this.#toList(nothingNew('server', explored));
         return;
       }
-      const add = (some: typeof places) => () => {
-        for (const one of some) {
-          const taken = this.#document.namespaces
-            .find(({ name }) => name === namespace)!
-            .servers.map(({ name }) => name);
-          const own = one.port === usual ? {} : { port: one.port };
-          this.#document.addServer(namespace, freeName(`${one.server}-`, 1, taken), { address: one.address, ...own });
-        }
+      const add = (some: readonly FoundPlace[]) => () => {
+        addPlaces(this.#document, namespace, some);
         this.#toList(`${some.length} server(s) added`);
         return null;
       };
       this.#menu(`Servers of ${namespace} that were found`, [
         ...(places.length > 1 ? [{ label: `all ${places.length}`, run: add(places) }] : []),
-        ...places.map((one) => ({
-          label: `${one.server.padEnd(16)} ${placeOf(one.address, one.port)}`,
-          run: add([one]),
-        })),
+        ...places.map((one) => ({ label: `${one.server.padEnd(16)} ${nameOf(one)}`, run: add([one]) })),
       ]);
     };
   }
-}
-
-function nothingNew(what: string, known: number, problems: readonly string[]): string {
-  const why = problems.length > 0 ? `: ${problems.slice(0, 3).join('; ')}` : '';
-  return known > 0 ? `no other ${what} than those here was found${why}` : `no ${what} was found${why}`;
 }
