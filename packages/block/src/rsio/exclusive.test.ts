@@ -46,4 +46,42 @@ describe('a device of two clients', () => {
     const shared = await openOn([other], { mode: 'shared' });
     expect(await shared.write(0, pattern(512, 2), false)).toEqual({ ok: true });
   });
+
+  it('is free for the second when the first gave it up while it was being opened anew', async () => {
+    const { network, device, session, open } = await sessionRig(['a']);
+    const [one, other] = [await open(), rigSession(network, ['a'], ports, { client: 'venus', key: '0xvenus' })];
+    ends.push(() => other.close());
+    other.start();
+    const { hold } = device;
+    const holding: (() => void)[] = [];
+    device.hold = async (force) => {
+      await new Promise<void>((resolve) => holding.push(resolve));
+      return hold.call(device, force);
+    };
+    session.reset();
+    const reading = one.read(0, 512);
+    await until(() => holding.length > 0);
+    await one.close();
+    device.hold = hold;
+    for (const go of holding) go();
+    expect(await reading).toMatchObject({ errno: Errno.ESHUTDOWN });
+    expect(await (await openOn([other])).write(0, pattern(512, 1), false)).toEqual({ ok: true });
+  });
+
+  it('is free for the second when the first did not wait for it to be opened', async () => {
+    const { network, device, session } = await sessionRig(['a']);
+    const other = rigSession(network, ['a'], ports, { client: 'venus', key: '0xvenus' });
+    ends.push(() => other.close());
+    other.start();
+    const { hold } = device;
+    const holding: (() => void)[] = [];
+    device.hold = async (force) => {
+      await new Promise<void>((resolve) => holding.push(resolve));
+      return hold.call(device, force);
+    };
+    await expect(openOn([session], { openMs: 50 })).rejects.toThrow();
+    device.hold = hold;
+    for (const go of holding) go();
+    expect(await (await openOn([other])).write(0, pattern(512, 1), false)).toEqual({ ok: true });
+  });
 });

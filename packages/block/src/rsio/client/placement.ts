@@ -6,7 +6,7 @@ import { asErrno, type Clock, Errno, type Log, type Timer } from '@mortar/core';
 import type { Answer } from '../../device/device.ts';
 import { FrameType } from '../frame.ts';
 import { decodeMessage, encodeMessage, type Open, type OpenReply, openReply } from '../messages.ts';
-import type { ClientSession } from './session.ts';
+import type { ClientSession, Outcome } from './session.ts';
 
 export interface PlacementOptions {
   readonly name: string;
@@ -133,7 +133,14 @@ export class Placement {
     const payload = encodeMessage({ name, mode, force });
     const asked = session.request(FrameType.OPEN, 0, 0, 0, payload.length, payload);
     const outcome = await within(clock, this.#openMs, asked);
-    if (outcome === null) return Errno.ETIMEDOUT;
+    if (outcome === null) {
+      void asked.then((late) => this.#giveBack(session, epoch, late));
+      return Errno.ETIMEDOUT;
+    }
+    if (this.#isClosed) {
+      this.#giveBack(session, epoch, outcome);
+      return Errno.ESHUTDOWN;
+    }
     if (outcome === 'lost') return Errno.ENOTCONN;
     if (outcome.errno !== 0) return asErrno(outcome.errno);
     const reply = decodeMessage(openReply, outcome.payload);
@@ -141,6 +148,12 @@ export class Placement {
     this.#opened(reply);
     this.#place = { session, epoch, device: reply.device };
     return this.#place;
+  }
+
+  /** It was opened when nobody waited for that any more: others may have it. */
+  #giveBack(session: ClientSession, epoch: number, outcome: Outcome): void {
+    const reply = outcome === 'lost' || outcome.errno !== 0 ? null : decodeMessage(openReply, outcome.payload);
+    if (reply && session.epoch === epoch) void session.request(FrameType.CLOSE, 0, reply.device, 0, 0, null);
   }
 
   /** Where it is open now; null: nowhere, and that will not change in time. */
