@@ -2,13 +2,13 @@
  * What crsio does, apart from any terminal: keys come in by name, effects go out, `screen.ts` shows it. Whoever carries out an
  * effect tells its end by `explored` or `saved`.
  */
-import { ClientDocument, freeName } from '../config/client-document.ts';
+import { ClientDocument } from '../config/client-document.ts';
 import * as v from '../config/values.ts';
 import type { Explored } from '../rsio/explorer/explorer.ts';
+import { type Entry, interfaceEntry, namespaceEntry, serverEntry } from './entries.ts';
 import { type Field, Form } from './form.ts';
 import {
   addPlaces,
-  defaultPort,
   type FoundPlace,
   knownPlaces,
   nameOf,
@@ -48,7 +48,6 @@ export interface ModelOptions {
   readonly hostName: string;
 }
 
-const port = v.whole(1, 65535);
 const help =
   'Enter: change or add.  F7: what can be done here.  F8: take away.  F3: save.  F10: leave.  In forms: Tab moves, Enter goes on, Esc goes back.';
 
@@ -193,11 +192,11 @@ export class Model {
   }
 
   #edit(row: Row): void {
-    if (row.kind === 'interface') this.#interfaceForm(row.name);
-    else if (row.kind === 'add-interface') this.#interfaceForm(null);
-    else if (row.kind === 'namespace') this.#namespaceForm(row.name, {});
-    else if (row.kind === 'add-namespace') this.#namespaceForm(null, {});
-    else if (row.kind === 'server') this.#serverForm(row.namespace, row.name);
+    if (row.kind === 'interface') this.#ask(interfaceEntry(this.#document, row.name));
+    else if (row.kind === 'add-interface') this.#ask(interfaceEntry(this.#document, null));
+    else if (row.kind === 'namespace') this.#askNamespace(row.name);
+    else if (row.kind === 'add-namespace') this.#askNamespace(null);
+    else if (row.kind === 'server') this.#ask(serverEntry(this.#document, row.namespace, row.name));
   }
 
   #remove(row: Row): void {
@@ -208,63 +207,16 @@ export class Model {
     this.#toList(`${row.kind} ${row.name} is taken away`);
   }
 
-  #interfaceForm(name: string | null, address = ''): void {
-    const { interfaces } = this.#document;
-    const own = interfaces.find((one) => one.name === name);
-    const names = interfaces.map((one) => one.name);
-    const fields: Field[] = [
-      { key: 'name', label: 'Name', value: name ?? freeName('if', 0, names), read: v.name, required: true },
-      { key: 'address', label: 'Address', value: own?.values.get('address') ?? address, read: v.host, required: true },
-    ];
-    this.#form(name === null ? 'Add Interface' : `Interface ${name}`, fields, ({ name: to = '', ...values }) => {
-      if (to !== name && names.includes(to)) return this.#again(`there is an interface ${to} already`);
-      if (name === null) this.#document.addInterface(to, values);
-      else this.#document.changeInterface(name, to, values);
-      return this.#went(({ kind, ...row }) => kind === 'interface' && 'name' in row && row.name === to);
+  /** Asks for an entry in a form, until it can be put into the document. */
+  #ask(entry: Entry): void {
+    this.#form(entry.title, entry.fields, (values) => {
+      const problem = entry.put(values);
+      return problem === null ? this.#went((row) => entry.isRow(row, values)) : this.#again(problem);
     });
   }
 
-  #namespaceForm(name: string | null, found: { name?: string; id?: string }): void {
-    const { namespaces } = this.#document;
-    const own = namespaces.find((one) => one.name === name);
-    const value = (key: string, usual = '') => own?.values.get(key) ?? usual;
-    const fields: Field[] = [
-      { key: 'name', label: 'Namespace', value: name ?? found.name ?? '', read: v.name, required: true },
-      { key: 'namespaceid', label: 'Id', value: value('namespaceid', found.id), read: v.whole(0, 65535) },
-      {
-        key: 'nodename',
-        label: 'Name of this client',
-        value: value('nodename', own ? '' : this.#options.hostName),
-        read: v.name,
-        required: true,
-      },
-      { key: 'nodekey', label: 'Key of this client', value: value('nodekey'), read: v.text },
-      { key: 'port', label: `Port (${defaultPort})`, value: value('port'), read: port },
-    ];
-    this.#form(name === null ? 'Add NEW Namespace' : `Namespace ${name}`, fields, ({ name: to = '', ...values }) => {
-      if (to !== name && namespaces.some((one) => one.name === to))
-        return this.#again(`there is a namespace ${to} already`);
-      if (name === null) this.#document.addNamespace(to, values);
-      else this.#document.changeNamespace(name, to, values);
-      return this.#went(({ kind, ...row }) => kind === 'namespace' && 'name' in row && row.name === to);
-    });
-  }
-
-  #serverForm(namespace: string, name: string | null): void {
-    const { servers } = this.#document.namespaces.find((one) => one.name === namespace)!;
-    const own = servers.find((one) => one.name === name);
-    const fields: Field[] = [
-      { key: 'name', label: 'Name', value: name ?? '', read: v.name, required: true },
-      { key: 'address', label: 'Address', value: own?.values.get('address') ?? '', read: v.host, required: true },
-      { key: 'port', label: 'Port', value: own?.values.get('port') ?? '', read: port },
-    ];
-    const title = name === null ? `Add Server to ${namespace}` : `Server ${name} of ${namespace}`;
-    this.#form(title, fields, ({ name: to = '', ...values }) => {
-      if (to !== name && servers.some((one) => one.name === to)) return this.#again(`there is a server ${to} already`);
-      if (name === null) this.#document.addServer(namespace, to, values);
-      else this.#document.changeServer(namespace, name, to, values);
-      return this.#went((row) => row.kind === 'server' && row.namespace === namespace && row.name === to);
-    });
+  #askNamespace(name: string | null, found: { name?: string; id?: string } = {}): void {
+    this.#ask(namespaceEntry(this.#document, name, this.#options.hostName, found));
   }
 
   /** The form stays. */
@@ -295,13 +247,16 @@ export class Model {
         ? []
         : [
             { label: 'Find NEW Namespace Servers', run: nothing(() => this.#seedForm(namespace)) },
-            { label: `Add Server to ${namespace}`, run: nothing(() => this.#serverForm(namespace, null)) },
+            {
+              label: `Add Server to ${namespace}`,
+              run: nothing(() => this.#ask(serverEntry(this.#document, namespace, null))),
+            },
           ]),
       { label: 'Find NEW Namespace', run: nothing(() => this.#seedForm(null)) },
-      { label: 'Add NEW Namespace', run: nothing(() => this.#namespaceForm(null, {})) },
+      { label: 'Add NEW Namespace', run: nothing(() => this.#askNamespace(null)) },
       ...unused.map((address) => ({
         label: `Add Interface ${address}`,
-        run: nothing(() => this.#interfaceForm(null, address)),
+        run: nothing(() => this.#ask(interfaceEntry(this.#document, null, address))),
       })),
     ]);
   }
@@ -334,7 +289,7 @@ export class Model {
     const items = found.map(({ name, id, servers }) => ({
       label: `${name.padEnd(16)} id ${id}, servers: ${servers.join(', ')}`,
       run: () => {
-        this.#namespaceForm(null, { name, id: String(id) });
+        this.#askNamespace(null, { name, id: String(id) });
         return null;
       },
     }));
