@@ -2,7 +2,27 @@ import { Errno } from '@mortar/core';
 import { describe, expect, it } from 'vitest';
 import { bytesOf, pattern } from '../device/conformance.ts';
 import { rigSession } from './rsio-rig.ts';
-import { clock, ends, openOn, ports, sessionRig, until } from './session-rig.ts';
+import { clock, ends, openOn, ports, sessionRig, until, type WatchedDevice } from './session-rig.ts';
+
+/** Whoever opens the device waits until `release`. */
+function heldBack(device: WatchedDevice) {
+  const { hold } = device;
+  const waiting: (() => void)[] = [];
+  device.hold = async (force) => {
+    await new Promise<void>((resolve) => waiting.push(resolve));
+    return hold.call(device, force);
+  };
+  const release = () => {
+    device.hold = hold;
+    for (const go of waiting) go();
+  };
+  return {
+    get count() {
+      return waiting.length;
+    },
+    release,
+  };
+}
 
 describe('a device of two clients', () => {
   async function two() {
@@ -52,18 +72,12 @@ describe('a device of two clients', () => {
     const [one, other] = [await open(), rigSession(network, ['a'], ports, { client: 'venus', key: '0xvenus' })];
     ends.push(() => other.close());
     other.start();
-    const { hold } = device;
-    const holding: (() => void)[] = [];
-    device.hold = async (force) => {
-      await new Promise<void>((resolve) => holding.push(resolve));
-      return hold.call(device, force);
-    };
+    const opening = heldBack(device);
     session.reset();
     const reading = one.read(0, 512);
-    await until(() => holding.length > 0);
+    await until(() => opening.count > 0);
     await one.close();
-    device.hold = hold;
-    for (const go of holding) go();
+    opening.release();
     expect(await reading).toMatchObject({ errno: Errno.ESHUTDOWN });
     expect(await (await openOn([other])).write(0, pattern(512, 1), false)).toEqual({ ok: true });
   });
@@ -73,15 +87,9 @@ describe('a device of two clients', () => {
     const other = rigSession(network, ['a'], ports, { client: 'venus', key: '0xvenus' });
     ends.push(() => other.close());
     other.start();
-    const { hold } = device;
-    const holding: (() => void)[] = [];
-    device.hold = async (force) => {
-      await new Promise<void>((resolve) => holding.push(resolve));
-      return hold.call(device, force);
-    };
+    const opening = heldBack(device);
     await expect(openOn([session], { openMs: 50 })).rejects.toThrow();
-    device.hold = hold;
-    for (const go of holding) go();
+    opening.release();
     expect(await (await openOn([other])).write(0, pattern(512, 1), false)).toEqual({ ok: true });
   });
 });
