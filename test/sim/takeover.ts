@@ -7,7 +7,8 @@ import { VolumeDevice } from '@mortar/block/volume/volume-device.ts';
 import { Errno, type Failure } from '@mortar/core';
 import { SimBrick, type World } from '@mortar/testing/sim/brick.ts';
 import { SimClient } from '@mortar/testing/sim/client.ts';
-import { DiskMood } from '@mortar/testing/sim/faults.ts';
+import { DiskMood } from '@mortar/testing/sim/disk-mood.ts';
+import { Patience } from '@mortar/testing/sim/patience.ts';
 import { SeededRandom } from '@mortar/testing/sim/random.ts';
 import { differences } from '@mortar/testing/sim/replicas.ts';
 import { Scheduler } from '@mortar/testing/sim/scheduler.ts';
@@ -45,6 +46,7 @@ function graphOf(client: SimClient, random: SeededRandom): VolumeGraph {
 class Run {
   readonly random: SeededRandom;
   readonly scheduler: Scheduler;
+  readonly patience: Patience;
   readonly trace: Trace;
   readonly bricks: SimBrick[];
   readonly first: SimClient;
@@ -59,6 +61,7 @@ class Run {
   constructor(seed: number, keepTrace: boolean) {
     this.random = new SeededRandom(seed);
     this.scheduler = new Scheduler(this.random.fork());
+    this.patience = new Patience(this.scheduler, patienceMs);
     this.trace = new Trace(this.scheduler, keepTrace);
     const random = this.random;
     const world: World = {
@@ -83,22 +86,6 @@ class Run {
     this.second = client('server-2');
     this.healer = client('healer', { 'iam-self-heal-daemon': 'yes' });
     this.trace.add('plan', JSON.stringify({ options, delay }));
-  }
-
-  async complete<T>(what: string, promise: Promise<T>): Promise<T> {
-    let result: { value: T } | { error: unknown } | undefined;
-    promise.then(
-      (value) => {
-        result = { value };
-      },
-      (error: unknown) => {
-        result = { error };
-      },
-    );
-    const limit = this.scheduler.nowMs + patienceMs;
-    if (!(await this.scheduler.runUntil(() => result !== undefined, limit))) throw new Error(`${what} never ends`);
-    if ('error' in result!) throw result.error;
-    return result!.value;
   }
 
   async pass(ms: number): Promise<void> {
@@ -185,30 +172,30 @@ class Run {
     const all = [this.first, this.second, this.healer];
     for (const client of all) await client.start();
     await this.scheduler.runUntil(() => all.every((client) => client.isWhole), 60_000);
-    const made = await this.complete(
-      'making',
+    const made = await this.patience.complete(
+      'the device is made',
       createDevice(graphOf(this.first, this.random.fork()), 'db', { sizeBytes, shardBytes }),
     );
     if (!made.ok) throw new Error(`not made: errno ${(made as Failure).errno}`);
-    const one = await this.complete('finding', this.deviceOf(this.first, 'server-1'));
-    const other = await this.complete('finding', this.deviceOf(this.second, 'server-2'));
-    const held = await this.complete('attaching', one.hold());
+    const one = await this.patience.complete('the device is found', this.deviceOf(this.first, 'server-1'));
+    const other = await this.patience.complete('the device is found', this.deviceOf(this.second, 'server-2'));
+    const held = await this.patience.complete('the device is attached', one.hold());
     if (!held.ok) throw new Error(`not attached: errno ${held.errno}`);
     for (const { disk } of this.bricks) disk.syncAll();
     const writing = this.writer(one);
     const startMs = this.random.between(200, 3000);
     this.faults(startMs);
     await this.pass(startMs);
-    let taken = await this.complete('taking over', other.hold());
+    let taken = await this.patience.complete('the device is taken over', other.hold());
     for (let i = 0; !taken.ok && i < 20; i++) {
       await this.pass(1000);
-      taken = await this.complete('taking over again', other.hold());
+      taken = await this.patience.complete('the device is taken over after all', other.hold());
     }
     if (!taken.ok) throw new Error(`not taken over: errno ${taken.errno}`);
     this.trace.add('server-2', `has it, epoch ${other.epoch}`);
-    await this.complete('the second server', this.use(other));
+    await this.patience.complete('the second server is done', this.use(other));
     this.isOver = true;
-    await this.complete('the first server', writing);
+    await this.patience.complete('the first server is done', writing);
     this.judgeFirst();
     await this.end(other);
   }
@@ -263,7 +250,8 @@ class Run {
   }
 
   async end(device: VolumeDevice): Promise<void> {
-    for (const client of [this.first, this.second]) await this.complete('draining', client.xlator.drain());
+    for (const client of [this.first, this.second])
+      await this.patience.complete('clients drain', client.xlator.drain());
     await this.pass(25_000);
     const isClean = () =>
       this.bricks.every(({ disk: { index } }) => index.count('xattrop') + index.count('dirty') === 0);
@@ -271,10 +259,11 @@ class Run {
       this.healer.daemon!.launch(false);
       await this.pass(5000);
     }
-    for (const block of blocks.keys()) await this.complete('reading', this.check(device, block, 'in the end'));
+    for (const block of blocks.keys())
+      await this.patience.complete('the device is read', this.check(device, block, 'in the end'));
     // The holder shows life by changing the directory: it rests before the disks are compared.
-    await this.complete('resting', device.close());
-    await this.complete('draining', this.second.xlator.drain());
+    await this.patience.complete('the device is closed', device.close());
+    await this.patience.complete('clients drain', this.second.xlator.drain());
     await this.pass(10_000);
     this.problems.push(...differences(this.bricks));
   }

@@ -3,12 +3,13 @@ import { execFile } from 'node:child_process';
 import { accessSync, constants, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { InodeTable, parseOptions, type Services, type Subvolume, type XlatorInit } from '@mortar/core';
+import { InodeTable, type Services, type Subvolume } from '@mortar/core';
 import { SystemClock } from '@mortar/host/ports/clock.ts';
 import { SystemRandom } from '@mortar/host/ports/random.ts';
-import { type Memory, xlator } from '@mortar/xlators/storage/memory/index.ts';
+import type { Memory } from '@mortar/xlators/storage/memory/index.ts';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type FuseMount, mountFuse } from './index.ts';
+import { memory } from './session/session-rig.ts';
 
 function canMount(): boolean {
   try {
@@ -21,7 +22,7 @@ function canMount(): boolean {
 
 const logged: string[] = [];
 
-function memory(): { services: Services; storage: Memory } {
+function onSystem(): { services: Services; storage: Memory } {
   const services: Services = {
     clock: new SystemClock(),
     random: new SystemRandom(),
@@ -32,11 +33,7 @@ function memory(): { services: Services; storage: Memory } {
       throw new Error(`no port ${name}`);
     },
   };
-  const { values } = parseOptions(xlator.options, new Map());
-  const init = { name: 'memory', type: xlator.type, options: values, texts: new Map(), services };
-  const storage = xlator.create(init as unknown as XlatorInit<typeof xlator.options>) as Memory;
-  storage.bind([], undefined);
-  return { services, storage };
+  return { services, storage: memory(services) };
 }
 
 /**
@@ -63,7 +60,7 @@ describe.skipIf(!canMount())('a mounted memory volume', () => {
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'mortar-mount-'));
-    const { services, storage } = memory();
+    const { services, storage } = onSystem();
     top = storage.ops;
     mount = await mountFuse({
       mountPoint: folder,
@@ -224,7 +221,7 @@ print(db.execute('select count(*) from t').fetchone()[0], db.execute('pragma int
 describe.skipIf(!canMount())('mounting', () => {
   it('ends when somebody else unmounts', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'mortar-mount-'));
-    const { services, storage } = memory();
+    const { services, storage } = onSystem();
     const mount = await mountFuse({ mountPoint: folder, source: 'm', services, clientId: 't', top: storage.ops });
     await sh(`ls ${folder}; umount ${folder}`, '/');
     expect(await mount.closed).toBeUndefined();
@@ -234,7 +231,7 @@ describe.skipIf(!canMount())('mounting', () => {
 
   it('refuses to unmount what is in use, unless lazily', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'mortar-mount-'));
-    const { services, storage } = memory();
+    const { services, storage } = onSystem();
     const mount = await mountFuse({ mountPoint: folder, source: 'm', services, clientId: 't', top: storage.ops });
     const user = sh('sleep 1; echo done', folder);
     await new Promise((resolve) => setTimeout(resolve, 200));
@@ -248,7 +245,7 @@ describe.skipIf(!canMount())('mounting', () => {
 
   it.skipIf(!existsSync('/usr/bin/fusermount3'))('goes through fusermount3 for those who are not root', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'mortar-mount-'));
-    const { services, storage } = memory();
+    const { services, storage } = onSystem();
     // As root, so that the test does not depend on who may open /dev/fuse here.
     const getuid = vi.spyOn(process, 'getuid').mockReturnValue(1000);
     try {
@@ -266,7 +263,7 @@ describe.skipIf(!canMount())('mounting', () => {
   });
 
   it('says what is wrong with a mount point or an option', async () => {
-    const { services, storage } = memory();
+    const { services, storage } = onSystem();
     const given = { source: 'm', services, clientId: 't', top: storage.ops };
     await expect(mountFuse({ ...given, mountPoint: '/nonexistent' })).rejects.toMatchObject({ code: 'ENOENT' });
     const options = { session: {}, kernelFlags: ['nosiud'], kernelOptions: [] };

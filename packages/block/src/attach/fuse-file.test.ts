@@ -7,7 +7,8 @@ import { bytesOf, pattern } from '../device/conformance.ts';
 import { type Answer, type BlockDevice, type Done, type ReadReply, refuse } from '../device/device.ts';
 import { MemoryDevice } from '../device/memory.ts';
 import { PassingDevice } from '../device/passing.ts';
-import { FuseFile, type FuseFileLimits } from './fuse-file.ts';
+import { FuseFile } from './fuse-file.ts';
+import type { WaitingLimits } from './waiting-requests.ts';
 
 const lines: string[] = [];
 const log: Log = { level: 'INFO', setLevel: () => {}, write: (_level, _origin, text) => void lines.push(text) };
@@ -63,7 +64,7 @@ class Kernel {
   twice = 0;
 
   constructor(
-    more: { readOnly?: boolean; agreed?: { maxWrite: number; canResend: boolean }; limits?: FuseFileLimits } = {},
+    more: { readOnly?: boolean; agreed?: { maxWrite: number; canResend: boolean }; limits?: WaitingLimits } = {},
   ) {
     const pair = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK) as [number, number];
     this.#fd = pair[0];

@@ -2,72 +2,20 @@
  * A device as a regular file: a FUSE connection whose root is the file. Requests of the kernel in, calls of the device, replies
  * out. Each request is answered once, also when the device throws, and at once with EIO after `fail`.
  */
-import { Errno, errnoName, freshBytes, type Log, returnBytes } from '@mortar/core';
+import { Errno, errnoName, type Log, returnBytes } from '@mortar/core';
 import { FuseDevice } from '@mortar/fuse-mount/device/device.ts';
-import {
-  InitFlag,
-  InitFlag2,
-  inHeaderBytes,
-  opcodes,
-  rootNodeId,
-  unanswered,
-} from '@mortar/fuse-mount/protocol/constants.ts';
+import { inHeaderBytes, opcodes, rootNodeId, unanswered } from '@mortar/fuse-mount/protocol/constants.ts';
 import { decoders } from '@mortar/fuse-mount/protocol/decode.ts';
-import { type InitWishes, negotiate, putInit, putMajorOnly } from '@mortar/fuse-mount/protocol/init.ts';
 import { invalidateInode, resend } from '@mortar/fuse-mount/protocol/notify.ts';
 import { ReplyBuffer } from '@mortar/fuse-mount/protocol/reply.ts';
 import { RequestView } from '@mortar/fuse-mount/protocol/request.ts';
 import { type Answer, type BlockDevice, type Done, inTurn, refuse } from '../device/device.ts';
 import { answerAttributes, answerOpen, answerSetAttributes, answerStatfs, type FileFacts } from './file-facts.ts';
+import { type Agreed, agree, wishes } from './fuse-agreement.ts';
+import { usualLimits, type Waiting, type WaitingLimits, WaitingRequests } from './waiting-requests.ts';
 
 const origin = 'attach';
 
-/** What the kernel and the one who had the descriptor first have agreed on; whoever takes it over goes on with it. */
-export interface Agreed {
-  readonly maxWrite: number;
-  /** Requests that were taken and not answered can be had again. */
-  readonly canResend: boolean;
-}
-
-/** A loop device has 128 requests under way: more than the default of 12 is needed, and that they do not wait for each other. */
-const wishes: InitWishes = {
-  maxWrite: 1024 * 1024,
-  maxReadahead: 1024 * 1024,
-  maxBackground: 512,
-  congestionThreshold: 384,
-  timeGranularity: 1,
-  writebackCache: false,
-  readdirplus: false,
-  autoInvalidation: false,
-  acl: false,
-  instead: {
-    flags:
-      InitFlag.asyncRead |
-      InitFlag.asyncDirectIo |
-      InitFlag.bigWrites |
-      InitFlag.abortError |
-      InitFlag.maxPages |
-      InitFlag.initExtended,
-    flags2: InitFlag2.hasResend,
-  },
-};
-
-/** Payloads from here on stay where they were received. */
-const keepPayloadBytes = 256 * 1024;
-/** From here on as long as few buffers are out. What is smaller is copied: that costs less than receiving somewhere else each time. */
-const sparePayloadBytes = 32 * 1024;
-
-/** Beyond any of them the descriptor is not read: what waits in the kernel takes no memory here. */
-export interface FuseFileLimits {
-  /** The kernel has no more than `maxBackground` and one for each thread. */
-  readonly requests: number;
-  /** Receive buffers that payloads lie in. */
-  readonly keptPayloads: number;
-  /** Of all payloads. */
-  readonly payloadBytes: number;
-}
-
-const usualLimits: FuseFileLimits = { requests: 4096, keptPayloads: 24, payloadBytes: 32 * 1024 * 1024 };
 /** Buffers to receive into, beside those that payloads lie in. */
 const receivingBuffers = 2;
 /** Replies with less data are copied into the reply buffer: cheaper than a second vector. */
@@ -76,18 +24,6 @@ const copyBytes = 8 * 1024;
 const zeroStepBytes = 128 * 1024 * 1024;
 const Falloc = { keepSize: 0x01, punchHole: 0x02, zeroRange: 0x10 } as const;
 
-/** A request that waits for the device. */
-interface Asked {
-  readonly low: number;
-  readonly high: number;
-  /** The receive buffer that its payload lies in, until the device has done with it. */
-  received: Buffer | null;
-  /** The copy of its payload. */
-  copy: Buffer | null;
-  payloadBytes: number;
-  isAnswered: boolean;
-}
-
 export interface FuseFileOptions {
   readonly fd: number;
   readonly name: string;
@@ -95,7 +31,7 @@ export interface FuseFileOptions {
   readonly log: Log;
   /** From an earlier run: the kernel does not say INIT again. */
   readonly agreed?: Agreed;
-  readonly limits?: FuseFileLimits;
+  readonly limits?: WaitingLimits;
 }
 
 export class FuseFile {
@@ -105,18 +41,13 @@ export class FuseFile {
   readonly #fuse: FuseDevice;
   readonly #view = new RequestView();
   readonly #reply = new ReplyBuffer(64 * 1024);
-  readonly #waiting = new Set<Asked>();
+  readonly #waiting: WaitingRequests;
   readonly #facts: FileFacts;
-  readonly #limits: FuseFileLimits;
   #agreed: Agreed | null;
   #onInit: (agreed: Agreed | null) => void = () => undefined;
   /** The request that came last, if it has to wait. */
-  #latest: Asked | null = null;
-  /** Receive buffers that payloads lie in; bytes of all payloads. */
-  #kept = 0;
-  #payloadBytes = 0;
+  #latest: Waiting | null = null;
   #isFailing = false;
-  #isStalled = false;
   /** The file ends here; a device that grows does so for its users when `grow` was called. */
   #sizeBytes: number;
   /** Resolves when the connection has ended, by whomever. */
@@ -129,11 +60,11 @@ export class FuseFile {
     this.#name = name;
     this.#log = log;
     this.#agreed = agreed ?? null;
-    this.#limits = limits;
     this.#sizeBytes = device.sizeBytes;
     // The descriptor goes on in another process when this one is killed, and so do its requests.
     const buffers = { present: true, keptMax: limits.keptPayloads + receivingBuffers };
     this.#fuse = new FuseDevice(fd, agreed?.maxWrite ?? wishes.maxWrite, buffers);
+    this.#waiting = new WaitingRequests(this.#fuse, limits);
     const [view, reply] = [this.#view, this.#reply];
     this.#facts = {
       view,
@@ -150,7 +81,7 @@ export class FuseFile {
 
   /** Requests that were not answered yet. */
   get inFlight(): number {
-    return this.#waiting.size;
+    return this.#waiting.count;
   }
 
   /** Serves; resolves when the kernel has agreed on the protocol. Null: it does not fit. */
@@ -162,7 +93,7 @@ export class FuseFile {
     });
     await this.#fuse.start({
       request: (bytes, length) => this.#receive(bytes, length),
-      ready: () => this.#isReady(),
+      ready: () => this.#waiting.mayCome(),
       turn: () => undefined,
       settled: () => this.#latest === null || this.#latest.isAnswered,
       ended: (error) => this.#close(error),
@@ -180,8 +111,8 @@ export class FuseFile {
   /** From now on, and for all that waits: EIO. Nobody has to wait for a device that is given up. */
   fail(): void {
     this.#isFailing = true;
-    for (const asked of [...this.#waiting]) this.#error(asked, Errno.EIO);
-    this.#goOn();
+    for (const asked of this.#waiting.all) this.#error(asked, Errno.EIO);
+    this.#waiting.unbind();
   }
 
   /** The device has grown: the kernel asks for the size again at the next stat. */
@@ -193,24 +124,6 @@ export class FuseFile {
   /** Closes the descriptor: if nobody else has it, the kernel fails what waits and comes. */
   end(): void {
     this.#fuse.close();
-  }
-
-  #isReady(): boolean {
-    this.#isStalled = this.#isFull;
-    return !this.#isStalled;
-  }
-
-  /** Requests that fail at once need nothing, whatever the device still holds. */
-  get #isFull(): boolean {
-    if (this.#isFailing) return false;
-    const { requests, keptPayloads, payloadBytes } = this.#limits;
-    return this.#waiting.size >= requests || this.#kept >= keptPayloads || this.#payloadBytes >= payloadBytes;
-  }
-
-  #goOn(): void {
-    if (!this.#isStalled || this.#isFull) return;
-    this.#isStalled = false;
-    this.#fuse.resume();
   }
 
   /** True: the buffer is in use until its request is answered. Never throws. */
@@ -287,7 +200,7 @@ export class FuseFile {
     );
   }
 
-  #data(asked: Asked, pieces: readonly Uint8Array[]): void {
+  #data(asked: Waiting, pieces: readonly Uint8Array[]): void {
     const reply = this.#reply;
     const bytes = pieces.reduce((sum, one) => sum + one.length, 0);
     if (bytes <= copyBytes) {
@@ -320,24 +233,17 @@ export class FuseFile {
     }
     const { offset, data } = args;
     const bytes = data.length;
-    const isKept = bytes >= keepPayloadBytes || (bytes >= sparePayloadBytes && this.#fuse.spare());
-    let copy: Buffer | null = null;
-    if (!isKept) {
-      copy = freshBytes(bytes);
-      copy.set(data);
-    }
-    const asked = this.#asked(isKept ? view.bytes : null, copy, bytes);
-    this.#payloadBytes += bytes;
-    if (isKept) this.#kept++;
+    const asked = this.#asked();
+    const payload = this.#waiting.holdPayload(asked, view.bytes, data);
     this.#finish(
       asked,
-      () => this.device.write(offset, copy ?? data, false),
+      () => this.device.write(offset, payload, false),
       () => {
         this.#reply.size32(asked.low, asked.high, bytes);
         this.#send(asked);
       },
     );
-    return isKept;
+    return payload === data;
   }
 
   /** Discards come as holes to be punched, which read as zeroes afterwards; zeroes that keep their room as a range to be zeroed. */
@@ -368,40 +274,35 @@ export class FuseFile {
   }
 
   #init(): void {
-    const { uniqueLow, uniqueHigh } = this.#view;
-    const args = decoders.init(this.#view);
-    const agreed = args && negotiate(args, wishes);
-    const fits = agreed === 'renegotiate' || ((agreed?.flags ?? 0) & InitFlag.asyncDirectIo) !== 0;
-    if (!agreed || !fits) {
+    const agreed = agree(this.#view, this.#reply);
+    if (!agreed) {
       this.#log.write('ERROR', origin, `${this.#name}: the kernel's FUSE (Linux 5.4 or newer is needed) does not fit`);
       this.#refuse(Errno.EPROTO);
       this.#onInit(null);
       return;
     }
-    if (agreed === 'renegotiate') putMajorOnly(this.#reply, uniqueLow, uniqueHigh);
-    else putInit(this.#reply, uniqueLow, uniqueHigh, agreed, wishes);
     this.#fuse.write(this.#reply.bytes, this.#reply.length);
     if (agreed === 'renegotiate') return;
-    this.#agreed = { maxWrite: agreed.maxWrite, canResend: (agreed.flags2 & InitFlag2.hasResend) !== 0 };
-    this.#onInit(this.#agreed);
+    this.#agreed = agreed;
+    this.#onInit(agreed);
   }
 
-  #asked(received: Buffer | null = null, copy: Buffer | null = null, payloadBytes = 0): Asked {
+  #asked(): Waiting {
     const { uniqueLow: low, uniqueHigh: high } = this.#view;
-    this.#latest = { low, high, received, copy, payloadBytes, isAnswered: false };
+    this.#latest = { low, high, received: null, copy: null, payloadBytes: 0, isAnswered: false };
     return this.#latest;
   }
 
   /** Asks the device; `tell` answers what went well, without it there is nothing to say. */
   #finish<T extends { readonly ok: boolean }>(
-    asked: Asked,
+    asked: Waiting,
     ask: () => Answer<T>,
     tell: (reply: Extract<T, { ok: true }>) => void = () => this.#ok(asked),
   ): void {
     this.#waiting.add(asked);
     const end = (reply: T) => {
       // Nor is it in use in any case when the device failed: a path may still hold it.
-      this.#giveBack(asked, reply.ok);
+      this.#waiting.releasePayload(asked, reply.ok);
       if (asked.isAnswered) return;
       if (reply.ok) tell(reply as Extract<T, { ok: true }>);
       else this.#error(asked, (reply as unknown as { errno: Errno }).errno);
@@ -432,41 +333,26 @@ export class FuseFile {
     }
   }
 
-  #giveBack(asked: Asked, reusable: boolean): void {
-    const { received, copy, payloadBytes } = asked;
-    asked.received = null;
-    asked.copy = null;
-    asked.payloadBytes = 0;
-    this.#payloadBytes -= payloadBytes;
-    if (received) {
-      this.#kept--;
-      this.#fuse.done(received, reusable);
-    }
-    if (copy && reusable) returnBytes(copy);
-  }
-
-  #ok(asked: Asked): void {
+  #ok(asked: Waiting): void {
     this.#reply.begin(asked.low, asked.high, 0);
     this.#send(asked);
   }
 
-  #error(asked: Asked, errno: Errno): void {
+  #error(asked: Waiting, errno: Errno): void {
     // ENOSYS would switch the operation off for good.
     const told = errno === Errno.ENOSYS ? Errno.EOPNOTSUPP : errno;
     this.#reply.begin(asked.low, asked.high, 0, 0, told);
     this.#send(asked);
   }
 
-  #send(asked: Asked): void {
+  #send(asked: Waiting): void {
     this.#deliver(asked, this.#fuse.write(this.#reply.bytes, this.#reply.length));
   }
 
-  #deliver(asked: Asked, result: number): void {
-    asked.isAnswered = true;
-    this.#waiting.delete(asked);
+  #deliver(asked: Waiting, result: number): void {
+    this.#waiting.answered(asked);
     if (result < 0 && result !== -Errno.ENOENT && result !== -Errno.ENODEV)
       this.#log.write('WARNING', origin, `${this.#name}: the kernel does not take a reply: ${errnoName(-result)}`);
-    this.#goOn();
     if (asked === this.#latest) this.#fuse.answered();
   }
 

@@ -11,7 +11,7 @@ import { bytesOf } from '../device/conformance.ts';
 import type { BlockDevice } from '../device/device.ts';
 import { MemoryDevice } from '../device/memory.ts';
 import { PassingDevice } from '../device/passing.ts';
-import type { Agreed } from './fuse-file.ts';
+import type { Agreed } from './fuse-agreement.ts';
 import { mountedFiles, unmountFile } from './fuse-mount-point.ts';
 import { type DescriptorStore, FuseNode, type FuseNodeOptions } from './fuse-node.ts';
 import type { KeptFile } from './keeper/protocol.ts';

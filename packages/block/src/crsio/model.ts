@@ -2,16 +2,22 @@
  * What crsio does, apart from any terminal: keys come in by name, effects go out, `screen.ts` shows it. Whoever carries out an
  * effect tells its end by `explored` or `saved`.
  */
-import { ClientDocument, freeName } from '../config/client-document.ts';
+import { ClientDocument } from '../config/client-document.ts';
 import * as v from '../config/values.ts';
 import type { Explored } from '../rsio/explorer/explorer.ts';
+import { type Entry, interfaceEntry, namespaceEntry, serverEntry } from './entries.ts';
 import { type Field, Form } from './form.ts';
+import {
+  addPlaces,
+  type FoundPlace,
+  knownPlaces,
+  nameOf,
+  newNamespaces,
+  newPlaces,
+  nothingNew,
+  type Place,
+} from './found.ts';
 import { isChoice, type Row, rowsOf } from './rows.ts';
-
-export interface Place {
-  readonly address: string;
-  readonly port: number | null;
-}
 
 export type Effect =
   | { readonly kind: 'save'; readonly text: string; readonly overwrite: boolean }
@@ -42,8 +48,6 @@ export interface ModelOptions {
   readonly hostName: string;
 }
 
-const port = v.whole(1, 65535);
-const defaultPort = '5000';
 const help =
   'Enter: change or add.  F7: what can be done here.  F8: take away.  F3: save.  F10: leave.  In forms: Tab moves, Enter goes on, Esc goes back.';
 
@@ -188,11 +192,11 @@ export class Model {
   }
 
   #edit(row: Row): void {
-    if (row.kind === 'interface') this.#interfaceForm(row.name);
-    else if (row.kind === 'add-interface') this.#interfaceForm(null);
-    else if (row.kind === 'namespace') this.#namespaceForm(row.name, {});
-    else if (row.kind === 'add-namespace') this.#namespaceForm(null, {});
-    else if (row.kind === 'server') this.#serverForm(row.namespace, row.name);
+    if (row.kind === 'interface') this.#ask(interfaceEntry(this.#document, row.name));
+    else if (row.kind === 'add-interface') this.#ask(interfaceEntry(this.#document, null));
+    else if (row.kind === 'namespace') this.#askNamespace(row.name);
+    else if (row.kind === 'add-namespace') this.#askNamespace(null);
+    else if (row.kind === 'server') this.#ask(serverEntry(this.#document, row.namespace, row.name));
   }
 
   #remove(row: Row): void {
@@ -203,63 +207,16 @@ export class Model {
     this.#toList(`${row.kind} ${row.name} is taken away`);
   }
 
-  #interfaceForm(name: string | null, address = ''): void {
-    const { interfaces } = this.#document;
-    const own = interfaces.find((one) => one.name === name);
-    const names = interfaces.map((one) => one.name);
-    const fields: Field[] = [
-      { key: 'name', label: 'Name', value: name ?? freeName('if', 0, names), read: v.name, required: true },
-      { key: 'address', label: 'Address', value: own?.values.get('address') ?? address, read: v.host, required: true },
-    ];
-    this.#form(name === null ? 'Add Interface' : `Interface ${name}`, fields, ({ name: to = '', ...values }) => {
-      if (to !== name && names.includes(to)) return this.#again(`there is an interface ${to} already`);
-      if (name === null) this.#document.addInterface(to, values);
-      else this.#document.changeInterface(name, to, values);
-      return this.#went(({ kind, ...row }) => kind === 'interface' && 'name' in row && row.name === to);
+  /** Asks for an entry in a form, until it can be put into the document. */
+  #ask(entry: Entry): void {
+    this.#form(entry.title, entry.fields, (values) => {
+      const problem = entry.put(values);
+      return problem === null ? this.#went((row) => entry.isRow(row, values)) : this.#again(problem);
     });
   }
 
-  #namespaceForm(name: string | null, found: { name?: string; id?: string }): void {
-    const { namespaces } = this.#document;
-    const own = namespaces.find((one) => one.name === name);
-    const value = (key: string, usual = '') => own?.values.get(key) ?? usual;
-    const fields: Field[] = [
-      { key: 'name', label: 'Namespace', value: name ?? found.name ?? '', read: v.name, required: true },
-      { key: 'namespaceid', label: 'Id', value: value('namespaceid', found.id), read: v.whole(0, 65535) },
-      {
-        key: 'nodename',
-        label: 'Name of this client',
-        value: value('nodename', own ? '' : this.#options.hostName),
-        read: v.name,
-        required: true,
-      },
-      { key: 'nodekey', label: 'Key of this client', value: value('nodekey'), read: v.text },
-      { key: 'port', label: `Port (${defaultPort})`, value: value('port'), read: port },
-    ];
-    this.#form(name === null ? 'Add NEW Namespace' : `Namespace ${name}`, fields, ({ name: to = '', ...values }) => {
-      if (to !== name && namespaces.some((one) => one.name === to))
-        return this.#again(`there is a namespace ${to} already`);
-      if (name === null) this.#document.addNamespace(to, values);
-      else this.#document.changeNamespace(name, to, values);
-      return this.#went(({ kind, ...row }) => kind === 'namespace' && 'name' in row && row.name === to);
-    });
-  }
-
-  #serverForm(namespace: string, name: string | null): void {
-    const { servers } = this.#document.namespaces.find((one) => one.name === namespace)!;
-    const own = servers.find((one) => one.name === name);
-    const fields: Field[] = [
-      { key: 'name', label: 'Name', value: name ?? '', read: v.name, required: true },
-      { key: 'address', label: 'Address', value: own?.values.get('address') ?? '', read: v.host, required: true },
-      { key: 'port', label: 'Port', value: own?.values.get('port') ?? '', read: port },
-    ];
-    const title = name === null ? `Add Server to ${namespace}` : `Server ${name} of ${namespace}`;
-    this.#form(title, fields, ({ name: to = '', ...values }) => {
-      if (to !== name && servers.some((one) => one.name === to)) return this.#again(`there is a server ${to} already`);
-      if (name === null) this.#document.addServer(namespace, to, values);
-      else this.#document.changeServer(namespace, name, to, values);
-      return this.#went((row) => row.kind === 'server' && row.namespace === namespace && row.name === to);
-    });
+  #askNamespace(name: string | null, found: { name?: string; id?: string } = {}): void {
+    this.#ask(namespaceEntry(this.#document, name, this.#options.hostName, found));
   }
 
   /** The form stays. */
@@ -290,13 +247,16 @@ export class Model {
         ? []
         : [
             { label: 'Find NEW Namespace Servers', run: nothing(() => this.#seedForm(namespace)) },
-            { label: `Add Server to ${namespace}`, run: nothing(() => this.#serverForm(namespace, null)) },
+            {
+              label: `Add Server to ${namespace}`,
+              run: nothing(() => this.#ask(serverEntry(this.#document, namespace, null))),
+            },
           ]),
       { label: 'Find NEW Namespace', run: nothing(() => this.#seedForm(null)) },
-      { label: 'Add NEW Namespace', run: nothing(() => this.#namespaceForm(null, {})) },
+      { label: 'Add NEW Namespace', run: nothing(() => this.#askNamespace(null)) },
       ...unused.map((address) => ({
         label: `Add Interface ${address}`,
-        run: nothing(() => this.#interfaceForm(null, address)),
+        run: nothing(() => this.#ask(interfaceEntry(this.#document, null, address))),
       })),
     ]);
   }
@@ -316,38 +276,20 @@ export class Model {
       const search = ++this.#searches;
       this.message = '';
       this.mode = { kind: 'busy', text: `${title}: looking ...`, search, found };
-      return { kind: 'explore', search, namespace: namespace ?? '', seeds: [...named, ...this.#known()] };
+      return { kind: 'explore', search, namespace: namespace ?? '', seeds: [...named, ...knownPlaces(this.#document)] };
     });
   }
 
-  #known(): Place[] {
-    const usual = this.#document.defaults.get('port');
-    return this.#document.namespaces.flatMap(({ values: space, servers }) =>
-      servers.flatMap(({ values }) => {
-        const address = values.get('address');
-        const number = Number(values.get('port') ?? space.get('port') ?? usual ?? Number.NaN);
-        return address === undefined ? [] : [{ address, port: Number.isInteger(number) ? number : null }];
-      }),
-    );
-  }
-
-  #foundNamespaces = ({ servers, problems }: Explored): void => {
-    const known = new Set(this.#document.namespaces.map(({ name }) => name));
-    const names = new Map<string, { id: number; servers: string[] }>();
-    for (const { namespace, namespaceId, server } of servers) {
-      if (known.has(namespace)) continue;
-      const one = names.get(namespace) ?? { id: namespaceId, servers: [] };
-      one.servers.push(server);
-      names.set(namespace, one);
-    }
-    if (names.size === 0) {
-      this.#toList(nothingNew('namespace', servers.length, problems));
+  #foundNamespaces = (explored: Explored): void => {
+    const found = newNamespaces(this.#document, explored);
+    if (found.length === 0) {
+      this.#toList(nothingNew('namespace', explored));
       return;
     }
-    const items = [...names].map(([name, { id, servers: own }]) => ({
-      label: `${name.padEnd(16)} id ${id}, servers: ${own.join(', ')}`,
+    const items = found.map(({ name, id, servers }) => ({
+      label: `${name.padEnd(16)} id ${id}, servers: ${servers.join(', ')}`,
       run: () => {
-        this.#namespaceForm(null, { name, id: String(id) });
+        this.#askNamespace(null, { name, id: String(id) });
         return null;
       },
     }));
@@ -355,46 +297,21 @@ export class Model {
   };
 
   #foundServers(namespace: string): (explored: Explored) => void {
-    return ({ servers, problems }) => {
-      const { servers: known, values } = this.#document.namespaces.find(({ name }) => name === namespace)!;
-      const usual = values.get('port') ?? this.#document.defaults.get('port') ?? defaultPort;
-      const placeOf = (address: string, number: string) => `${address}/${number}`;
-      const have = new Set(
-        known.map((one) => placeOf(one.values.get('address') ?? '', one.values.get('port') ?? usual)),
-      );
-      const places = servers
-        .filter((one) => one.namespace === namespace)
-        .flatMap(({ server, addresses }) =>
-          addresses.map((one) => ({ server, address: one.address, port: String(one.port) })),
-        )
-        .filter((one) => !have.has(placeOf(one.address, one.port)));
+    return (explored) => {
+      const places = newPlaces(this.#document, namespace, explored);
       if (places.length === 0) {
-        this.#toList(nothingNew('server', servers.length, problems));
+        this.#toList(nothingNew('server', explored));
         return;
       }
-      const add = (some: typeof places) => () => {
-        for (const one of some) {
-          const taken = this.#document.namespaces
-            .find(({ name }) => name === namespace)!
-            .servers.map(({ name }) => name);
-          const own = one.port === usual ? {} : { port: one.port };
-          this.#document.addServer(namespace, freeName(`${one.server}-`, 1, taken), { address: one.address, ...own });
-        }
+      const add = (some: readonly FoundPlace[]) => () => {
+        addPlaces(this.#document, namespace, some);
         this.#toList(`${some.length} server(s) added`);
         return null;
       };
       this.#menu(`Servers of ${namespace} that were found`, [
         ...(places.length > 1 ? [{ label: `all ${places.length}`, run: add(places) }] : []),
-        ...places.map((one) => ({
-          label: `${one.server.padEnd(16)} ${placeOf(one.address, one.port)}`,
-          run: add([one]),
-        })),
+        ...places.map((one) => ({ label: `${one.server.padEnd(16)} ${nameOf(one)}`, run: add([one]) })),
       ]);
     };
   }
-}
-
-function nothingNew(what: string, known: number, problems: readonly string[]): string {
-  const why = problems.length > 0 ? `: ${problems.slice(0, 3).join('; ')}` : '';
-  return known > 0 ? `no other ${what} than those here was found${why}` : `no ${what} was found${why}`;
 }

@@ -3,12 +3,12 @@
  * is answered together. Everything that a client can make grow is bounded: requests under way, and the bytes that they and
  * their replies hold. A client over the bound, also one that does not read, is not read from; nobody else notices.
  */
-import { Errno, returnBytes } from '@mortar/core';
+import { Errno } from '@mortar/core';
 import type { Stream, StreamSink } from '@mortar/rpc/stream.ts';
-import { type Answer, allDone, type BlockDevice, type Done, type ReadReply, refuse } from '../device/device.ts';
-import { roomFor } from '../device/room.ts';
+import type { Answer, BlockDevice, Done, ReadReply } from '../device/device.ts';
 import { RequestHeader, readRequest } from './codec.ts';
 import { Command, extendedRequestBytes, CommandFlag as Flag, requestBytes } from './constants.ts';
+import { LongWrite } from './long-write.ts';
 import type { Agreement } from './negotiation.ts';
 import { type Pinned, ReceiveBuffer, receiveBytes } from './receive-buffer.ts';
 import { type Asked, giveBack, Replies } from './replies.ts';
@@ -23,11 +23,7 @@ export interface TransmissionLimits {
 
 export const usualLimits: TransmissionLimits = { requestsMax: 256, heldBytesMax: 16 * 1024 * 1024 };
 
-/** From here on a payload is received where it stays, and written as one: to write it as it comes costs more the more pieces it is in. */
-const directMinBytes = 256 * 1024;
-/** Beyond it one would take much memory, unless its device wants it whole. */
-const directMaxBytes = 1024 * 1024;
-/** Behind one of those there will be another one: no more than this is received with its header, and copied. */
+/** Behind a payload that was received where it stays there will be another one: no more than this is received with its header, and copied. */
 const behindDirectBytes = 4096;
 
 /** Turns work off to the end of this turn of the loop. */
@@ -40,18 +36,6 @@ export interface TransmissionOptions {
   readonly later: Later;
   /** Once; `why` is null when the client said goodbye or closed the connection between requests. */
   readonly ended: (why: string | null) => void;
-}
-
-/** A write whose payload is longer than the receive buffer, or cut in two. */
-interface LongWrite {
-  readonly asked: Asked;
-  readonly fua: boolean;
-  readonly length: number;
-  /** Bytes still to come. */
-  left: number;
-  /** The whole payload is collected here; null: pieces are written as they come. */
-  readonly payload: Buffer | null;
-  readonly answers: Answer<Done>[];
 }
 
 export class Transmission implements StreamSink {
@@ -121,8 +105,9 @@ export class Transmission implements StreamSink {
   space(): Uint8Array {
     const write = this.#write;
     // Straight to where it is needed, once there is nothing else in between.
-    this.#direct = write?.payload && this.#buffer.available === 0 ? write : null;
-    if (this.#direct?.payload) return this.#direct.payload.subarray(this.#direct.length - this.#direct.left);
+    const room = this.#buffer.available === 0 ? write?.room : null;
+    this.#direct = room ? write : null;
+    if (room) return room;
     const space = this.#buffer.space();
     return this.#wasDirect && this.#buffer.available === 0 ? space.subarray(0, behindDirectBytes) : space;
   }
@@ -130,9 +115,9 @@ export class Transmission implements StreamSink {
   received(count: number): void {
     const direct = this.#direct;
     if (direct) {
-      direct.left -= count;
+      direct.received(count);
       this.#wasDirect = true;
-      if (direct.left === 0 && !this.#isClosing) this.#endWrite(direct);
+      if (direct.isWhole && !this.#isClosing) this.#endWrite(direct);
     } else this.#buffer.filled(count);
     this.#takeAll();
     this.#buffer.makeRoom(this.#wanted);
@@ -338,9 +323,8 @@ export class Transmission implements StreamSink {
       return false;
     }
     buffer.consume(this.#headerBytes);
-    const isDirect = !streams || (length >= directMinBytes && length <= directMaxBytes);
-    const payload = isDirect ? roomFor(length) : null;
-    this.#write = { asked: this.#asked(), fua, length, left: length, payload, answers: [] };
+    const underWay = (answer: Promise<Done>, bytes: number) => this.#wait(answer, bytes, () => undefined);
+    this.#write = new LongWrite({ device: this.#device, asked: this.#asked(), length, fua, buffer, underWay });
     return true;
   }
 
@@ -350,62 +334,21 @@ export class Transmission implements StreamSink {
   }
 
   #takePayload(write: LongWrite): boolean {
-    const buffer = this.#buffer;
-    const count = Math.min(write.left, buffer.available);
-    if (count === 0) return false;
-    const piece = buffer.bytes.subarray(buffer.start, buffer.start + count);
-    const at = write.length - write.left;
-    buffer.consume(count);
-    write.left -= count;
-    if (write.payload) write.payload.set(piece, at);
-    else this.#writePiece(write, at, piece);
-    if (write.left > 0) return false;
+    if (this.#buffer.available === 0) return false;
+    write.take();
+    if (!write.isWhole) return false;
     this.#endWrite(write);
     return true;
   }
 
-  /** The first piece shows whether the range is allowed; after a failure the others are not written. */
-  #writePiece(write: LongWrite, at: number, piece: Uint8Array): void {
-    const last = write.answers.at(-1);
-    if (last && !(last instanceof Promise) && !last.ok) return;
-    if (at === 0 && !this.#reaches(write)) {
-      write.answers.push(refuse(this.#device.traits.readOnly ? Errno.EPERM : Errno.ENOSPC));
-      return;
-    }
-    const answer = this.#device.write(write.asked.offset + at, piece, false);
-    if (answer instanceof Promise) {
-      const pinned = this.#buffer.pin();
-      const held = answer.then((one) => {
-        if (one.ok) this.#buffer.unpin(pinned);
-        return one;
-      });
-      this.#wait(held, piece.length, () => undefined);
-      write.answers.push(held);
-    } else if (!answer.ok || write.answers.length === 0) write.answers.push(answer);
-  }
-
-  #reaches({ asked: { offset }, length }: LongWrite): boolean {
-    const { sizeBytes, traits } = this.#device;
-    return !traits.readOnly && offset + length <= sizeBytes;
-  }
-
   #endWrite(write: LongWrite): void {
     this.#write = null;
-    const { asked, fua, payload, answers } = write;
-    Object.assign(this.#header, asked);
-    if (payload) {
-      const answer = this.#device.write(asked.offset, payload, fua);
-      this.#settle(answer, payload.length, () => returnBytes(payload));
-      return;
+    Object.assign(this.#header, write.asked);
+    try {
+      this.#settle(write.finish(), write.heldBytes, () => write.release());
+    } catch (error) {
+      this.#bug(error);
     }
-    const answer = allDone(answers);
-    if (!fua) this.#settle(answer, 0);
-    else if (answer instanceof Promise)
-      this.#settle(
-        answer.then((one) => (one.ok ? this.#device.flush() : one)),
-        0,
-      );
-    else this.#settle(answer.ok ? this.#device.flush() : answer, 0);
   }
 
   #flushLater(): void {

@@ -1,8 +1,8 @@
 /**
- * A device on a volume: shards of a directory, by gfid, without a mount. It is attached with its first request, and given up
- * by `rest` or `close`; once another one has taken it, every request is refused with EKEYREVOKED until the next `rest`.
+ * A device on a volume: shards of a directory, by gfid, without a mount. It is attached with its first request; once another one
+ * has taken it, every request is refused with EKEYREVOKED until the next `rest`.
  */
-import { type Attachment, Errno, type Failure, locOf } from '@mortar/core';
+import { Errno, type Failure, locOf } from '@mortar/core';
 import {
   type Answer,
   allDone,
@@ -18,24 +18,12 @@ import {
 import { ExtentList } from '../device/extents.ts';
 import { GuardedDevice, plainTraits } from '../device/guarded.ts';
 import { Syncer } from '../device/syncer.ts';
-import { attach, setHolder } from './attach.ts';
-import type { FoundDevice } from './catalog.ts';
 import { descriptionXattr, encodeDescription } from './description.ts';
-import type { VolumeGraph } from './graph.ts';
-import { Shards } from './shards.ts';
+import { Holding, type HoldingOptions } from './holding.ts';
+import type { Shards } from './shards.ts';
 
-export interface VolumeDeviceOptions {
-  readonly graph: VolumeGraph;
-  readonly found: FoundDevice;
-  readonly owner: string;
+export interface VolumeDeviceOptions extends HoldingOptions {
   readonly readOnly?: boolean;
-  /** Take it over although its holder shows life. */
-  readonly force?: boolean;
-  /** A holder that shows no life for so long has lost it to the next one that asks. */
-  readonly leaseMs?: number;
-  /** How long requests wait for a quorum of bricks. */
-  readonly patienceMs?: number;
-  readonly settleMs?: number;
 }
 
 interface Part {
@@ -47,36 +35,29 @@ interface Part {
 
 /** What one fop carries at most. */
 const transferMaxBytes = 1024 * 1024;
-const defaultLeaseMs = 20_000;
-const defaultPatienceMs = 30_000;
-const defaultSettleMs = 30_000;
 /** Status looks at no more shards at once. */
 const statusShardsMax = 1024;
 const FALLOC_KEEP_SIZE = 1;
-const origin = 'block';
 
 const isAbsence = (errno: Errno) => errno === Errno.ENOTCONN || errno === Errno.ETIMEDOUT;
 
-type Held = { readonly attachment: Attachment; readonly shards: Shards; stop(): void };
-
 export class VolumeDevice extends GuardedDevice {
   readonly traits: Traits;
-  readonly #options: VolumeDeviceOptions;
-  readonly #graph: VolumeGraph;
+  readonly #holding: Holding;
   readonly #shardBytes: number;
   #sizeBytes: number;
-  #held: Held | null = null;
-  #attaching: Promise<Held | Failure> | null = null;
-  #resting: Promise<void> | null = null;
-  #isLost = false;
-  #isClosed = false;
   #syncer: Syncer;
 
   constructor(options: VolumeDeviceOptions) {
     super();
     const { found, readOnly = false } = options;
-    this.#options = options;
-    this.#graph = options.graph;
+    this.#holding = new Holding(options, {
+      attached: ({ sizeBytes }) => {
+        this.#sizeBytes = sizeBytes;
+        this.#syncer = this.#newSyncer();
+      },
+      leaving: async () => readOnly || this.#syncer.flush(),
+    });
     this.#shardBytes = found.description.shardBytes;
     this.#sizeBytes = found.description.sizeBytes;
     this.#syncer = this.#newSyncer();
@@ -85,7 +66,8 @@ export class VolumeDevice extends GuardedDevice {
 
   #newSyncer(): Syncer {
     return new Syncer(async () => {
-      const held = this.#held ?? (await this.#hold());
+      // Also while it is given up, when nobody else may use it any more.
+      const held = this.#holding.held ?? (await this.#holding.use());
       return 'errno' in held ? held.errno : held.shards.flush();
     });
   }
@@ -96,103 +78,25 @@ export class VolumeDevice extends GuardedDevice {
 
   /** The epoch it is held with; 0: it is not. */
   get epoch(): number {
-    return this.#held?.attachment.epoch ?? 0;
+    return this.#holding.held?.attachment.epoch ?? 0;
   }
 
   get isLost(): boolean {
-    return this.#isLost;
+    return this.#holding.isLost;
   }
 
   /** Attaches it now; if force is asked for, also though another holder shows life, or took it from us. */
-  async hold(asked = false): Promise<Done> {
-    const force = asked || this.#options.force === true;
-    if (force && this.#isLost) await this.rest();
-    const before = this.#attaching ?? this.#held;
-    const held = await this.#hold(force);
-    if (!('errno' in held)) return done;
-    // An attempt without force was under way.
-    const again = force && before !== null && held.errno === Errno.EBUSY ? await this.#hold(true) : held;
-    return 'errno' in again ? again : done;
-  }
-
-  #hold(force = this.#options.force ?? false): Answer<Held | Failure> {
-    if (this.#isClosed) return refuse(Errno.ESHUTDOWN);
-    if (this.#resting) return this.#resting.then(() => this.#hold(force));
-    if (this.#isLost) return refuse(Errno.EKEYREVOKED);
-    if (this.#held) return this.#held;
-    this.#attaching ??= this.#attach(force).finally(() => {
-      this.#attaching = null;
-    });
-    return this.#attaching;
-  }
-
-  async #attach(force: boolean): Promise<Held | Failure> {
-    const { found, owner, leaseMs = defaultLeaseMs, settleMs = defaultSettleMs } = this.#options;
-    const reply = await attach(this.#graph, found.gfid, { owner, force, leaseMs, settleMs });
-    if (!reply.ok) {
-      this.#graph.log.write('WARNING', origin, `device ${found.gfid} cannot be attached: errno ${reply.errno}`);
-      return reply;
-    }
-    const { attachment, description } = reply;
-    const lost = () => this.#lose(attachment);
-    const patienceMs = this.#options.patienceMs ?? defaultPatienceMs;
-    const shards = new Shards({ graph: this.#graph, attachment, shards: reply.shards, patienceMs, lost });
-    const held: Held = { attachment, shards, stop: this.#beat(attachment, owner, leaseMs) };
-    this.#held = held;
-    this.#sizeBytes = description.sizeBytes;
-    this.#syncer = this.#newSyncer();
-    this.#graph.log.write('INFO', origin, `device ${found.gfid} is attached: ${owner}, epoch ${attachment.epoch}`);
-    return held;
-  }
-
-  /** Shows life three times in a lease. */
-  #beat(attachment: Attachment, owner: string, leaseMs: number): () => void {
-    let beat = 0;
-    let isOver = false;
-    const again = () => this.#graph.clock.after(leaseMs / 3, () => void show());
-    let timer = again();
-    const show = async () => {
-      const reply = await setHolder(this.#graph, attachment, { owner, epoch: attachment.epoch, beat: ++beat });
-      if (!reply.ok && reply.errno === Errno.EKEYREVOKED) this.#lose(attachment);
-      if (!isOver) timer = again();
-    };
-    return () => {
-      isOver = true;
-      timer.cancel();
-    };
-  }
-
-  #lose(attachment: Attachment): void {
-    if (this.#held?.attachment !== attachment || this.#isLost) return;
-    this.#isLost = true;
-    this.#held.stop();
-    this.#graph.log.write('WARNING', origin, `device ${attachment.device} was taken over by another holder`);
+  hold(force = false): Promise<Done> {
+    return this.#holding.hold(force);
   }
 
   /** Nobody uses it for now: who asks next may have it. */
   rest(): Promise<void> {
-    this.#resting ??= this.#rest().finally(() => {
-      this.#resting = null;
-    });
-    return this.#resting;
+    return this.#holding.rest();
   }
 
-  async #rest(): Promise<void> {
-    if (this.#attaching) await this.#attaching;
-    const held = this.#held;
-    if (!held) return;
-    if (!this.#isLost && !this.traits.readOnly) await this.#syncer.flush();
-    held.stop();
-    held.shards.end();
-    if (!this.#isLost) await setHolder(this.#graph, held.attachment, null);
-    this.#held = null;
-    this.#isLost = false;
-  }
-
-  override async close(): Promise<void> {
-    if (this.#isClosed) return;
-    await this.rest();
-    this.#isClosed = true;
+  override close(): Promise<void> {
+    return this.#holding.close();
   }
 
   *#parts(offset: number, length: number, stepBytes = Number.POSITIVE_INFINITY): Generator<Part> {
@@ -207,7 +111,7 @@ export class VolumeDevice extends GuardedDevice {
   }
 
   protected async doRead(offset: number, length: number): Promise<ReadReply> {
-    const held = await this.#hold();
+    const held = await this.#holding.use();
     if ('errno' in held) return held;
     const { shards } = held;
     const parts = [...this.#parts(offset, length, transferMaxBytes)];
@@ -226,7 +130,7 @@ export class VolumeDevice extends GuardedDevice {
   }
 
   protected async doWrite(offset: number, bytes: Uint8Array, fua: boolean): Promise<Done> {
-    const held = await this.#hold();
+    const held = await this.#holding.use();
     if ('errno' in held) return held;
     let at = 0;
     const answers: Promise<Done>[] = [];
@@ -238,7 +142,7 @@ export class VolumeDevice extends GuardedDevice {
   }
 
   protected async doZero(offset: number, length: number, how: ZeroHow): Promise<Done> {
-    const held = await this.#hold();
+    const held = await this.#holding.use();
     if ('errno' in held) return held;
     const parts = [...this.#parts(offset, length)];
     const answer = await allDone(
@@ -248,7 +152,7 @@ export class VolumeDevice extends GuardedDevice {
   }
 
   protected async doTrim(offset: number, length: number, fua: boolean): Promise<Done> {
-    const held = await this.#hold();
+    const held = await this.#holding.use();
     if ('errno' in held) return held;
     const parts = [...this.#parts(offset, length)];
     const answer = await allDone(parts.map((part) => this.#punch(held.shards, part)));
@@ -283,7 +187,7 @@ export class VolumeDevice extends GuardedDevice {
   }
 
   protected doFlush(): Answer<Done> {
-    return this.#held || this.#isLost ? this.#flushed() : done;
+    return this.#holding.held || this.isLost ? this.#flushed() : done;
   }
 
   async #flushed(): Promise<Done> {
@@ -295,7 +199,7 @@ export class VolumeDevice extends GuardedDevice {
   }
 
   protected async doStatus(offset: number, length: number, extentsMax: number): Promise<StatusReply> {
-    const held = await this.#hold();
+    const held = await this.#holding.use();
     if ('errno' in held) return held;
     const list = new ExtentList(extentsMax);
     let looked = 0;
@@ -341,7 +245,7 @@ export class VolumeDevice extends GuardedDevice {
   /** Grows: what was there beyond the end, if it ever was larger, is not. */
   protected override async doResize(sizeBytes: number): Promise<Done> {
     if (sizeBytes < this.#sizeBytes) return refuse(Errno.EINVAL);
-    const held = await this.#hold();
+    const held = await this.#holding.use();
     if ('errno' in held) return held;
     const description = { version: 1, sizeBytes, shardBytes: this.#shardBytes } as const;
     const xattrs = { [descriptionXattr]: encodeDescription(description) };

@@ -1,22 +1,10 @@
 /** What no kernel should ever ask: each gets its errno, and the session lives. */
-import { Errno, errnoName, parseOptions, type Subvolume, type XlatorInit } from '@mortar/core';
-import { rigServices, settle } from '@mortar/xlators/lib/translator-rig.ts';
-import { type Memory, xlator } from '@mortar/xlators/storage/memory/index.ts';
+import { Errno, errnoName } from '@mortar/core';
+import { settle } from '@mortar/xlators/lib/translator-rig.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type OpName, opcodes } from '../protocol/index.ts';
-import { SessionRig, text, u32, u64 } from './session-rig.ts';
-
-function mounted(): SessionRig {
-  const services = rigServices();
-  const { values } = parseOptions(xlator.options, new Map());
-  const init = { name: 'm', type: xlator.type, options: values, texts: new Map(), services } as unknown as XlatorInit<
-    typeof xlator.options
-  >;
-  const storage = xlator.create(init) as Memory;
-  storage.bind([], undefined);
-  return new SessionRig(services, {}, storage.ops as Subvolume);
-}
+import { mounted, type SessionRig, text, u32, u64 } from './session-rig.ts';
 
 const big = 2n ** 63n;
 const raw64 = (...values: bigint[]) => Buffer.from(new BigUint64Array(values).buffer);
@@ -213,14 +201,14 @@ const named256 = 'n'.repeat(256);
 
 describe('a request that cannot be', () => {
   it.each(requests)('%s', async (_what, op, make, errno) => {
-    const rig = mounted();
+    const { rig } = mounted();
     const { node = 1, parts } = make(await opened(rig));
     expect(errnoName((await rig.ask(op, node, ...parts)).errno)).toBe(errnoName(errno));
     await lives(rig);
   });
 
   it.each(Object.keys(named) as OpName[])('%s of a name that is none', async (op) => {
-    const rig = mounted();
+    const { rig } = mounted();
     await opened(rig);
     const errnos = async (names: string[]) => {
       const answers = await Promise.all(names.map((name) => rig.ask(op, 1, ...named[op]!(name))));
@@ -232,7 +220,7 @@ describe('a request that cannot be', () => {
   });
 
   it.each(handled)('%s of a handle that is none', async (op) => {
-    const rig = mounted();
+    const { rig } = mounted();
     const { node } = await opened(rig);
     for (const fh of [0n, 77n, 2n ** 53n, 2n ** 64n - 1n])
       expect(errnoName((await rig.ask(op, node, raw64(fh), zeros(64))).errno)).toBe('EBADF');
@@ -266,7 +254,7 @@ describe('a request that cannot be', () => {
     );
     await fc.assert(
       fc.asyncProperty(fc.array(request, { minLength: 1, maxLength: 12 }), async (list) => {
-        const rig = mounted();
+        const { rig } = mounted();
         await opened(rig);
         const sent = list
           .filter(([op]) => op !== 'init')

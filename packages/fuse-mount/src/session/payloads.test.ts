@@ -6,17 +6,14 @@ import {
   freshBytes,
   InodeTable,
   type Keeps,
-  parseOptions,
   poisonReturnedBytes,
   type Services,
   type Subvolume,
-  type XlatorInit,
 } from '@mortar/core';
 import { SystemClock } from '@mortar/host/ports/clock.ts';
 import { SystemRandom } from '@mortar/host/ports/random.ts';
-import { type Memory, xlator } from '@mortar/xlators/storage/memory/index.ts';
 import { afterEach, describe, expect, it } from 'vitest';
-import { SessionRig } from './session-rig.ts';
+import { memory, SessionRig } from './session-rig.ts';
 
 const services = (): Services => ({
   clock: new SystemClock(),
@@ -31,10 +28,7 @@ const services = (): Services => ({
 
 async function mounted(keeps: Keeps, over: Partial<Subvolume> = {}) {
   const given = services();
-  const { values } = parseOptions(xlator.options, new Map());
-  const init = { name: 'm', type: xlator.type, options: values, texts: new Map(), services: given };
-  const storage = xlator.create(init as unknown as XlatorInit<typeof xlator.options>) as Memory;
-  storage.bind([], undefined);
+  const storage = memory(given);
   storage.keeps = keeps;
   const seen: Uint8Array[] = [];
   const { ops } = storage;

@@ -1,5 +1,7 @@
 /** For tests: a session over a channel that keeps the replies, and requests built byte by byte. */
-import type { Services, Subvolume } from '@mortar/core';
+import { parseOptions, type Services, type Subvolume, type XlatorInit } from '@mortar/core';
+import { rigServices } from '@mortar/xlators/lib/translator-rig.ts';
+import { type Memory, xlator } from '@mortar/xlators/storage/memory/index.ts';
 import { type OpName, opcodes } from '../protocol/index.ts';
 import { noGroups } from './call.ts';
 import { defaultSessionOptions, type SessionOptions } from './options.ts';
@@ -108,4 +110,31 @@ export class SessionRig {
   read(fh: number, node: number, size = 4096, offset = 0) {
     return this.ask('read', node, u64(fh, offset), u32(size, 0), u64(0), u32(2, 0));
   }
+}
+
+/** A volume in memory. */
+export function memory(services: Services): Memory {
+  const init = {
+    name: 'memory',
+    type: xlator.type,
+    options: parseOptions(xlator.options, new Map()).values,
+    texts: new Map(),
+    services,
+  };
+  const made = xlator.create(init as unknown as XlatorInit<typeof xlator.options>) as Memory;
+  made.bind([], undefined);
+  return made;
+}
+
+/** A session over a volume in memory, with a clock that stands. */
+export function mounted(options: Partial<SessionOptions> = {}) {
+  const services = rigServices();
+  const storage = memory(services);
+  const top = storage.ops;
+  return { services, top, storage, rig: new SessionRig(services, options, top) };
+}
+
+/** Of getlk, setlk and setlkw. */
+export function lockBody(fh: number, owner: number, start: number, end: number, type: number, flags = 0): Buffer[] {
+  return [u64(fh, owner, start, end), u32(type, 42, flags, 0)];
 }

@@ -1,8 +1,10 @@
 /** One run of one seed: set up, work while things go wrong, put right, drain, heal, check. */
 import { SimBrick, type World } from './brick.ts';
 import { SimClient } from './client.ts';
-import { DiskMood, Nemesis } from './faults.ts';
+import { DiskMood } from './disk-mood.ts';
+import { ReplicaNemesis } from './faults.ts';
 import { History } from './history.ts';
+import { Patience, watched } from './patience.ts';
 import { type Plan, type PlanChanges, planOf } from './plan.ts';
 import { SeededRandom } from './random.ts';
 import { bySession, notLinearizable } from './register.ts';
@@ -35,9 +37,6 @@ export interface RunOptions {
 const patienceMs = 120_000;
 const healPatienceMs = 240_000;
 
-/** Something that must happen did not. */
-class Stuck extends Error {}
-
 export async function simulate(seed: number, options: RunOptions = {}): Promise<Verdict> {
   return new Run(seed, options).go();
 }
@@ -55,8 +54,7 @@ class Run {
   readonly #clients: readonly SimClient[];
   readonly #healer: SimClient;
   readonly #shared: Shared;
-  /** Exceptions: each is a bug. */
-  readonly #thrown: unknown[] = [];
+  readonly #patience: Patience;
 
   constructor(seed: number, options: RunOptions) {
     this.#seed = seed;
@@ -67,6 +65,7 @@ class Run {
     const trace = new Trace(scheduler, options.keepTrace === true);
     this.#scheduler = scheduler;
     this.#trace = trace;
+    this.#patience = new Patience(scheduler, patienceMs);
     const { graceMs, pingMs, delayMs } = this.#plan;
     this.#world = { scheduler, trace, random, graceMs, pingMs };
     this.#moods = Array.from({ length: this.#plan.bricks }, () => new DiskMood(random.fork()));
@@ -81,18 +80,10 @@ class Run {
 
   async go(): Promise<Verdict> {
     const problems: string[] = [];
-    const unhandled = (error: unknown) => void this.#thrown.push(error);
-    process.on('unhandledRejection', unhandled);
-    try {
-      problems.push(...(await this.#run()));
-    } catch (error) {
-      if (error instanceof Stuck) problems.push(error.message);
-      else this.#thrown.push(error);
-    } finally {
-      process.off('unhandledRejection', unhandled);
-    }
-    for (const error of this.#thrown.slice(0, 3))
-      problems.push(`an exception: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    const told = (what: string) => void problems.push(what);
+    await watched(told, async (thrown) => {
+      problems.push(...(await this.#run(thrown)));
+    });
     for (const problem of problems) this.#trace.add('problem', problem);
     return {
       seed: this.#seed,
@@ -105,17 +96,17 @@ class Run {
     };
   }
 
-  async #run(): Promise<string[]> {
+  async #run(thrown: (error: unknown) => void): Promise<string[]> {
     const all = [...this.#clients, this.#healer];
     for (const brick of this.#bricks) await brick.start();
     for (const client of all) await client.start();
-    await this.#wait('all clients are connected', () => all.every((client) => client.isWhole));
-    const scene = await this.#complete('the scene is made', makeScene(this.#clients[0]!));
+    await this.#patience.until('all clients are connected', () => all.every((client) => client.isWhole));
+    const scene = await this.#patience.complete('the scene is made', makeScene(this.#clients[0]!));
     const workers = this.#clients.map((client) => this.#worker(client, scene));
-    for (const worker of workers) await this.#complete('files are open', worker.open());
+    for (const worker of workers) await this.#patience.complete('files are open', worker.open());
 
     for (const { disk } of this.#bricks) disk.syncAll();
-    const nemesis = new Nemesis(this.#world, this.#plan, this.#bricks, this.#moods, all, this.#clients);
+    const nemesis = new ReplicaNemesis(this.#world, this.#plan, this.#bricks, this.#moods, all, this.#clients);
     const endMs = this.#scheduler.nowMs + this.#plan.durationMs;
     const isOver = () => this.#scheduler.nowMs >= endMs;
     const running = this.#clients.map((client, i) => {
@@ -126,7 +117,7 @@ class Run {
         },
         (error: unknown) => {
           state.done = true;
-          this.#thrown.push(error);
+          thrown(error);
         },
       );
       return state;
@@ -137,13 +128,15 @@ class Run {
     nemesis.stop();
     this.#trace.add('run', 'faults end');
     const survivors = this.#clients.filter((client) => !client.hasCrashed);
-    await this.#wait('operations end', isDone);
-    await this.#wait('all connect again', () => [...survivors, this.#healer].every((client) => client.isWhole));
+    await this.#patience.until('operations end', isDone);
+    await this.#patience.until('all connect again', () =>
+      [...survivors, this.#healer].every((client) => client.isWhole),
+    );
     return this.#finish(scene, survivors);
   }
 
   async #finish(scene: Scene, survivors: readonly SimClient[]): Promise<string[]> {
-    await this.#complete('clients drain', Promise.all(survivors.map((client) => client.xlator.drain())));
+    await this.#patience.complete('clients drain', Promise.all(survivors.map((client) => client.xlator.drain())));
     const { graceMs, pingMs } = this.#plan;
     const sessionsEndMs = this.#scheduler.nowMs + graceMs + 2 * pingMs;
     await this.#scheduler.runUntil(() => this.#scheduler.nowMs >= sessionsEndMs, sessionsEndMs);
@@ -152,11 +145,11 @@ class Run {
     problems.push(...differences(this.#bricks));
     const last = new SimClient('verifier', this.#world, this.#bricks, this.#plan.options, this.#plan.delayMs);
     await last.start();
-    await this.#wait('the last client connects', () => last.isWhole);
+    await this.#patience.until('the last client connects', () => last.isWhole);
     const worker = this.#worker(last, scene);
-    await this.#complete('the last client opens', worker.open());
-    await this.#complete('the last client reads', worker.readAll());
-    problems.push(...(await this.#complete('the last client verifies', worker.verify())));
+    await this.#patience.complete('the last client opens', worker.open());
+    await this.#patience.complete('the last client reads', worker.readAll());
+    problems.push(...(await this.#patience.complete('the last client verifies', worker.verify())));
     for (const [key, operations] of this.#history.registers()) {
       const checked = this.#options.strict ? operations : bySession(operations);
       const wrong = notLinearizable(checked, initialOf(key));
@@ -186,25 +179,5 @@ class Run {
 
   #worker(client: SimClient, scene: Scene): Worker {
     return new Worker(client, this.#plan, scene, this.#history, this.#world.random.fork(), this.#shared);
-  }
-
-  async #wait(what: string, done: () => boolean): Promise<void> {
-    if (!(await this.#scheduler.runUntil(done, this.#scheduler.nowMs + patienceMs)))
-      throw new Stuck(`in ${patienceMs / 1000} s it never came to pass that ${what}`);
-  }
-
-  async #complete<T>(what: string, promise: Promise<T>): Promise<T> {
-    let result: { value: T } | { error: unknown } | undefined;
-    promise.then(
-      (value) => {
-        result = { value };
-      },
-      (error: unknown) => {
-        result = { error };
-      },
-    );
-    await this.#wait(what, () => result !== undefined);
-    if ('error' in result!) throw result.error;
-    return result!.value;
   }
 }

@@ -3,11 +3,12 @@ import { FileType, locOf, rootGfid } from '@mortar/core';
 import { Rebalance, type RebalanceKind, type RebalanceStatus } from '@mortar/xlators/cluster/distribute/rebalance.ts';
 import type { MemoryFile } from '@mortar/xlators/storage/memory/file.ts';
 import { SimBrick, type World } from '../sim/brick.ts';
-import { DiskMood } from '../sim/faults.ts';
+import { DiskMood } from '../sim/disk-mood.ts';
+import { Patience, Stuck, watched } from '../sim/patience.ts';
 import { SeededRandom } from '../sim/random.ts';
 import { Scheduler } from '../sim/scheduler.ts';
 import { Trace } from '../sim/trace.ts';
-import { Nemesis } from './nemesis.ts';
+import { VolumeNemesis } from './nemesis.ts';
 import { type Plan, planOf } from './plan.ts';
 import { type Shape, VolumeProcess } from './process.ts';
 import { TreeWorker } from './trees.ts';
@@ -34,8 +35,6 @@ const workMs = 20_000;
 const bricksMost = 5;
 const linktoName = 'trusted.glusterfs.dht.linkto';
 
-class Stuck extends Error {}
-
 export async function simulateVolume(
   seed: number,
   options: { plan?: Partial<Plan>; keepTrace?: boolean } = {},
@@ -54,7 +53,8 @@ class Run {
   readonly #bricks: readonly SimBrick[];
   readonly #processes: VolumeProcess[] = [];
   readonly #problems: string[] = [];
-  readonly #nemesis: Nemesis;
+  readonly #nemesis: VolumeNemesis;
+  readonly #patience: Patience;
   #moved = 0;
   #movers = 0;
   #shape: Shape = { bricks: [0, 1, 2], leaving: [] };
@@ -66,28 +66,21 @@ class Run {
     this.#scheduler = new Scheduler(random.fork());
     this.#trace = new Trace(this.#scheduler, keepTrace === true);
     this.#random = random;
+    this.#patience = new Patience(this.#scheduler, patienceMs);
     const { graceMs, pingMs } = this.#plan;
     this.#world = { scheduler: this.#scheduler, trace: this.#trace, random, graceMs, pingMs };
     this.#moods = Array.from({ length: bricksMost }, () => new DiskMood(random.fork()));
     this.#bricks = this.#moods.map((mood, i) => new SimBrick(`brick-${i}`, this.#world, mood));
-    this.#nemesis = new Nemesis(this.#world, this.#plan, this.#bricks, this.#moods, this.#processes);
+    this.#nemesis = new VolumeNemesis(this.#world, this.#plan, this.#bricks, this.#moods, this.#processes);
     this.#trace.add('plan', JSON.stringify(this.#plan));
   }
 
   async go(): Promise<Verdict> {
-    const thrown = (error: unknown) => {
-      this.#problems.push(`an exception: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
-    };
-    process.on('unhandledRejection', thrown);
     let operations = 0;
-    try {
+    const told = (what: string) => void this.#problems.push(what);
+    await watched(told, async () => {
       operations = await this.#run();
-    } catch (error) {
-      if (error instanceof Stuck) this.#problems.push(error.message);
-      else thrown(error);
-    } finally {
-      process.off('unhandledRejection', thrown);
-    }
+    });
     for (const problem of this.#problems) this.#trace.add('problem', problem);
     return {
       seed: this.#seed,
@@ -112,14 +105,14 @@ class Run {
     const clients = Array.from({ length: this.#plan.clients }, (_, i) => this.#process(`client-${i}`));
     const watcher = this.#process('watcher');
     const users = [...clients, watcher];
-    await this.#complete('clients connect', Promise.all(users.map((client) => client.use(this.#shape))));
+    await this.#patience.complete('clients connect', Promise.all(users.map((client) => client.use(this.#shape))));
     const scene = async () => {
       await clients[0]!.ops.lookup(clients[0]!.call, { loc: locOf(rootGfid) });
       const directories = [rootGfid, await makeDirectory(clients[0]!, 'below')];
       for (const user of users) for (const gfid of directories) await user.ops.lookup(user.call, { loc: locOf(gfid) });
       return directories;
     };
-    const directories = await this.#complete('the scene is made', scene());
+    const directories = await this.#patience.complete('the scene is made', scene());
     const shared: Shared = {
       directories,
       say: (who, what) => this.#trace.add(who, what),
@@ -134,7 +127,7 @@ class Run {
     const makeStill = async () => {
       for (let i = 0; i < 40; i++) await still.step();
     };
-    await this.#complete('files are made', makeStill());
+    await this.#patience.complete('files are made', makeStill());
     const workers = clients.map((client) => workerOf(client, this.#plan.files));
     let isOver = false;
     // Whoever goes on and on with a file can keep it from being moved.
@@ -162,7 +155,7 @@ class Run {
     await this.#grow(users);
     await this.#shrink(users, this.#random.pick([0, 1, 2, 3, 4]));
     isOver = true;
-    await this.#wait('operations end', () => ends.every(({ user, done }) => done || !user.isAlive));
+    await this.#patience.until('operations end', () => ends.every(({ user, done }) => done || !user.isAlive));
     for (const worker of workers) if (!worker.process.isAlive) worker.forgetTouched();
     await this.#rebalance('force', true);
     // What is looked for is what has become of the files, not whether their bricks are there just now.
@@ -185,7 +178,7 @@ class Run {
       });
       return is;
     });
-    await this.#wait('all use the new graph', () => state.every(({ done }, i) => done || !users[i]!.isAlive));
+    await this.#patience.until('all use the new graph', () => state.every(({ done }, i) => done || !users[i]!.isAlive));
   }
 
   async #grow(users: readonly VolumeProcess[]): Promise<void> {
@@ -211,7 +204,7 @@ class Run {
         status = await new Rebalance(mover.d, kind).run();
       };
       void running();
-      await this.#wait(`a rebalance (${kind}) ends`, () => status !== undefined || !mover.isAlive);
+      await this.#patience.until(`a rebalance (${kind}) ends`, () => status !== undefined || !mover.isAlive);
       this.#trace.add(mover.name, status ? JSON.stringify(status) : 'was killed');
       this.#moved += status?.movedFiles ?? 0;
       if (mover.isAlive) mover.kill();
@@ -251,12 +244,12 @@ class Run {
 
   async #verify(workers: readonly Worker[], trees: readonly TreeWorker[], shared: Shared): Promise<void> {
     const last = this.#process('verifier');
-    await this.#complete('the last client connects', last.use(this.#shape));
+    await this.#patience.complete('the last client connects', last.use(this.#shape));
     for (const gfid of shared.directories)
-      await this.#complete('a directory is looked up', last.ops.lookup(last.call, { loc: locOf(gfid) }));
-    for (const worker of workers) await this.#complete('the last client reads', worker.verify(last));
+      await this.#patience.complete('a directory is looked up', last.ops.lookup(last.call, { loc: locOf(gfid) }));
+    for (const worker of workers) await this.#patience.complete('the last client reads', worker.verify(last));
     for (const [i, gfid] of shared.directories.entries()) {
-      const names = await this.#complete('the last client lists', listed(last, gfid));
+      const names = await this.#patience.complete('the last client lists', listed(last, gfid));
       const expected = new Set(workers.flatMap((worker) => worker.names(i)));
       const doubtful = new Set(
         [...workers, ...trees].flatMap((worker) => [...worker.doubtful]).map((key) => key.slice(2)),
@@ -290,26 +283,6 @@ class Run {
     }
     for (const [gfid, bricks] of places) if (bricks.length > 1) problems.push(`${gfid.slice(-6)} is on ${bricks}`);
     return problems;
-  }
-
-  async #wait(what: string, done: () => boolean): Promise<void> {
-    if (!(await this.#scheduler.runUntil(done, this.#scheduler.nowMs + patienceMs)))
-      throw new Stuck(`in ${patienceMs / 1000} s it never came to pass that ${what}`);
-  }
-
-  async #complete<T>(what: string, promise: Promise<T>): Promise<T> {
-    let result: { value: T } | { error: unknown } | undefined;
-    promise.then(
-      (value) => {
-        result = { value };
-      },
-      (error: unknown) => {
-        result = { error };
-      },
-    );
-    await this.#wait(what, () => result !== undefined);
-    if ('error' in result!) throw result.error;
-    return result!.value;
   }
 }
 

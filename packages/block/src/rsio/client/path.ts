@@ -15,6 +15,7 @@ import {
 } from '../messages.ts';
 import { type Secured, securedOf } from '../tls/secured.ts';
 import type { Request } from './session.ts';
+import { UnderWay } from './under-way.ts';
 
 export interface PathPlace {
   /** As it is shown: `if0 IP(TCP) 192.168.10.9/5000`. */
@@ -71,8 +72,7 @@ export class Path {
   readonly index: number;
   readonly place: PathPlace;
   readonly #host: PathHost;
-  readonly under = new Map<number, Request>();
-  underBytes = 0;
+  readonly #under = new UnderWay();
   /** Smoothed time of a ping. */
   rttMs = 0;
   state: 'idle' | 'connecting' | 'up' = 'idle';
@@ -94,6 +94,15 @@ export class Path {
 
   get isUp(): boolean {
     return this.state === 'up';
+  }
+
+  /** What is under way on it, in bytes that requests weigh. */
+  get underBytes(): number {
+    return this.#under.weight;
+  }
+
+  hasRoomFor(request: Request): boolean {
+    return this.#under.hasRoomFor(request);
   }
 
   get generation(): number {
@@ -225,35 +234,29 @@ export class Path {
       if ((frame.flags & FrameFlag.AGAIN) === 0) this.#pong();
       return;
     }
-    const request = this.under.get(frame.tag);
+    const request = this.#under.get(frame.tag);
     if (!request || request.frame.type !== frame.type) {
       // A request that was sent again here may be answered twice: once on each way.
       if ((frame.flags & FrameFlag.AGAIN) === 0 && !request) frames.destroy(`an answer to nothing: tag ${frame.tag}`);
       return;
     }
-    this.#drop(request);
+    this.#under.drop(request);
     this.#host.answered(request, frame, payload, isOwn);
-  }
-
-  #drop(request: Request): void {
-    this.under.delete(request.frame.tag);
-    this.underBytes -= request.bytes;
   }
 
   send(request: Request): void {
     const { frame, payload } = request;
     request.path = this;
-    this.under.set(frame.tag, request);
-    this.underBytes += request.bytes;
+    this.#under.add(request);
     const flags = request.wasSent ? frame.flags | FrameFlag.AGAIN : frame.flags;
     request.wasSent = true;
-    if (this.under.size === 1) this.#heardMs = Math.max(this.#heardMs, this.#host.clock.nowMs());
+    if (this.#under.count === 1) this.#heardMs = Math.max(this.#heardMs, this.#host.clock.nowMs());
     this.#frames!.sendRequest(flags === frame.flags ? frame : { ...frame, flags }, payload ? [payload] : []);
   }
 
   /** It is answered, or given up, elsewhere. */
   forget(request: Request): void {
-    if (this.under.get(request.frame.tag) === request) this.#drop(request);
+    if (this.#under.get(request.frame.tag) === request) this.#under.drop(request);
   }
 
   #heard(): void {
@@ -278,7 +281,7 @@ export class Path {
     const now = clock.nowMs();
     if (this.#askedMs === null) {
       const silentMs = now - this.#heardMs;
-      if (silentMs < (this.under.size > 0 ? times.suspectMs / 2 : times.pingMs)) return;
+      if (silentMs < (this.#under.count > 0 ? times.suspectMs / 2 : times.pingMs)) return;
       this.#askedMs = now;
       this.#pingMs ??= now;
       this.#frames.sendRequest({ type: FrameType.PING, flags: 0, device: 0, tag: 0, offset: 0, length: 0 });
@@ -297,9 +300,7 @@ export class Path {
     this.isSuspect = false;
     this.#askedMs = null;
     this.#pingMs = null;
-    const lost = [...this.under.values()];
-    this.under.clear();
-    this.underBytes = 0;
+    const lost = this.#under.takeAll();
     const wasUp = this.isUp;
     this.#later(why);
     if (wasUp || lost.length > 0) this.#host.down(this, lost);

@@ -57,8 +57,8 @@ export class ClientSession implements PathHost {
   #tag = 0;
   /** In the order of their tags. */
   readonly #pending = new Map<number, Request>();
-  /** Waiting for a path, or for their place in the window. */
-  #queue: Request[] = [];
+  /** By device: waiting for a path that has room, or for their place in the window. */
+  readonly #queues = new Map<number, Request[]>();
   #timer: Timer | null = null;
   #isClosed = false;
   /** Since when no path is up; null: one is. */
@@ -132,7 +132,7 @@ export class ClientSession implements PathHost {
       const bytes = requestBytes + Math.max(length, payload?.length ?? 0);
       const request: Request = { frame, payload, bytes, wasSent: false, path: null, settle };
       this.#pending.set(frame.tag, request);
-      if (this.#queue.length > 0 || !this.#dispatch(request)) this.#queue.push(request);
+      if (this.#queues.has(device) || !this.#dispatch(request)) this.#wait(request);
     });
   }
 
@@ -147,7 +147,7 @@ export class ClientSession implements PathHost {
     this.epoch++;
     const pending = [...this.#pending.values()];
     this.#pending.clear();
-    this.#queue = [];
+    this.#queues.clear();
     for (const request of pending) {
       request.path?.forget(request);
       request.settle('lost');
@@ -157,21 +157,23 @@ export class ClientSession implements PathHost {
   #dispatch(request: Request): boolean {
     const oldest = this.#pending.keys().next().value ?? request.frame.tag;
     if (((request.frame.tag - oldest) | 0) >= windowTags) return false;
-    const path = this.#choose();
+    const path = this.#choose(request);
     if (!path) return false;
     path.send(request);
     return true;
   }
 
-  #choose(): Path | null {
+  /** Null: none has room. */
+  #choose(request: Request): Path | null {
     let best: Path | null = null;
     let bestCost = Number.POSITIVE_INFINITY;
     let rttMs = Number.POSITIVE_INFINITY;
     for (const path of this.paths) if (path.isUp && path.rttMs > 0) rttMs = Math.min(rttMs, path.rttMs);
+    const isWell = this.paths.some((path) => path.isUp && !path.isSuspect);
     for (const path of this.paths) {
-      if (!path.isUp) continue;
+      if (!path.isUp || (path.isSuspect && isWell) || !path.hasRoomFor(request)) continue;
       const isSlow = path.rttMs > demotedMinMs && path.rttMs > demotedRatio * rttMs;
-      const cost = path.underBytes + (path.isSuspect ? 1e12 : isSlow ? 1e6 + 4 * path.underBytes : 0);
+      const cost = path.underBytes + (isSlow ? 1e6 + 4 * path.underBytes : 0);
       if (cost >= bestCost) continue;
       best = path;
       bestCost = cost;
@@ -179,8 +181,20 @@ export class ClientSession implements PathHost {
     return best;
   }
 
+  #wait(request: Request): void {
+    const { device } = request.frame;
+    const queue = this.#queues.get(device);
+    if (queue) queue.push(request);
+    else this.#queues.set(device, [request]);
+  }
+
   #pump(): void {
-    while (this.#queue.length > 0 && this.#dispatch(this.#queue[0]!)) this.#queue.shift();
+    for (const [device, queue] of this.#queues) {
+      let sent = 0;
+      while (sent < queue.length && this.#dispatch(queue[sent]!)) sent++;
+      queue.splice(0, sent);
+      if (queue.length === 0) this.#queues.delete(device);
+    }
   }
 
   sessionId(path: Path): string | null {
@@ -209,10 +223,13 @@ export class ClientSession implements PathHost {
     if (this.#making === path) this.#making = null;
     if (this.#downMs === null && !this.paths.some((one) => one.isUp)) this.#downMs = this.clock.nowMs();
     const again = lost.filter((request) => this.#pending.get(request.frame.tag) === request);
-    for (const request of again) request.path = null;
+    for (const request of again) {
+      request.path = null;
+      this.#wait(request);
+    }
     const tagOf = (request: Request) => request.frame.tag;
     // In the order in which they were asked: the oldest one holds the window.
-    this.#queue = [...this.#queue, ...again].sort((a, b) => (tagOf(a) - tagOf(b)) | 0);
+    for (const queue of this.#queues.values()) queue.sort((a, b) => (tagOf(a) - tagOf(b)) | 0);
     this.#pump();
     this.#changed();
   }
@@ -226,7 +243,7 @@ export class ClientSession implements PathHost {
       payload.copy(own);
     }
     request.settle({ errno, payload: own, isHole: (flags & FrameFlag.OPTION) !== 0 });
-    if (this.#queue.length > 0) this.#pump();
+    if (this.#queues.size > 0) this.#pump();
   }
 
   #changed(): void {

@@ -3,6 +3,7 @@ import { type Clock, Errno, returnBytes } from '@mortar/core';
 import type { Stream } from '@mortar/rpc/stream.ts';
 import { zeroPieces } from '../../device/device.ts';
 import { clientProof, isSameProof, serverProof } from '../authentication.ts';
+import { payloadsMax, requestsMax } from '../bounds.ts';
 import { FrameFlag, FrameType, type RequestFrame } from '../frame.ts';
 import { FrameStream } from '../frame-stream.ts';
 import {
@@ -35,7 +36,10 @@ export interface Gate {
   readonly leaseMs: number;
 }
 
-/** While a long payload is on its way so often is said that it comes: over a slow path it may take longer than one may be silent. */
+/**
+ * While a long payload is on its way, or something waits for its device, so often is said that more comes: over a slow path it may take
+ * longer than one may be silent, and a ping comes behind it.
+ */
 const signOfLifeMs = 50;
 const signOfLife: RequestFrame = {
   type: FrameType.PING,
@@ -45,9 +49,7 @@ const signOfLife: RequestFrame = {
   offset: 0,
   length: 0,
 };
-const requestsMax = 1024;
 const probeMaxBytes = 1024 * 1024;
-const payloadsMax = 32 * 1024 * 1024;
 const unreadMax = 8 * 1024 * 1024;
 
 export class ServerConnection implements Carrier {
@@ -102,7 +104,7 @@ export class ServerConnection implements Carrier {
   }
 
   #heard(): void {
-    if (!this.#session || !this.#frames.isMidway) return;
+    if (!this.#session || (!this.#frames.isMidway && this.#requests === 0)) return;
     const nowMs = this.#gate.clock.nowMs();
     if (nowMs - this.#saidMs < signOfLifeMs) return;
     this.#saidMs = nowMs;
@@ -159,7 +161,7 @@ export class ServerConnection implements Carrier {
   #breathe(): void {
     if (this.#frames.isEnded) return;
     const { queuedBytes, stream } = this.#frames;
-    const isFull = this.#requests >= requestsMax || this.#payloads >= payloadsMax || queuedBytes >= unreadMax;
+    const isFull = this.#requests > requestsMax || this.#payloads > payloadsMax || queuedBytes >= unreadMax;
     if (isFull === this.#isPaused) return;
     this.#isPaused = isFull;
     if (isFull) stream.pause();

@@ -5,12 +5,15 @@ import { SystemClock } from '@mortar/host/ports/clock.ts';
 import type { Stream } from '@mortar/rpc/stream.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { BlockDevice } from '../../device/device.ts';
 import { MemoryDevice } from '../../device/memory.ts';
 import { clientProof } from '../authentication.ts';
+import { payloadsMax, requestsMax } from '../bounds.ts';
 import { RemoteDevice } from '../client/remote-device.ts';
 import { FrameFlag, FrameType, putRequest, readFrame } from '../frame.ts';
 import { decodeMessage, encodeMessage, helloReply } from '../messages.ts';
 import { quietLog, RigNetwork, rigServer, rigSession } from '../rsio-rig.ts';
+import { WatchedDevice } from '../session-rig.ts';
 
 const clock: Clock = new SystemClock();
 const random: Random = {
@@ -71,12 +74,12 @@ async function joined(network: RigNetwork): Promise<Line> {
   return line;
 }
 
-async function withServer(work: (network: RigNetwork) => Promise<void>): Promise<void> {
+async function withServer(
+  work: (network: RigNetwork) => Promise<void>,
+  device: BlockDevice = new MemoryDevice({ sizeBytes: 2 ** 20 }),
+): Promise<void> {
   const network = new RigNetwork();
-  const server = await rigServer(network, ['a'], new Map([['db', new MemoryDevice({ sizeBytes: 2 ** 20 })]]), {
-    clock,
-    random,
-  });
+  const server = await rigServer(network, ['a'], new Map([['db', device]]), { clock, random });
   const session = rigSession(network, ['a'], { clock, random });
   session.start();
   const opened = await RemoteDevice.open(
@@ -150,4 +153,30 @@ describe('a server', () => {
       await pass();
       expect(wrong.isEnded()).toBe(true);
     }));
+
+  it.each([
+    ['requests', 512, requestsMax + 1],
+    ['payloads', 2 ** 19, payloadsMax / 2 ** 19 + 1],
+  ])(
+    'takes no more %s than it may have of who asks on and on, and all of them in the end',
+    async (_of, bytes, most) => {
+      const device = new WatchedDevice(new MemoryDevice({ sizeBytes: 2 ** 20 }));
+      await withServer(async (network) => {
+        const line = await joined(network);
+        line.send(frame(FrameType.OPEN, encodeMessage({ name: 'db', mode: 'shared', force: false })));
+        await pass();
+        device.held = [];
+        const before = device.writes;
+        for (let tag = 2; tag < most + 102; tag++)
+          line.send(frame(FrameType.WRITE, Buffer.alloc(bytes), { device: 1, tag }));
+        await pass(300);
+        expect(device.writes - before).toBe(most);
+        while (device.writes - before < most + 100) {
+          device.release();
+          await pass(1);
+        }
+        expect(line.isEnded()).toBe(false);
+      }, device);
+    },
+  );
 });

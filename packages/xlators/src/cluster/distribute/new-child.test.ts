@@ -3,8 +3,9 @@ import { Errno, Fd, FileType, type FopName, type Gfid, locAt, locOf, rootGfid } 
 import { afterEach, describe, expect, it } from 'vitest';
 import { fixLayout } from './fix-layout.ts';
 import { create, volume } from './grown-rig.ts';
+import { layoutName, mkdir } from './path-rig.ts';
 import { Rebalance } from './rebalance.ts';
-import type { DistributeRig } from './rig.ts';
+import { type DistributeRig, distributeRig } from './rig.ts';
 
 const directory = (FileType.directory << 12) | 0o755;
 const ends: (() => Promise<void>)[] = [];
@@ -120,5 +121,42 @@ describe('a rebalance', () => {
       return undefined;
     };
     expect(await force(rig)).toMatchObject({ state: 'failed' });
+  });
+});
+
+describe('with a subvolume just added', () => {
+  it('shows all that a volume over a single one had', async () => {
+    const small = await distributeRig({ children: 1 });
+    await small.walk('/');
+    expect(await small.xattr(0, '/', layoutName)).toMatch(/00000000ffffffff$/);
+    const names = Array.from({ length: 8 }, (_, i) => `d${i}`);
+    for (const name of names) await mkdir(small, `/${name}`);
+    const more = await distributeRig({ children: 1, name: 'new' });
+    const rig = await distributeRig({
+      children: 2,
+      over: { ...small, bricks: [...small.bricks, ...more.bricks], served: [...small.served, ...more.served] },
+    });
+    await rig.walk('/');
+    const page = await rig.ops.readdirp(rig.call, { fd: new Fd(rootGfid), size: 65536, offset: 0 });
+    const shown = page.ok ? page.entries.map((entry) => entry.name) : [];
+    expect(shown.filter((name) => name.startsWith('d')).sort()).toEqual(names);
+    for (const each of [rig, small, more]) await each.close();
+  });
+
+  it('keeps owner and mode of the root, and gives them to the new one', async () => {
+    const small = await distributeRig({ children: 2 });
+    await small.walk('/');
+    const attr = { mode: 0o1777, uid: 7, gid: 8 };
+    await small.ops.setattr(small.call, { loc: locOf(rootGfid), attr });
+    const more = await distributeRig({ children: 1, name: 'new' });
+    const bricks = [...small.bricks, ...more.bricks];
+    // The root of the new one is the youngest of all.
+    const old = await small.bricks[0]!.stat(small.call, { loc: locOf(rootGfid) });
+    const ctime = { sec: (old.ok ? old.iatt.ctime : 0) + 60, nsec: 0 };
+    await more.bricks[0]!.setattr(more.call, { loc: locOf(rootGfid), attr: { mode: 0o755, ctime } });
+    const rig = await distributeRig({ children: 3, over: { ...small, bricks, served: bricks } });
+    expect(await rig.walk('/')).toMatchObject({ ok: true, iatt: attr });
+    expect(await more.bricks[0]!.stat(more.call, { loc: locOf(rootGfid) })).toMatchObject({ ok: true, iatt: attr });
+    for (const each of [rig, small, more]) await each.close();
   });
 });

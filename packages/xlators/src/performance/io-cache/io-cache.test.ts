@@ -1,109 +1,23 @@
-import {
-  emptyIatt,
-  Fd,
-  FileType,
-  type Gfid,
-  type Iatt,
-  locOf,
-  parseOptions,
-  rootGfid,
-  type Subvolume,
-} from '@mortar/core';
+import { emptyIatt, Fd, locOf, rootGfid } from '@mortar/core';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { RigChild, type RigServices, rig, rigCall, rigServices } from '../../lib/translator-rig.ts';
-import { IoCache, xlator } from './index.ts';
+import { asked, type CacheRig, cacheRig, call, gfid } from '../../lib/data-cache/rig.ts';
+import { rig } from '../../lib/translator-rig.ts';
+import { xlator } from './index.ts';
 
-const gfid = '11111111-1111-4111-8111-111111111111' as Gfid;
-const call = rigCall('client');
 const page = 4096;
 
-/** One file, whose every change has a time of its own. */
-class Model {
-  data = Buffer.alloc(0);
-  change = 1;
-  readonly answers: RigChild['answers'] = {
-    readv: async (_call, { size, offset }) => ({
-      ok: true,
-      data: this.data.subarray(offset, offset + size),
-      iatt: this.iatt(),
-    }),
-    fstat: async () => ({ ok: true, iatt: this.iatt() }),
-    writev: async (_call, { offset, data, append }) => {
-      const pre = this.iatt();
-      this.write(append ? this.data.length : offset, data);
-      return { ok: true, written: data.length, pre, post: this.iatt() };
-    },
-    ftruncate: async (_call, { size }) => {
-      const pre = this.iatt();
-      this.truncate(size);
-      return { ok: true, pre, post: this.iatt() };
-    },
-    fallocate: async (_call, { size, offset }) => {
-      const pre = this.iatt();
-      this.write(offset, Buffer.alloc(size));
-      return { ok: true, pre, post: this.iatt() };
-    },
-  };
+const stack = (count: number, options: Record<string, string> = {}) =>
+  cacheRig(xlator, { 'page-size': `${page}`, 'cache-size': '4MB', ...options }, count);
 
-  write(offset: number, data: Uint8Array): void {
-    const grown = Buffer.alloc(Math.max(this.data.length, offset + data.length));
-    grown.set(this.data);
-    grown.set(data, offset);
-    this.data = grown;
-    this.change++;
-  }
-
-  truncate(size: number): void {
-    const resized = Buffer.alloc(size);
-    resized.set(this.data.subarray(0, size));
-    this.data = resized;
-    this.change++;
-  }
-
-  iatt(): Iatt {
-    return { ...emptyIatt(gfid, FileType.regular), size: this.data.length, mtime: this.change, ctime: this.change };
-  }
-}
-
-interface Stack {
-  ops: Subvolume;
-  model: Model;
-  child: RigChild;
-  services: RigServices;
-  caches: IoCache[];
-}
-
-function stack(count: number, options: Record<string, string> = {}): Stack {
-  const services = rigServices();
-  const model = new Model();
-  const child = new RigChild({ name: 'below', type: 'test/child', options: {}, texts: new Map(), services });
-  child.answers = model.answers;
-  child.bind([], undefined);
-  let below: IoCache | RigChild = child;
-  const caches: IoCache[] = [];
-  for (let i = 0; i < count; i++) {
-    const texts = new Map(Object.entries({ 'page-size': `${page}`, 'cache-size': '4MB', ...options }));
-    const { values } = parseOptions(xlator.options, texts);
-    const cache = new IoCache({ name: `ioc-${i}`, type: xlator.type, options: values, texts, services });
-    cache.bind([below.ops], undefined);
-    below.parents = [cache];
-    caches.push(cache);
-    below = cache;
-  }
-  return { ops: below.ops, model, child, services, caches };
-}
-
-const asked = (s: Stack, fop: string) => s.child.calls.filter((one) => one.fop === fop).length;
-
-async function read(s: Stack, offset: number, size: number): Promise<string> {
+async function read(s: CacheRig, offset: number, size: number): Promise<string> {
   const reply = await s.ops.readv(call, { fd: new Fd(gfid, 0), offset, size });
   if (!reply.ok) throw new Error(`readv: ${reply.errno}`);
   expect(reply.iatt.size).toBe(s.model.data.length);
   return Buffer.from(reply.data).toString('latin1');
 }
 
-let s: Stack;
+let s: CacheRig;
 beforeEach(() => {
   s = stack(1);
   s.model.write(0, Buffer.alloc(3 * page + 100, 'abcdefg'));

@@ -40,13 +40,16 @@ class MdCache extends Xlator {
 
   constructor(init: XlatorInit<typeof options>) {
     super(init);
-    const { inodes, clock } = init.services;
+    const { inodes, clock, log } = init.services;
     this.#cache = new Cache(inodes, this.slot, () => clock.nowMs());
     const below = {
       opendir: (call: Call, args: Args<'opendir'>) => this.child.opendir(call, args),
       readdirp: (call: Call, args: Args<'readdirp'>) => this.#readdirp(call, args, true),
     };
-    this.#ahead = new ListAhead(below, clock);
+    this.#ahead = new ListAhead(below, clock, (error) => {
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      log.write('ERROR', this.name, `a directory is not listed ahead, its subvolume threw: ${text}`);
+    });
     this.#values = init.options;
     this.#xattrs = cachedXattrs(init.options);
     this.#cache.timeoutMs = init.options['md-cache-timeout'] * 1000;

@@ -187,6 +187,45 @@ describe('a large directory', () => {
   });
 });
 
+describe('a subvolume that throws while it is listed', () => {
+  it.each(['opendir', 'readdirp'] as const)('leaves nothing open, and names are looked up on: %s', async (fop) => {
+    let open = 0;
+    r.child.answers.opendir = async (_call, { fd }) => {
+      open++;
+      fd.onRelease(() => open--);
+      if (fop === 'opendir') throw new Error('a bug below');
+      return { ok: true };
+    };
+    r.child.answers.readdirp = async () => {
+      throw new Error('a bug below');
+    };
+    for (let i = 0; i < files; i++) expect((await lookup(i)).ok).toBe(true);
+    expect(asked(fop)).toBeGreaterThan(0);
+    expect(open).toBe(0);
+    expect(r.services.lines.map(({ level, text }) => [level, text])).toContainEqual([
+      'ERROR',
+      expect.stringContaining('a bug below'),
+    ]);
+  });
+
+  it('keeps none of the listings that there may be at a time', async () => {
+    const { readdirp } = r.child.answers;
+    const gfidOfDirectory = (i: number) => gfidOf(1000 + i);
+    r.child.answers.readdirp = async (one, args) => {
+      if (args.fd.gfid !== rootGfid) throw new Error('a bug below');
+      return readdirp!(one, args);
+    };
+    for (let directory = 0; directory < 20; directory++)
+      for (let i = 0; i < missesBefore; i++) {
+        await r.xlator.ops.lookup(call, { loc: locAt(gfidOfDirectory(directory), nameOf(i)), gfid: gfidOf(999_999) });
+        await settle();
+      }
+    expect(asked('readdirp')).toBe(20);
+    for (let i = 0; i < files; i++) await lookup(i);
+    expect(asked('readdirp')).toBe(22);
+  });
+});
+
 describe('credit', () => {
   it('lists ever less often what nobody asks for', () => {
     const credit = new Credit();

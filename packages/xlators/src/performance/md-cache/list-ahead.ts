@@ -37,14 +37,17 @@ interface Listing {
 export class ListAhead {
   readonly #below: Below;
   readonly #clock: Clock;
+  readonly #bug: (error: unknown) => void;
   /** From the one that was longest not asked about. */
   readonly #directories = new Map<Gfid, Directory>();
   readonly #listings = new Set<Listing>();
   readonly counts = { listings: 0, entries: 0, hits: 0 };
 
-  constructor(below: Below, clock: Clock) {
+  /** `bug`: is told of an exception from below, which ends the listing. */
+  constructor(below: Below, clock: Clock, bug: (error: unknown) => void) {
     this.#below = below;
     this.#clock = clock;
+    this.#bug = bug;
   }
 
   /** A name of the directory had to be asked for, and is there; what is listed now is believed for `validMs`. */
@@ -104,9 +107,24 @@ export class ListAhead {
   }
 
   async #read(listing: Listing): Promise<void> {
-    const { call, fd, directory } = listing;
     listing.isReading = true;
     listing.idle?.cancel();
+    try {
+      await this.#readPages(listing);
+    } catch (error) {
+      // Nobody waits for it who could be told.
+      this.#bug(error);
+      this.#end(listing);
+    }
+    listing.isReading = false;
+    if (this.#listings.has(listing)) listing.idle = this.#clock.after(idleMs, () => this.#end(listing));
+    // Ended while it read: the descriptor was in use until now.
+    else listing.fd.release();
+  }
+
+  /** As far as the credit goes; ends a listing of which there is no more. */
+  async #readPages(listing: Listing): Promise<void> {
+    const { call, fd, directory } = listing;
     if (listing.offset === 0 && !(await this.#below.opendir(call, { loc: locOf(fd.gfid), fd })).ok) this.#end(listing);
     while (this.#listings.has(listing) && directory.credit.isLeft) {
       const { offset, pageBytes: size } = listing;
@@ -118,10 +136,6 @@ export class ListAhead {
       else listing.offset = last.offset;
       listing.pageBytes = Math.min(pageMaxBytes, size * 2);
     }
-    listing.isReading = false;
-    if (this.#listings.has(listing)) listing.idle = this.#clock.after(idleMs, () => this.#end(listing));
-    // Ended while it read: the descriptor was in use until now.
-    else fd.release();
   }
 
   #end(listing: Listing): void {

@@ -1,101 +1,14 @@
-import {
-  Errno,
-  emptyIatt,
-  Fd,
-  FileType,
-  type Gfid,
-  type Iatt,
-  locAt,
-  locOf,
-  parseOptions,
-  rootGfid,
-  type Subvolume,
-} from '@mortar/core';
+import { Errno, emptyIatt, Fd, type Gfid, locAt, locOf, parseOptions, rootGfid } from '@mortar/core';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { RigChild, type RigServices, rigCall, rigServices } from '../../lib/translator-rig.ts';
-import { QuickRead, xlator } from './index.ts';
+import { asked, type CacheRig, cacheRig, call, gfid } from '../../lib/data-cache/rig.ts';
+import { xlator } from './index.ts';
 
-const gfid = '11111111-1111-4111-8111-111111111111' as Gfid;
-const call = rigCall('client');
 const [O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_TRUNC, O_DIRECT] = [0, 2, 0o100, 0o200, 0o1000, 0o40000];
 
-/** One file, whose every change has a time of its own, on a brick that gives contents with an open. */
-class Model {
-  data = Buffer.alloc(0);
-  change = 1;
-  /** Whether the replicas agree on what it is. */
-  agrees = true;
-  readonly answers: RigChild['answers'] = {
-    open: async (_call, { flags, contents = 0 }) => {
-      if (flags & O_TRUNC) this.set(Buffer.alloc(0));
-      if (!this.agrees) return { ok: true };
-      const { length } = this.data;
-      const comes = length > 0 && length <= contents;
-      return { ok: true, iatt: this.iatt(), ...(comes && { data: Buffer.from(this.data) }) };
-    },
-    readv: async (_call, { size, offset }) => ({
-      ok: true,
-      data: this.data.subarray(offset, offset + size),
-      iatt: this.iatt(),
-    }),
-    fstat: async () => ({ ok: true, iatt: this.iatt() }),
-    writev: async (_call, { offset, data }) => {
-      const pre = this.iatt();
-      this.write(offset, data);
-      return { ok: true, written: data.length, pre, post: this.iatt() };
-    },
-    ftruncate: async (_call, { size }) => {
-      const pre = this.iatt();
-      const cut = Buffer.alloc(size);
-      cut.set(this.data.subarray(0, size));
-      this.set(cut);
-      return { ok: true, pre, post: this.iatt() };
-    },
-  };
+const stack = (options: Record<string, string> = {}) => cacheRig(xlator, options);
 
-  set(data: Buffer<ArrayBuffer>): void {
-    this.data = data;
-    this.change++;
-  }
-
-  write(offset: number, data: Uint8Array): void {
-    const grown = Buffer.alloc(Math.max(this.data.length, offset + data.length));
-    grown.set(this.data);
-    grown.set(data, offset);
-    this.set(grown);
-  }
-
-  iatt(): Iatt {
-    return { ...emptyIatt(gfid, FileType.regular), size: this.data.length, mtime: this.change, ctime: this.change };
-  }
-}
-
-interface Stack {
-  ops: Subvolume;
-  model: Model;
-  child: RigChild;
-  services: RigServices;
-  cache: QuickRead;
-}
-
-function stack(options: Record<string, string> = {}): Stack {
-  const services = rigServices();
-  const model = new Model();
-  const child = new RigChild({ name: 'below', type: 'test/child', options: {}, texts: new Map(), services });
-  child.answers = model.answers;
-  child.bind([], undefined);
-  const texts = new Map(Object.entries(options));
-  const { values } = parseOptions(xlator.options, texts);
-  const cache = new QuickRead({ name: 'qr', type: xlator.type, options: values, texts, services });
-  cache.bind([child.ops], undefined);
-  child.parents = [cache];
-  return { ops: cache.ops, model, child, services, cache };
-}
-
-const asked = (s: Stack, fop: string) => s.child.calls.filter((one) => one.fop === fop).length;
-
-async function open(s: Stack, flags = O_RDONLY): Promise<Fd> {
+async function open(s: CacheRig, flags = O_RDONLY): Promise<Fd> {
   const fd = new Fd(gfid, flags);
   const reply = await s.ops.open(call, { loc: locOf(gfid), flags, fd });
   expect(reply).toMatchObject({ ok: true });
@@ -103,13 +16,13 @@ async function open(s: Stack, flags = O_RDONLY): Promise<Fd> {
   return fd;
 }
 
-async function read(s: Stack, fd: Fd, size = 65536, offset = 0): Promise<string> {
+async function read(s: CacheRig, fd: Fd, size = 65536, offset = 0): Promise<string> {
   const reply = await s.ops.readv(call, { fd, offset, size });
   if (!reply.ok) throw new Error(`readv: ${reply.errno}`);
   return Buffer.from(reply.data).toString('latin1');
 }
 
-let s: Stack;
+let s: CacheRig;
 beforeEach(() => {
   s = stack();
   s.model.set(Buffer.from('0123456789'));
@@ -161,19 +74,19 @@ describe('a small file', () => {
   it('is given up when a brick tells of a change, or the connection was lost', async () => {
     const fd = await open(s);
     s.model.set(Buffer.from('new'));
-    s.cache.notify({ type: 'upcall', gfid, what: 'data' }, s.child);
+    s.caches[0]!.notify({ type: 'upcall', gfid, what: 'data' }, s.child);
     expect(await read(s, fd)).toBe('new');
     const again = await open(s);
     s.model.set(Buffer.from('newer'));
-    s.cache.notify({ type: 'child-down' }, s.child);
-    s.cache.notify({ type: 'child-up' }, s.child);
+    s.caches[0]!.notify({ type: 'child-down' }, s.child);
+    s.caches[0]!.notify({ type: 'child-up' }, s.child);
     expect(await read(s, again)).toBe('newer');
   });
 
   it('is not asked for by who writes, or reads past caches, nor beyond the size', async () => {
     await open(s, O_RDWR);
     await open(s, O_DIRECT);
-    s.cache.reconfigure({ ...parseOptions(xlator.options, new Map([['max-file-size', '0']])).values });
+    s.caches[0]!.reconfigure({ ...parseOptions(xlator.options, new Map([['max-file-size', '0']])).values });
     await open(s);
     expect(s.child.calls.map(({ args }) => (args as { contents?: number }).contents)).toEqual([
       undefined,
@@ -206,7 +119,7 @@ describe('a small file', () => {
     s.services.inodes.get(other);
     const { open: answer } = s.model.answers;
     s.child.answers.open = async (...args) => {
-      s.cache.notify({ type: 'upcall', gfid: other, what: 'data' }, s.child);
+      s.caches[0]!.notify({ type: 'upcall', gfid: other, what: 'data' }, s.child);
       return answer!(...args);
     };
     expect(await read(s, await open(s))).toBe('0123456789');
@@ -245,7 +158,7 @@ describe('a small file', () => {
       });
       await tight.ops.open(call, { loc: locOf(other), flags: 0, fd: new Fd(other, 0) });
     }
-    const { cache_used: used } = tight.cache.dump() as { cache_used: number };
+    const { cache_used: used } = tight.caches[0]!.dump() as { cache_used: number };
     expect(used).toBeGreaterThan(50_000);
     expect(used).toBeLessThanOrEqual(100 * 1024);
   });

@@ -1,0 +1,75 @@
+import { Errno } from '@mortar/core';
+import { LockBook } from '@mortar/host/client/lock-book.ts';
+import { settle } from '@mortar/xlators/lib/translator-rig.ts';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { lockBody, mounted, u32, u64 } from './session-rig.ts';
+
+describe('locks', () => {
+  it('wait until the other owner closes', async () => {
+    const { rig } = mounted();
+    const { node, fh } = await rig.create('a');
+    await rig.expect('setlk', node, ...lockBody(fh, 1, 0, 9, 1));
+    expect((await rig.ask('setlk', node, ...lockBody(fh, 2, 5, 5, 0))).errno).toBe(Errno.EAGAIN);
+    const waiting = rig.send('setlkw', node, ...lockBody(fh, 2, 5, 5, 0));
+    await settle();
+    expect(rig.answerTo(waiting)).toBeUndefined();
+    expect(rig.session.stats).toMatchObject({ inFlight: 0, lockWaits: 1 });
+    await rig.expect('flush', node, u64(fh, 0, 1));
+    await settle();
+    expect(rig.answerTo(waiting)?.errno).toBe(0);
+  });
+
+  it('tell who holds them', async () => {
+    const { rig } = mounted();
+    const { node, fh } = await rig.create('a');
+    await rig.expect('setlk', node, ...lockBody(fh, 1, 3, 9, 1));
+    const held = await rig.expect('getlk', node, ...lockBody(fh, 2, 0, 100, 0));
+    expect([held.readBigUInt64LE(0), held.readBigUInt64LE(8), held.readUInt32LE(16)]).toEqual([3n, 9n, 1]);
+    const free = await rig.expect('getlk', node, ...lockBody(fh, 1, 0, 100, 0));
+    expect(free.readUInt32LE(16)).toBe(2);
+  });
+
+  it('end their wait with EINTR when interrupted', async () => {
+    const { rig } = mounted();
+    const { node, fh } = await rig.create('a');
+    await rig.expect('setlk', node, ...lockBody(fh, 1, 0, 9, 1));
+    const waiting = rig.send('setlkw', node, ...lockBody(fh, 2, 0, 9, 1));
+    await settle();
+    rig.send('interrupt', 0, u64(waiting));
+    await settle();
+    expect(rig.answerTo(waiting)?.errno).toBe(Errno.EINTR);
+  });
+
+  it('of flock have owners of their own, and go with the last close', async () => {
+    const { rig } = mounted();
+    const { node, fh } = await rig.create('a');
+    await rig.expect('setlk', node, ...lockBody(fh, 1, 0, 0, 1, 1));
+    await rig.expect('setlk', node, ...lockBody(fh, 2, 0, 9, 1));
+    expect((await rig.ask('setlk', node, ...lockBody(fh, 1, 0, 9, 1))).errno).toBe(Errno.EAGAIN);
+    await rig.expect('flush', node, u64(fh, 0, 1));
+    expect((await rig.ask('setlk', node, ...lockBody(fh, 2, 0, 0, 1, 1))).errno).toBe(Errno.EAGAIN);
+    const other = await rig.create('a');
+    await rig.expect('release', node, u64(fh), u32(0, 2), u64(1));
+    await rig.expect('setlk', node, ...lockBody(other.fh, 2, 0, 0, 1, 1));
+  });
+
+  it('are counted by ranges as POSIX splits them', () => {
+    const range = fc.tuple(fc.nat(20), fc.integer({ min: 1, max: 20 }), fc.constantFrom('read', 'write', 'unlock'));
+    fc.assert(
+      fc.property(fc.array(range, { maxLength: 20 }), (steps) => {
+        const book = new LockBook();
+        const model = new Array<string | undefined>(41).fill(undefined);
+        for (const [start, length, type] of steps) {
+          const end = start + length;
+          if (type === 'unlock') book.clear('o', start, end);
+          else book.set({ owner: 'o', type: type as 'read' | 'write', start, end, pid: 1, fh: 1 });
+          model.fill(type === 'unlock' ? undefined : type, start, end);
+        }
+        const found = new Array<string | undefined>(41).fill(undefined);
+        for (const { type, start, end } of book.of(1)) found.fill(type, start, end);
+        expect(found).toEqual(model);
+      }),
+    );
+  });
+});

@@ -1,0 +1,96 @@
+import { Errno, locOf } from '@mortar/core';
+import { describe, expect, it } from 'vitest';
+import { create, layoutName, list, mkdir, rename, rmdir, spread } from './path-rig.ts';
+import { type DistributeRig, distributeRig } from './rig.ts';
+
+describe('with a subvolume down', () => {
+  const hex = (rig: DistributeRig, path: string, name = layoutName) =>
+    Promise.all(rig.bricks.map((_, i) => rig.xattr(i, path, name)));
+
+  it('does what a real client does, and heals when it is back', async () => {
+    const rig = await distributeRig({ name: 'dh' });
+    await rig.walk('/');
+    await mkdir(rig, '/old');
+    await mkdir(rig, '/dirmds0');
+    rig.doors[2]!.close();
+    expect((await mkdir(rig, '/new0')).ok).toBe(true);
+    expect(await hex(rig, '/new0')).toEqual([
+      '00000000000000007fffffffffffffff',
+      '0000000000000000000000007ffffffe',
+      undefined,
+    ]);
+    expect(await mkdir(rig, '/new2')).toMatchObject({ ok: false, errno: Errno.ENOTCONN });
+    const dir = await rig.at('/dirmds0');
+    expect((await rig.ops.setattr(rig.call, { loc: locOf(dir), attr: { mode: 0o711 } })).ok).toBe(true);
+    const xattrs = { 'user.a': Buffer.from('1') };
+    expect((await rig.ops.setxattr(rig.call, { loc: locOf(dir), xattrs, flags: 0 })).ok).toBe(true);
+    expect(await hex(rig, '/dirmds0', `${layoutName}.mds`)).toEqual(['ffffffff', undefined, undefined]);
+    expect((await create(rig, '/w0_1')).reply.ok).toBe(true);
+    expect((await create(rig, '/w1_2')).reply.ok).toBe(true);
+    expect((await create(rig, '/w2_0')).reply).toMatchObject({ errno: Errno.ENOTCONN });
+    rig.doors[2]!.open();
+    await rig.walk('/new0');
+    await rig.walk('/dirmds0');
+    expect(await hex(rig, '/new0')).toEqual([
+      '00000000000000007fffffffffffffff',
+      '0000000000000000000000007ffffffe',
+      '00000000000000000000000000000000',
+    ]);
+    expect(await hex(rig, '/dirmds0', `${layoutName}.mds`)).toEqual(['00000000', undefined, undefined]);
+    expect(await hex(rig, '/dirmds0', 'user.a')).toEqual(['31', '31', '31']);
+    expect((await rig.onBrick(2, '/dirmds0'))!.iatt.mode).toBe(0o711);
+  });
+
+  it('writes a layout anew that has lost a part, with the commit hash that says so', async () => {
+    const rig = await distributeRig({ name: 'dh' });
+    await rig.walk('/');
+    await mkdir(rig, '/old');
+    const gfid = await rig.at('/old');
+    const before = await hex(rig, '/old');
+    await rig.bricks[1]!.removexattr(rig.call, { loc: locOf(gfid), name: layoutName });
+    await rig.walk('/old');
+    expect(await hex(rig, '/old')).toEqual(before.map((layout) => `00000001${layout!.slice(8)}`));
+  });
+
+  it('lists what the others have, and says so only when none is left', async () => {
+    const rig = await distributeRig();
+    await rig.walk('/');
+    await mkdir(rig, '/d');
+    const names = Array.from({ length: 30 }, (_, i) => `f${i}`);
+    for (const name of names) await create(rig, `/d/${name}`);
+    await mkdir(rig, '/d/sub');
+    expect(await list(rig, '/d')).toEqual([...names, 'sub'].sort());
+    rig.doors[1]!.close();
+    const some = await list(rig, '/d');
+    expect(some.length).toBeGreaterThan(10);
+    expect(some).toContain('sub');
+    for (const one of rig.doors) one.close();
+    await expect(list(rig, '/d')).rejects.toThrow(`${Errno.ENOTCONN}`);
+  });
+
+  it('refuses to remove or rename a directory, which would come back', async () => {
+    const rig = await distributeRig();
+    await mkdir(rig, '/d');
+    rig.doors[0]!.close();
+    expect(await rmdir(rig, '/d')).toMatchObject({ errno: Errno.ENOTCONN });
+    expect(await rename(rig, '/d', '/e')).toMatchObject({ ok: false, errno: Errno.ENOTCONN });
+    rig.doors[0]!.open();
+    expect((await rename(rig, '/d', '/e')).ok).toBe(true);
+    expect(await spread(rig, '/e')).toEqual(['dir', 'dir', 'dir']);
+  });
+});
+
+describe('events', () => {
+  it('say up when all have answered and one is up, and down when none is', async () => {
+    const rig = await distributeRig();
+    const ups = () => rig.events.map((event) => event.type).filter((type) => type.startsWith('child-'));
+    expect(ups()).toEqual(['child-up']);
+    rig.doors[0]!.close();
+    rig.doors[1]!.close();
+    expect(ups()).toEqual(['child-up']);
+    rig.doors[2]!.close();
+    expect(ups()).toEqual(['child-up', 'child-down']);
+    rig.doors[1]!.open();
+    expect(ups()).toEqual(['child-up', 'child-down', 'child-up']);
+  });
+});
