@@ -17,12 +17,13 @@ type Policy = 'bigger-file' | 'latest-mtime' | 'source-brick';
 /** What the command prints, and how it ends. */
 export interface ResolutionReport {
   lines: string[];
+  /** The command adds that the heal failed. */
   failed: boolean;
   exit: number;
 }
 
-function told({ line, healed, exit }: Resolution): ResolutionReport {
-  return { lines: [line], failed: !healed, exit };
+function told({ line, healed, exit, saysAll }: Resolution): ResolutionReport {
+  return { lines: [line], failed: !healed && !saysAll, exit };
 }
 
 /** A path is in one of the sets: the first that knows it answers. */

@@ -184,6 +184,25 @@ describe('healing', () => {
     expect(Math.max(...requests) / made.length).toBeLessThan(16);
   });
 
+  it.each([
+    ['on', true],
+    ['off', false],
+  ] as const)('with ensure-durability %s waits for disks: %s', async (value, waits) => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    const { fd, gfid } = await create(client, 'large', 'before');
+    await client.xlator.drain();
+    rigs[0]!.cut(2);
+    await write(client, fd, 'x'.repeat(300_000), 0);
+    await client.xlator.drain();
+    rigs[0]!.join(2);
+    const { daemon, client: healer } = await rigs[0]!.healDaemon({ 'ensure-durability': value });
+    await until(async () => (await daemon.info('all')).every((brick) => brick.connected && brick.entries.length === 0));
+    const [one, , two] = await onBricks(bricks, client.call, gfid);
+    expect(two).toBe(one);
+    expect(healer.gates.some((gate) => (gate.counts.get('fsync') ?? 0) > 0)).toBe(waits);
+  });
+
   it('gives who is accused no vote on what the others have, when one of them has lost it', async () => {
     const { bricks } = await rig();
     const client = await rigs[0]!.client({ 'post-op-delay-secs': '0' });
@@ -302,6 +321,32 @@ describe('healing', () => {
     expect(decided).toMatchObject({ lines: ['GFID split-brain resolved for file /d/name'], failed: false });
     const found = await lookup('name');
     expect(found.ok && (await onBricks(bricks, client.call, found.iatt.gfid))).toEqual(['the other', 'the other']);
+  });
+
+  it('lets the operator decide against the majority of two different files of a name, but not between two that are as good', async () => {
+    const { bricks } = await rig(3);
+    const client = await rigs[0]!.client({ 'quorum-type': 'none' });
+    const directory = await mkdir(client, 'd');
+    await client.xlator.drain();
+    for (const [away, text] of [[[0], 'made by two'] as const, [[1, 2], 'by one'] as const]) {
+      for (const child of away) rigs[0]!.cut(child);
+      await create(client, 'name', text, directory);
+      await client.xlator.drain();
+      for (const child of away) rigs[0]!.join(child);
+    }
+    const { daemon } = await rigs[0]!.healDaemon({ 'quorum-type': 'none', 'self-heal-daemon': 'off' });
+    expect(await daemon.resolve('bigger-file', '/d/name', undefined)).toEqual({
+      lines: ['No bigger file for file /d/name'],
+      failed: false,
+      exit: 1,
+    });
+    expect(await daemon.resolve('source-brick', '/d/name', 'vol-client-0')).toMatchObject({
+      lines: ['GFID split-brain resolved for file /d/name'],
+      exit: 0,
+    });
+    const found = await client.ops.lookup(client.call, { loc: locAt(directory, 'name') });
+    const gfid = found.ok && found.iatt.gfid;
+    expect(gfid && (await onBricks(bricks, client.call, gfid))).toEqual(['by one', 'by one', 'by one']);
   });
 
   it('heals a large sparse file while a client goes on writing to it', async () => {

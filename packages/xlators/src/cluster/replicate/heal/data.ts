@@ -233,9 +233,11 @@ async function finish(
 ): Promise<HealResult> {
   const { replica } = context;
   // Also on those it came from: their marks come off as well, and what they have may be in their memory only.
-  const holders = lease.participants.filter((child) => replica.set.holdsData(child));
-  const synced = await replica.set.wind(holders, 'fsync', call, () => ({ fd, dataOnly: false }));
-  if (holders.some((child) => !synced[child]?.ok)) return { state: 'again' };
+  if (replica.live.ensureDurability) {
+    const holders = lease.participants.filter((child) => replica.set.holdsData(child));
+    const synced = await replica.set.wind(holders, 'fsync', call, () => ({ fd, dataOnly: false }));
+    if (holders.some((child) => !synced[child]?.ok)) return { state: 'again' };
+  }
   if (!(await restoreTimes(replica, lease, gfid, plan.source, plan.sinks))) return { state: 'again' };
   const arbiter = replica.set.arbiter;
   const whole = [

@@ -1,8 +1,9 @@
 /** `gluster volume heal V split-brain ...`: the operator decides. Texts are GlusterFS's. */
-import { byteString, Errno, type Gfid, isGfid, locAt, rootGfid } from '@mortar/core';
+import { type ByteString, byteString, Errno, type Gfid, isGfid, locAt, rootGfid } from '@mortar/core';
 import { judge } from '../changelog.ts';
 import { lookup } from '../lookup.ts';
 import { quorumCount } from '../quorum.ts';
+import type { Replica } from '../replica.ts';
 import { succeeded, successAt } from '../replica-set.ts';
 import { arbitrate, type Candidate, candidates, choose, isSplit } from '../split-brain.ts';
 import { alone } from './alone.ts';
@@ -24,6 +25,8 @@ export interface Resolution {
   readonly missing?: true;
   /** There was nothing to decide. */
   readonly needless?: true;
+  /** The line says all: GlusterFS's command does not add that the heal failed. */
+  readonly saysAll?: true;
 }
 
 const notSplit = 'File not in split-brain.';
@@ -51,12 +54,20 @@ export async function resolveFile(context: HealContext, file: string, choice: Ch
   const call = { ...replica.rootCall(), internal: 'glfs-heal' as const };
   let gfid: Gfid = rootGfid;
   for (const [i, name] of names.entries()) {
+    const isLast = i === names.length - 1;
+    // Also where a majority decides which file it is: the operator may decide otherwise.
+    if (isLast && (await isSeveralFiles(replica, gfid, name))) return resolveName(context, gfid, name, file, choice);
     const reply = await lookup(replica, call, { loc: locAt(gfid, name) });
     if (reply.ok) gfid = reply.iatt.gfid;
-    else if (reply.errno === Errno.EIO && i === names.length - 1) return resolveName(context, gfid, name, file, choice);
+    else if (reply.errno === Errno.EIO && isLast) return resolveName(context, gfid, name, file, choice);
     else return { ...failed(`Lookup failed on ${file}:${errorText(reply.errno)}.`, 22), missing: true };
   }
   return resolveGfid(context, gfid, file, choice);
+}
+
+async function isSeveralFiles(replica: Replica, parent: Gfid, name: ByteString): Promise<boolean> {
+  const replies = await replica.lookupAll(locAt(parent, name), replica.rootCall(), []);
+  return new Set(succeeded(replies).map((child) => successAt(replies, child)!.iatt.gfid)).size > 1;
 }
 
 function errorText(errno: Errno): string {
@@ -111,11 +122,16 @@ async function decide(context: HealContext, lease: HeldLease, choice: Choice): P
     return 'Use source-brick option to heal metadata split-brain.';
   const copies = await candidates(replica, lease, 'data');
   const winner = winnerOf(choice, copies);
-  if (winner === undefined) return choice.by === 'bigger-file' ? 'No bigger file.' : 'No difference in mtime.';
+  if (winner === undefined) return `${undecided(choice)}.`;
   if (!lease.holds.has(winner)) return 'The chosen brick is not connected.';
   for (const kind of split)
     if (!(await arbitrate(replica, lease, kind, winner))) return 'A brick could not be reached.';
   return undefined;
+}
+
+function undecided({ by }: Choice): string {
+  if (by === 'source-brick') return 'Error getting the source brick';
+  return by === 'bigger-file' ? 'No bigger file' : 'No difference in mtime';
 }
 
 function winnerOf(choice: Choice, copies: readonly Candidate[]): number | undefined {
@@ -148,12 +164,10 @@ async function resolveName(
       (all) => winnerOf(choice, all),
     );
     const result = await nameHeal.heal(name);
-    if (typeof result === 'object')
-      return failed(
-        'failed' in result
-          ? `Healing ${shown} failed: ${result.failed}.`
-          : `Healing ${shown} failed: No copy stands out; use source-brick.`,
-      );
+    if (typeof result === 'object') {
+      if ('failed' in result) return failed(`Healing ${shown} failed: ${result.failed}.`);
+      return { ...failed(`${undecided(choice)} for file ${shown}`), saysAll: true };
+    }
   } finally {
     replica.leases.done(lease);
   }

@@ -74,7 +74,8 @@ async function healUnder(
   if (!truth?.data || !isWhole(truth.iatt, truth.data)) return undefined;
   const steps = old.map((copy, i) => copy && bringUp(truth, copy, gfid, fd, lease.fenceOf(sinks[i]!)));
   if (steps.some((one) => one === undefined)) return undefined;
-  const done = await Promise.all(sinks.map((sink, i) => runAll(replica, sink, call, steps[i]!)));
+  const sync = replica.live.ensureDurability ? [compoundStep('fsync', { fd, dataOnly: false })] : [];
+  const done = await Promise.all(sinks.map((sink, i) => runAll(replica, sink, call, [...steps[i]!, ...sync])));
   if (!done.every(Boolean)) return undefined;
   return (await clear(replica, lease, gfid, sinks, call)) ? { state: 'healed' } : { state: 'again' };
 }
@@ -108,7 +109,7 @@ function isWhole(iatt: Iatt, data: Uint8Array): boolean {
   return data.length === iatt.size && iatt.blocks * 512 >= iatt.size;
 }
 
-/** Times last, then onto the disk. Undefined: there is something to take away. */
+/** Times last. Undefined: there is something to take away. */
 function bringUp(truth: Copy, old: Copy, gfid: Gfid, fd: Fd, fence: number): RawStep[] | undefined {
   if (Object.keys(old.shared).some((name) => !Object.hasOwn(truth.shared, name))) return undefined;
   const loc = locOf(gfid);
@@ -124,7 +125,6 @@ function bringUp(truth: Copy, old: Copy, gfid: Gfid, fd: Fd, fence: number): Raw
   set({ atime: { sec: atime, nsec: atimeNsec }, mtime: { sec: mtime, nsec: mtimeNsec } });
   if (truth.mdata)
     steps.push(compoundStep('setxattr', { loc, xattrs: { [mdataKey]: truth.mdata }, flags: 0, xdata: { fence } }));
-  steps.push(compoundStep('fsync', { fd, dataOnly: false }));
   return steps;
 }
 
