@@ -76,7 +76,6 @@ class Run {
     const options = {
       'eager-lock': random.chance(0.8) ? 'on' : 'off',
       'post-op-delay-secs': random.pick(['0', '1', '3']),
-      'quorum-reads': 'on',
       'heal-timeout': '5',
       'data-self-heal-window-size': '1',
     };

@@ -52,10 +52,6 @@ export function blockVolfile(volfile: Volfile): Volfile {
   };
   const volumes = volfile.volumes
     .filter((node) => !isLeftOut(node))
-    .map((node) => {
-      const options =
-        node.type === 'cluster/replicate' ? new Map([...node.options, ['quorum-reads', 'yes']]) : node.options;
-      return { ...node, options, subvolumes: node.subvolumes.map(standIn) };
-    });
+    .map((node) => ({ ...node, subvolumes: node.subvolumes.map(standIn) }));
   return { ...volfile, volumes };
 }

@@ -50,7 +50,6 @@ export function planOf(random: SeededRandom, changes: PlanChanges = {}): Plan {
       'eager-lock': random.chance(0.8) ? 'on' : 'off',
       'post-op-delay-secs': random.pick(['0', '1', '1', '3']),
       // Without it a minority that nobody contradicts is read: a choice for availability, not for what is checked here.
-      'quorum-reads': 'on',
       'granular-entry-heal': random.chance(0.7) ? 'on' : 'off',
       'heal-timeout': random.pick(['5', '10', '30']),
       'data-self-heal-window-size': '1',

@@ -89,7 +89,6 @@ export class ReplicateXlator extends Xlator {
       postOpDelayMs: values['post-op-delay-secs'] * 1000,
       ensureDurability: values['ensure-durability'],
       granular: values['granular-entry-heal'],
-      quorumReads: values['quorum-reads'],
       readHashMode: values['read-hash-mode'],
       readChild: named >= 0 ? named : values['read-subvolume-index'],
       policy: values['favorite-child-policy'],

@@ -26,7 +26,7 @@ export async function lookup(
 ): Promise<Reply<'lookup'>> {
   const { set } = replica;
   if (set.up.length === 0) return fail(Errno.ENOTCONN);
-  if (replica.live.quorumReads && !set.suffices(set.up)) return fail(Errno.ENOTCONN);
+  if (!replica.mayRead(call, set.up)) return fail(Errno.ENOTCONN);
   const { parent, name } = args.loc;
   const named = parent !== null && name !== null;
   if (named && isKnownMissing(replica, parent, name, args.xdata?.layout)) return fail(Errno.ENOENT);
@@ -45,7 +45,6 @@ async function lookupOnce(
   asked: Asked,
   healer: AccessHealer | undefined,
 ): Promise<Reply<'lookup'>> {
-  const { set } = replica;
   const { parent, name } = args.loc;
   const named = parent !== null && name !== null;
   const layout = args.xdata?.layout;
@@ -63,8 +62,9 @@ async function lookupOnce(
     // Nobody was asked for the layout then.
     if (layout !== undefined && !replies.some((reply) => reply?.ok)) return fail(Errno.EREMCHG);
   }
-  if (replica.live.quorumReads && !set.suffices(answering(replies))) return fail(Errno.ENOTCONN);
   const reply = mergeByGfid(replica, replies, asked);
+  const isTold = reply.ok || reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE;
+  if (isTold && !replica.mayRead(call, answering(replies))) return fail(Errno.ENOTCONN);
   if (named && !reply.ok && reply.errno === Errno.ENOENT) learnFromMiss(replica, parent, lease, layout);
   if (healer && reply.ok && !call.internal) await healer.saw(reply.iatt.gfid, replies);
   return reply;

@@ -21,7 +21,7 @@ export const options = {
       'How many replicas must take part in a change: none, more than half, or quorum-count. Default: auto for three and more replicas.',
   }),
   'quorum-count': option.int('0', { description: 'For quorum-type fixed.', min: 0, max: 2147483647 }),
-  'quorum-reads': option.bool('no', { description: 'Whether reads need a quorum as well.' }),
+  'quorum-reads': option.bool('no', { description: 'Accepted; without a quorum nothing is read.' }),
   'choose-local': option.bool('true', { description: 'Prefer a replica on this host for reading.' }),
   'read-subvolume': option.text('', { description: 'Name of the child to read from when it is clean.' }),
   'read-subvolume-index': option.int('-1', {

@@ -32,7 +32,6 @@ export interface LiveOptions {
   postOpDelayMs: number;
   ensureDurability: boolean;
   granular: boolean;
-  quorumReads: boolean;
   readHashMode: number;
   readChild: number;
   /** How a split-brain is decided without asking. */
@@ -158,6 +157,11 @@ export class Replica {
     return this.refresh(gfid, call);
   }
 
+  /** Whether these children are enough to tell what is: fewer may lack what was acknowledged. Who heals looks at each by itself. */
+  mayRead({ internal }: Call, children: readonly number[]): boolean {
+    return internal === 'self-heal' || internal === 'glfs-heal' || this.set.suffices(children);
+  }
+
   /** What the replicas say of a file now. */
   async refresh(gfid: Gfid, call: Call): Promise<InodeContext | Failure> {
     for (let attempt = 1; ; attempt++) {
@@ -165,7 +169,7 @@ export class Replica {
       const replies = await this.lookupAll(locOf(gfid), call, []);
       const found = replies.some((reply) => reply?.ok);
       if (!found) return lookupFailure(replies);
-      if (this.live.quorumReads && !this.set.suffices(answering(replies))) return fail(Errno.ENOTCONN);
+      if (!this.mayRead(call, answering(replies))) return fail(Errno.ENOTCONN);
       const context = this.learn(gfid, replies, asked);
       if (attempt === attemptsMax || !this.contexts.isDoubted(gfid, asked.doubts)) return context;
     }
@@ -207,6 +211,7 @@ export class Replica {
 
   /** Children to read from, at least one. What was known is not the last word: before EIO the replicas are asked anew. */
   async cleanChildren(gfid: Gfid, kind: Kind, call: Call): Promise<readonly number[] | Failure> {
+    if (!this.mayRead(call, this.set.up)) return fail(Errno.ENOTCONN);
     const known = await this.context(gfid, call);
     if ('errno' in known) return known;
     const readers = this.readers(gfid, kind, known);
@@ -252,7 +257,6 @@ export class Replica {
   }
 
   async #readOnce<N extends FopName>(gfid: Gfid, kind: Kind, fop: N, call: Call, args: Args<N>): Promise<Reply<N>> {
-    if (this.live.quorumReads && !this.set.suffices(this.set.up)) return fail(Errno.ENOTCONN);
     const readers = await this.cleanChildren(gfid, kind, call);
     if ('errno' in readers) return readers;
     let reply: Reply<N> = fail(Errno.ENOTCONN);
