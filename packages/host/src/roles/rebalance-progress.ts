@@ -3,7 +3,7 @@
  * to, for whoever asks when it is gone (docs/management.md).
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
-import type { Clock } from '@mortar/core';
+import type { Clock, Log } from '@mortar/core';
 import type { RebalanceStatus } from '@mortar/xlators/cluster/distribute/rebalance.ts';
 import { z } from 'zod';
 
@@ -43,14 +43,24 @@ export class ProgressFile {
     renameSync(temporary, this.#path);
   }
 
-  /** Until it is ended. */
-  keep(clock: Clock, status: () => RebalanceStatus): { end(): void } {
-    let timer = clock.after(0, () => undefined);
+  /** Until it is ended. What cannot be written is no reason to end the work. */
+  keep({ clock, log }: { clock: Clock; log: Log }, status: () => RebalanceStatus): { end(): void } {
+    let failed = false;
+    const write = () => {
+      try {
+        this.write({ ...status(), state: 'running' });
+        failed = false;
+      } catch (error) {
+        if (!failed) log.write('WARNING', 'rebalance', `how far it is cannot be kept: ${(error as Error).message}`);
+        failed = true;
+      }
+    };
     const next = () => {
-      this.write({ ...status(), state: 'running' });
+      write();
       timer = clock.after(everyMs, next);
     };
-    next();
+    let timer = clock.after(everyMs, next);
+    write();
     return { end: () => timer.cancel() };
   }
 }

@@ -35,7 +35,7 @@ export async function rebalanceRole(host: Host): Promise<void> {
   await listenForControl(host, server, socketFile);
   void (async () => {
     await running.top.untilUp(host.services.clock, upTimeoutMs);
-    const kept = progress?.keep(host.services.clock, () => job.status());
+    const kept = progress?.keep(host.services, () => job.status());
     const status = await job.run(distributeOf(keeper.current.graph));
     kept?.end();
     // Ended by a signal it has not done its work: it is to go on when it can.
