@@ -3,24 +3,11 @@
  * again when they die unasked. One that ended by itself has written its last status; what it was told to do stands in the volume's document.
  */
 import type { Timer } from '@mortar/core/ports.ts';
-import { z } from 'zod';
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
 import { nodesOf, nothingYet, shareOf } from '../operations/task-nodes.ts';
-import { rebalanceNoteFile, rebalanceStatusFile } from '../paths.ts';
 import { type TaskProgress, taskProgressSchema, type VolumeInfo, type VolumeTask } from '../volume.ts';
-
-/** What is known here of the process of a task. */
-const noteSchema = z.object({
-  /** Of the task that it was started for. */
-  id: z.string(),
-  isStopped: z.boolean().optional(),
-  /** Its end was told to who listens to events. */
-  isTold: z.boolean().optional(),
-  /** Seconds of the epoch at which it was found dead. */
-  deaths: z.array(z.number()).max(64).default([]),
-});
-type Note = z.infer<typeof noteSchema>;
+import { type Note, RebalanceNotes } from './rebalance-notes.ts';
 
 const lookMs = 1000;
 const askMs = 8_000;
@@ -63,6 +50,11 @@ export class RebalanceKeeper {
     return this.#contextOf();
   }
 
+  get #notes(): RebalanceNotes {
+    const { files, directories } = this.#context;
+    return new RebalanceNotes(files, directories);
+  }
+
   /** From now on what dies is started again. */
   watch(): void {
     if (this.#isClosed) return;
@@ -89,7 +81,8 @@ export class RebalanceKeeper {
   }
 
   async #lookAt(name: string): Promise<void> {
-    if (this.#own(name)) await this.#inTurn(name, () => this.#supervise(name));
+    // What is under way for it may take minutes: the others must not wait for that.
+    if (this.#own(name) && !this.#turns.has(name)) await this.#inTurn(name, () => this.#supervise(name));
   }
 
   /** Throws OperationError. Nothing happens if it runs already. */
@@ -98,7 +91,7 @@ export class RebalanceKeeper {
       await this.#documentOf(volume);
       const { task } = volume;
       if (!task) throw new OperationError(`Volume ${volume.name} has no task`);
-      const note = await this.#note(volume.name);
+      const note = await this.#notes.last(volume.name);
       if (note?.id === task.id && !note.isStopped && (await this.#isAlive(volume))) return;
       await this.#begin(volume, task, { id: task.id, deaths: [] }, false);
     });
@@ -118,7 +111,7 @@ export class RebalanceKeeper {
     const { supervisor } = this.#context;
     const share = shareOf(volume, Object.keys(task.nodes ?? {}), this.#node);
     await supervisor.startRebalance(volume, task.command, this.#node, { share, isAgain });
-    await this.#keepNote(volume.name, note);
+    await this.#notes.keep(volume.name, note);
     this.#seenMs.delete(task.id);
     this.#againMs.delete(task.id);
   }
@@ -126,13 +119,13 @@ export class RebalanceKeeper {
   /** How far it is, or what it came to. */
   async status(volume: VolumeInfo, task: VolumeTask): Promise<TaskProgress> {
     const known = nodesOf(task, this.#node)[this.#node] ?? nothingYet;
-    const note = await this.#noteOf(volume.name, task);
+    const note = await this.#notes.of(volume.name, task);
     if (!note) return known;
     if (await this.#isAlive(volume)) {
       const said = await this.#ask(volume, 'rebalance.status', askMs);
       if (said) return said;
     }
-    const left = await this.#left(volume.name);
+    const left = await this.#notes.status(volume.name);
     if (left && left.state !== 'running') return left;
     const { secondsLeft: _, ...last } = left ?? known;
     return { ...last, state: note.isStopped ? 'stopped' : 'running' };
@@ -141,9 +134,9 @@ export class RebalanceKeeper {
   /** Ends it after the files that it is at; resolves to what it did. */
   stop(volume: VolumeInfo, task: VolumeTask): Promise<TaskProgress> {
     return this.#inTurn(volume.name, async () => {
-      const note = (await this.#noteOf(volume.name, task)) ?? { id: task.id, deaths: [] };
+      const note = (await this.#notes.of(volume.name, task)) ?? { id: task.id, deaths: [] };
       // Should this end halfway: it is not to be started again.
-      await this.#keepNote(volume.name, { ...note, isStopped: true });
+      await this.#notes.keep(volume.name, { ...note, isStopped: true });
       const said = (await this.#isAlive(volume)) ? await this.#ask(volume, 'rebalance.stop', stopMs) : undefined;
       await this.#context.supervisor.endRebalance(volume, this.#node);
       const last = said ?? (await this.status(volume, task));
@@ -154,8 +147,8 @@ export class RebalanceKeeper {
   /** Ends it at once: its task is over, or never began. */
   end(volume: VolumeInfo): Promise<void> {
     return this.#inTurn(volume.name, async () => {
-      const note = await this.#note(volume.name);
-      if (note) await this.#keepNote(volume.name, { ...note, isStopped: true });
+      const note = await this.#notes.last(volume.name);
+      if (note) await this.#notes.keep(volume.name, { ...note, isStopped: true });
       await this.#context.supervisor.endRebalance(volume, this.#node);
     });
   }
@@ -168,8 +161,8 @@ export class RebalanceKeeper {
     if (!own) return;
     const { volume, task, known } = own;
     const isOver = known.state !== 'running';
-    const note = await this.#noteOf(name, task);
-    const left = note && (await this.#left(name));
+    const note = await this.#notes.of(name, task);
+    const left = note && (await this.#notes.status(name));
     if (note && left && left.state !== 'running') return this.#tell(own, note, left);
     if (isOver) this.#told.add(task.id);
     if (isOver) return;
@@ -179,23 +172,30 @@ export class RebalanceKeeper {
   }
 
   /** Who was to start it died before that. */
-  async #startLate({ volume, task }: Own): Promise<void> {
+  async #startLate(own: Own): Promise<void> {
+    const { task } = own;
     const nowMs = this.#context.clock.nowMs();
     const sinceMs = this.#seenMs.get(task.id) ?? nowMs;
     this.#seenMs.set(task.id, sinceMs);
-    if (nowMs - sinceMs >= startGraceMs) await this.#begin(volume, task, { id: task.id, deaths: [] }, false);
+    if (nowMs - sinceMs >= startGraceMs) await this.#beginOrDie(own, { id: task.id, deaths: [] }, undefined, false);
   }
 
   async #startAgain(own: Own, note: Note, left: TaskProgress | undefined): Promise<void> {
     const { clock } = this.#context;
-    const { volume, task } = own;
+    const { task } = own;
     const againMs = this.#againMs.get(task.id);
     if (againMs === undefined) return this.#died(own, note, left);
     if (clock.nowMs() < againMs) return;
     this.#againMs.delete(task.id);
+    await this.#beginOrDie(own, note, left, true);
+  }
+
+  /** One that cannot be started has died. */
+  async #beginOrDie(own: Own, note: Note, left: TaskProgress | undefined, isAgain: boolean): Promise<void> {
+    const { volume, task } = own;
     try {
-      await this.#begin(volume, task, note, true);
-      this.#log('INFO', `the rebalance process of ${volume.name} was started again`);
+      await this.#begin(volume, task, note, isAgain);
+      this.#log('INFO', `the rebalance process of ${volume.name} was started${isAgain ? ' again' : ''}`);
     } catch (error) {
       if (!(error instanceof OperationError)) throw error;
       await this.#died(own, note, left);
@@ -203,10 +203,10 @@ export class RebalanceKeeper {
   }
 
   async #died({ volume, task, known }: Own, note: Note, left: TaskProgress | undefined): Promise<void> {
-    const { clock, files, directories } = this.#context;
+    const { clock } = this.#context;
     const now = clock.wall().sec;
     const deaths = [...note.deaths.filter((at) => now - at < deathsWithinSeconds), now];
-    await this.#keepNote(volume.name, { ...note, deaths });
+    await this.#notes.keep(volume.name, { ...note, deaths });
     const times = `${deaths.length} times in ${deathsWithinSeconds / 60} minutes`;
     if (deaths.length <= deathsMax) {
       const pauseMs = firstPauseMs * 2 ** (deaths.length - 1);
@@ -216,7 +216,7 @@ export class RebalanceKeeper {
     const { secondsLeft: _, ...last } = left ?? known;
     const reason = `the rebalance process died ${times}`;
     const failed: TaskProgress = { ...last, state: 'failed', reason };
-    await files.write(rebalanceStatusFile(directories, volume.name), JSON.stringify(failed), 0o600);
+    await this.#notes.keepStatus(volume.name, failed);
     this.#log('ERROR', `${reason}: that of ${volume.name} is given up`);
   }
 
@@ -224,7 +224,7 @@ export class RebalanceKeeper {
   async #tell({ volume, task }: Own, note: Note, left: TaskProgress): Promise<void> {
     this.#told.add(task.id);
     if (note.isTold) return;
-    await this.#keepNote(volume.name, { ...note, isTold: true });
+    await this.#notes.keep(volume.name, { ...note, isTold: true });
     if (left.state === 'stopped') return;
     const { movedFiles: files, movedBytes: size, scanned: lookups, failures, skipped, seconds } = left;
     this.#context.events?.emit(left.state === 'failed' ? 'VOLUME_REBALANCE_FAILED' : 'VOLUME_REBALANCE_COMPLETE', {
@@ -263,36 +263,6 @@ export class RebalanceKeeper {
       this.#log('WARNING', `rebalance of ${volume.name}: ${(error as Error).message}`);
       return undefined;
     }
-  }
-
-  /** What it wrote last: while it worked, or at its end. */
-  async #left(name: string): Promise<TaskProgress | undefined> {
-    return taskProgressSchema.safeParse(await this.#json(rebalanceStatusFile(this.#context.directories, name))).data;
-  }
-
-  /** Undefined: nothing was started here for this task. The version before left no note. */
-  async #noteOf(name: string, task: VolumeTask): Promise<Note | undefined> {
-    const note = await this.#note(name);
-    if (!note) return task.nodes ? undefined : { id: task.id, deaths: [] };
-    return note.id === task.id ? note : undefined;
-  }
-
-  async #note(name: string): Promise<Note | null> {
-    return noteSchema.safeParse(await this.#json(rebalanceNoteFile(this.#context.directories, name))).data ?? null;
-  }
-
-  async #json(path: string): Promise<unknown> {
-    try {
-      return JSON.parse((await this.#context.files.read(path)) ?? 'null');
-    } catch {
-      // Cut off, or somebody else's: as if it were not there.
-      return null;
-    }
-  }
-
-  async #keepNote(name: string, note: Note): Promise<void> {
-    const { files, directories } = this.#context;
-    await files.write(rebalanceNoteFile(directories, name), JSON.stringify(note), 0o600);
   }
 
   #inTurn<T>(name: string, work: () => Promise<T>): Promise<T> {
