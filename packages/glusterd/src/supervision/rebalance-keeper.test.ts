@@ -43,6 +43,7 @@ const look = () => rig.daemon.context.rebalances.look();
 const die = () => {
   for (const pid of rig.processes.pidsOf('rebalance/v')) rig.processes.alive.delete(pid);
 };
+const nextId = '00000000-0000-4000-8000-000000000001';
 const counts = { movedFiles: 3, movedBytes: 30, scanned: 9, failures: 0, skipped: 1, seconds: 2 };
 const leaves = (state: string) => {
   const folder = join(rig.directories.work, 'vols/v/rebalance');
@@ -195,6 +196,26 @@ describe('a rebalance process', () => {
     expect(await now()).toMatchObject({ state: 'completed', movedFiles: 3 });
   });
 
+  it('is started when the document that it goes by is here', async () => {
+    const { store, rebalances } = rig.daemon.context;
+    await run('force');
+    rig.processes.answers = { 'rebalance.stop': { state: 'stopped', ...counts } };
+    await run('stop');
+    const volume = store.state.volumes.get('v')!;
+    const later = { ...volume, version: volume.version + 1, task: { ...volume.task!, id: nextId } };
+    const starting = rebalances.start(later);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(alive()).toBe(0);
+    await store.commit({ volumes: new Map([['v', later]]) });
+    await starting;
+    expect(alive()).toBe(1);
+    const never = rebalances.start({ ...later, version: later.version + 1 });
+    const refused = expect(never).rejects.toThrow('is not known here yet');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    rig.aheadMs += 11_000;
+    await refused;
+  });
+
   it('is in what get-state tells of this node', async () => {
     const state = async () => {
       await rig.done({ verb: 'get-state', file: 'state' });
@@ -228,7 +249,7 @@ describe('a rebalance process', () => {
     die();
     leaves('completed');
     // Another node's operation has committed the next task, and died.
-    const task = { ...volume.task!, id: '00000000-0000-4000-8000-000000000001' };
+    const task = { ...volume.task!, id: nextId };
     await store.commit({ volumes: new Map([['v', { ...volume, task }]]) });
     await look();
     expect(await now()).toMatchObject({ state: 'running', movedFiles: 0 });
