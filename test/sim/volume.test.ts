@@ -43,4 +43,14 @@ describe('a simulated distributed volume that grows and shrinks', () => {
       expect(await problemsOf(seed, { trees: true })).toEqual([]);
     },
   );
+
+  it.each([
+    { what: 'each with bricks of its own', shares: 'apart', seed: 3 },
+    { what: 'that share each brick by the gfids', shares: 'turns', seed: 4 },
+    { what: 'that all take all files for their own', shares: 'same', seed: 5 },
+  ] as const)('has every file once with several movers side by side, $what', { timeout: 240_000 }, async (run) => {
+    const { shares, seed } = run;
+    for (const movers of [2, 3])
+      expect(await problemsOf(seed, { movers, shares, faults: ['mover-kill', 'cut'] })).toEqual([]);
+  });
 });

@@ -242,7 +242,7 @@ export class BusyVolume {
     const pid = this.rebalancer();
     if (pid === undefined) return false;
     process.kill(pid, 'SIGKILL');
-    await eventually('the end of the rebalance', () => this.rebalancer() === undefined);
+    await eventually('the end of the rebalance', () => this.rebalancer() !== pid);
     return true;
   }
 
@@ -283,6 +283,7 @@ export class BusyVolume {
     for (let i = 0; i < 2; i++) {
       if (await this.killRebalance()) kills++;
       this.check();
+      // Management starts again what was killed; this is for one that was over already.
       await gluster('volume', 'rebalance', this.#volume, 'start', 'force');
     }
     await meanwhile();
@@ -294,12 +295,7 @@ export class BusyVolume {
     const { must, gluster } = this.#bound();
     const remove = (...words: string[]) => must('volume', 'remove-brick', this.#volume, ...names, ...words);
     await remove('start');
-    let kills = 0;
-    if (await this.killRebalance()) {
-      kills++;
-      await gluster('volume', 'remove-brick', this.#volume, ...names, 'stop');
-      await remove('start');
-    }
+    const kills = (await this.killRebalance()) ? 1 : 0;
     for (let run = 0; ; run++) {
       try {
         const said = await this.ended('remove-brick', this.#volume, ...names);

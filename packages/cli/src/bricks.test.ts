@@ -1,33 +1,63 @@
 /** add-brick, remove-brick, replace-brick, reset-brick, rebalance. */
-import type { TaskData } from '@mortar/glusterd/protocol/replies.ts';
+import type { TaskData, TaskNodeData } from '@mortar/glusterd/protocol/replies.ts';
 import type { Request } from '@mortar/glusterd/protocol/requests.ts';
 import { describe, expect, it } from 'vitest';
 import { ok, outcomeOf, refused, runCommand, type Transcript, transcripts } from './testing/transcripts.ts';
 
 const prefix = /^volume (?:(?:add|replace|reset)-brick|remove-brick (?:commit force|\w+)|rebalance: [^:\s]+): failed: /;
 
-/** The task that a recorded command shows. */
+const rowForm =
+  /^ +(\S+) +(?:(\d+) +(\d+)Bytes +(\d+) +(\d+) +(\d+) +)?(?:fix-layout )?(completed|in progress) +(\d+):(\d\d):(\d\d)$/gm;
+const uuid = '7b51575f-facf-469d-a415-3e414ef567fb';
+
+/** The task that a recorded command shows: its rows, or its elements. */
 function taskIn({ stdout, command }: Transcript): TaskData | undefined {
   const id = /(?:ID: |<task-id>)([0-9a-f-]{36})/.exec(stdout)?.[1] ?? '';
-  const row = /localhost +(\d+) +(\d+)Bytes +(\d+) +(\d+) +(\d+) +(\w+(?: \w+)?) +0:00:(\d\d)/.exec(stdout);
-  const xml = (name: string) => Number(new RegExp(`<${name}>(\\d+)`).exec(stdout)?.[1] ?? 0);
-  if (id === '' && !row) return undefined;
-  const [movedFiles, movedBytes, scanned, failures, skipped] = row
-    ? row.slice(1, 6).map(Number)
-    : ['files', 'size', 'lookups', 'failures', 'skipped'].map(xml);
+  const xml = (text: string, name: string) => new RegExp(`<${name}>([^<]*)`).exec(text)?.[1] ?? '0';
+  const made = (name: string, node: string, counts: readonly number[]): TaskNodeData => ({
+    name,
+    node,
+    state: 'completed',
+    movedFiles: counts[0]!,
+    movedBytes: counts[1]!,
+    scanned: counts[2]!,
+    failures: counts[3]!,
+    skipped: counts[4]!,
+    seconds: counts[5]!,
+  });
+  const rows = [...stdout.matchAll(rowForm)].map(([, name, ...words]) => {
+    const [files, bytes, scanned, failures, skipped, , hours, minutes, seconds] = words.map((word) =>
+      Number(word ?? 0),
+    );
+    const time = hours! * 3600 + minutes! * 60 + seconds!;
+    return made(name!, uuid, [files!, bytes!, scanned!, failures!, skipped!, time]);
+  });
+  const fields = ['files', 'size', 'lookups', 'failures', 'skipped', 'runtime'];
+  const elements = [...stdout.matchAll(/<node>(.*?)<\/node>/gs)].map(([, text]) =>
+    made(
+      xml(text!, 'nodeName'),
+      xml(text!, 'id'),
+      fields.map((name) => Number(xml(text!, name))),
+    ),
+  );
+  const nodes = [...rows, ...elements];
+  if (id === '' && nodes.length === 0) return undefined;
+  const sum = (field: 'movedFiles' | 'movedBytes' | 'scanned' | 'failures' | 'skipped') =>
+    nodes.reduce((total, node) => total + node[field], 0);
   return {
     kind: command.includes('rebalance') ? 'rebalance' : 'remove-brick',
     id,
-    command: command.includes('fix-layout') ? 'fix-layout' : 'force',
+    command: stdout.includes('fix-layout') ? 'fix-layout' : 'force',
     state: 'completed',
-    movedFiles: movedFiles!,
-    movedBytes: movedBytes!,
-    scanned: scanned!,
-    failures: failures!,
-    skipped: skipped!,
-    seconds: row ? Number(row[7]) : xml('runtime'),
+    movedFiles: sum('movedFiles'),
+    movedBytes: sum('movedBytes'),
+    scanned: sum('scanned'),
+    failures: sum('failures'),
+    skipped: sum('skipped'),
+    seconds: Math.max(0, ...nodes.map((node) => node.seconds)),
     bricks: [],
-    node: /<id>([0-9a-f-]{36})/.exec(stdout)?.[1] ?? '',
+    nodes,
+    nodeCount: Number(xml(stdout, 'nodeCount')),
   };
 }
 
@@ -51,19 +81,16 @@ async function requestOf(command: string): Promise<Request | undefined> {
 }
 
 describe('volume rebalance', () => {
+  const counts = { movedFiles: 0, movedBytes: 0, scanned: 0, failures: 0, skipped: 0, seconds: 3725 };
   const task: TaskData = {
     kind: 'rebalance',
     id: '24437c7d-2ea0-430c-ac57-24262f157ef7',
     command: 'fix-layout',
     state: 'completed',
-    movedFiles: 0,
-    movedBytes: 0,
-    scanned: 0,
-    failures: 0,
-    skipped: 0,
-    seconds: 3725,
+    ...counts,
     bricks: [],
-    node: '7b51575f-facf-469d-a415-3e414ef567fb',
+    nodes: [{ node: uuid, name: 'localhost', state: 'completed', ...counts }],
+    nodeCount: 1,
   };
 
   it('shows a layout fix in the columns of one', async () => {
@@ -88,6 +115,28 @@ describe('volume rebalance', () => {
     ]);
     expect(await linesOf({ state: 'running' })).toEqual([]);
     expect(await linesOf({ state: 'completed', secondsLeft: 0 })).toEqual([]);
+  });
+
+  it('tells why a process was given up', async () => {
+    const given = (command: TaskData['command']): TaskData => ({
+      ...task,
+      command,
+      state: 'failed',
+      nodes: [{ ...task.nodes[0]!, name: 'n2', state: 'failed', reason: 'it died 6 times' }, task.nodes[0]!],
+    });
+    for (const command of ['migrate', 'fix-layout'] as const) {
+      const { stdout, exit } = await runCommand('gluster volume rebalance dist status', () =>
+        ok({ task: given(command) }),
+      );
+      expect(stdout.split('\n').slice(2)).toEqual([
+        expect.stringMatching(/^ +n2 .*failed {8}1:02:05$/),
+        expect.stringMatching(/^ +localhost .*completed {8}1:02:05$/),
+        'n2: it died 6 times',
+        'volume rebalance: dist: success',
+        '',
+      ]);
+      expect(exit).toBe(0);
+    }
   });
 
   it('is a task of volume status', async () => {

@@ -7,6 +7,7 @@ import type { PoolService, Propose } from './pool/service.ts';
 import type { MachinePorts } from './ports.ts';
 import type { VolfileService } from './server/volfiles.ts';
 import type { Store } from './store/store.ts';
+import type { RebalanceKeeper } from './supervision/rebalance-keeper.ts';
 import type { Supervisor } from './supervision/supervisor.ts';
 import type { LockTable } from './transaction/lock.ts';
 
@@ -18,6 +19,8 @@ export interface Context extends MachinePorts {
   hostBook: HostBook;
   inspector: BrickInspector;
   supervisor: Supervisor;
+  /** This node's processes that move files. */
+  rebalances: RebalanceKeeper;
   volfiles: VolfileService;
   hooks: Hooks;
   /** Null: this node is alone and stays so. */

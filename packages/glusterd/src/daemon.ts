@@ -15,6 +15,7 @@ import { addMethods } from './server/methods.ts';
 import { VolfileService } from './server/volfiles.ts';
 import type { Batches } from './store/database.ts';
 import { Store } from './store/store.ts';
+import { RebalanceKeeper } from './supervision/rebalance-keeper.ts';
 import { type ServerAddress, Supervisor } from './supervision/supervisor.ts';
 import { LockTable } from './transaction/lock.ts';
 import { VolgenError } from './volgen/index.ts';
@@ -83,6 +84,7 @@ export class Daemon {
         settings.server,
         (key) => state()?.globals.options[key],
       ),
+      rebalances: new RebalanceKeeper(() => context),
       hooks: new Hooks(files, processes, directories, log),
       pool: null,
       events: null,
@@ -111,10 +113,13 @@ export class Daemon {
     const resumed = supervisor.resume(names, (name) => store.state.volumes.get(name), store.state.node.uuid);
     this.context.pool?.start();
     await resumed;
+    // Their bricks run by now, as far as this node can see to it.
+    this.context.rebalances.watch();
   }
 
   /** Bricks and heal daemons go on. */
   async close(): Promise<void> {
+    this.context.rebalances.close();
     this.context.pool?.close();
     this.context.events?.close();
     await this.server.close();

@@ -75,6 +75,11 @@ export function rebalanceStatusFile(directories: Directories, volume: string): s
   return `${volumeDirectory(directories, volume)}/rebalance/status.json`;
 }
 
+/** What glusterd knows of that process beyond the documents. */
+export function rebalanceNoteFile(directories: Directories, volume: string): string {
+  return `${volumeDirectory(directories, volume)}/rebalance/task.json`;
+}
+
 export function rebalanceSocket(directories: Directories, volumeId: string): string {
   return `${directories.run}/gluster-rebalance-${volumeId}.sock`;
 }

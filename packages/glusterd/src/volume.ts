@@ -39,20 +39,38 @@ export const taskCommands = ['fix-layout', 'migrate', 'force', 'detach'] as cons
 export const taskStates = ['running', 'completed', 'stopped', 'failed', 'reset'] as const;
 const total = z.number().int().min(0);
 
-/** The last rebalance of a volume, or the remove-brick that is under way. */
-export const taskSchema = z.object({
-  kind: z.enum(['rebalance', 'remove-brick']),
-  /** Whose process it is; absent: of the only node. */
-  node: uuid.optional(),
-  id: uuid,
-  command: z.enum(taskCommands),
-  state: z.enum(taskStates),
+const taskCounts = {
   movedFiles: total,
   movedBytes: total,
   scanned: total,
   failures: total,
   skipped: total,
   seconds: total,
+};
+
+/** How far the process of one node is, or what it came to. */
+export const taskProgressSchema = z.object({
+  state: z.enum(taskStates),
+  ...taskCounts,
+  /** While it runs; absent: not known. */
+  secondsLeft: total.optional(),
+  /** Why management gave it up. */
+  reason: line.max(1024).optional(),
+});
+export type TaskProgress = z.infer<typeof taskProgressSchema>;
+
+/** The last rebalance of a volume, or the remove-brick that is under way. */
+export const taskSchema = z.object({
+  kind: z.enum(['rebalance', 'remove-brick']),
+  /** Of one process for all nodes, as the version before had it: whose it was; absent: of the only node. */
+  node: uuid.optional(),
+  /** By node: its process's share. Absent: of the version before. */
+  nodes: z.record(uuid, taskProgressSchema).optional(),
+  id: uuid,
+  command: z.enum(taskCommands),
+  /** Of all nodes together (`task-nodes.ts`), as what follows. */
+  state: z.enum(taskStates),
+  ...taskCounts,
   /** While it runs; absent: not known. */
   secondsLeft: total.optional(),
   /** `HOST:/path` of those that are removed. */

@@ -2,7 +2,7 @@
 import type { Request } from '../protocol/requests.ts';
 
 export type EventName =
-  | `VOLUME_${'CREATE' | 'START' | 'STOP' | 'DELETE' | 'SET' | 'RESET' | 'ADD_BRICK' | 'REBALANCE_START' | 'REBALANCE_STOP'}`
+  | `VOLUME_${'CREATE' | 'START' | 'STOP' | 'DELETE' | 'SET' | 'RESET' | 'ADD_BRICK' | 'REBALANCE_START' | 'REBALANCE_STOP' | 'REBALANCE_COMPLETE' | 'REBALANCE_FAILED'}`
   | `VOLUME_REMOVE_BRICK_${'START' | 'STOP' | 'COMMIT' | 'FORCE'}`
   | `BRICK_${'REPLACE' | 'RESET_START' | 'RESET_COMMIT' | 'CONNECTED' | 'DISCONNECTED'}`
   | `PEER_${'ATTACH' | 'DETACH' | 'CONNECT' | 'DISCONNECT'}`

@@ -1,6 +1,7 @@
 /** All of a node in one text: what glusterd knows, and what each process of the node tells. */
 import { z } from 'zod';
 import type { Context } from '../context.ts';
+import { nodesOf } from '../operations/task-nodes.ts';
 import { localBricks } from '../operations/volumes.ts';
 import { needsHealDaemon } from '../supervision/supervisor.ts';
 import type { BrickInfo, VolumeInfo } from '../volume.ts';
@@ -48,7 +49,7 @@ function processesOf({ supervisor, store }: Context, volume: VolumeInfo): Asked[
       ask: () => supervisor.askHealDaemon(name, 'metrics.text', {}, askMs),
     });
   const { task } = volume;
-  if (task?.state === 'running' && (task.node ?? uuid) === uuid)
+  if (task && nodesOf(task, uuid)[uuid]?.state === 'running')
     found.push({
       labels: { process: 'rebalance', volume: name },
       ask: () => supervisor.askRebalance(volume, 'metrics.text', askMs),

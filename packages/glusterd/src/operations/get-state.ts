@@ -10,6 +10,7 @@ import { setCount, type VolumeInfo } from '../volume.ts';
 import { clusterState } from './options.ts';
 import { isProfiled } from './profile.ts';
 import { peerData, volumeData } from './show.ts';
+import { nodesOf, nothingYet } from './task-nodes.ts';
 import { brickName } from './volumes.ts';
 
 type GetState = RequestOf<'get-state'>;
@@ -96,15 +97,38 @@ async function volumeLines(
     `${key}.quorum_status: not_applicable`,
     `${key}.snapd_svc.online_status: Offline`,
     `${key}.snapd_svc.inited: True`,
-    `${key}.rebalance.id: ${nullUuid}`,
-    `${key}.rebalance.status: not_started`,
-    ...['failures', 'skipped', 'lookedup', 'files'].map((name) => `${key}.rebalance.${name}: 0`),
-    `${key}.rebalance.data: 0Bytes`,
-    `${key}.time_left: 0`,
+    ...(await rebalanceLines(context, volume, key)),
     `${key}.shd_svc.online_status: ${shd?.online ? 'Online' : 'Offline'}`,
     `${key}.shd_svc.inited: ${shd ? 'True' : 'False'}`,
     `${key}.gsync_count: 0`,
     ...options.map(([name, value]) => `${key}.options.${name}: ${value}`),
+  ];
+}
+
+const rebalanceWords = {
+  running: ['started', 'layout_fix_started'],
+  completed: ['completed', 'layout_fix_complete'],
+  stopped: ['stopped', 'layout_fix_stopped'],
+  failed: ['failed', 'layout_fix_failed'],
+  reset: ['not_started', 'not_started'],
+} as const;
+
+/** What this node's process does, or did last. */
+async function rebalanceLines(context: Context, volume: VolumeInfo, key: string): Promise<string[]> {
+  const { task } = volume;
+  const known = task && nodesOf(task, context.store.state.node.uuid)[context.store.state.node.uuid];
+  const row = task && known?.state === 'running' ? await context.rebalances.status(volume, task) : known;
+  const now = row ?? nothingYet;
+  const word = task && row ? rebalanceWords[row.state][task.command === 'fix-layout' ? 1 : 0] : 'not_started';
+  return [
+    `${key}.rebalance.id: ${task && row ? task.id : nullUuid}`,
+    `${key}.rebalance.status: ${word}`,
+    `${key}.rebalance.failures: ${now.failures}`,
+    `${key}.rebalance.skipped: ${now.skipped}`,
+    `${key}.rebalance.lookedup: ${now.scanned}`,
+    `${key}.rebalance.files: ${now.movedFiles}`,
+    `${key}.rebalance.data: ${now.movedBytes}Bytes`,
+    `${key}.time_left: ${now.secondsLeft ?? 0}`,
   ];
 }
 

@@ -6,7 +6,7 @@ import type { ReplyData } from '../protocol/replies.ts';
 import type { RequestOf } from '../protocol/requests.ts';
 import { execute, type Operation } from '../transaction/operation.ts';
 import { setCount, type VolumeInfo, type VolumeTask } from '../volume.ts';
-import { newTask, stopTask, taskData, withTaskNow } from './tasks.ts';
+import { endTask, newTask, startTask, stopTask, takingPart, taskData, withTaskNow } from './tasks.ts';
 import { commitVolume, volumeNamed } from './volumes.ts';
 
 type Reply = ReplyData['volume.rebalance'];
@@ -50,14 +50,15 @@ function start(name: string, operation: 'fix-layout' | 'start' | 'force'): Opera
       return volume;
     },
     async commit(context, volume) {
-      const task = newTask(context, 'rebalance', operation === 'start' ? 'migrate' : operation, []);
-      const { uuid } = context.store.state.node;
-      await context.supervisor.startRebalance(volume, task.command, uuid);
+      const nodes = takingPart(context, volume, volume.bricks);
+      const task = newTask(context, 'rebalance', operation === 'start' ? 'migrate' : operation, [], nodes);
+      const moving = { ...volume, task };
+      await startTask(context, moving);
       try {
-        await commitVolume(context, { ...volume, task });
+        await commitVolume(context, moving);
       } catch (error) {
-        // Nobody would ever know of the process.
-        if (!(error instanceof UndecidedError)) await context.supervisor.endRebalance(volume, uuid);
+        // Nobody would ever know of the processes.
+        if (!(error instanceof UndecidedError)) await endTask(context, moving);
         throw error;
       }
       return { task: taskData(context, task) };

@@ -8,7 +8,7 @@ import { type BrickInfo, setCount, setSize, type VolumeInfo, type VolumeTask, wi
 import { brickHookArguments } from './add-brick.ts';
 import { retireElsewhere } from './brick-sites.ts';
 import { runHooks } from './run-hooks.ts';
-import { newTask, refuseWhileMoving, stopTask, taskData, withTaskNow } from './tasks.ts';
+import { newTask, refuseWhileMoving, startTask, stopTask, takingPart, taskData, withTaskNow } from './tasks.ts';
 import { brickName, commitVolume, nextVersion } from './volumes.ts';
 
 type RemoveRequest = RequestOf<'volume.remove-brick'>;
@@ -54,15 +54,17 @@ function startRemoval(request: RemoveRequest): Operation<Plan, Reply> {
       return plan;
     },
     async commit(context, { before, removed }) {
-      const task = newTask(context, 'remove-brick', 'detach', removed.map(brickName));
+      const nodes = takingPart(context, before, removed);
+      const task = newTask(context, 'remove-brick', 'detach', removed.map(brickName), nodes);
       const bricks = before.bricks.map((brick) =>
         removed.includes(brick) ? { ...brick, decommissioned: true } : brick,
       );
-      await commitVolume(context, nextVersion({ ...before, bricks, task }));
+      const moving = nextVersion({ ...before, bricks, task });
+      await commitVolume(context, moving);
       try {
-        await context.supervisor.startRebalance(before, task.command, context.store.state.node.uuid);
+        await startTask(context, moving);
       } catch (error) {
-        await commitVolume(context, nextVersion(before));
+        await commitVolume(context, { ...before, version: moving.version + 1 });
         throw error;
       }
       return { task: taskData(context, task) };

@@ -19,6 +19,7 @@ import {
 import { resolveBricks } from './new-bricks.ts';
 import { runHooks } from './run-hooks.ts';
 import { processesOf } from './status.ts';
+import { resetTask } from './task-nodes.ts';
 import { refuseWhileMoving } from './tasks.ts';
 import { brickName, commit, commitQuietly, commitVolume, nextVersion, volumeNamed } from './volumes.ts';
 
@@ -143,7 +144,7 @@ async function exchange(
   await runHooks(context, operation, 'pre', args);
   const own = isOwn(context, target) ? [target] : [];
   const bricks = volume.bricks.map((brick) => (brick === source ? target : brick));
-  const task = volume.task && { task: { ...volume.task, state: 'reset' as const } };
+  const task = volume.task && { task: resetTask(volume.task) };
   const planned = nextVersion({ ...volume, bricks, ...task });
   const { made: after, undo: removeDirectory } = await makeEverywhere(context, planned, [target], true);
   const undo = [removeDirectory];

@@ -1,75 +1,142 @@
-/** What moves the files of a volume: a process with a status, and what is kept of it when it is gone. */
-import type { z } from 'zod';
+/** What moves the files of a volume: a process on each of its nodes, and what is kept of them when they are gone. */
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
-import { rebalanceStatusFile } from '../paths.ts';
-import type { TaskData } from '../protocol/replies.ts';
+import { onSite } from '../pool/sites.ts';
+import type { TaskData, TaskNodeData } from '../protocol/replies.ts';
 import { newUuid } from '../uuid.ts';
-import { taskSchema, type VolumeInfo, type VolumeTask } from '../volume.ts';
+import type { BrickInfo, TaskProgress, VolumeInfo, VolumeTask } from '../volume.ts';
+import { nodesOf, nodesWith, nothingYet, setsOf, withNodes } from './task-nodes.ts';
 import { commitVolume, volumeNamed } from './volumes.ts';
 
 const statusTimeoutMs = 10_000;
-const stopTimeoutMs = 120_000;
 
-export type RebalanceMethod = 'rebalance.status' | 'rebalance.stop';
+/**
+ * The nodes that are to move files: those of these bricks' sets that can be reached. Who cannot be takes no part, and the others of its sets do
+ * what would be its share. Throws OperationError when none of a set can be: its bricks tell nobody where they listen.
+ */
+export function takingPart(context: Context, volume: VolumeInfo, bricks: readonly BrickInfo[]): string[] {
+  const { pool } = context;
+  const { uuid } = context.store.state.node;
+  const isThere = (node: string) => node === uuid || pool?.isConnected(node) === true;
+  const sets = setsOf(volume);
+  const lost = sets.find((set) => !nodesWith(set).some(isThere));
+  if (lost) throw new OperationError(`Host ${lost[0]!.host} not connected`);
+  const having = nodesWith(sets.filter((set) => set.some((brick) => bricks.includes(brick))).flat());
+  for (const node of having.filter((one) => !isThere(one))) {
+    const name = pool?.nameOf(node) ?? node;
+    context.log.write('WARNING', 'management', `${name} is not connected: others move its share of ${volume.name}`);
+  }
+  return having.filter(isThere);
+}
 
-export const answer = taskSchema.pick({
-  state: true,
-  movedFiles: true,
-  movedBytes: true,
-  scanned: true,
-  failures: true,
-  skipped: true,
-  seconds: true,
-  secondsLeft: true,
-});
-
-export function newTask(context: Context, kind: VolumeTask['kind'], command: VolumeTask['command'], bricks: string[]) {
-  const numbers = { movedFiles: 0, movedBytes: 0, scanned: 0, failures: 0, skipped: 0, seconds: 0 };
-  const node = context.pool?.isShared ? { node: context.store.state.node.uuid } : {};
-  return {
-    kind,
-    ...node,
-    command,
-    bricks,
-    id: newUuid(context.random),
-    state: 'running',
-    ...numbers,
-  } satisfies VolumeTask;
+export function newTask(
+  context: Context,
+  kind: VolumeTask['kind'],
+  command: VolumeTask['command'],
+  bricks: string[],
+  nodes: readonly string[],
+): VolumeTask {
+  const { state: _, ...numbers } = nothingYet;
+  const task: VolumeTask = { kind, command, bricks, id: newUuid(context.random), state: 'running', ...numbers };
+  return withNodes(task, Object.fromEntries(nodes.map((node) => [node, nothingYet])));
 }
 
 /** A copy for the command line. */
 export function taskData(context: Context, task: VolumeTask): TaskData {
-  return { ...task, node: task.node ?? context.store.state.node.uuid };
+  const { store, pool } = context;
+  const { uuid } = store.state.node;
+  const { nodes: _, ...data } = task;
+  const rows = Object.entries(nodesOf(task, uuid)).map(
+    ([node, row]): TaskNodeData => ({
+      ...row,
+      node,
+      name: node === uuid ? 'localhost' : (pool?.nameOf(node) ?? node),
+    }),
+  );
+  const others = rows.filter(({ node }) => node !== uuid).sort((a, b) => compare(a.name, b.name));
+  const nodes = [...others, ...rows.filter(({ node }) => node === uuid)];
+  return { ...data, nodes, nodeCount: Math.max(nodes.length, 1 + (pool?.others().length ?? 0)) };
 }
 
-/** The volume with its task as it is now; what the process was last seen at counts when it is gone. */
+/** 10.0.0.9 comes before 10.0.0.10. */
+function compare(a: string, b: string): number {
+  return a.localeCompare(b, 'en', { numeric: true });
+}
+
+/** Starts the process of every node of the task; if one does not start, none runs. Throws OperationError. */
+export async function startTask(context: Context, volume: VolumeInfo): Promise<void> {
+  const nodes = Object.keys(volume.task?.nodes ?? {});
+  const results = await Promise.allSettled(nodes.map((node) => onSite(context, node, 'startTask', { volume })));
+  const at = results.findIndex(({ status }) => status === 'rejected');
+  if (at < 0) return;
+  await endTask(context, volume);
+  const { reason } = results[at] as PromiseRejectedResult;
+  if (!(reason instanceof OperationError) || nodes[at] === context.store.state.node.uuid) throw reason;
+  throw new OperationError(`${context.pool?.nameOf(nodes[at]!) ?? nodes[at]}: ${reason.message}`);
+}
+
+/** Ends what was started for a task that does not come about, wherever it can be reached. */
+export async function endTask(context: Context, volume: VolumeInfo): Promise<void> {
+  const nodes = Object.keys(volume.task?.nodes ?? {});
+  const end = async (node: string) => {
+    try {
+      await onSite(context, node, 'endTask', { volume });
+    } catch (error) {
+      context.log.write('WARNING', 'management', `rebalance of ${volume.name}: ${(error as Error).message}`);
+    }
+  };
+  await Promise.all(nodes.map(end));
+}
+
+/** The volume with its task as it is now; what each process was last seen at counts when it cannot be asked. */
 export async function withTaskNow(context: Context, name: string): Promise<VolumeInfo> {
   const volume = volumeNamed(context, name);
   const { task } = volume;
   if (task?.state !== 'running') return volume;
-  const { secondsLeft: _, ...known } = task;
-  return keepTask(context, volume, {
-    ...known,
-    ...(await lookAt(context, volume, 'rebalance.status', statusTimeoutMs)),
-  });
+  return keepTask(context, volume, await rows(context, task, (node, row) => lookAt(context, volume, task, node, row)));
 }
 
-/** Ends the process, after the file that it is at; what it did so far is told. */
+/** Ends all processes, after the files that they are at; what they did so far is told. */
 export async function stopTask(context: Context, volume: VolumeInfo): Promise<VolumeInfo> {
   const { task } = volume;
   if (task?.state !== 'running') return volume;
-  const last = await lookAt(context, volume, 'rebalance.stop', stopTimeoutMs);
-  if (isHere(context, task)) await context.supervisor.endRebalance(volume, context.store.state.node.uuid);
-  return keepTask(context, volume, { ...task, ...last, state: last.state === 'running' ? 'stopped' : last.state });
+  const { pool, store } = context;
+  const { uuid } = store.state.node;
+  for (const [node, row] of Object.entries(nodesOf(task, uuid)))
+    if (row.state === 'running' && isMember(context, node) && node !== uuid && !pool?.isConnected(node))
+      throw new OperationError(`Host ${pool?.nameOf(node) ?? node} not connected`);
+  const stop = async (node: string, row: TaskProgress): Promise<TaskProgress> => {
+    if (!isMember(context, node)) return { ...row, state: 'failed' };
+    return onSite(context, node, 'task', { volume: volume.name, id: task.id, method: 'stop' });
+  };
+  return keepTask(context, volume, await rows(context, task, stop));
 }
 
-async function keepTask(context: Context, volume: VolumeInfo, task: VolumeTask): Promise<VolumeInfo> {
-  // While the process was asked, the volume may have changed.
+/** Those that run are asked, all at once. */
+async function rows(
+  context: Context,
+  task: VolumeTask,
+  ask: (node: string, row: TaskProgress) => Promise<TaskProgress>,
+): Promise<Record<string, TaskProgress>> {
+  const known = Object.entries(nodesOf(task, context.store.state.node.uuid));
+  const now = known.map(async ([node, row]) => [node, row.state === 'running' ? await ask(node, row) : row] as const);
+  return Object.fromEntries(await Promise.all(now));
+}
+
+async function keepTask(
+  context: Context,
+  volume: VolumeInfo,
+  nodes: Record<string, TaskProgress>,
+): Promise<VolumeInfo> {
+  // While the processes were asked, the volume may have changed.
   const now = context.store.state.volumes.get(volume.name);
-  if (now?.task?.id !== task.id) return now ?? volume;
-  const kept = { ...now, task };
-  if (task.state === 'running') return kept;
+  if (!now?.task || now.task.id !== volume.task?.id) return now ?? volume;
+  const before = nodesOf(now.task, context.store.state.node.uuid);
+  const ended = Object.entries(before).filter(([, row]) => row.state !== 'running');
+  const kept = { ...now, task: withNodes(now.task, { ...nodes, ...Object.fromEntries(ended) }) };
+  seen(context).set(now.task.id, nodes);
+  const changes = Object.entries(kept.task.nodes ?? {}).some(([node, row]) => row.state !== before[node]?.state);
+  if (!changes) return kept;
   try {
     await commitVolume(context, kept);
   } catch (error) {
@@ -79,59 +146,41 @@ async function keepTask(context: Context, volume: VolumeInfo, task: VolumeTask):
   return kept;
 }
 
-function isHere(context: Context, { node }: VolumeTask): boolean {
-  return node === undefined || node === context.store.state.node.uuid;
+function isMember(context: Context, node: string): boolean {
+  const { pool, store } = context;
+  // Alone: bricks of others are there only if they were adopted, and their task came with this node's own store.
+  if (node === store.state.node.uuid) return true;
+  return pool?.others().some(({ uuid }) => uuid === node) === true;
 }
 
-/** The process may be another node's: who cannot be asked is taken to go on. */
+/** Who cannot be asked is taken to go on. */
 async function lookAt(
   context: Context,
   volume: VolumeInfo,
-  method: RebalanceMethod,
-  timeoutMs: number,
-): Promise<z.infer<typeof answer>> {
-  const { task } = volume;
-  if (!task || isHere(context, task)) return lookHere(context, volume, method, timeoutMs);
-  const { pool } = context;
+  task: VolumeTask,
+  node: string,
+  row: TaskProgress,
+): Promise<TaskProgress> {
   // Detached while it worked: its process, if it lives, has no say any more.
-  if (pool && !pool.others().some(({ uuid }) => uuid === task.node)) return answer.parse({ ...task, state: 'failed' });
+  if (!isMember(context, node)) return { ...row, state: 'failed', reason: 'the node has left the pool' };
   try {
-    if (!pool) throw new OperationError('this node is alone');
-    return answer.parse(await pool.ask(task.node!, 'site.task', { volume: volume.name, method }, timeoutMs));
+    return await onSite(context, node, 'task', { volume: volume.name, id: task.id, method: 'status' }, statusTimeoutMs);
   } catch (error) {
-    const name = pool?.nameOf(task.node!) ?? task.node!;
-    context.log.write('WARNING', 'management', `rebalance of ${volume.name} on ${name}: ${(error as Error).message}`);
-    if (method === 'rebalance.stop') throw new OperationError(`Host ${name} not connected`);
-    return answer.parse(task);
+    if (!(error instanceof OperationError)) throw error;
+    const { secondsLeft: _, ...last } = seen(context).get(task.id)?.[node] ?? row;
+    return { ...last, state: 'running' };
   }
 }
 
-export async function lookHere(
-  context: Context,
-  volume: VolumeInfo,
-  method: RebalanceMethod,
-  timeoutMs: number,
-): Promise<z.infer<typeof answer>> {
-  try {
-    return answer.parse(await context.supervisor.askRebalance(volume, method, timeoutMs));
-  } catch (error) {
-    const left = await readStatus(context, volume.name);
-    if (left) return left;
-    const { task } = volume;
-    const runs = await context.supervisor.isRebalancing(volume, context.store.state.node.uuid);
-    context.log.write('WARNING', 'management', `rebalance of ${volume.name}: ${(error as Error).message}`);
-    return answer.parse({ ...task, state: runs ? 'running' : 'failed' });
-  }
-}
+/** What each process was last seen at from here, by task; of the latest ones. */
+const lastSeen = new WeakMap<Context['store'], Map<string, Record<string, TaskProgress>>>();
+const seenMax = 256;
 
-async function readStatus(context: Context, volume: string): Promise<z.infer<typeof answer> | undefined> {
-  const text = await context.files.read(rebalanceStatusFile(context.directories, volume));
-  if (text === null) return undefined;
-  try {
-    return answer.parse(JSON.parse(text));
-  } catch {
-    return undefined;
-  }
+function seen({ store }: Context): Map<string, Record<string, TaskProgress>> {
+  const map = lastSeen.get(store) ?? new Map<string, Record<string, TaskProgress>>();
+  lastSeen.set(store, map);
+  for (const oldest of [...map.keys()].slice(0, Math.max(0, map.size - seenMax))) map.delete(oldest);
+  return map;
 }
 
 /** While files are moved, bricks neither come nor go. */

@@ -1,7 +1,7 @@
 /** After learning of changes: the processes of this node become what the documents say, and watchers are told. */
 import type { Context } from '../context.ts';
 import type { State } from '../store/documents.ts';
-import { type BrickInfo, setCount, type VolumeInfo } from '../volume.ts';
+import type { BrickInfo, VolumeInfo } from '../volume.ts';
 
 export class Reconciler {
   readonly #context: Context;
@@ -39,7 +39,7 @@ export class Reconciler {
   }
 
   async #volume(before: VolumeInfo | undefined, now: VolumeInfo | undefined): Promise<void> {
-    const { supervisor, store, files, directories } = this.#context;
+    const { supervisor, rebalances, store, files, directories } = this.#context;
     const { uuid } = store.state.node;
     const own = (volume: VolumeInfo | undefined) => volume?.bricks.filter((brick) => brick.hostUuid === uuid) ?? [];
     const isIn = (bricks: readonly BrickInfo[], { host, path }: BrickInfo) =>
@@ -51,8 +51,8 @@ export class Reconciler {
       if (now?.status === 'started') for (const brick of ended) this.#retire(before, brick);
       else await Promise.all(ended.map((brick) => supervisor.stopBrick(before, brick)));
       if (!now) await supervisor.updateHealDaemon({ ...before, status: 'stopped' }, uuid);
-      const moved = before.task?.state === 'running' && now?.task?.state !== 'running';
-      if (moved && setCount(before) > 0) await supervisor.endRebalance(before, uuid);
+      const goesOn = now?.task?.state === 'running' && now.task.id === before.task?.id;
+      if (before.task?.state === 'running' && !goesOn) await rebalances.end(before);
     }
     if (!now) {
       for (const kind of ['vols', 'shd']) await files.remove(`${directories.run}/${kind}/${before!.name}`);

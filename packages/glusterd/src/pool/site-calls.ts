@@ -10,10 +10,9 @@ import { brickProblem } from '../operations/brick-problem.ts';
 import { localProcesses } from '../operations/local-status.ts';
 import { makeBricks, withFacts } from '../operations/new-bricks.ts';
 import { rotateHere } from '../operations/rotate.ts';
-import { lookHere, answer as taskAnswer } from '../operations/tasks.ts';
 import type { ProcessData } from '../protocol/replies.ts';
 import { statusDaemons, statusSections } from '../protocol/requests.ts';
-import { type BrickInfo, brickInfoSchema, type VolumeInfo, volumeInfoSchema } from '../volume.ts';
+import { type BrickInfo, brickInfoSchema, taskProgressSchema, type VolumeInfo, volumeInfoSchema } from '../volume.ts';
 
 const word = z.string().min(1).max(4096);
 const bricks = z.array(brickInfoSchema).max(4096);
@@ -235,18 +234,37 @@ export const siteCalls = {
     },
   }),
 
-  /** The process of this node that moves the files of a volume: how far it is, and its end. */
+  /** The process of this node that moves its share of the files of a volume, as the volume's task says. */
+  startTask: call({
+    params: z.object({ volume: volumeInfoSchema }),
+    result: z.object({}),
+    timeoutMs: slow,
+    async run({ rebalances }, { volume }) {
+      await rebalances.start(volume);
+      return {};
+    },
+  }),
+
+  /** It ends at once: it did not start everywhere. */
+  endTask: call({
+    params: z.object({ volume: volumeInfoSchema }),
+    result: z.object({}),
+    timeoutMs: quick,
+    async run({ rebalances }, { volume }) {
+      await rebalances.end(volume);
+      return {};
+    },
+  }),
+
+  /** How far it is, or what it came to; stopped, it ends after the files that it is at. */
   task: call({
-    params: z.object({ volume: word, method: z.enum(['rebalance.status', 'rebalance.stop']) }),
-    result: taskAnswer,
+    params: z.object({ volume: word, id: word, method: z.enum(['status', 'stop']) }),
+    result: taskProgressSchema,
     timeoutMs: 120_000,
-    async run(context, { volume: name, method }) {
-      const { uuid } = context.store.state.node;
-      const volume = context.store.state.volumes.get(name);
-      if (volume?.task?.node !== uuid) throw new OperationError(`nothing is moved for ${name} on this node`);
-      const last = await lookHere(context, volume, method, method === 'rebalance.stop' ? 120_000 : quick);
-      if (method === 'rebalance.stop') await context.supervisor.endRebalance(volume, uuid);
-      return last;
+    async run({ rebalances, store }, { volume: name, id, method }) {
+      const volume = store.state.volumes.get(name);
+      if (!volume || volume.task?.id !== id) throw new OperationError(`that task of ${name} is not known here`);
+      return method === 'stop' ? rebalances.stop(volume, volume.task) : rebalances.status(volume, volume.task);
     },
   }),
 

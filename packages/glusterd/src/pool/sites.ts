@@ -13,6 +13,8 @@ export async function onSite<N extends SiteCallName>(
   node: string,
   name: N,
   params: SiteParams<N>,
+  /** Less than the call may take. */
+  patienceMs = Number.POSITIVE_INFINITY,
 ): Promise<SiteResult<N>> {
   const { run, result, timeoutMs } = siteCalls[name];
   if (node === context.store.state.node.uuid)
@@ -20,7 +22,12 @@ export async function onSite<N extends SiteCallName>(
   const { pool } = context;
   if (!pool?.isConnected(node)) throw new OperationError(`Host ${pool?.nameOf(node) ?? node} not connected`);
   try {
-    const answer = await pool.ask(node, `site.${name}`, params as Record<string, unknown>, timeoutMs);
+    const answer = await pool.ask(
+      node,
+      `site.${name}`,
+      params as Record<string, unknown>,
+      Math.min(timeoutMs, patienceMs),
+    );
     return (result as z.ZodType).parse(answer) as SiteResult<N>;
   } catch (error) {
     if (error instanceof ManagementError && error.code === 'EOPERATION') throw new OperationError(error.message);

@@ -102,11 +102,8 @@ export interface CallData {
   frames: string[];
 }
 
-/** A rebalance, or a remove-brick that moves files away. */
-export interface TaskData {
-  kind: 'rebalance' | 'remove-brick';
-  id: string;
-  command: 'fix-layout' | 'migrate' | 'force' | 'detach';
+/** How far a process is that moves files, or all of them together. */
+export interface TaskNumbers {
   state: 'running' | 'completed' | 'stopped' | 'failed' | 'reset';
   movedFiles: number;
   movedBytes: number;
@@ -116,10 +113,27 @@ export interface TaskData {
   seconds: number;
   /** While it runs; absent: not known. */
   secondsLeft?: number | undefined;
+}
+
+export interface TaskNodeData extends TaskNumbers {
+  node: string;
+  /** `localhost` for the one that was asked. */
+  name: string;
+  /** Why it was given up. */
+  reason?: string | undefined;
+}
+
+/** A rebalance, or a remove-brick that moves files away; its numbers are those of all nodes together. */
+export interface TaskData extends TaskNumbers {
+  kind: 'rebalance' | 'remove-brick';
+  id: string;
+  command: 'fix-layout' | 'migrate' | 'force' | 'detach';
   /** `HOST:/path` of the bricks that are removed. */
   bricks: string[];
-  /** The node that does it. */
-  node: string;
+  /** Those that do it; the one that was asked is the last. */
+  nodes: TaskNodeData[];
+  /** Nodes of the pool. */
+  nodeCount: number;
 }
 
 export interface VolumeStatusData {

@@ -75,6 +75,7 @@ export function rebalanceArguments(
   command: VolumeTask['command'],
   node: string,
   server: string,
+  share = '',
 ): string[] {
   return [
     '-s',
@@ -85,6 +86,7 @@ export function rebalanceArguments(
     '*dht.assert-no-child-down=yes',
     '--xlator-option',
     `*dht.rebalance-cmd=${rebalanceNumbers[command]}`,
+    ...(share === '' ? [] : ['--xlator-option', `*dht.rebalance-share=${share}`]),
     '-S',
     rebalanceSocket(directories, volume.id),
     '-p',

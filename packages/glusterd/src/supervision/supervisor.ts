@@ -234,16 +234,21 @@ export class Supervisor {
     if (exit !== 0) this.#log('ERROR', `the heal daemon of ${volume.name} did not start: ${message}`);
   }
 
-  /** Throws OperationError. */
-  startRebalance(volume: VolumeInfo, command: VolumeTask['command'], node: string): Promise<void> {
+  /** Throws OperationError. `isAgain`: it goes on with what one that died has counted. */
+  startRebalance(
+    volume: VolumeInfo,
+    command: VolumeTask['command'],
+    node: string,
+    { share = '', isAgain = false }: { share?: string; isAgain?: boolean } = {},
+  ): Promise<void> {
     return this.#inTurn(`rebalance/${volume.name}`, async () => {
       await this.#watch.end(this.#watchedRebalance(volume, node));
       const { files, processes } = this.#ports;
       await this.#prepareFolders(volume.name);
       await files.makeDirectory(dirname(rebalancePidFile(this.#directories, volume.name, node)));
-      await files.remove(rebalanceStatusFile(this.#directories, volume.name));
+      if (!isAgain) await files.remove(rebalanceStatusFile(this.#directories, volume.name));
       await files.remove(rebalanceSocket(this.#directories, volume.id));
-      const own = rebalanceArguments(this.#directories, volume, command, node, this.#server.host);
+      const own = rebalanceArguments(this.#directories, volume, command, node, this.#server.host, share);
       const args = [...own, ...this.#commonArguments()];
       const { exit, message } = await processes.run(`${this.#binaries}/glusterfs`, args, startTimeoutMs);
       if (exit === 0) return;

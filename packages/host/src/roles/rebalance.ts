@@ -1,5 +1,4 @@
 /** `glusterfs --process-name rebalance`: moves the files of a volume to where they belong, tells how far it is, and ends. */
-import { writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Graph } from '@mortar/core';
 import type { Distribute } from '@mortar/xlators/cluster/distribute/distribute.ts';
@@ -9,6 +8,7 @@ import { controlServer, listenForControl } from '../control/server.ts';
 import type { Host } from '../host.ts';
 import { openVolfile } from '../management/open.ts';
 import { StartError } from '../start-error.ts';
+import { ProgressFile } from './rebalance-progress.ts';
 
 const upTimeoutMs = 60_000;
 
@@ -19,23 +19,27 @@ export async function rebalanceRole(host: Host): Promise<void> {
   const { socketFile, pidFile } = host.args;
   if (socketFile === undefined) throw new StartError('a rebalance process needs a control socket: -S PATH');
   const { source } = openVolfile(host);
-  const job = new Job();
+  const progress = pidFile === undefined ? undefined : new ProgressFile(`${dirname(pidFile)}/status.json`);
+  const job = new Job(progress?.before());
   const keeper = host.keepGraph({ source, handOver: (next) => job.goOn(distributeOf(next.graph)) });
   host.atEnd('rebalance', () => job.stop());
   const running = await keeper.start();
   const server = controlServer(host, keeper);
   server.method('rebalance.status', z.unknown(), () => job.status());
+  let isAsked = false;
   server.method('rebalance.stop', z.unknown(), async () => {
+    isAsked = true;
     await job.stop();
     return job.status();
   });
   await listenForControl(host, server, socketFile);
   void (async () => {
     await running.top.untilUp(host.services.clock, upTimeoutMs);
+    const kept = progress?.keep(host.services, () => job.status());
     const status = await job.run(distributeOf(keeper.current.graph));
-    // Who asks later finds it there.
-    if (pidFile !== undefined)
-      writeFileSync(`${dirname(pidFile)}/status.json`, JSON.stringify(status), { mode: 0o600 });
+    kept?.end();
+    // Ended by a signal it has not done its work: it is to go on when it can.
+    progress?.write(status.state === 'stopped' && !isAsked ? { ...status, state: 'running' } : status);
     host.exit(`the rebalance is ${status.state}`);
   })();
 }
@@ -54,10 +58,14 @@ function kindOf({ options }: Distribute): RebalanceKind {
 class Job {
   #current: Rebalance | undefined;
   #ended: Promise<RebalanceStatus> | undefined;
-  /** Of graphs that are gone. */
-  readonly #before: RebalanceStatus[] = [];
+  /** Of graphs that are gone, and of a process that was killed. */
+  readonly #before: RebalanceStatus[];
   #next: Distribute | undefined;
   #stopped = false;
+
+  constructor(before: RebalanceStatus | undefined) {
+    this.#before = before ? [before] : [];
+  }
 
   async run(first: Distribute): Promise<RebalanceStatus> {
     for (let d: Distribute | undefined = first; d && !this.#stopped; d = this.#next) {

@@ -12,6 +12,13 @@ export const faultKinds = [
 ] as const;
 export type FaultKind = (typeof faultKinds)[number];
 
+/**
+ * How processes that move files side by side share them: each has children of its own, all share each child by the gfids, or each takes all files
+ * for its own, as may be for a moment when one was started again.
+ */
+export const shareKinds = ['apart', 'turns', 'same'] as const;
+export type ShareKind = (typeof shareKinds)[number];
+
 export interface Plan {
   readonly clients: number;
   readonly options: Readonly<Record<string, string>>;
@@ -28,6 +35,17 @@ export interface Plan {
   readonly files: number;
   /** Whether clients also make and remove directories. */
   readonly trees: boolean;
+  /** Processes that move files side by side; absent: one. Never drawn by the seed: recorded ones stay what they were. */
+  readonly movers?: number;
+  readonly shares?: ShareKind;
+}
+
+/** The option rebalance-share of a mover over these bricks; empty for the only one. */
+export function shareText({ movers = 1, shares = 'apart' }: Plan, mover: number, bricks: readonly number[]): string {
+  if (movers === 1) return '';
+  const parts = { apart: '0/1', turns: `${mover}/${movers}`, same: '0/1' };
+  const own = bricks.flatMap((brick, child) => (shares !== 'apart' || brick % movers === mover ? [child] : []));
+  return own.map((child) => `${child}:${parts[shares]}`).join(',');
 }
 
 export function planOf(random: SeededRandom, changes: Partial<Plan> = {}): Plan {

@@ -9,7 +9,7 @@ import { SeededRandom } from '../sim/random.ts';
 import { Scheduler } from '../sim/scheduler.ts';
 import { Trace } from '../sim/trace.ts';
 import { VolumeNemesis } from './nemesis.ts';
-import { type Plan, planOf } from './plan.ts';
+import { type Plan, planOf, shareText } from './plan.ts';
 import { type Shape, VolumeProcess } from './process.ts';
 import { TreeWorker } from './trees.ts';
 import { listed, makeDirectory, type Shared, Worker } from './work.ts';
@@ -34,6 +34,14 @@ const patienceMs = 300_000;
 const workMs = 20_000;
 const bricksMost = 5;
 const linktoName = 'trusted.glusterfs.dht.linkto';
+
+/** One of the processes that move files, over all its lives. */
+interface Turn {
+  readonly mover: number;
+  process?: VolumeProcess | undefined;
+  status?: RebalanceStatus | undefined;
+  isDone?: boolean;
+}
 
 export async function simulateVolume(
   seed: number,
@@ -94,8 +102,9 @@ class Run {
     };
   }
 
-  #process(name: string): VolumeProcess {
-    const made = new VolumeProcess(name, this.#world, this.#bricks, this.#plan.options, this.#plan.delayMs);
+  #process(name: string, more: Readonly<Record<string, string>> = {}): VolumeProcess {
+    const options = { ...this.#plan.options, ...more };
+    const made = new VolumeProcess(name, this.#world, this.#bricks, options, this.#plan.delayMs);
     this.#processes.push(made);
     return made;
   }
@@ -194,28 +203,44 @@ class Run {
       if (!isLinkto(file)) this.#problems.push(`${file.gfid.slice(-6)} is left on the brick that went`);
   }
 
-  /** Again and again, until one run comes to its end. `isLast`: nobody uses files any more, but for sessions of movers that died. */
+  /** Again and again, until each mover's run comes to its end. `isLast`: nobody uses files any more, but for sessions of movers that died. */
   async #rebalance(kind: RebalanceKind, isLast = false): Promise<void> {
-    for (let run = 0; run < runsMax; run++) {
-      const mover = this.#process(`mover-${this.#movers++}`);
-      let status: RebalanceStatus | undefined;
-      const running = async () => {
-        await mover.use(this.#shape);
-        status = await new Rebalance(mover.d, kind).run();
-      };
-      void running();
-      await this.#patience.until(`a rebalance (${kind}) ends`, () => status !== undefined || !mover.isAlive);
-      this.#trace.add(mover.name, status ? JSON.stringify(status) : 'was killed');
-      this.#moved += status?.movedFiles ?? 0;
-      if (mover.isAlive) mover.kill();
-      // One that tells of failures is started again, too: what it could not do the next one does.
-      const left = status ? status.failures + (isLast ? status.skipped : 0) : 0;
-      if (status?.state === 'completed' && left === 0) return;
-      if (status && !this.#nemesis.mayStrike) this.#nemesis.calm();
+    const turns: Turn[] = Array.from({ length: this.#plan.movers ?? 1 }, (_, mover) => ({ mover }));
+    for (let run = 0; run < runsMax * turns.length; run++) {
+      for (const turn of turns) if (!turn.isDone) this.#startMover(turn, kind);
+      const ended = (turn: Turn) => turn.process && (turn.status !== undefined || !turn.process.isAlive);
+      await this.#patience.until(`a rebalance (${kind}) ends`, () => turns.some(ended));
+      for (const turn of turns.filter(ended)) this.#endMover(turn, isLast);
+      if (turns.every(({ isDone }) => isDone)) return;
       const untilMs = this.#scheduler.nowMs + 1000;
       await this.#scheduler.runUntil(() => false, untilMs);
     }
     throw new Stuck(`${runsMax} runs of a rebalance (${kind}) did not come to an end`);
+  }
+
+  #startMover(turn: Turn, kind: RebalanceKind): void {
+    if (turn.process) return;
+    const share = shareText(this.#plan, turn.mover, this.#shape.bricks);
+    const process = this.#process(`mover-${this.#movers++}`, share === '' ? {} : { 'rebalance-share': share });
+    turn.process = process;
+    const running = async () => {
+      await process.use(this.#shape);
+      turn.status = await new Rebalance(process.d, kind).run();
+    };
+    void running();
+  }
+
+  #endMover(turn: Turn, isLast: boolean): void {
+    const { process, status } = turn;
+    this.#trace.add(process!.name, status ? JSON.stringify(status) : 'was killed');
+    this.#moved += status?.movedFiles ?? 0;
+    if (process!.isAlive) process!.kill();
+    turn.process = undefined;
+    turn.status = undefined;
+    // One that tells of failures is started again, too: what it could not do the next one does.
+    const left = status ? status.failures + (isLast ? status.skipped : 0) : 0;
+    turn.isDone = status?.state === 'completed' && left === 0;
+    if (status && !turn.isDone && !this.#nemesis.mayStrike) this.#nemesis.calm();
   }
 
   /** Nothing that stays vanishes or is there twice, whoever moves it. */

@@ -6,19 +6,21 @@ import { withLayout } from './locks.ts';
 import { askArgs, discover, isDirectory } from './lookup.ts';
 import { copiesOf } from './lookup-directory.ts';
 import { newRanges, pathOf } from './new-layout.ts';
+import { isShared } from './share.ts';
 
 /** True: the directory has the layout that it would get if it were made now. */
 export async function fixLayout(d: Distribute, call: Call, gfid: Gfid): Promise<boolean> {
   const own = d.ownCall(call);
   const loc = locOf(gfid);
+  // What another process has laid out costs a look and no lock.
+  if (isShared(d) && (await isFixed(d, own, gfid))) return true;
   const done = await withLayout(d, call, d.indices, gfid, async () => {
     const replies = await d.ask(d.indices, (child) => child.lookup(own, askArgs(d, { loc })));
     if (!replies.every(isDirectory)) return false;
     const { layout } = copiesOf(d, replies, undefined);
     // Somebody laid it out by hand.
     if (layout.parts.some((part) => part.state === 'range' && part.range.type === LayoutType.user)) return true;
-    const fresh = await newRanges(d, gfid, pathOf(d, gfid), invalidCommit);
-    const ranges = alike(fresh, layout);
+    const ranges = await wantedRanges(d, gfid, layout);
     if (ranges.every((range, i) => isSame(layout, i, range))) return true;
     const written = await d.ask(d.indices, (child, i) =>
       child.setxattr(own, { loc, xattrs: { [d.names.layout]: encodeRange(ranges[i]!) }, flags: 0 }),
@@ -27,6 +29,18 @@ export async function fixLayout(d: Distribute, call: Call, gfid: Gfid): Promise<
   });
   if (done !== true) return false;
   return (await discover(d, own, gfid)).ok;
+}
+
+async function isFixed(d: Distribute, own: Call, gfid: Gfid): Promise<boolean> {
+  const found = await discover(d, own, gfid);
+  const state = d.stateOf(gfid);
+  if (!found.ok || state?.kind !== 'directory') return false;
+  const ranges = await wantedRanges(d, gfid, state.layout);
+  return ranges.every((range, i) => isSame(state.layout, i, range));
+}
+
+async function wantedRanges(d: Distribute, gfid: Gfid, before: Layout): Promise<Range[]> {
+  return alike(await newRanges(d, gfid, pathOf(d, gfid), invalidCommit), before);
 }
 
 function isSame(layout: Layout, child: number, range: Range): boolean {

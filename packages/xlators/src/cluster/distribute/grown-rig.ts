@@ -22,8 +22,8 @@ export async function volume() {
   const more = await distributeRig({ children: 1, name: 'new', storage: 'posix' });
   const all = joined(small, more);
   const rigs = [small, more];
-  const client = async (session: string): Promise<DistributeRig> => {
-    const rig = await distributeRig({ children: 3, over: all });
+  const client = async (session: string, options: Record<string, string> = {}): Promise<DistributeRig> => {
+    const rig = await distributeRig({ children: 3, over: all, options });
     for (const door of rig.doors) door.session = session;
     rigs.push(rig);
     await rig.walk('/');

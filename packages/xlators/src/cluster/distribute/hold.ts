@@ -151,6 +151,28 @@ export async function hold(
   return 'busy';
 }
 
+/** Where one of several processes fills a linkto it is the only one: the others, who want to hold it to empty it, are refused. */
+export async function beginGuard(d: Distribute, own: Call, file: Held): Promise<'guarded' | 'unguarded' | 'busy'> {
+  const reply = await request(d, own, file, 'read');
+  if (reply.ok) return 'guarded';
+  return reply.errno === Errno.EAGAIN ? 'busy' : 'unguarded';
+}
+
+/** Whether it has been so all the time. */
+export async function isGuarded(d: Distribute, own: Call, file: Held): Promise<boolean> {
+  return (await written(d, own, file)) !== undefined;
+}
+
+export async function endGuard(d: Distribute, own: Call, file: Held): Promise<void> {
+  await request(d, own, file, 'unlock');
+}
+
+/** Held at once or not at all. True also where nobody else could have it. */
+export async function holdNow(d: Distribute, own: Call, file: Held): Promise<boolean> {
+  const reply = await request(d, own, file, 'write');
+  return reply.ok || isUnknown(reply);
+}
+
 export async function endHold(d: Distribute, own: Call, file: Held): Promise<void> {
   await request(d, own, file, 'unlock');
 }

@@ -25,6 +25,8 @@ export interface LayingOut {
   failed(what: string): void;
   /** Whether what a child has is a file that counts. */
   countsOf(child: number, entry: Dirent): boolean;
+  /** Told of everything that is no directory. */
+  meets(child: number, entry: Dirent): void;
   /** Of a name that says that it replaced a file which may be there still. */
   removeReplaced(child: number, at: { parent: Gfid; name: string }): Promise<void>;
   eachPage(from: number, gfid: Gfid, want: readonly string[], use: UsePage): Promise<boolean>;
@@ -135,7 +137,8 @@ async function directoriesIn(by: LayingOut, gfid: Gfid, files: Expected): Promis
           // Before anything moves: to where it hashes to, what was replaced would be shown.
           if (xattrs?.[replaced] && replacedUnder(by.d, at, xattrs)) await by.removeReplaced(index, at);
           if (iatt?.type === FileType.directory) found.set(name, { gfid: iatt.gfid, parent: gfid, name });
-          else if (by.countsOf(index, entry)) files.add(index, by.d.hasher.hash(name), iatt!.size);
+          else by.meets(index, entry);
+          if (by.countsOf(index, entry)) files.add(index, by.d.hasher.hash(name), iatt!.size);
         }
       });
       return toTheEnd && allRead;

@@ -6,7 +6,18 @@
 import { type Call, type Failure, FileType, type Iatt, locAt, locOf, type Xattrs } from '@mortar/core';
 import { copyData, copySpans, copyXattrs } from './copy-file.ts';
 import { type Distribute, isFailure } from './distribute.ts';
-import { beginWatch, clearBarrier, endHold, endWatch, hold, nextWritten, written } from './hold.ts';
+import {
+  beginGuard,
+  beginWatch,
+  clearBarrier,
+  endGuard,
+  endHold,
+  endWatch,
+  hold,
+  isGuarded,
+  nextWritten,
+  written,
+} from './hold.ts';
 import { makeLinkto } from './linkto-files.ts';
 import { withNames } from './locks.ts';
 import { askArgs, type Found, isData } from './lookup.ts';
@@ -16,6 +27,7 @@ import { type FileToMove, failed, leftUnsettled, type Moved, type Place, skipped
 import { type NameOfFile, namesOfFile } from './names-of-file.ts';
 import { emptyNewPlace, hasAll, prepareNewPlace } from './new-place.ts';
 import { settleInTurn } from './settle.ts';
+import { isShared } from './share.ts';
 import { heldMaxMs, show } from './show.ts';
 import { moveSpecial } from './special.ts';
 import { inTurn } from './turns.ts';
@@ -82,7 +94,7 @@ async function migrateWatched(d: Distribute, own: Call, file: FileToMove, isTold
   const all: WholeFile = { ...file, places };
   const refused = await prepareNewPlace(d, own, all, source);
   if (refused) return refused;
-  const result = await copyAndSwitch(d, own, all, source.iatt, isTold);
+  const result = await whileGuarded(d, own, all, (isWhole) => copyAndSwitch(d, own, all, source.iatt, isTold, isWhole));
   if (result.outcome !== 'moved') await emptyNewPlace(d, own, file);
   return result;
 }
@@ -107,12 +119,39 @@ async function placesOf(
   return places;
 }
 
-async function copyAndSwitch(d: Distribute, own: Call, file: WholeFile, source: Iatt, isTold: boolean): Promise<Moved> {
+/** Of several processes one fills the linkto; `isWhole`: no other can have emptied it since. */
+async function whileGuarded(
+  d: Distribute,
+  own: Call,
+  file: WholeFile,
+  work: (isWhole: IsOurs) => Promise<Moved>,
+): Promise<Moved> {
+  if (!isShared(d)) return work(async () => true);
+  const there = { gfid: file.gfid, from: file.to };
+  const guard = await beginGuard(d, own, there);
+  if (guard === 'busy') return skipped('somebody else is at its new place');
+  if (guard === 'unguarded') return work(async () => true);
+  try {
+    return await work(() => isGuarded(d, own, there));
+  } finally {
+    await endGuard(d, own, there);
+  }
+}
+
+async function copyAndSwitch(
+  d: Distribute,
+  own: Call,
+  file: WholeFile,
+  source: Iatt,
+  isTold: boolean,
+  isWhole: IsOurs,
+): Promise<Moved> {
   if (!(await copyData(d, own, file, source.size))) return failed('its data cannot be copied');
   if (isTold && !(await catchUp(d, own, file))) return failed('its data cannot be copied');
   return locked(d, own, file, async (untilMs) => {
     // The old place forgets the watch with the hold when it loses touch with us.
-    const isOurs = async () => d.services.clock.nowMs() < untilMs && (!isTold || !!(await written(d, own, file)));
+    const isTimely = () => d.services.clock.nowMs() < untilMs;
+    const isOurs = async () => isTimely() && (!isTold || !!(await written(d, own, file))) && (await isWhole());
     return lastRound(d, own, file, source, isOurs);
   });
 }

@@ -1,13 +1,14 @@
 /** Where a file goes: linktos of all its names there, and of no other name, as they will be the file's when it has come. */
-import { type Call, Errno, locAt, locOf } from '@mortar/core';
+import { type Call, Errno, type Gfid, locAt, locOf } from '@mortar/core';
 import type { Distribute } from './distribute.ts';
-import { beginWatch, endWatch } from './hold.ts';
+import { beginWatch, endHold, endWatch, holdNow } from './hold.ts';
 import { linktoTarget } from './linkto.ts';
 import { makeLinkto, removeLinkto, removeStaleLinkto } from './linkto-files.ts';
 import { withNames } from './locks.ts';
 import { askArgs, type Found, isAbsent, isData, isLinkto } from './lookup.ts';
 import { type FileToMove, failed, type Moved, type Place, skipped, type WholeFile } from './moved.ts';
 import { namesOfFile } from './names-of-file.ts';
+import { isShared } from './share.ts';
 import { inTurn } from './turns.ts';
 
 /** Undefined: all is ready. */
@@ -74,7 +75,28 @@ async function removeOthers(d: Distribute, own: Call, file: WholeFile): Promise<
 export async function emptyNewPlace(d: Distribute, own: Call, file: FileToMove): Promise<void> {
   const loc = locOf(file.gfid);
   const [there] = await d.ask([file.to], (child) => child.lookup(own, askArgs(d, { loc })));
-  if (isLinkto(d, there!)) await d.children[file.to]!.truncate(own, { loc, size: 0 });
+  if (isLinkto(d, there!)) await emptyLinkto(d, own, file.gfid, file.to);
+}
+
+/**
+ * Another process may fill it, or have made it the file since somebody looked: it is emptied by who holds it, and stays as it is if somebody
+ * else has it in hand.
+ */
+async function emptyLinkto(d: Distribute, own: Call, gfid: Gfid, child: number): Promise<void> {
+  const loc = locOf(gfid);
+  const to = d.children[child]!;
+  if (!isShared(d)) {
+    await to.truncate(own, { loc, size: 0 });
+    return;
+  }
+  const held = { gfid, from: child };
+  if (!(await holdNow(d, own, held))) return;
+  try {
+    const now = await to.lookup(own, askArgs(d, { loc }));
+    if (isLinkto(d, now) && now.iatt.size > 0) await to.truncate(own, { loc, size: 0, xdata: { whileHeld: true } });
+  } finally {
+    await endHold(d, own, held);
+  }
 }
 
 /** A linkto of no use, of a file that nobody moves: its copy goes, and itself when its name does not hash to there. */
@@ -97,7 +119,7 @@ export async function tidyLinkto(
     try {
       const again = await d.children[from]!.lookup(own, askArgs(d, { loc }));
       if (!isLinkto(d, again) || again.iatt.gfid !== gfid) return;
-      if (again.iatt.size > 0) await d.children[from]!.truncate(own, { loc: locOf(gfid), size: 0 });
+      if (again.iatt.size > 0) await emptyLinkto(d, own, gfid, from);
       if (to === from) return;
       const names = [
         { child: from, parent, name },

@@ -36,6 +36,11 @@ export const options = {
     description: 'Children that leave the volume, separated by commas or blanks: no new directory gets a range there.',
   }),
   'rebalance-cmd': option.int('0', { description: 'Set in the rebalance process: what it is to do.', live: false }),
+  'rebalance-share': option.text('', {
+    description:
+      'Set in the rebalance process of one of several nodes: which files it looks after, CHILD:TURN/OF,... by gfid; empty: all.',
+    live: false,
+  }),
   'commit-hash': option.int('0', {
     description: 'Set in the rebalance process: the new commit hash of the volume.',
     live: false,

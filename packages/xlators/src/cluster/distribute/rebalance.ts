@@ -17,6 +17,7 @@ import { tidyLinkto } from './new-place.ts';
 import { removeReplaced } from './replaced.ts';
 import { Room } from './room.ts';
 import { settle } from './settle.ts';
+import { everything, isShared, type Share, shareOf } from './share.ts';
 import { Throttle } from './throttle.ts';
 import { Unsettled } from './unsettled.ts';
 
@@ -66,6 +67,8 @@ export class Rebalance {
   readonly #throttle: Throttle;
   readonly #room: Room;
   readonly #unsettled: Unsettled;
+  /** Other nodes' processes look after the rest. */
+  #share: Share = everything;
   /** Directories with files that were in use. */
   #again = new Set<Gfid>();
   #round = 0;
@@ -101,6 +104,7 @@ export class Rebalance {
 
   async run(): Promise<RebalanceStatus> {
     try {
+      this.#share = shareOf(this.#d.options['rebalance-share'], this.#d.children.length);
       this.#state = await this.#walk();
       await this.#throttle.idle();
       if (this.#state === 'completed' && this.#d.someDown) this.#state = this.#fail('a subvolume is down');
@@ -174,7 +178,7 @@ export class Rebalance {
     const d = this.#d;
     const directories = new Set<Gfid>();
     let files = 0;
-    for (const from of d.indices.filter((i) => d.leaves(i))) {
+    for (const from of d.indices.filter((i) => d.leaves(i) && this.#share.has(i))) {
       const pending: Gfid[] = [rootGfid];
       for (let gfid = pending.pop(); gfid && !this.#stopping; gfid = pending.pop()) {
         const directory = gfid;
@@ -184,7 +188,7 @@ export class Rebalance {
         };
         if (await this.#givesNames(directory, from)) found(0);
         const complete = await this.#eachPage(from, directory, [d.names.linkto], async (entries, unread) => {
-          const here = unread + entries.filter((entry) => this.#isFile(entry)).length;
+          const here = unread + entries.filter((entry) => this.#isFile(entry) && this.#isMine(from, entry)).length;
           if (here > 0) found(here);
           for (const { iatt } of entries) if (iatt?.type === FileType.directory) pending.push(iatt.gfid);
         });
@@ -232,7 +236,8 @@ export class Rebalance {
         const done = await removeReplaced(this.#d, this.#call(), child, at);
         if (!done.ok) this.#failed(`removal of what ${at.parent}/${at.name} replaced`);
       },
-      countsOf: (child, entry) => this.#moves(child) && this.#isFile(entry),
+      countsOf: (child, entry) => this.#moves(child) && this.#isFile(entry) && this.#isMine(child, entry),
+      meets: (child, entry) => this.#meetsOthers(child, entry),
       eachPage: (from, gfid, want, use) => this.#eachPage(from, gfid, want, use),
     };
   }
@@ -253,7 +258,12 @@ export class Rebalance {
 
   /** What stays in the volume is not touched when others leave it. */
   #moves(from: number): boolean {
-    return this.#kind !== 'fix-layout' && !(this.#kind === 'detach' && this.#d.isUsable(from));
+    return this.#kind !== 'fix-layout' && !(this.#kind === 'detach' && this.#d.isUsable(from)) && this.#share.has(from);
+  }
+
+  /** Whether this process looks after it; a linkto goes by where it is, too. */
+  #isMine(from: number, { iatt }: Dirent): boolean {
+    return iatt !== null && this.#share.isMine(from, iatt.gfid);
   }
 
   async #moveFilesOf(directory: Gfid): Promise<void> {
@@ -262,7 +272,7 @@ export class Rebalance {
       if (!this.#moves(from)) continue;
       const want = [d.names.linkto, d.names.movingMode, d.names.moving];
       const complete = await this.#eachPage(from, directory, want, async (entries, unread) => {
-        const files = entries.filter((entry) => entry.iatt?.type !== FileType.directory);
+        const files = entries.filter((entry) => entry.iatt?.type !== FileType.directory && this.#isMine(from, entry));
         await this.#throttle.each(
           files,
           (file) => {
@@ -275,6 +285,12 @@ export class Rebalance {
       });
       if (!complete) this.#failed(`listing of ${directory} on ${d.childName(from)}`);
     }
+  }
+
+  /** What this process left of a move when it was killed may lie where another one has gone by already: what looks like that is settled at the end. */
+  #meetsOthers(child: number, entry: Dirent): void {
+    if (this.#kind === 'fix-layout' || !isShared(this.#d) || this.#isMine(child, entry)) return;
+    if (this.#isFile(entry) && entry.xattrs?.[this.#d.names.linkto]) this.#unsettled.add(entry.iatt!.gfid);
   }
 
   #isFile({ iatt, xattrs }: Dirent): boolean {
