@@ -4,9 +4,19 @@ import { faultKinds } from './plan.ts';
 import { simulateVolume } from './simulation.ts';
 
 const command = 'npm run sim -- volume';
-const args = readArguments(command, '[--trees]', { trees: { type: 'boolean', default: false } });
+const args = readArguments(command, '[--trees] [--late yes|no] [--no-wait]', {
+  trees: { type: 'boolean', default: false },
+  late: { type: 'string' },
+  'no-wait': { type: 'boolean', default: false },
+});
 const faults = args.among('faults', faultKinds);
-const plan = { ...(faults && { faults }), ...(args.isSet('trees') && { trees: true }) };
+const late = args.among('late', ['yes', 'no']);
+const plan = {
+  ...(faults && { faults }),
+  ...(args.isSet('trees') && { trees: true }),
+  ...(late && { late: late.includes('yes') }),
+  ...(args.isSet('no-wait') && { waits: false }),
+};
 let moved = 0;
 let operations = 0;
 await runSeeds(

@@ -8,8 +8,9 @@ import { Patience, Stuck, watched } from '../sim/patience.ts';
 import { SeededRandom } from '../sim/random.ts';
 import { Scheduler } from '../sim/scheduler.ts';
 import { Trace } from '../sim/trace.ts';
+import { LateSwitches, lateClients } from './late.ts';
 import { VolumeNemesis } from './nemesis.ts';
-import { type Plan, planOf } from './plan.ts';
+import { laterDraws, type Plan, planOf } from './plan.ts';
 import { type Shape, VolumeProcess } from './process.ts';
 import { TreeWorker } from './trees.ts';
 import { listed, makeDirectory, type Shared, Worker } from './work.ts';
@@ -57,12 +58,15 @@ class Run {
   readonly #patience: Patience;
   #moved = 0;
   #movers = 0;
-  #shape: Shape = { bricks: [0, 1, 2], leaving: [] };
+  #shape: Shape = { bricks: [0, 1, 2], leaving: [], version: 1 };
+  readonly #late: LateSwitches | undefined;
 
   constructor(seed: number, { plan, keepTrace }: { plan?: Partial<Plan>; keepTrace?: boolean }) {
     this.#seed = seed;
     const random = new SeededRandom(seed);
-    this.#plan = planOf(random.fork(), plan);
+    const later = laterDraws(seed);
+    this.#plan = planOf(random.fork(), later, plan);
+    if (this.#plan.late) this.#late = new LateSwitches(later);
     this.#scheduler = new Scheduler(random.fork());
     this.#trace = new Trace(this.#scheduler, keepTrace === true);
     this.#random = random;
@@ -95,7 +99,8 @@ class Run {
   }
 
   #process(name: string): VolumeProcess {
-    const made = new VolumeProcess(name, this.#world, this.#bricks, this.#plan.options, this.#plan.delayMs);
+    const { options, delayMs, late } = this.#plan;
+    const made = new VolumeProcess(name, this.#world, this.#bricks, options, delayMs, late);
     this.#processes.push(made);
     return made;
   }
@@ -120,6 +125,7 @@ class Run {
         this.#problems.push(`${this.#scheduler.nowMs.toFixed(0)} ms: ${what}`);
       },
       mayFail: () => this.#plan.faults.some((kind) => kind !== 'mover-kill'),
+      mayMiss: () => !this.#plan.late,
     };
     const workerOf = (client: VolumeProcess, limit: number, prefix = client.name) =>
       new Worker(client, prefix, this.#world.random.fork(), shared, limit);
@@ -165,8 +171,10 @@ class Run {
     return [...workers, ...trees].reduce((sum, worker) => sum + worker.done, 0);
   }
 
-  async #switch(users: readonly VolumeProcess[], shape: Shape): Promise<void> {
+  async #switch(users: readonly VolumeProcess[], to: Omit<Shape, 'version'>): Promise<void> {
+    const shape = { ...to, version: this.#shape.version + 1 };
     this.#shape = shape;
+    if (this.#late) return this.#late.begin(users, shape);
     const switched = users.map(async (user) => {
       await user.services.clock.sleep(this.#random.between(0, 500));
       await user.use(shape);
@@ -201,7 +209,9 @@ class Run {
       let status: RebalanceStatus | undefined;
       const running = async () => {
         await mover.use(this.#shape);
-        status = await new Rebalance(mover.d, kind).run();
+        const { late, waits } = this.#plan;
+        const awaited = late && waits ? lateClients(mover, this.#bricks, this.#shape) : undefined;
+        status = await new Rebalance(mover.d, kind, awaited).run();
       };
       void running();
       await this.#patience.until(`a rebalance (${kind}) ends`, () => status !== undefined || !mover.isAlive);

@@ -5,6 +5,7 @@ import { type Distribute, isFailure } from './distribute.ts';
 import { fixLayout } from './fix-layout.ts';
 import { GfidList } from './gfid-list.ts';
 import { clearBarrier } from './hold.ts';
+import type { LateClients } from './late-clients.ts';
 import { type LayingOut, layOut } from './lay-out.ts';
 import { decodeRange, LayoutType, ownsNames } from './layout.ts';
 import { Left } from './left.ts';
@@ -69,10 +70,13 @@ export class Rebalance {
   /** Directories with files that were in use. */
   #again = new Set<Gfid>();
   #round = 0;
+  readonly #late: LateClients | undefined;
 
-  constructor(d: Distribute, kind: RebalanceKind) {
+  /** `late`: those who must not be surprised by what moves. */
+  constructor(d: Distribute, kind: RebalanceKind, late?: LateClients) {
     this.#d = d;
     this.#kind = kind;
+    this.#late = late;
     this.#throttle = new Throttle(d.services.clock, () => d.options['rebal-throttle']);
     this.#room = new Room(d, (ms) => this.#throttle.took(ms));
     this.#unsettled = new Unsettled(d);
@@ -82,6 +86,7 @@ export class Rebalance {
   /** The file under way is finished first. */
   stop(): void {
     this.#stopping = true;
+    this.#late?.end();
   }
 
   status(): RebalanceStatus {
@@ -110,6 +115,7 @@ export class Rebalance {
       this.#state = 'failed';
       await this.#throttle.idle().catch(() => undefined);
     }
+    this.#late?.end();
     this.#endedMs = this.#d.services.clock.nowMs();
     const { state, movedFiles, movedBytes, scanned, failures, skipped } = this.status();
     const counts = `Files migrated: ${movedFiles}, size: ${movedBytes}, lookups: ${scanned}, failures: ${failures}, skipped: ${skipped}`;
@@ -119,6 +125,8 @@ export class Rebalance {
 
   /** Layouts first: then it is known what is to be moved, and new files are where they belong. */
   async #walk(): Promise<RebalanceState> {
+    if (this.#late) await this.#late.begin();
+    if (this.#stopping) return 'stopped';
     const directories = new GfidList();
     const state = await layOut(this.#layingOut(), directories);
     if (state !== 'completed' || this.#kind === 'fix-layout') return state;
@@ -159,6 +167,8 @@ export class Rebalance {
       this.#round++;
       for (const gfid of left.directories) {
         if (this.#d.someDown) return this.#fail('a subvolume is down');
+        const rest = this.#late?.pass();
+        if (rest) await rest;
         await fixLayout(this.#d, this.#call(), gfid);
         await this.#moveFilesOf(gfid);
       }
@@ -222,6 +232,7 @@ export class Rebalance {
       d: this.#d,
       left: this.#left,
       isStopping: () => this.#stopping,
+      rest: () => this.#late?.pass(),
       roundsMax,
       pause: () => this.#d.services.clock.sleep(roundPauseMs),
       atATime: () => this.#throttle.files,
@@ -266,8 +277,10 @@ export class Rebalance {
         await this.#throttle.each(
           files,
           (file) => {
-            if (this.#stopping) return undefined;
-            return this.#isFile(file) ? this.#move(directory, from, file) : this.#tidy(directory, from, file);
+            const rest = this.#late?.pass();
+            return rest
+              ? rest.then(() => this.#moveOrTidy(directory, from, file))
+              : this.#moveOrTidy(directory, from, file);
           },
           ({ iatt, xattrs }) => isSmall(d, { iatt: iatt!, xattrs: xattrs ?? {} }),
         );
@@ -275,6 +288,11 @@ export class Rebalance {
       });
       if (!complete) this.#failed(`listing of ${directory} on ${d.childName(from)}`);
     }
+  }
+
+  #moveOrTidy(directory: Gfid, from: number, file: Dirent): Promise<void> | undefined {
+    if (this.#stopping) return undefined;
+    return this.#isFile(file) ? this.#move(directory, from, file) : this.#tidy(directory, from, file);
   }
 
   #isFile({ iatt, xattrs }: Dirent): boolean {

@@ -18,12 +18,17 @@ export function clientName({ hello, peer }: Session): ClientName {
   return { program, host: end > 0 ? clientId.slice(0, end) : peer.address, processId };
 }
 
+/** What a client said of itself. */
+export interface ToldPlacement {
+  readonly hello: Pick<Hello, 'placement' | 'placementVersion'>;
+}
+
 export class PlacementFence {
   #placement: string | undefined;
   #version = 0;
 
   /** Files move by this placement from now on, unless a client is there that goes by another one. */
-  set(sessions: readonly Session[], placement: string, version: number): boolean {
+  set(sessions: readonly ToldPlacement[], placement: string, version: number): boolean {
     if (sessions.some(({ hello }) => isOther(hello, placement))) return false;
     if (version < this.#version) return true;
     this.#placement = placement;
