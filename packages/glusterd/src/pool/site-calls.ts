@@ -7,6 +7,7 @@ import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
 import { checkAvailable, checkDirectory, realPath } from '../operations/brick-checks.ts';
 import { brickProblem } from '../operations/brick-problem.ts';
+import { awaitedHere, awaitedSchema } from '../operations/late-clients.ts';
 import { localProcesses } from '../operations/local-status.ts';
 import { makeBricks, withFacts } from '../operations/new-bricks.ts';
 import { rotateHere } from '../operations/rotate.ts';
@@ -60,7 +61,15 @@ function chosen(context: Context, volume: VolumeInfo, ids: readonly string[]): B
 }
 
 /** Methods of bricks and heal daemons that peers may have asked. */
-const brickMethods = ['brick.profile', 'brick.top', 'brick.clearLocks', 'process.statedump', 'graph.refresh'] as const;
+const brickMethods = [
+  'brick.profile',
+  'brick.top',
+  'brick.clearLocks',
+  'brick.clients',
+  'brick.fencePlacement',
+  'process.statedump',
+  'graph.refresh',
+] as const;
 const healMethods = ['heal.launch', 'heal.info', 'heal.count', 'heal.statistics', 'heal.splitBrain'] as const;
 
 export const processSchema = z.looseObject({
@@ -247,6 +256,17 @@ export const siteCalls = {
       const last = await lookHere(context, volume, method, method === 'rebalance.stop' ? 120_000 : quick);
       if (method === 'rebalance.stop') await context.supervisor.endRebalance(volume, uuid);
       return last;
+    },
+  }),
+
+  /** Whom the process of this node that moves the files of a volume waits for. */
+  awaited: call({
+    params: z.object({ volume: word }),
+    result: z.object({ awaited: awaitedSchema }),
+    timeoutMs: quick,
+    async run(context, { volume: name }) {
+      const volume = context.store.state.volumes.get(name);
+      return { awaited: volume ? await awaitedHere(context, volume) : [] };
     },
   }),
 

@@ -3,12 +3,14 @@ import { writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Graph } from '@mortar/core';
 import type { Distribute } from '@mortar/xlators/cluster/distribute/distribute.ts';
+import type { AwaitedClient, LateClients } from '@mortar/xlators/cluster/distribute/late-clients.ts';
 import { Rebalance, type RebalanceKind, type RebalanceStatus } from '@mortar/xlators/cluster/distribute/rebalance.ts';
 import { z } from 'zod';
 import { controlServer, listenForControl } from '../control/server.ts';
 import type { Host } from '../host.ts';
 import { openVolfile } from '../management/open.ts';
 import { StartError } from '../start-error.ts';
+import { lateClientsOf } from './late-clients.ts';
 
 const upTimeoutMs = 60_000;
 
@@ -18,13 +20,14 @@ const kinds: Readonly<Record<number, RebalanceKind>> = { 1: 'migrate', 4: 'fix-l
 export async function rebalanceRole(host: Host): Promise<void> {
   const { socketFile, pidFile } = host.args;
   if (socketFile === undefined) throw new StartError('a rebalance process needs a control socket: -S PATH');
-  const { source } = openVolfile(host);
-  const job = new Job();
+  const { source, link } = openVolfile(host);
+  const job = new Job((d, kind) => lateClientsOf(host, link, d, kind));
   const keeper = host.keepGraph({ source, handOver: (next) => job.goOn(distributeOf(next.graph)) });
   host.atEnd('rebalance', () => job.stop());
   const running = await keeper.start();
   const server = controlServer(host, keeper);
   server.method('rebalance.status', z.unknown(), () => job.status());
+  server.method('rebalance.waits', z.unknown(), () => job.awaited());
   server.method('rebalance.stop', z.unknown(), async () => {
     await job.stop();
     return job.status();
@@ -52,6 +55,7 @@ function kindOf({ options }: Distribute): RebalanceKind {
 
 /** The same work over all graphs that the process has in its life. */
 class Job {
+  readonly #lateOf: (d: Distribute, kind: RebalanceKind) => LateClients | undefined;
   #current: Rebalance | undefined;
   #ended: Promise<RebalanceStatus> | undefined;
   /** Of graphs that are gone. */
@@ -59,10 +63,14 @@ class Job {
   #next: Distribute | undefined;
   #stopped = false;
 
+  constructor(lateOf: (d: Distribute, kind: RebalanceKind) => LateClients | undefined) {
+    this.#lateOf = lateOf;
+  }
+
   async run(first: Distribute): Promise<RebalanceStatus> {
     for (let d: Distribute | undefined = first; d && !this.#stopped; d = this.#next) {
       this.#next = undefined;
-      this.#current = new Rebalance(d, kindOf(d));
+      this.#current = new Rebalance(d, kindOf(d), this.#lateOf(d, kindOf(d)));
       this.#ended = this.#current.run();
       const status = await this.#ended;
       // A new graph begins again at the root: what is in place already costs a look.
@@ -81,6 +89,10 @@ class Job {
     this.#stopped = true;
     this.#current?.stop();
     await this.#ended;
+  }
+
+  awaited(): AwaitedClient[] {
+    return this.#current?.awaited() ?? [];
   }
 
   status(): RebalanceStatus {

@@ -5,7 +5,7 @@ import { type Distribute, isFailure } from './distribute.ts';
 import { fixLayout } from './fix-layout.ts';
 import { GfidList } from './gfid-list.ts';
 import { clearBarrier } from './hold.ts';
-import type { LateClients } from './late-clients.ts';
+import type { AwaitedClient, LateClients } from './late-clients.ts';
 import { type LayingOut, layOut } from './lay-out.ts';
 import { decodeRange, LayoutType, ownsNames } from './layout.ts';
 import { Left } from './left.ts';
@@ -87,6 +87,11 @@ export class Rebalance {
   stop(): void {
     this.#stopping = true;
     this.#late?.end();
+  }
+
+  /** Clients that it waits for now. */
+  awaited(): AwaitedClient[] {
+    return this.#late?.awaited() ?? [];
   }
 
   status(): RebalanceStatus {
