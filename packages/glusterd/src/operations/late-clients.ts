@@ -9,6 +9,7 @@ import { gatherFromAll } from '../pool/sites.ts';
 import type { AwaitedData } from '../protocol/replies.ts';
 import type { VolumeInfo } from '../volume.ts';
 import { askBricks } from './ask-bricks.ts';
+import { awaitedHere } from './awaited-here.ts';
 import { brickName } from './volumes.ts';
 
 const word = z.string().max(4096);
@@ -63,23 +64,6 @@ export async function lateClients(context: Context, params: z.infer<typeof lateC
   if (late.size > 0 || !fence) return { late: [...late.values()].slice(0, lateMax), isClear: late.size === 0, unasked };
   const answered = await askBricks(context, volume, 'brick.fencePlacement', { placement, version }, fenced);
   return { late: [], isClear: answered.every(({ answer }) => answer.fenced), unasked };
-}
-
-const awaitMs = 5000;
-
-export const awaitedSchema = z.array(
-  z.object({ program: z.string(), host: z.string(), processId: z.number(), seconds: z.number().min(0) }),
-);
-
-/** Whom the process of this node waits for, if one runs. */
-export async function awaitedHere(context: Context, volume: VolumeInfo): Promise<AwaitedData[]> {
-  if (!(await context.supervisor.isRebalancing(volume, context.store.state.node.uuid))) return [];
-  try {
-    return awaitedSchema.parse(await context.supervisor.askRebalance(volume, 'rebalance.waits', awaitMs));
-  } catch (error) {
-    context.log.write('WARNING', 'management', `rebalance.waits of ${volume.name}: ${(error as Error).message}`);
-    return [];
-  }
 }
 
 /** Whom the task of a volume waits for, on whatever node it runs; nothing if for nobody. */

@@ -5,9 +5,9 @@
 import { z } from 'zod';
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
+import { awaitedHere, awaitedSchema } from '../operations/awaited-here.ts';
 import { checkAvailable, checkDirectory, realPath } from '../operations/brick-checks.ts';
 import { brickProblem } from '../operations/brick-problem.ts';
-import { awaitedHere, awaitedSchema } from '../operations/late-clients.ts';
 import { localProcesses } from '../operations/local-status.ts';
 import { makeBricks, withFacts } from '../operations/new-bricks.ts';
 import { rotateHere } from '../operations/rotate.ts';
