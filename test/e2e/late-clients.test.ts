@@ -157,6 +157,37 @@ describe.skipIf(!canMount)('a rebalance', () => {
   );
 
   it(
+    'goes on without a mount that was silent until it was forgotten, which then finds no file missing, either',
+    async () => {
+      const volume = 'forgotten';
+      await cluster.createAndStart(volume, [], 2);
+      const [working, stopped] = [await cluster.mount(volume), await cluster.mount(volume)];
+      await files(working);
+      await fs.readdir(stopped.path);
+      stop(stopped.pid);
+      await cluster.must('volume', 'add-brick', volume, cluster.brick('forgotten-new').name, 'force');
+      await cluster.must('volume', 'rebalance', volume, 'start');
+      // The brick's ping timeout, and its grace time.
+      await eventually('the rebalance ends', () => isOver(volume), 42_000 + 10_000 + 40_000);
+      goOn(stopped.pid);
+      const missing: string[] = [];
+      const look = async (name: string): Promise<boolean> => {
+        try {
+          return (await fs.readFile(join(stopped.path, name), 'utf8')) === `text of ${name}`;
+        } catch (error) {
+          if (!['ENOTCONN', 'EIO'].includes((error as NodeJS.ErrnoException).code ?? ''))
+            missing.push(`${name}: ${error}`);
+          return false;
+        }
+      };
+      for (const name of names) await eventually(`${name} is read`, () => look(name));
+      expect(missing).toEqual([]);
+      await cluster.destroy(volume, working, stopped);
+    },
+    patienceMs,
+  );
+
+  it(
     'does not wait for a file that is open, for that goes over to the new graph',
     async () => {
       const volume = 'open';
