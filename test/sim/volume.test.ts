@@ -9,10 +9,18 @@ async function problemsOf(seed: number, plan = {}): Promise<string[]> {
 
 describe('a simulated distributed volume that grows and shrinks', () => {
   it('does the same again for the same seed', { timeout: 240_000 }, async () => {
-    const [first, second] = [await simulateVolume(2), await simulateVolume(2)];
-    expect(second.hash).toBe(first.hash);
-    expect(first.moved).toBeGreaterThan(5);
-    expect(first.operations).toBeGreaterThan(100);
+    for (const [seed, late] of [
+      [2, false],
+      [990011, true],
+    ] as const) {
+      const [first, second] = [
+        await simulateVolume(seed, { plan: { late } }),
+        await simulateVolume(seed, { plan: { late } }),
+      ];
+      expect(second.hash).toBe(first.hash);
+      expect(first.moved).toBeGreaterThan(5);
+      expect(first.operations).toBeGreaterThan(100);
+    }
   });
 
   it('has every file once, under its names and with its data', { timeout: 600_000 }, async () => {
@@ -43,4 +51,25 @@ describe('a simulated distributed volume that grows and shrinks', () => {
       expect(await problemsOf(seed, { trees: true, late: false })).toEqual([]);
     },
   );
+
+  describe('whose clients take new graphs late', () => {
+    // In these nothing is killed or cut: every failure is a client that did not find what had moved.
+    const seeds = [990007, 990011, 991026];
+
+    it.each(seeds)(
+      'loses sight of nothing while the rebalance waits for them (%i)',
+      { timeout: 240_000 },
+      async (seed) => {
+        expect(await problemsOf(seed, { late: true, faults: [] })).toEqual([]);
+      },
+    );
+
+    it.each(seeds)('does so if it does not wait (%i)', { timeout: 240_000 }, async (seed) => {
+      expect(await problemsOf(seed, { late: true, faults: [], waits: false })).not.toEqual([]);
+    });
+
+    it('stays whole when they are killed or silent, too', { timeout: 600_000 }, async () => {
+      for (const seed of [990006, 990008, 990010]) expect(await problemsOf(seed, { late: true })).toEqual([]);
+    });
+  });
 });
