@@ -1,8 +1,10 @@
 /** Clients tell bricks where they take files to be, and who is late is not let in. */
+import { parseOptions } from '@mortar/core';
 import { decodeHello, encodeHello, type Hello } from '@mortar/rpc';
 import { nodeClock, nodeRandom } from '@mortar/rpc/transports/node-ports.ts';
 import { nodeTransport } from '@mortar/rpc/transports/node-transport-port.ts';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { options } from './client/options.ts';
 import { type Brick, type Client, startBrick, startClient } from './rig.ts';
 
 const ends: (() => unknown)[] = [];
@@ -72,6 +74,18 @@ describe('a brick', () => {
     const to = await brick();
     expect(to.server.fencePlacement('new', 4)).toBe(true);
     expect(await isLetIn(to, placement, version)).toBe(isIn);
+  });
+
+  it('lets a client in that hears of a newer version of the volume by which its graph is right again', async () => {
+    const to = await brick();
+    to.server.fencePlacement('new', 4);
+    const { graph, saw, events } = await client(to, 'old', 3);
+    await saw('child-down');
+    const xlator = graph.xlators.get('vol1-client-0')!;
+    const texts = new Map([...xlator.texts, ['placement-version', '5']]);
+    xlator.reconfigure(parseOptions(options, texts).values, texts);
+    await saw('child-up');
+    expect(events.filter(({ type }) => type === 'child-up')).toHaveLength(1);
   });
 
   it('does not let an earlier rebalance take the word of a later one back', async () => {
