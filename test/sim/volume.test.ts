@@ -9,10 +9,18 @@ async function problemsOf(seed: number, plan = {}): Promise<string[]> {
 
 describe('a simulated distributed volume that grows and shrinks', () => {
   it('does the same again for the same seed', { timeout: 240_000 }, async () => {
-    const [first, second] = [await simulateVolume(2), await simulateVolume(2)];
-    expect(second.hash).toBe(first.hash);
-    expect(first.moved).toBeGreaterThan(5);
-    expect(first.operations).toBeGreaterThan(100);
+    for (const [seed, late] of [
+      [2, false],
+      [990011, true],
+    ] as const) {
+      const [first, second] = [
+        await simulateVolume(seed, { plan: { late } }),
+        await simulateVolume(seed, { plan: { late } }),
+      ];
+      expect(second.hash).toBe(first.hash);
+      expect(first.moved).toBeGreaterThan(5);
+      expect(first.operations).toBeGreaterThan(100);
+    }
   });
 
   it('has every file once, under its names and with its data', { timeout: 600_000 }, async () => {
@@ -33,14 +41,14 @@ describe('a simulated distributed volume that grows and shrinks', () => {
     { what: 'left what was replaced because the old name could not be taken away', seed: 971794 },
     { what: 'had no word of what a client that died had replaced, without a linkto', seed: 960250 },
   ])('stays whole where it once did not: $what', { timeout: 240_000 }, async ({ seed }) => {
-    expect(await problemsOf(seed, { trees: false })).toEqual([]);
+    expect(await problemsOf(seed, { trees: false, late: false })).toEqual([]);
   });
 
   it.each([{ what: 'was not removed since a mover had a linkto in it', seed: 980044 }])(
     'lets directories come and go where it once did not: $what',
     { timeout: 240_000 },
     async ({ seed }) => {
-      expect(await problemsOf(seed, { trees: true })).toEqual([]);
+      expect(await problemsOf(seed, { trees: true, late: false })).toEqual([]);
     },
   );
 
@@ -52,5 +60,26 @@ describe('a simulated distributed volume that grows and shrinks', () => {
     const { shares, seed } = run;
     for (const movers of [2, 3])
       expect(await problemsOf(seed, { movers, shares, faults: ['mover-kill', 'cut'] })).toEqual([]);
+  });
+
+  describe('whose clients take new graphs late', () => {
+    // In these nothing is killed or cut: every failure is a client that did not find what had moved.
+    const seeds = [990007, 990011, 991026];
+
+    it.each(seeds)(
+      'loses sight of nothing while the rebalance waits for them (%i)',
+      { timeout: 240_000 },
+      async (seed) => {
+        expect(await problemsOf(seed, { late: true, faults: [] })).toEqual([]);
+      },
+    );
+
+    it.each(seeds)('does so if it does not wait (%i)', { timeout: 240_000 }, async (seed) => {
+      expect(await problemsOf(seed, { late: true, faults: [], waits: false })).not.toEqual([]);
+    });
+
+    it('stays whole when they are killed or silent, too', { timeout: 600_000 }, async () => {
+      for (const seed of [990006, 990008, 990010]) expect(await problemsOf(seed, { late: true })).toEqual([]);
+    });
   });
 });

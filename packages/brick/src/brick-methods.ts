@@ -14,6 +14,7 @@ import { brickProfile } from './profile.ts';
 const anything = z.unknown();
 const profileParams = z.object({ what: z.enum(['all', 'cumulative', 'incremental', 'clear']), peek: z.boolean() });
 const clearParams = z.object({ path: z.string(), name: z.string() });
+const fenceParams = z.object({ placement: z.string().min(1).max(64), version: z.int().min(0) });
 const blameParams = z.object({
   names: z
     .array(z.string().regex(/^trusted\.afr\.[^\0]{1,240}$/))
@@ -31,6 +32,9 @@ export function addBrickMethods(server: ManagementServer, host: Host, keeper: Gr
   const servers = () => ofType<ProtocolServer>(keeper, 'protocol/server');
   const statistics = () => ofType<IoStats>(keeper, 'debug/io-stats');
   server.method('brick.clients', anything, () => clients(servers()));
+  server.method('brick.fencePlacement', fenceParams, ({ placement, version }) => ({
+    fenced: servers().every((one) => one.fencePlacement(placement, version)),
+  }));
   server.method('brick.memory', anything, () => memoryNumbers());
   server.method('brick.inodes', anything, () => {
     const { active, lru, limit } = host.services.inodes.stats();
@@ -66,6 +70,10 @@ export interface BrickClient {
   bytesWritten: number;
   opVersion: number;
   name: string;
+  host: string;
+  processId: number;
+  /** Digest of where it takes files to be; empty: it does not say. */
+  placement: string;
 }
 
 /** The servers' state dumps have a group of keys for every client. */
@@ -81,6 +89,9 @@ function clients(servers: readonly ProtocolServer[]): BrickClient[] {
         bytesWritten: Number(value('bytes-sent') ?? 0),
         opVersion: Number(value('op-version') ?? 0),
         name: `${value('program') ?? value('id') ?? ''}`,
+        host: `${value('host') ?? ''}`,
+        processId: Number(value('process-id') ?? 0),
+        placement: `${value('placement') ?? ''}`,
       };
     });
   });

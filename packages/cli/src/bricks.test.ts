@@ -139,6 +139,49 @@ describe('volume rebalance', () => {
     }
   });
 
+  describe('that waits for clients', () => {
+    const running: TaskData = { ...task, state: 'running', command: 'migrate' };
+    const clients = Array.from({ length: 10 }, (_, i) => ({
+      program: 'glusterfs',
+      host: `node${i}`,
+      processId: 40 + i,
+      seconds: 12,
+    }));
+    const answer = (count: number) => () =>
+      ok({ task: running, ...(count > 0 && { awaited: clients.slice(0, count) }) });
+    const status = 'volume rebalance dist status';
+    const lineOf = async (command: string, count: number) => {
+      const { stdout } = await runCommand(`gluster ${command}`, answer(count));
+      return stdout.split('\n').filter((one) => one.startsWith('Waiting'));
+    };
+
+    it('names them, and says what to do', async () => {
+      expect(await lineOf(status, 2)).toEqual([
+        'Waiting for clients that still work with other bricks : glusterfs on node0, pid 40 (for 12 s); ' +
+          'glusterfs on node1, pid 41 (for 12 s). Unmount what does not answer, ' +
+          'or stop this and rebalance with start force, which leaves it behind.',
+      ]);
+      expect((await lineOf(status, 10))[0]).toContain('pid 47 (for 12 s); 2 more. Unmount');
+      expect(await lineOf(status, 0)).toEqual([]);
+    });
+
+    it('does not offer to leave them behind where files must not stay', async () => {
+      const removal: TaskData = { ...running, kind: 'remove-brick', command: 'detach', bricks: ['h:/a'] };
+      const answered = () => ok({ task: removal, awaited: clients.slice(0, 1) });
+      const { stdout } = await runCommand('gluster volume remove-brick v h:/a status', answered);
+      expect(stdout).toContain('pid 40 (for 12 s). Unmount what does not answer.\n');
+    });
+
+    it('tells them as JSON, and leaves XML as it is', async () => {
+      const outputOf = async (flag: string, count: number) =>
+        (await runCommand(`gluster ${flag} ${status}`, answer(count))).stdout;
+      expect(JSON.parse(await outputOf('--json', 1)).volRebalance.awaitedClients).toEqual({
+        awaitedClient: [{ program: 'glusterfs', host: 'node0', pid: 40, seconds: 12 }],
+      });
+      expect(await outputOf('--xml', 1)).toBe(await outputOf('--xml', 0));
+    });
+  });
+
   it('is a task of volume status', async () => {
     const moving: TaskData = { ...task, command: 'force', kind: 'remove-brick', bricks: ['h:/a', 'h:/b'] };
     const status = () => ok({ volumes: [{ volume: 'dist', processes: [], task: moving }] });

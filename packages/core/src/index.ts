@@ -16,6 +16,7 @@ export * from './payload.ts';
 export * from './ports.ts';
 export * from './volfile/error.ts';
 export { maxVolfileLength, type ParseOptions, parseVolfile } from './volfile/parse.ts';
+export * from './volfile/placement.ts';
 export { printVolfile } from './volfile/print.ts';
 export * from './volfile/types.ts';
 export * from './xlator.ts';

@@ -12,6 +12,7 @@ import { addPoolMethods } from './pool/methods.ts';
 import { PoolService, type PoolSettings } from './pool/service.ts';
 import type { Files, MachinePorts } from './ports.ts';
 import { addMethods } from './server/methods.ts';
+import { addRebalanceMethods } from './server/rebalance-methods.ts';
 import { VolfileService } from './server/volfiles.ts';
 import type { Batches } from './store/database.ts';
 import { Store } from './store/store.ts';
@@ -45,6 +46,7 @@ export class Daemon {
     const { clock, log } = context;
     this.server = new ManagementServer({ clock, log, name: 'management', serverId: context.store.state.node.uuid });
     addMethods(this.server, context);
+    addRebalanceMethods(this.server, context);
     if (context.pool) addPoolMethods(this.server, context, context.pool);
   }
 

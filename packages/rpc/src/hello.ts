@@ -25,6 +25,10 @@ export interface Hello {
   /** The session to go on with, from an earlier Welcome; empty for a new one. */
   sessionId: string;
   features: readonly string[];
+  /** Digest of where the client takes files to be (core's `placementOf`); absent or empty: it distributes none, or is an older one. */
+  placement?: string;
+  /** The version of the volume that its graph was made of; absent or 0: not known. */
+  placementVersion?: number;
 }
 
 export interface Welcome {
@@ -61,6 +65,7 @@ export class RefusedError extends Error {
 
 const textMax = 4096;
 const listMax = 64;
+const placementMax = 64;
 
 class Fields {
   readonly #map: Record<string, unknown>;
@@ -72,9 +77,9 @@ class Fields {
     this.#map = value as Record<string, unknown>;
   }
 
-  text(name: string): string {
+  text(name: string, max = textMax): string {
     const value = this.#map[name] ?? '';
-    if (typeof value !== 'string' || value.length > textMax) throw bad(name);
+    if (typeof value !== 'string' || value.length > max) throw bad(name);
     return value;
   }
 
@@ -126,6 +131,8 @@ export function decodeHello(bytes: Uint8Array): Hello {
     opVersion: fields.number('opVersion'),
     sessionId: fields.text('sessionId'),
     features: fields.list('features', isText),
+    placement: fields.text('placement', placementMax),
+    placementVersion: fields.number('placementVersion'),
   };
 }
 

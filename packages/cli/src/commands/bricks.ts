@@ -5,6 +5,7 @@ import { line } from '../io.ts';
 import { fail, succeedXml } from '../outcome.ts';
 import type { Session } from '../session.ts';
 import { element } from '../xml.ts';
+import { awaitedElements, awaitedLine } from './awaited-text.ts';
 import { parseAddBrick, parseRemoveBrick, parseReplaceBrick, parseResetBrick } from './bricks-words.ts';
 import { statusElements, taskTable } from './task-text.ts';
 
@@ -51,15 +52,18 @@ export const removeBrick: Handler = async (session, words) => {
   const reply = await session.request(words, request);
   const command = `volume remove-brick ${request.action === 'force' ? 'commit force' : request.action}`;
   if (!reply.ok) return fail(session, `${command}: failed: `, reply.error);
-  const { task } = reply.data;
+  const { task, awaited } = reply.data;
   if (session.flags.xml) {
     const content = task
-      ? [element('task-id', task.id), ...(request.action === 'start' ? [] : statusElements(task))]
+      ? [
+          element('task-id', task.id),
+          ...(request.action === 'start' ? [] : [...statusElements(task), ...awaitedElements(session, awaited)]),
+        ]
       : [];
     return succeedXml(session, task ? [element('volRemoveBrick', content)] : []);
   }
   const looks = request.action === 'status' || request.action === 'stop';
-  if (task && looks) session.io.out(taskTable(task));
+  if (task && looks) session.io.out(taskTable(task) + awaitedLine(task, awaited));
   if (request.action === 'stop') session.io.out(removalStopped);
   if (looks) return 0;
   line(session.io, `${command}: success`);

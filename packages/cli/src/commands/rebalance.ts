@@ -5,6 +5,7 @@ import { line } from '../io.ts';
 import { fail, succeedXml } from '../outcome.ts';
 import { UsageError } from '../session.ts';
 import { element } from '../xml.ts';
+import { awaitedElements, awaitedLine } from './awaited-text.ts';
 import { statusElements, taskTable } from './task-text.ts';
 
 /** `VOLNAME {fix-layout start | start [force] | stop | status}` */
@@ -40,13 +41,15 @@ export const volumeRebalance: Handler = async (session, words) => {
   const reply = await session.request(words, { verb: 'volume.rebalance', volume, operation });
   const prefix = `volume rebalance: ${volume}: `;
   if (!reply.ok) return fail(session, `${prefix}failed: `, reply.error);
-  const { task } = reply.data;
+  const { task, awaited } = reply.data;
   const looks = operation === 'stop' || operation === 'status';
   if (session.flags.xml) {
     const head = [element('task-id', task.id), element('op', opNumbers[operation])];
-    return succeedXml(session, [element('volRebalance', looks ? [...head, ...statusElements(task)] : head)]);
+    return succeedXml(session, [
+      element('volRebalance', looks ? [...head, ...statusElements(task), ...awaitedElements(session, awaited)] : head),
+    ]);
   }
-  if (looks) session.io.out(taskTable(task));
+  if (looks) session.io.out(taskTable(task) + awaitedLine(task, awaited));
   if (operation === 'status') line(session.io, `${prefix}success`);
   else if (operation === 'stop') line(session.io, `${prefix}success: ${stopped}`);
   else {

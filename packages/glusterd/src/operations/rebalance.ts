@@ -6,6 +6,7 @@ import type { ReplyData } from '../protocol/replies.ts';
 import type { RequestOf } from '../protocol/requests.ts';
 import { execute, type Operation } from '../transaction/operation.ts';
 import { setCount, type VolumeInfo, type VolumeTask } from '../volume.ts';
+import { awaitedOf } from './late-clients.ts';
 import { endTask, newTask, startTask, stopTask, takingPart, taskData, withTaskNow } from './tasks.ts';
 import { commitVolume, volumeNamed } from './volumes.ts';
 
@@ -15,8 +16,8 @@ export async function volumeRebalance(context: Context, request: RequestOf<'volu
   const { volume: name, operation } = request;
   volumeNamed(context, name);
   if (operation === 'status') {
-    const { task } = await withTaskNow(context, name);
-    return { task: taskData(context, ownTask(name, task)) };
+    const volume = await withTaskNow(context, name);
+    return { task: taskData(context, ownTask(name, volume.task)), ...(await awaitedOf(context, volume)) };
   }
   return execute(context, operation === 'stop' ? stop(name) : start(name, operation));
 }

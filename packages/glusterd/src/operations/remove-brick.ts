@@ -7,6 +7,7 @@ import { execute, type Operation } from '../transaction/operation.ts';
 import { type BrickInfo, setCount, setSize, type VolumeInfo, type VolumeTask, withOption } from '../volume.ts';
 import { brickHookArguments } from './add-brick.ts';
 import { retireElsewhere } from './brick-sites.ts';
+import { awaitedOf } from './late-clients.ts';
 import { runHooks } from './run-hooks.ts';
 import { newTask, refuseWhileMoving, startTask, stopTask, takingPart, taskData, withTaskNow } from './tasks.ts';
 import { brickName, commitVolume, nextVersion } from './volumes.ts';
@@ -27,8 +28,8 @@ export async function removeBricks(context: Context, request: RemoveRequest): Pr
     case 'stop':
       return execute(context, stopRemoval(request));
     case 'status': {
-      const { task } = await withTaskNow(context, request.volume);
-      return { task: taskData(context, ownTask(request, task)) };
+      const volume = await withTaskNow(context, request.volume);
+      return { task: taskData(context, ownTask(request, volume.task)), ...(await awaitedOf(context, volume)) };
     }
     default:
       return execute(context, commitRemoval(request));

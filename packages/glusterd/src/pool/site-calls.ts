@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
+import { awaitedHere, awaitedSchema } from '../operations/awaited-here.ts';
 import { checkAvailable, checkDirectory, realPath } from '../operations/brick-checks.ts';
 import { brickProblem } from '../operations/brick-problem.ts';
 import { localProcesses } from '../operations/local-status.ts';
@@ -59,7 +60,15 @@ function chosen(context: Context, volume: VolumeInfo, ids: readonly string[]): B
 }
 
 /** Methods of bricks and heal daemons that peers may have asked. */
-const brickMethods = ['brick.profile', 'brick.top', 'brick.clearLocks', 'process.statedump', 'graph.refresh'] as const;
+const brickMethods = [
+  'brick.profile',
+  'brick.top',
+  'brick.clearLocks',
+  'brick.clients',
+  'brick.fencePlacement',
+  'process.statedump',
+  'graph.refresh',
+] as const;
 const healMethods = ['heal.launch', 'heal.info', 'heal.count', 'heal.statistics', 'heal.splitBrain'] as const;
 
 export const processSchema = z.looseObject({
@@ -265,6 +274,17 @@ export const siteCalls = {
       const volume = store.state.volumes.get(name);
       if (!volume || volume.task?.id !== id) throw new OperationError(`that task of ${name} is not known here`);
       return method === 'stop' ? rebalances.stop(volume, volume.task) : rebalances.status(volume, volume.task);
+    },
+  }),
+
+  /** Whom the process of this node that moves the files of a volume waits for. */
+  awaited: call({
+    params: z.object({ volume: word }),
+    result: z.object({ awaited: awaitedSchema }),
+    timeoutMs: quick,
+    async run(context, { volume: name }) {
+      const volume = context.store.state.volumes.get(name);
+      return { awaited: volume ? await awaitedHere(context, volume) : [] };
     },
   }),
 

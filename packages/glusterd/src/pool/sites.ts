@@ -63,6 +63,25 @@ export async function gather<T>(
   return (await Promise.all(parts)).flat();
 }
 
+/** Each other node that can be reached; what others fail at is left out and logged (by `onSite`). */
+export async function gatherFromAll<N extends SiteCallName>(
+  context: Context,
+  name: N,
+  params: SiteParams<N>,
+): Promise<SiteResult<N>[]> {
+  const { pool } = context;
+  const parts = (pool?.others() ?? []).map(async ({ uuid }) => {
+    if (!pool?.isConnected(uuid)) return [];
+    try {
+      return [await onSite(context, uuid, name, params)];
+    } catch (error) {
+      if (error instanceof OperationError) return [];
+      throw error;
+    }
+  });
+  return (await Promise.all(parts)).flat();
+}
+
 /** The first in the order of `bricks` that fails decides what is said. */
 export async function onAllSites<T>(
   context: Context,

@@ -136,6 +136,15 @@ export interface TaskData extends TaskNumbers {
   nodeCount: number;
 }
 
+/** A client that a task waits for: it works in a graph of other bricks. */
+export interface AwaitedData {
+  program: string;
+  host: string;
+  processId: number;
+  /** For so long it has been waited for. */
+  seconds: number;
+}
+
 export interface VolumeStatusData {
   volume: string;
   processes: ProcessData[];
@@ -259,8 +268,8 @@ export interface ReplyData {
   'volume.delete': { volume: string; id: string };
   'volume.add-brick': Record<string, never>;
   /** Of start, status and stop. */
-  'volume.remove-brick': { task?: TaskData };
-  'volume.rebalance': { task: TaskData };
+  'volume.remove-brick': { task?: TaskData; awaited?: AwaitedData[] };
+  'volume.rebalance': { task: TaskData; awaited?: AwaitedData[] };
   'volume.replace-brick': Record<string, never>;
   'volume.reset-brick': Record<string, never>;
   'volume.info': { volumes: VolumeData[] };

@@ -75,6 +75,15 @@ describe('commands', () => {
 describe('volfiles', () => {
   beforeEach(started);
 
+  it('come with the id and the version of their volume', async () => {
+    const client = await connect(remote);
+    const asked = () => client.call('volfile.get', { id: 'v' });
+    const before = volume().version;
+    expect(await asked()).toMatchObject({ volumeId: volume().id, volumeVersion: before });
+    await rig.done({ verb: 'volume.set', volume: 'v', pairs: [{ key: 'network.ping-timeout', value: '7' }] });
+    expect(await asked()).toMatchObject({ volumeVersion: before + 1 });
+  });
+
   const file = (name: string) => `${rig.directories.work}/vols/v/${name}`;
   const marked = (name: string) => {
     const was = readFileSync(file(name), 'utf8');

@@ -30,10 +30,10 @@ export function addMethods(server: ManagementServer, context: Context): void {
 
   server.method('volfile.get', idSchema, async ({ id }, call) => {
     const made = volfileText(context, id, call);
+    const volume = context.volfiles.volumeOf(id);
     watch(context, listeners, id, made, call);
     const text = await asEdited(context, id, isTrusted(context, call), made);
-    const volumeId = context.volfiles.volumeIdOf(id);
-    return { text, checksum: checksum(text), ...(volumeId !== undefined && { volumeId }) };
+    return { text, checksum: checksum(text), ...volume };
   });
 
   server.method('volfile.watch', idSchema, async ({ id }, call) => {

@@ -75,9 +75,10 @@ export class VolfileService {
     return found?.volume ? volfileName(found.name) : null;
   }
 
-  /** The id of the volume that a volfile is for. */
-  volumeIdOf(id: string): string | undefined {
-    return volfileOfId(plainId(id), this.#volumes(), false)?.volume?.id;
+  /** Id and version of the volume that a volfile is for. */
+  volumeOf(id: string): { volumeId?: string; volumeVersion?: number } {
+    const volume = volfileOfId(plainId(id), this.#volumes(), false)?.volume;
+    return volume ? { volumeId: volume.id, volumeVersion: volume.version } : {};
   }
 
   /** Whether an id asks for the graph of a mount, which anyone may have. */

@@ -49,9 +49,21 @@ export function withoutMissing(volfile: Volfile, owner: string, translators: Rea
     if (kept.has(name)) return;
     const node = nodes.get(name)!;
     const subvolumes = node.subvolumes.map(standIn);
-    kept.set(name, { ...node, subvolumes });
+    kept.set(name, {
+      ...node,
+      subvolumes,
+      options: renamed(node.options, (named) => (nodes.has(named) ? standIn(named) : named)),
+    });
     for (const subvolume of subvolumes) keep(subvolume);
   };
   keep(standIn(top.name));
   return { volumes: volfile.volumes.flatMap((node) => kept.get(node.name) ?? []) };
+}
+
+/** An option that names subvolumes: a brick that leaves, and is not known by its name, would be taken to be empty. */
+const leavingOption = 'decommissioned-bricks';
+
+function renamed(options: VolumeNode['options'], nameOf: (name: string) => string): VolumeNode['options'] {
+  const names = options.get(leavingOption);
+  return names === undefined ? options : new Map(options).set(leavingOption, names.split(',').map(nameOf).join(','));
 }

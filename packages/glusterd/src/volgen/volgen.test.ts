@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { printVolfile, type Volfile, type VolumeNode } from '@mortar/core';
+import { placementOf, printVolfile, type Volfile, type VolumeNode } from '@mortar/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type VolumeInfo, volumeInfoSchema, withOption } from '../volume.ts';
@@ -104,6 +104,40 @@ describe('shapes', () => {
     const bricks = volume.bricks.map((brick, i) => ({ ...brick, decommissioned: i >= 3 }));
     const volfile = rebalanceVolfile({ ...volume, bricks }, {});
     expect(nodeOf(volfile, 'vol1-dht')!.options.get('decommissioned-bricks')).toBe('vol1-replicate-1');
+  });
+  it.each(['single-brick', 'distribute3', 'replica3', 'dist-replica-2x3', 'performance-off'])(
+    'all who distribute the files of %s tell the same digest of where they are, also with other options',
+    (name) => {
+      const volume = sample(name);
+      const bricks = volume.bricks.map((brick, i) => ({ ...brick, decommissioned: i === 0 }));
+      for (const one of [volume, { ...volume, bricks }]) {
+        const parallel = withOptions(one, { 'performance.parallel-readdir': 'on', 'network.ping-timeout': '7' });
+        const graphs = [
+          clientVolfile(one, { trusted: true }),
+          clientVolfile(one, { trusted: false }),
+          rebalanceVolfile(one),
+          rebalanceVolfile(parallel),
+          clientVolfile(parallel, { trusted: true, localUuid: one.bricks[0]!.hostUuid }),
+        ];
+        const digests = new Set(graphs.map(placementOf));
+        expect(digests.size).toBe(1);
+        expect([...digests]).toEqual([expect.stringMatching(/^[0-9a-f]{32}$/)]);
+      }
+      expect(placementOf(rebalanceVolfile({ ...volume, bricks }))).not.toBe(placementOf(rebalanceVolfile(volume)));
+      if (volume.type === 'replicate') expect(placementOf(healDaemonVolfile([volume], {}))).toBeUndefined();
+    },
+  );
+  it('a brick that leaves is named as it stands in the graph, when readdir-ahead over it is left out', () => {
+    const volume = withOptions(sample('distribute3'), {
+      'performance.parallel-readdir': 'on',
+      'performance.readdir-ahead': 'on',
+    });
+    const bricks = volume.bricks.map((brick, i) => ({ ...brick, decommissioned: i === 1 }));
+    for (const volfile of [
+      rebalanceVolfile({ ...volume, bricks }),
+      clientVolfile({ ...volume, bricks }, { trusted: true }),
+    ])
+      expect(nodeOf(volfile, 'vol1-dht')!.options.get('decommissioned-bricks')).toBe('vol1-client-1');
   });
   it('a parallel readdir-ahead is below distribute and shares its cache', () => {
     const volume = withOptions(sample('dist-replica-2x3'), {

@@ -123,6 +123,69 @@ describe('GraphKeeper', () => {
     expect(brickStarted).toBeUndefined();
   });
 
+  describe('of a volume that distributes files', () => {
+    const brick = (name: string) =>
+      `volume ${name}\ntype protocol/client\noption remote-subvolume /${name}\nend-volume\n`;
+    const distributed = (more = '') =>
+      `${brick('a')}${brick('b')}volume d\ntype cluster/distribute\n${more}subvolumes a b\nend-volume\n`;
+    const clientOptions = {
+      'remote-subvolume': option.text('', { description: '' }),
+      placement: option.text('', { description: '', live: false }),
+      'placement-version': option.int('0', { description: '' }),
+    };
+    const client = { ...leaf, options: clientOptions } as unknown as XlatorType<typeof options>;
+    const distribute = {
+      ...leaf,
+      options: { 'decommissioned-bricks': option.text('', { description: '' }), live: options.live },
+      subvolumes: { min: 1, max: 9 },
+    } as unknown as XlatorType<typeof options>;
+    const registry = new LazyRegistry({
+      'protocol/client': async () => client,
+      'cluster/distribute': async () => distribute,
+    });
+    let version: number;
+    const start = async () => {
+      version = 4;
+      text = distributed();
+      const source: VolfileSource = {
+        fetch: async () => ({ text, name: 'test.vol', volumeVersion: version }),
+        watch: () => () => undefined,
+      };
+      const one = keeper({ source, registry, upTimeoutMs: 10 });
+      await one.start();
+      return one;
+    };
+    const toldBy = (one: GraphKeeper) => {
+      const { texts } = one.current.graph.xlators.get('a')!;
+      return { placement: texts.get('placement')!, version: texts.get('placement-version') };
+    };
+
+    it('has clients tell bricks where files are, by another graph when a brick is to leave', async () => {
+      const one = await start();
+      const before = toldBy(one);
+      expect(before).toMatchObject({ placement: expect.stringMatching(/^[0-9a-f]{32}$/), version: '4' });
+      text = distributed('option decommissioned-bricks b\n');
+      version = 5;
+      await one.refresh();
+      expect(one.current.graph.id).toBe(1);
+      expect(toldBy(one).version).toBe('5');
+      expect(toldBy(one).placement).not.toBe(before.placement);
+      await one.stop();
+    });
+
+    it('takes another version of the volume live, also with the same volfile', async () => {
+      const one = await start();
+      version = 6;
+      await one.refresh();
+      expect([one.current.graph.id, toldBy(one).version]).toEqual([0, '6']);
+      text = distributed('option live 3\n');
+      version = 7;
+      await one.refresh();
+      expect([one.current.graph.id, toldBy(one).version]).toEqual([0, '7']);
+      await one.stop();
+    });
+  });
+
   it('lets clients of bricks tell which volume they mean', async () => {
     const seen: unknown[] = [];
     text = `${volfile('fixed c').replace('volume v', 'volume c').replace('test/leaf', 'protocol/client')}\n${text}`;

@@ -8,11 +8,13 @@ import {
   canReconfigure,
   type Graph,
   type GraphEvent,
+  placementOf,
   reconfigureGraph,
   type Subvolume,
   startGraph,
   stopGraph,
   type Volfile,
+  withPlacement,
   type XlatorOverride,
 } from '@mortar/core';
 import { parseVolfile } from '@mortar/core/volfile/parse.ts';
@@ -46,6 +48,8 @@ export interface RunningGraph {
   readonly ops: Subvolume;
   /** Of the volfile. */
   readonly text: string;
+  /** Of the volume that the volfile was made of; undefined: not known. */
+  readonly volumeVersion: number | undefined;
   readonly builtAtMs: number;
 }
 
@@ -125,7 +129,7 @@ export class GraphKeeper {
     const { log } = this.#options.services;
     try {
       const file = await this.#options.source.fetch();
-      if (file.text === this.#current.text) {
+      if (isSame(file, this.#current)) {
         log.write('INFO', 'graph', 'No change in volfile, continuing');
         return;
       }
@@ -141,7 +145,7 @@ export class GraphKeeper {
     const types = await registry.loadTypes(volfile);
     if (canReconfigure(before.graph.volfile, volfile, types)) {
       const graph = reconfigureGraph(before.graph, volfile, types, this.#overrides);
-      this.#current = { ...before, graph, text: file.text };
+      this.#current = { ...before, graph, text: file.text, volumeVersion: file.volumeVersion };
       services.log.write('INFO', 'graph', `options reconfigured in graph ${graph.id}`);
       return;
     }
@@ -188,7 +192,7 @@ export class GraphKeeper {
     const volfile = parseVolfile(file.text, file.name, {
       warn: (at, text) => log.write('WARNING', 'volfile', `${at.file}:${at.line}:${at.column}: ${text}`),
     });
-    const own = ofVolume(volfile, file.volumeId);
+    const own = withPlacement(ofVolume(volfile, file.volumeId), file.volumeVersion ?? 0);
     return this.#options.prepare ? this.#options.prepare(own) : own;
   }
 
@@ -205,7 +209,8 @@ export class GraphKeeper {
     const top: GraphTop = new GraphTop(services, graph.top, (event) => {
       if (this.#current?.top === top) this.#options.onEvent?.(event);
     });
-    const running = { graph, top, ops: graph.top.ops, text: file.text, builtAtMs: services.clock.nowMs() };
+    const { text, volumeVersion } = file;
+    const running = { graph, top, ops: graph.top.ops, text, volumeVersion, builtAtMs: services.clock.nowMs() };
     try {
       await startGraph(graph);
     } catch (error) {
@@ -230,6 +235,12 @@ export class GraphKeeper {
 /** With nobody who waits for the attempts. */
 function childWanted(): GraphEvent {
   return { type: 'child-wanted', attempts: [] };
+}
+
+/** Bricks hear of the volume's version from those who distribute files (docs/distribute.md, Waiting for clients). */
+function isSame(file: VolfileText, { text, volumeVersion, graph }: RunningGraph): boolean {
+  if (file.text !== text) return false;
+  return file.volumeVersion === volumeVersion || placementOf(graph.volfile) === undefined;
 }
 
 /** Clients of bricks tell which volume they mean. */

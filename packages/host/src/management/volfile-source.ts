@@ -38,7 +38,13 @@ export class ManagementVolfileSource implements VolfileSource {
       const text = (answer as { text?: unknown } | null)?.text;
       if (typeof text !== 'string') throw new Error('the answer has no text');
       const volumeId = this.#sameVolume((answer as { volumeId?: unknown }).volumeId);
-      return { text, name: `${this.#id}@${this.#link.serverName}`, ...(volumeId !== undefined && { volumeId }) };
+      const { volumeVersion } = answer as { volumeVersion?: unknown };
+      return {
+        text,
+        name: `${this.#id}@${this.#link.serverName}`,
+        ...(volumeId !== undefined && { volumeId }),
+        ...(typeof volumeVersion === 'number' && { volumeVersion }),
+      };
     } catch (error) {
       const { message } = error as Error;
       const refused = error instanceof ManagementError && error.code !== 'DISCONNECTED' && error.code !== 'TIMEOUT';

@@ -2,12 +2,14 @@
 import { dirname } from 'node:path';
 import type { Graph } from '@mortar/core';
 import type { Distribute } from '@mortar/xlators/cluster/distribute/distribute.ts';
+import type { AwaitedClient, LateClients } from '@mortar/xlators/cluster/distribute/late-clients.ts';
 import { Rebalance, type RebalanceKind, type RebalanceStatus } from '@mortar/xlators/cluster/distribute/rebalance.ts';
 import { z } from 'zod';
 import { controlServer, listenForControl } from '../control/server.ts';
 import type { Host } from '../host.ts';
 import { openVolfile } from '../management/open.ts';
 import { StartError } from '../start-error.ts';
+import { lateClientsOf } from './late-clients.ts';
 import { ProgressFile } from './rebalance-progress.ts';
 
 const upTimeoutMs = 60_000;
@@ -18,14 +20,15 @@ const kinds: Readonly<Record<number, RebalanceKind>> = { 1: 'migrate', 4: 'fix-l
 export async function rebalanceRole(host: Host): Promise<void> {
   const { socketFile, pidFile } = host.args;
   if (socketFile === undefined) throw new StartError('a rebalance process needs a control socket: -S PATH');
-  const { source } = openVolfile(host);
+  const { source, link } = openVolfile(host);
   const progress = pidFile === undefined ? undefined : new ProgressFile(`${dirname(pidFile)}/status.json`);
-  const job = new Job(progress?.before());
+  const job = new Job((d, kind) => lateClientsOf(host, link, d, kind), progress?.before());
   const keeper = host.keepGraph({ source, handOver: (next) => job.goOn(distributeOf(next.graph)) });
   host.atEnd('rebalance', () => job.stop());
   const running = await keeper.start();
   const server = controlServer(host, keeper);
   server.method('rebalance.status', z.unknown(), () => job.status());
+  server.method('rebalance.waits', z.unknown(), () => job.awaited());
   let isAsked = false;
   server.method('rebalance.stop', z.unknown(), async () => {
     isAsked = true;
@@ -56,6 +59,7 @@ function kindOf({ options }: Distribute): RebalanceKind {
 
 /** The same work over all graphs that the process has in its life. */
 class Job {
+  readonly #lateOf: (d: Distribute, kind: RebalanceKind) => LateClients | undefined;
   #current: Rebalance | undefined;
   #ended: Promise<RebalanceStatus> | undefined;
   /** Of graphs that are gone, and of a process that was killed. */
@@ -63,14 +67,18 @@ class Job {
   #next: Distribute | undefined;
   #stopped = false;
 
-  constructor(before: RebalanceStatus | undefined) {
+  constructor(
+    lateOf: (d: Distribute, kind: RebalanceKind) => LateClients | undefined,
+    before: RebalanceStatus | undefined,
+  ) {
+    this.#lateOf = lateOf;
     this.#before = before ? [before] : [];
   }
 
   async run(first: Distribute): Promise<RebalanceStatus> {
     for (let d: Distribute | undefined = first; d && !this.#stopped; d = this.#next) {
       this.#next = undefined;
-      this.#current = new Rebalance(d, kindOf(d));
+      this.#current = new Rebalance(d, kindOf(d), this.#lateOf(d, kindOf(d)));
       this.#ended = this.#current.run();
       const status = await this.#ended;
       // A new graph begins again at the root: what is in place already costs a look.
@@ -89,6 +97,10 @@ class Job {
     this.#stopped = true;
     this.#current?.stop();
     await this.#ended;
+  }
+
+  awaited(): AwaitedClient[] {
+    return this.#current?.awaited() ?? [];
   }
 
   status(): RebalanceStatus {

@@ -6,6 +6,8 @@ export interface VolfileText {
   readonly name: string;
   /** The volume's id, where the source knows it: bricks of another volume are not to be used. */
   readonly volumeId?: string;
+  /** The volume's version that the text was made of, where the source knows it. */
+  readonly volumeVersion?: number;
 }
 
 export interface VolfileSource {

@@ -8,7 +8,17 @@ import type { Upcall } from './notices.ts';
 
 export type Identity = Pick<
   Hello,
-  'program' | 'processId' | 'clientId' | 'subvolume' | 'volumeId' | 'subdirectory' | 'user' | 'password' | 'opVersion'
+  | 'program'
+  | 'processId'
+  | 'clientId'
+  | 'subvolume'
+  | 'volumeId'
+  | 'subdirectory'
+  | 'user'
+  | 'password'
+  | 'opVersion'
+  | 'placement'
+  | 'placementVersion'
 >;
 
 export interface ClientSessionEvents {
@@ -37,6 +47,7 @@ export interface ClientSessionOptions {
   transport: Transport;
   /** Where the brick is now; asked before each attempt. A rejection counts as a failed attempt. */
   resolve(): Promise<Address>;
+  /** Read before each handshake. */
   identity: Identity;
   fds: ClientFds;
   events: ClientSessionEvents;

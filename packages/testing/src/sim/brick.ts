@@ -21,6 +21,7 @@ import {
 import { xlator as block } from '@mortar/xlators/features/block/index.ts';
 import { options as indexOptions } from '@mortar/xlators/features/index/options.ts';
 import { xlator as locks } from '@mortar/xlators/features/locks/index.ts';
+import { type ClientName, PlacementFence } from '@mortar/xlators/protocol/server/placement.ts';
 import { options as memoryOptions } from '@mortar/xlators/storage/memory/options.ts';
 import { SimDisk } from './disk.ts';
 import { MemoryIndexXlator } from './memory-index.ts';
@@ -58,9 +59,18 @@ export function servicesOf(node: SimNode, world: World): Services {
   };
 }
 
+/** Where a client takes files to be, and by which version of the volume (docs/distribute.md, Waiting for clients). */
+export interface Told {
+  readonly placement: string;
+  readonly placementVersion: number;
+}
+
+export const toldNothing: Told = { placement: '', placementVersion: 0 };
+
 interface Session {
   readonly id: string;
   readonly clientId: string;
+  readonly hello: Told;
   connection: Connection | null;
   /** Their fds, ours. */
   readonly fds: Map<Fd, Fd>;
@@ -87,6 +97,7 @@ export class SimBrick {
   #graph: Graph | undefined;
   #top: BrickTop | undefined;
   #sessions = new Map<string, Session>();
+  #fence = new PlacementFence();
 
   constructor(name: string, world: World, faults: DiskFaults) {
     this.name = name;
@@ -138,6 +149,7 @@ export class SimBrick {
     this.#graph = graph;
     this.#top = top;
     this.#sessions = new Map();
+    this.#fence = new PlacementFence();
     this.#world.trace.add(this.name, 'started');
   }
 
@@ -152,8 +164,23 @@ export class SimBrick {
     );
   }
 
-  /** A handshake; the session is the old one if it lives on here. */
-  hello(connection: Connection, clientId: string, sessionId: string, hooks: Hooks) {
+  /** Clients that take files to be elsewhere. */
+  late(placement: string): ClientName[] {
+    return [...this.#sessions.values()]
+      .filter(({ hello }) => hello.placement !== '' && hello.placement !== placement)
+      .map(({ clientId }) => ({ program: clientId, host: 'sim', processId: 1 }));
+  }
+
+  fence({ placement, placementVersion }: Told): boolean {
+    return this.#fence.set([...this.#sessions.values()], placement, placementVersion);
+  }
+
+  /** A handshake; the session is the old one if it lives on here. Null: not let in. */
+  hello(connection: Connection, clientId: string, sessionId: string, hooks: Hooks, hello: Told = toldNothing) {
+    if (this.#fence.refusalOf(hello)) {
+      this.#world.trace.add(this.name, `refuses ${clientId}`);
+      return null;
+    }
     const known = this.#sessions.get(clientId);
     if (known && known.id === sessionId) {
       this.#close(known);
@@ -164,6 +191,7 @@ export class SimBrick {
     const session: Session = {
       id: Buffer.from(this.#world.random.bytes(8)).toString('hex'),
       clientId,
+      hello,
       connection,
       fds: new Map(),
       outcomes: new Map(),

@@ -11,7 +11,7 @@ import {
   type Services,
   Xlator,
 } from '@mortar/core';
-import type { SimBrick, World } from './brick.ts';
+import { type SimBrick, type Told, toldNothing, type World } from './brick.ts';
 import { Connection, type Wire } from './network.ts';
 import type { SimNode } from './scheduler.ts';
 
@@ -32,6 +32,7 @@ export class Remote extends Xlator {
   readonly brick: SimBrick;
   readonly #node: SimNode;
   readonly #world: World;
+  readonly #told: Told;
   #state: 'connecting' | 'up' | 'stopped' = 'connecting';
   #connection: Connection | null = null;
   #sessionId = '';
@@ -53,6 +54,7 @@ export class Remote extends Xlator {
     wire: Wire,
     world: World,
     clientId = node.name,
+    told = toldNothing,
   ) {
     super({ name, type: 'sim/remote', options: {}, texts: new Map(), services });
     this.#node = node;
@@ -60,6 +62,7 @@ export class Remote extends Xlator {
     this.wire = wire;
     this.#world = world;
     this.clientId = clientId;
+    this.#told = told;
   }
 
   get isUp(): boolean {
@@ -118,10 +121,11 @@ export class Remote extends Xlator {
       closed: () => connection.send('down', () => this.lost(connection)),
     };
     connection.send('up', () => {
-      const welcome = brick.hello(connection, this.clientId, this.#sessionId, hooks);
+      const welcome = brick.hello(connection, this.clientId, this.#sessionId, hooks, this.#told);
       connection.send('down', () => {
         answered = true;
-        this.#attached(connection, welcome);
+        if (welcome) this.#attached(connection, welcome);
+        else this.#refused(connection);
       });
     });
     this.#node.after(connectTimeoutMs, () => {
@@ -129,6 +133,12 @@ export class Remote extends Xlator {
       this.#drop(connection);
       this.#again();
     });
+  }
+
+  #refused(connection: Connection): void {
+    if (this.#connection !== connection) return;
+    this.#drop(connection);
+    if (this.#state !== 'stopped') this.#again();
   }
 
   #again(): void {

@@ -4,11 +4,14 @@ import { faultKinds, shareKinds } from './plan.ts';
 import { simulateVolume } from './simulation.ts';
 
 const command = 'npm run sim -- volume';
-const args = readArguments(command, '[--trees] [--movers 2..5]', {
+const args = readArguments(command, '[--trees] [--movers 2..5] [--late yes|no] [--no-wait]', {
   trees: { type: 'boolean', default: false },
   movers: { type: 'string' },
+  late: { type: 'string' },
+  'no-wait': { type: 'boolean', default: false },
 });
 const faults = args.among('faults', faultKinds);
+const late = args.among('late', ['yes', 'no']);
 const given = args.among('movers', ['2', '3', '4', '5']);
 if (given?.length === 0) {
   console.error(`${command}: --movers is a number from 2 to 5`);
@@ -20,6 +23,8 @@ const own = `${args.isSet('trees') ? ' --trees' : ''}${movers > 1 ? ` --movers $
 const planFor = (seed: number) => ({
   ...(faults && { faults }),
   ...(args.isSet('trees') && { trees: true }),
+  ...(late && { late: late.includes('yes') }),
+  ...(args.isSet('no-wait') && { waits: false }),
   ...(movers > 1 && { movers, shares: shareKinds[seed % shareKinds.length]! }),
 });
 let moved = 0;

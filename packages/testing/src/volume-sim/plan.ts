@@ -1,5 +1,5 @@
 /** What a seed makes of a run of a distributed volume. */
-import type { SeededRandom } from '../sim/random.ts';
+import { SeededRandom } from '../sim/random.ts';
 
 export const faultKinds = [
   'cut',
@@ -38,6 +38,10 @@ export interface Plan {
   /** Processes that move files side by side; absent: one. Never drawn by the seed: recorded ones stay what they were. */
   readonly movers?: number;
   readonly shares?: ShareKind;
+  /** Clients take new graphs late, each in its own time, while the rebalance has begun and waits for them. */
+  readonly late: boolean;
+  /** Whether it waits. */
+  readonly waits: boolean;
 }
 
 /** The option rebalance-share of a mover over these bricks; empty for the only one. */
@@ -48,7 +52,12 @@ export function shareText({ movers = 1, shares = 'apart' }: Plan, mover: number,
   return own.map((child) => `${child}:${parts[shares]}`).join(',');
 }
 
-export function planOf(random: SeededRandom, changes: Partial<Plan> = {}): Plan {
+/** What was added to the plan draws from a stream of its own: seeds from before go on doing what they did. */
+export function laterDraws(seed: number): SeededRandom {
+  return new SeededRandom(seed + 2 ** 40);
+}
+
+export function planOf(random: SeededRandom, later: SeededRandom, changes: Partial<Plan> = {}): Plan {
   const spread = random.pick([1, 5, 30]);
   const plan: Plan = {
     clients: 2 + random.integer(2),
@@ -65,6 +74,8 @@ export function planOf(random: SeededRandom, changes: Partial<Plan> = {}): Plan 
     pingMs: random.pick([500, 2000]),
     files: random.pick([4, 12]),
     trees: random.chance(0.5),
+    late: later.chance(0.5),
+    waits: true,
   };
   return { ...plan, ...changes };
 }

@@ -1,25 +1,37 @@
 /** A client process over a distributed volume, or one that moves its files: the real cluster/distribute over sessions with bricks. */
-import { type Call, type Fops, parseOptions, type Services } from '@mortar/core';
+import { type Call, type Fops, parseOptions, placementDigest, type Services } from '@mortar/core';
 import type { Distribute } from '@mortar/xlators/cluster/distribute/distribute.ts';
 import { xlator as distribute } from '@mortar/xlators/cluster/distribute/index.ts';
-import { type SimBrick, servicesOf, type World } from '../sim/brick.ts';
+import { type SimBrick, servicesOf, type Told, type World } from '../sim/brick.ts';
 import { Wire } from '../sim/network.ts';
 import { Remote } from '../sim/remote.ts';
 import { SimNode } from '../sim/scheduler.ts';
+import { CountedOps } from './counted-ops.ts';
 
 /** What a volfile says: which bricks, and which of them are to go. */
 export interface Shape {
+  /** Of the volume: one more with each volfile. */
+  readonly version: number;
   readonly bricks: readonly number[];
   readonly leaving: readonly number[];
 }
 
+/** What clients with this volfile tell bricks. */
+export function toldOf({ bricks, leaving, version }: Shape): Told {
+  const subvolumes = bricks.map((i) => ({ bricks: [`brick-${i}`], leaves: leaving.includes(i) }));
+  return { placement: placementDigest(subvolumes), placementVersion: version };
+}
+
 export interface SimGraph {
   readonly d: Distribute;
+  readonly counted: CountedOps | undefined;
   readonly remotes: readonly Remote[];
 }
 
 /** Who had the volume before goes on in the old graph with what is under way; that takes no longer. */
 const oldGraphMs = 60_000;
+/** A process that counts its requests ends it when there were none for so long. */
+const idleMs = 500;
 
 export class VolumeProcess {
   readonly name: string;
@@ -28,18 +40,21 @@ export class VolumeProcess {
   readonly #bricks: readonly SimBrick[];
   readonly #options: Readonly<Record<string, string>>;
   readonly #delayMs: [number, number];
+  readonly #counts: boolean;
   readonly services: Services;
   #graphs = 0;
   #graph: SimGraph | undefined;
   /** Of graphs that are not shut down yet. */
   readonly remotes = new Set<Remote>();
 
+  /** `counts`: a graph that was replaced ends as soon as no request is under way in it. */
   constructor(
     name: string,
     world: World,
     bricks: readonly SimBrick[],
     options: Readonly<Record<string, string>>,
     delayMs: [number, number],
+    counts = false,
   ) {
     this.name = name;
     this.node = new SimNode(name, world.scheduler);
@@ -49,16 +64,18 @@ export class VolumeProcess {
     this.#bricks = bricks;
     this.#options = options;
     this.#delayMs = delayMs;
+    this.#counts = counts;
   }
 
   /** A graph of this shape, which is used when it is connected. */
   async use(shape: Shape): Promise<void> {
     const { services } = this;
     const clientId = `${this.name}/${this.#graphs++}`;
+    const told = toldOf(shape);
     const remotes = shape.bricks.map((i) => {
       const wire = new Wire(this.#delayMs);
       const brick = this.#bricks[i]!;
-      const remote = new Remote(`vol-client-${i}`, services, this.node, brick, wire, this.#world, clientId);
+      const remote = new Remote(`vol-client-${i}`, services, this.node, brick, wire, this.#world, clientId, told);
       remote.bind([], undefined);
       return remote;
     });
@@ -84,8 +101,15 @@ export class VolumeProcess {
     }
     while (!remotes.every((remote) => remote.isUp)) await this.services.clock.sleep(20);
     const old = this.#graph;
-    this.#graph = { d, remotes };
-    if (old) this.node.after(oldGraphMs, () => this.#end(old));
+    const counted = this.#counts ? new CountedOps(d.ops, () => services.clock.nowMs()) : undefined;
+    this.#graph = { d, remotes, counted };
+    if (old?.counted) this.#endWhenIdle(old, services.clock.nowMs() + oldGraphMs);
+    else if (old) this.node.after(oldGraphMs, () => this.#end(old));
+  }
+
+  #endWhenIdle(old: SimGraph, lastMs: number): void {
+    if (old.counted!.isIdle(idleMs) || this.services.clock.nowMs() > lastMs) this.#end(old);
+    else this.node.after(idleMs / 4, () => this.#endWhenIdle(old, lastMs));
   }
 
   #end({ d, remotes }: SimGraph): void {
@@ -101,7 +125,7 @@ export class VolumeProcess {
   }
 
   get ops(): Fops {
-    return this.d.ops;
+    return this.#graph!.counted?.ops ?? this.d.ops;
   }
 
   get isWhole(): boolean {

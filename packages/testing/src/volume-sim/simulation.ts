@@ -8,8 +8,9 @@ import { Patience, Stuck, watched } from '../sim/patience.ts';
 import { SeededRandom } from '../sim/random.ts';
 import { Scheduler } from '../sim/scheduler.ts';
 import { Trace } from '../sim/trace.ts';
+import { LateSwitches, lateClients } from './late.ts';
 import { VolumeNemesis } from './nemesis.ts';
-import { type Plan, planOf, shareText } from './plan.ts';
+import { laterDraws, type Plan, planOf, shareText } from './plan.ts';
 import { type Shape, VolumeProcess } from './process.ts';
 import { TreeWorker } from './trees.ts';
 import { listed, makeDirectory, type Shared, Worker } from './work.ts';
@@ -65,12 +66,15 @@ class Run {
   readonly #patience: Patience;
   #moved = 0;
   #movers = 0;
-  #shape: Shape = { bricks: [0, 1, 2], leaving: [] };
+  #shape: Shape = { bricks: [0, 1, 2], leaving: [], version: 1 };
+  readonly #late: LateSwitches | undefined;
 
   constructor(seed: number, { plan, keepTrace }: { plan?: Partial<Plan>; keepTrace?: boolean }) {
     this.#seed = seed;
     const random = new SeededRandom(seed);
-    this.#plan = planOf(random.fork(), plan);
+    const later = laterDraws(seed);
+    this.#plan = planOf(random.fork(), later, plan);
+    if (this.#plan.late) this.#late = new LateSwitches(later);
     this.#scheduler = new Scheduler(random.fork());
     this.#trace = new Trace(this.#scheduler, keepTrace === true);
     this.#random = random;
@@ -103,8 +107,9 @@ class Run {
   }
 
   #process(name: string, more: Readonly<Record<string, string>> = {}): VolumeProcess {
+    const { delayMs, late } = this.#plan;
     const options = { ...this.#plan.options, ...more };
-    const made = new VolumeProcess(name, this.#world, this.#bricks, options, this.#plan.delayMs);
+    const made = new VolumeProcess(name, this.#world, this.#bricks, options, delayMs, late);
     this.#processes.push(made);
     return made;
   }
@@ -129,6 +134,7 @@ class Run {
         this.#problems.push(`${this.#scheduler.nowMs.toFixed(0)} ms: ${what}`);
       },
       mayFail: () => this.#plan.faults.some((kind) => kind !== 'mover-kill'),
+      mayMiss: () => !this.#plan.late,
     };
     const workerOf = (client: VolumeProcess, limit: number, prefix = client.name) =>
       new Worker(client, prefix, this.#world.random.fork(), shared, limit);
@@ -174,8 +180,10 @@ class Run {
     return [...workers, ...trees].reduce((sum, worker) => sum + worker.done, 0);
   }
 
-  async #switch(users: readonly VolumeProcess[], shape: Shape): Promise<void> {
+  async #switch(users: readonly VolumeProcess[], to: Omit<Shape, 'version'>): Promise<void> {
+    const shape = { ...to, version: this.#shape.version + 1 };
     this.#shape = shape;
+    if (this.#late) return this.#late.begin(users, shape);
     const switched = users.map(async (user) => {
       await user.services.clock.sleep(this.#random.between(0, 500));
       await user.use(shape);
@@ -225,7 +233,9 @@ class Run {
     turn.process = process;
     const running = async () => {
       await process.use(this.#shape);
-      turn.status = await new Rebalance(process.d, kind).run();
+      const { late, waits } = this.#plan;
+      const awaited = late && waits ? lateClients(process, this.#bricks, this.#shape) : undefined;
+      turn.status = await new Rebalance(process.d, kind, awaited).run();
     };
     void running();
   }

@@ -70,7 +70,7 @@ export class TreeWorker {
     if (reply.ok) return reply;
     const isAway = reply.errno === Errno.ENOTCONN || reply.errno === Errno.ETIMEDOUT;
     const isGone = reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE;
-    const isUnsure = isAway || (isGone && graph !== process.ops);
+    const isUnsure = isAway || (isGone && graph !== process.ops && this.#shared.mayMiss());
     if (!isUnsure || !this.#shared.mayFail()) this.#shared.problem(`${process.name} ${what}: errno ${reply.errno}`);
     throw new Unsure();
   }

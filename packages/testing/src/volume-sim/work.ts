@@ -33,6 +33,8 @@ export interface Shared {
   problem(what: string): void;
   /** Whether a request may fail since a brick cannot be reached. */
   mayFail(): boolean;
+  /** Whether a file may have gone to a brick that a graph which was replaced meanwhile does not know. */
+  mayMiss(): boolean;
 }
 
 /** `DIRECTORY/NAME` by number. */
@@ -124,9 +126,8 @@ export class Worker {
     this.#done++;
     if (reply.ok) return true;
     const isAway = reply.errno === Errno.ENOTCONN || reply.errno === Errno.ETIMEDOUT;
-    // The file may have gone to a brick that a graph which was replaced meanwhile does not know (docs/distribute.md, Limits).
     const isGone = reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE;
-    const isUnsure = isAway || (isGone && this.#graph !== this.process.ops);
+    const isUnsure = isAway || (isGone && this.#graph !== this.process.ops && this.#shared.mayMiss());
     if (!isUnsure || !this.#shared.mayFail())
       this.#shared.problem(`${this.process.name} ${what}: errno ${reply.errno}`);
     for (const file of files) file.isDoubtful = true;
@@ -293,13 +294,13 @@ function describe(data: Uint8Array): string {
 export async function listed(process: VolumeProcess, gfid: Gfid, size = 2048): Promise<string[] | undefined> {
   const fd = new Fd(gfid);
   const names: string[] = [];
-  const { d } = process;
+  const { d, ops } = process;
   const { generation } = d;
   try {
-    const opened = await d.ops.opendir(process.call, { loc: locOf(gfid), fd });
+    const opened = await ops.opendir(process.call, { loc: locOf(gfid), fd });
     if (!opened.ok) return undefined;
     for (let offset = 0; ; ) {
-      const page = await d.ops.readdirp(process.call, { fd, size, offset });
+      const page = await ops.readdirp(process.call, { fd, size, offset });
       if (!page.ok) return undefined;
       names.push(...page.entries.map(({ name }) => name).filter((name) => name !== '.' && name !== '..'));
       if (page.end || page.entries.length === 0) break;

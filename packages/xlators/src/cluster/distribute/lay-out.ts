@@ -15,6 +15,8 @@ export interface LayingOut {
   readonly d: Distribute;
   readonly left: Left;
   isStopping(): boolean;
+  /** What is to be waited for before a directory is laid out; undefined: nothing. */
+  rest(): Promise<void> | undefined;
   /** What could not be laid out is tried so often again, after a pause: somebody was out of reach. */
   readonly roundsMax: number;
   pause(): Promise<void>;
@@ -94,6 +96,8 @@ export async function layOut(by: LayingOut, directories: GfidList): Promise<'com
 }
 
 async function layOutOne(by: LayingOut, directory: Directory): Promise<LaidOut> {
+  const rest = by.rest();
+  if (rest) await rest;
   const call = by.call();
   const loc = directory.parent === null ? locOf(rootGfid) : locAt(directory.parent, directory.name!, directory.gfid);
   // Makes copies that are missing, and tells the name by which the layout begins.

@@ -5,6 +5,7 @@ import { type Distribute, isFailure } from './distribute.ts';
 import { fixLayout } from './fix-layout.ts';
 import { GfidList } from './gfid-list.ts';
 import { clearBarrier } from './hold.ts';
+import type { AwaitedClient, LateClients } from './late-clients.ts';
 import { type LayingOut, layOut } from './lay-out.ts';
 import { decodeRange, LayoutType, ownsNames } from './layout.ts';
 import { Left } from './left.ts';
@@ -72,10 +73,13 @@ export class Rebalance {
   /** Directories with files that were in use. */
   #again = new Set<Gfid>();
   #round = 0;
+  readonly #late: LateClients | undefined;
 
-  constructor(d: Distribute, kind: RebalanceKind) {
+  /** `late`: those who must not be surprised by what moves. */
+  constructor(d: Distribute, kind: RebalanceKind, late?: LateClients) {
     this.#d = d;
     this.#kind = kind;
+    this.#late = late;
     this.#throttle = new Throttle(d.services.clock, () => d.options['rebal-throttle']);
     this.#room = new Room(d, (ms) => this.#throttle.took(ms));
     this.#unsettled = new Unsettled(d);
@@ -85,6 +89,12 @@ export class Rebalance {
   /** The file under way is finished first. */
   stop(): void {
     this.#stopping = true;
+    this.#late?.end();
+  }
+
+  /** Clients that it waits for now. */
+  awaited(): AwaitedClient[] {
+    return this.#late?.awaited() ?? [];
   }
 
   status(): RebalanceStatus {
@@ -114,6 +124,7 @@ export class Rebalance {
       this.#state = 'failed';
       await this.#throttle.idle().catch(() => undefined);
     }
+    this.#late?.end();
     this.#endedMs = this.#d.services.clock.nowMs();
     const { state, movedFiles, movedBytes, scanned, failures, skipped } = this.status();
     const counts = `Files migrated: ${movedFiles}, size: ${movedBytes}, lookups: ${scanned}, failures: ${failures}, skipped: ${skipped}`;
@@ -123,6 +134,8 @@ export class Rebalance {
 
   /** Layouts first: then it is known what is to be moved, and new files are where they belong. */
   async #walk(): Promise<RebalanceState> {
+    if (this.#late) await this.#late.begin();
+    if (this.#stopping) return 'stopped';
     const directories = new GfidList();
     const state = await layOut(this.#layingOut(), directories);
     if (state !== 'completed' || this.#kind === 'fix-layout') return state;
@@ -163,6 +176,8 @@ export class Rebalance {
       this.#round++;
       for (const gfid of left.directories) {
         if (this.#d.someDown) return this.#fail('a subvolume is down');
+        const rest = this.#late?.pass();
+        if (rest) await rest;
         await fixLayout(this.#d, this.#call(), gfid);
         await this.#moveFilesOf(gfid);
       }
@@ -226,6 +241,7 @@ export class Rebalance {
       d: this.#d,
       left: this.#left,
       isStopping: () => this.#stopping,
+      rest: () => this.#late?.pass(),
       roundsMax,
       pause: () => this.#d.services.clock.sleep(roundPauseMs),
       atATime: () => this.#throttle.files,
@@ -276,8 +292,10 @@ export class Rebalance {
         await this.#throttle.each(
           files,
           (file) => {
-            if (this.#stopping) return undefined;
-            return this.#isFile(file) ? this.#move(directory, from, file) : this.#tidy(directory, from, file);
+            const rest = this.#late?.pass();
+            return rest
+              ? rest.then(() => this.#moveOrTidy(directory, from, file))
+              : this.#moveOrTidy(directory, from, file);
           },
           ({ iatt, xattrs }) => isSmall(d, { iatt: iatt!, xattrs: xattrs ?? {} }),
         );
@@ -291,6 +309,11 @@ export class Rebalance {
   #meetsOthers(child: number, entry: Dirent): void {
     if (this.#kind === 'fix-layout' || !isShared(this.#d) || this.#isMine(child, entry)) return;
     if (this.#isFile(entry) && entry.xattrs?.[this.#d.names.linkto]) this.#unsettled.add(entry.iatt!.gfid);
+  }
+
+  #moveOrTidy(directory: Gfid, from: number, file: Dirent): Promise<void> | undefined {
+    if (this.#stopping) return undefined;
+    return this.#isFile(file) ? this.#move(directory, from, file) : this.#tidy(directory, from, file);
   }
 
   #isFile({ iatt, xattrs }: Dirent): boolean {

@@ -23,6 +23,7 @@ import {
 import {
   type Address,
   ClientSession,
+  type Identity,
   lateOpendir,
   type TlsSettings,
   type TransportPort,
@@ -82,17 +83,7 @@ export class ProtocolClient extends Xlator {
       name: this.name,
       transport: this.#port.transport,
       resolve: () => this.#locate(),
-      identity: {
-        program: 'glusterfs',
-        processId: this.#port.processId,
-        clientId: this.#clientId,
-        subvolume: this.#values['remote-subvolume'],
-        volumeId: this.#values['volume-id'],
-        subdirectory: this.#values['subdir-mount'],
-        user: this.#values.username,
-        password: this.#values.password,
-        opVersion,
-      },
+      identity: this.#identity(),
       fds: this.#fds,
       events: {
         attached: (welcome) => this.#attached(welcome),
@@ -112,6 +103,26 @@ export class ProtocolClient extends Xlator {
     const { hostName, processId } = this.#port;
     const chance = Buffer.from(this.services.random.bytes(6)).toString('hex');
     return `${hostName}-${processId}-${this.services.clock.wall().sec}-${chance}-${this.name}`;
+  }
+
+  #identity(): Identity {
+    const values = this.#values;
+    const versionNow = () => this.#values['placement-version'];
+    return {
+      program: 'glusterfs',
+      processId: this.#port.processId,
+      clientId: this.#clientId,
+      subvolume: values['remote-subvolume'],
+      volumeId: values['volume-id'],
+      subdirectory: values['subdir-mount'],
+      user: values.username,
+      password: values.password,
+      opVersion,
+      placement: values.placement,
+      get placementVersion() {
+        return versionNow();
+      },
+    };
   }
 
   #timeouts() {

@@ -37,6 +37,15 @@ export const options = {
       'Directory of the volume that is used, for bricks whose auth.allow names directories. Mounts set it by themselves.',
     live: false,
   }),
+  placement: option.text('', {
+    description:
+      'Digest of where the files of the volume are in this graph, told to the brick. Processes set it by themselves.',
+    live: false,
+  }),
+  'placement-version': option.int('0', {
+    description: 'The version of the volume that this graph was made of. Processes set it by themselves.',
+    min: 0,
+  }),
   'frame-timeout': option.time('1800', {
     description: 'A request that takes longer fails with ETIMEDOUT; 0 disables. Locks that wait are exempt.',
     min: 0,

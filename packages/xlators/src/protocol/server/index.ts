@@ -36,6 +36,7 @@ import { refusalOf } from './check-args.ts';
 import { confine, isOnOpenFiles } from './confinement.ts';
 import { options } from './options.ts';
 import { mayOutsider } from './outsiders.ts';
+import { clientName, PlacementFence } from './placement.ts';
 import { findSubtree } from './subtree.ts';
 
 type Values = OptionValues<typeof options>;
@@ -47,6 +48,7 @@ export class ProtocolServer extends Xlator {
   readonly #server: SessionServer;
   #childDown: string | null = null;
   #addresses: Address[] = [];
+  readonly #fence = new PlacementFence();
 
   constructor(init: XlatorInit<typeof options>) {
     super(init as unknown as XlatorInit);
@@ -121,6 +123,8 @@ export class ProtocolServer extends Xlator {
       ownAddresses: () => this.#port.ownAddresses?.() ?? ['127.0.0.1'],
     });
     if ('errno' in verdict) return verdict;
+    const late = this.#fence.refusalOf(hello);
+    if (late !== undefined) return late;
     if (verdict.directory === undefined) return { isTrusted: verdict.isTrusted, features: this.#features() };
     const own = rootCall(this.services.clock);
     const within = await findSubtree(this.#subvolume(hello.subvolume)!, own, verdict.directory);
@@ -212,6 +216,11 @@ export class ProtocolServer extends Xlator {
     await this.#server.close();
   }
 
+  /** Files move by this placement from now on; false: a client goes by another one, and nothing changes. */
+  fencePlacement(placement: string, version: number): boolean {
+    return this.#fence.set(this.#server.sessions(), placement, version);
+  }
+
   /** A table for each client that has files open, for `volume status V fd`. */
   fdTables() {
     return this.#server.sessions().map(({ fds, hello }) => ({
@@ -249,6 +258,9 @@ export class ProtocolServer extends Xlator {
       dump[`${prefix}.connected`] = session.isConnected;
       dump[`${prefix}.subvolume`] = hello.subvolume;
       dump[`${prefix}.directory`] = session.within?.path ?? '/';
+      dump[`${prefix}.host`] = clientName(session).host;
+      dump[`${prefix}.process-id`] = hello.processId;
+      dump[`${prefix}.placement`] = hello.placement ?? '';
       dump[`${prefix}.op-version`] = hello.opVersion;
       dump[`${prefix}.bytes-received`] = stats.bytesReceived ?? 0;
       dump[`${prefix}.bytes-sent`] = stats.bytesSent ?? 0;
