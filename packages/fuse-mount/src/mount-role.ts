@@ -1,5 +1,5 @@
 /** A mount: volfile → graph → FUSE. The command that started it returns when the mount is served. */
-import { byteString, type Gfid, type GraphEvent, locOf, rootCall, rootGfid } from '@mortar/core';
+import { byteString, Errno, type Gfid, type GraphEvent, locOf, rootCall, rootGfid } from '@mortar/core';
 import { errnoName } from '@mortar/core/errno.ts';
 import {
   Admission,
@@ -25,6 +25,8 @@ import { findDirectory, type SubdirectoryView, subdirectoryView } from './subdir
 
 /** How long the bricks are given to be reached before a mount is made that answers ENOTCONN until they are. */
 const upTimeoutMs = 5_000;
+/** Between two looks at a root that too few bricks serve. */
+const rootRetryMs = 100;
 /** Between the mount and the end of a process whose servers refuse it. */
 const refusedDelayMs = 200;
 const MNT_DETACH = 2;
@@ -125,13 +127,23 @@ async function checkService(host: Host, { top, ops }: RunningGraph, admission: A
   const { clock } = host.services;
   const { logFile, subdirectory = '/' } = host.args;
   const where = `Mount failed. Check the log file ${logFile} for more details.`;
-  if (!(await admission.untilUp(top, clock, upTimeoutMs))) {
-    const what = `no brick could be reached within ${upTimeoutMs / 1000} s (graph is ${top.state})`;
+  const deadlineMs = clock.nowMs() + upTimeoutMs;
+  const withoutBricks = (what: string) => {
     if (subdirectory !== '/') throw new StartError(`${what}. ${where}`);
     host.log.write('WARNING', 'fuse', `${what}; mounting all the same`);
     return rootGfid;
+  };
+  if (!(await admission.untilUp(top, clock, upTimeoutMs)))
+    return withoutBricks(`no brick could be reached within ${upTimeoutMs / 1000} s (graph is ${top.state})`);
+  const look = () => ops.lookup(rootCall(clock), { loc: locOf(rootGfid) });
+  let reply = await look();
+  // The first bricks are there, the others that make a quorum may be starting.
+  while (!reply.ok && reply.errno === Errno.ENOTCONN && clock.nowMs() < deadlineMs) {
+    await clock.sleep(rootRetryMs);
+    reply = await look();
   }
-  const reply = await ops.lookup(rootCall(clock), { loc: locOf(rootGfid) });
+  if (!reply.ok && reply.errno === Errno.ENOTCONN)
+    return withoutBricks(`too few bricks could be reached within ${upTimeoutMs / 1000} s`);
   if (!reply.ok) throw new StartError(`the volume's root cannot be read: ${errnoName(reply.errno)}. ${where}`);
   const found = await findDirectory(ops, rootCall(clock), byteString(subdirectory));
   if (!found.ok)

@@ -201,7 +201,7 @@ function sourceOf(options: Options, services: HostServices): { source: VolfileSo
     random,
     log,
   });
-  return { source: new ManagementVolfileSource(link, volume), link };
+  return { source: new ManagementVolfileSource(link, volume, (host) => addressOf({ host })), link };
 }
 
 function addressOf(server: Server): Address {

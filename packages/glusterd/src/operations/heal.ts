@@ -9,6 +9,7 @@ import type { HealBrickData, HealData } from '../protocol/replies.ts';
 import type { HealOperation, RequestOf } from '../protocol/requests.ts';
 import { needsHealDaemon } from '../supervision/supervisor.ts';
 import { execute } from '../transaction/operation.ts';
+import { EffectiveOptions } from '../volgen/builder.ts';
 import { isHealable } from '../volgen/index.ts';
 import type { VolumeInfo } from '../volume.ts';
 import { setByCommand } from './options.ts';
@@ -207,12 +208,19 @@ async function inquire(context: Context, volume: VolumeInfo, operation: HealOper
       return { kind: 'split-brain', ...answer };
     }
     const kind = operation.kind === 'info' ? operation.what : 'all';
-    const answers = await ask(context, volume, 'heal.info', { kind }, infoAnswer);
+    const answers = await ask(context, volume, 'heal.info', { kind, ...lookersHeal(volume) }, infoAnswer);
     return { kind: 'info', bricks: infoBricks(volume, answers) };
   } catch (error) {
     context.log.write('WARNING', 'management', `heal daemon of ${volume.name}: ${(error as Error).message}`);
     throw new OperationError(`${volume.name}: ${reason(error)}`);
   }
+}
+
+/** Who looks up all that is to be healed, as this command does, heals it where clients do that for all kinds of things. */
+function lookersHeal(volume: VolumeInfo): { heals?: true } {
+  const options = new EffectiveOptions(volume.options);
+  const heal = ['data', 'metadata', 'entry'].every((kind) => options.isOn(`cluster.${kind}-self-heal`));
+  return heal ? { heals: true } : {};
 }
 
 /** A refusal is the daemon's own word; anything else means that there is none to ask. */

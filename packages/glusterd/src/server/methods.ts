@@ -33,7 +33,9 @@ export function addMethods(server: ManagementServer, context: Context): void {
     const volume = context.volfiles.volumeOf(id);
     watch(context, listeners, id, made, call);
     const text = await asEdited(context, id, isTrusted(context, call), made);
-    return { text, checksum: checksum(text), ...volume };
+    // Daemons of a node have only their own glusterd.
+    const servers = context.volfiles.isClientId(id) ? { servers: otherServers(context) } : {};
+    return { text, checksum: checksum(text), ...volume, ...servers };
   });
 
   server.method('volfile.watch', idSchema, async ({ id }, call) => {
@@ -141,6 +143,11 @@ function watch(
     listener = own;
   }
   context.volfiles.watch(listener, id, isTrusted(context, call), text);
+}
+
+/** Where a client finds its volfile, and hears that it changes, when this node is away. */
+function otherServers({ store }: Context): string[] {
+  return [...store.state.peers.values()].map(({ hostnames }) => hostnames[0]!);
 }
 
 function checksum(text: string): string {

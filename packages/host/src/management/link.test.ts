@@ -59,6 +59,52 @@ describe('ManagementVolfileSource', () => {
     await expect(new ManagementVolfileSource(link('a', 'b'), 'v').fetch()).resolves.toMatchObject({ text: 'from b' });
   });
 
+  describe('whose server is gone', () => {
+    const named = (host: string) => ({ kind: 'memory', name: host }) as const;
+    const served = async (name: string, text: string, servers: unknown) => {
+      const server = new ManagementServer({ clock });
+      server.method('volfile.get', z.object({ id: z.string() }), () => ({ text, servers }));
+      await server.listen(transport, { kind: 'memory', name });
+      ends.push(() => server.close());
+      return server;
+    };
+
+    it('hears of changes from another one that was named, and comes back to the first when that one goes', async () => {
+      const first = await served('a', 'old', ['b']);
+      const other = await served('b', 'new', []);
+      const source = new ManagementVolfileSource(link('a'), 'v', named);
+      expect(await source.fetch()).toMatchObject({ text: 'old' });
+      const seen: string[] = [];
+      source.watch(async () => seen.push((await source.fetch()).text));
+      await first.close();
+      await vi.waitFor(() => expect(seen).toEqual(['new']), { timeout: 5000 });
+      await served('a', 'newer', []);
+      await other.close();
+      await vi.waitFor(() => expect(seen).toEqual(['new', 'newer']), { timeout: 10_000 });
+    });
+
+    it.each([['no list'], [{}], [['', 7, null, 'x'.repeat(300)]], [undefined]])(
+      'keeps to what was given when what is named is nothing (%j)',
+      async (servers) => {
+        await served('a', 'text', servers);
+        const own = link('a');
+        await new ManagementVolfileSource(own, 'v', named).fetch();
+        expect(own.serverNames).toEqual(['memory:a']);
+      },
+    );
+
+    it('keeps so many of them', async () => {
+      await served(
+        'a',
+        'text',
+        Array.from({ length: 500 }, (_, i) => `n${i}`),
+      );
+      const own = link('a');
+      await new ManagementVolfileSource(own, 'v', named).fetch();
+      expect(own.serverNames).toHaveLength(65);
+    });
+  });
+
   it('says who refused and why', async () => {
     await glusterd('a', {});
     await expect(new ManagementVolfileSource(link('a'), 'v').fetch()).rejects.toThrow(

@@ -21,6 +21,8 @@ const lastRetryMs = 4000;
 
 export class ManagementLink {
   readonly #options: LinkOptions;
+  /** In the order to be tried: those that were given, then those that a server named. */
+  #servers: readonly Address[];
   readonly #noticeHandlers: { name: string; handler: (params: unknown) => void }[] = [];
   readonly #connectHandlers = new Set<() => void>();
   #client: ManagementClient | undefined;
@@ -33,6 +35,7 @@ export class ManagementLink {
   constructor(options: LinkOptions) {
     if (options.servers.length === 0) throw new Error('no server is named');
     this.#options = options;
+    this.#servers = options.servers;
   }
 
   get isUp(): boolean {
@@ -41,13 +44,28 @@ export class ManagementLink {
 
   /** The server in use, for messages. */
   get serverName(): string {
-    return printableAddress(this.#options.servers[this.#server]!);
+    return printableAddress(this.#servers[this.#server]!);
+  }
+
+  /** All that would be tried. */
+  get serverNames(): readonly string[] {
+    return this.#servers.map(printableAddress);
   }
 
   /** Calls over the present connection, else tries each server once. Rejects with the last server's error. */
   async call<R = unknown>(method: string, params?: unknown, options?: CallOptions): Promise<R> {
     const client = await this.#connected();
     return client.call<R>(method, params, options);
+  }
+
+  /** Others that serve the same, in place of those named before; tried after the ones that were given. */
+  learn(others: readonly Address[]): void {
+    const current = this.#servers[this.#server]!;
+    const known = new Map([...this.#options.servers, ...others].map((one) => [printableAddress(one), one]));
+    const at = [...known.keys()].indexOf(printableAddress(current));
+    // The one in use stays, though nobody names it any more.
+    this.#servers = at < 0 ? [...known.values(), current] : [...known.values()];
+    this.#server = at < 0 ? known.size : at;
   }
 
   /** Hears a notice from whichever server is connected. */
@@ -113,14 +131,14 @@ export class ManagementLink {
   }
 
   async #connectAny(): Promise<ManagementClient> {
-    const { servers } = this.#options;
+    const servers = this.#servers;
     let last: unknown;
     for (let attempt = 0; attempt < servers.length; attempt++) {
       try {
-        return await this.#connect(servers[this.#server]!);
+        return await this.#connect(this.#servers[this.#server]!);
       } catch (error) {
         last = error;
-        this.#server = (this.#server + 1) % servers.length;
+        this.#server = (this.#server + 1) % this.#servers.length;
       }
     }
     throw last;

@@ -48,7 +48,12 @@ export function openVolfile(host: Host): VolfileOrigin {
     log,
   });
   host.atEnd('connection to glusterd', () => link.close());
-  const source = new ManagementVolfileSource(link, volfileId);
+  // What peers are called by each other is a name or an address, never a socket.
+  const source = new ManagementVolfileSource(link, volfileId, (name) => ({
+    kind: 'tcp',
+    host: name,
+    port: serverPort,
+  }));
   return { source: fetchAttempts > 1 ? retried(source, fetchAttempts, host) : source, link };
 }
 

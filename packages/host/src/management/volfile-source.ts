@@ -1,16 +1,20 @@
-import { ManagementError } from '@mortar/rpc';
+import { type Address, ManagementError } from '@mortar/rpc';
 import { type VolfileSource, VolfileSourceError, type VolfileText } from '../volfile/source.ts';
 import type { ManagementLink } from './link.ts';
 
 const fetchTimeoutMs = 30_000;
+/** Of other servers that are named, so many are kept. */
+const serversMax = 64;
+const hostNameMax = 255;
 
 /**
- * A volfile by id from glusterd: `volfile.get {id}` answers `{text}`, and makes this connection one that hears
+ * A volfile by id from glusterd: `volfile.get {id}` answers `{text}`, to clients also `{servers}` (the other nodes of the pool, who have it, too), and makes this connection one that hears
  * `volfile.changed {id}`, and `brick.started {volume}`.
  */
 export class ManagementVolfileSource implements VolfileSource {
   readonly #link: ManagementLink;
   readonly #id: string;
+  readonly #addressOf: ((host: string) => Address) | undefined;
   #changed: (() => void) | undefined;
   /** Of the first volfile: a volume made anew under the name is another one. */
   #volumeId: string | undefined;
@@ -18,8 +22,10 @@ export class ManagementVolfileSource implements VolfileSource {
   #missed = false;
   readonly #startedHandlers = new Set<() => void>();
 
-  constructor(link: ManagementLink, id: string) {
+  /** `addressOf`: where another server listens, by its host's name; without it only the servers that were given are used. */
+  constructor(link: ManagementLink, id: string, addressOf?: (host: string) => Address) {
     this.#link = link;
+    this.#addressOf = addressOf;
     this.#id = id;
     link.onNotice('volfile.changed', (params) => {
       const changedId = (params as { id?: unknown } | null | undefined)?.id;
@@ -37,6 +43,7 @@ export class ManagementVolfileSource implements VolfileSource {
       const answer = await this.#link.call<unknown>('volfile.get', { id: this.#id }, { timeoutMs: fetchTimeoutMs });
       const text = (answer as { text?: unknown } | null)?.text;
       if (typeof text !== 'string') throw new Error('the answer has no text');
+      this.#learn((answer as { servers?: unknown }).servers);
       const volumeId = this.#sameVolume((answer as { volumeId?: unknown }).volumeId);
       const { volumeVersion } = answer as { volumeVersion?: unknown };
       return {
@@ -53,6 +60,12 @@ export class ManagementVolfileSource implements VolfileSource {
         : 'no volfile server';
       throw new VolfileSourceError(`failed to fetch the volume file: ${text}: ${message}`, { cause: error });
     }
+  }
+
+  #learn(servers: unknown): void {
+    if (!this.#addressOf || !Array.isArray(servers)) return;
+    const isHost = (one: unknown): one is string => typeof one === 'string' && one !== '' && one.length <= hostNameMax;
+    this.#link.learn(servers.filter(isHost).slice(0, serversMax).map(this.#addressOf));
   }
 
   #sameVolume(given: unknown): string | undefined {

@@ -25,9 +25,8 @@ function withHealMethods(server: ReturnType<typeof controlServer>, daemon: HealD
   server.method('heal.launch', ofVolume.extend({ full: z.boolean() }), async ({ full }) => ({
     started: await daemon.launch(full),
   }));
-  server.method('heal.info', ofVolume.extend({ kind: z.enum(['all', 'summary', 'split-brain']) }), ({ kind }) =>
-    daemon.info(kind === 'split-brain' ? kind : 'all'),
-  );
+  const info = ofVolume.extend({ kind: z.enum(['all', 'summary', 'split-brain']), heals: z.boolean().default(false) });
+  server.method('heal.info', info, ({ kind, heals }) => daemon.info(kind === 'split-brain' ? kind : 'all', heals));
   server.method('heal.count', ofVolume, async () =>
     (await daemon.count()).map(({ brick, count }) => ({ brick, count: count ?? null })),
   );

@@ -1,5 +1,6 @@
 /** The heal daemon: one healer for each replica set of a volume's graph, and what the `heal` commands ask of them. */
 import type { Clock, Graph } from '@mortar/core';
+import { heal } from './heal/healer.ts';
 import { type BrickReport, brickName, report } from './heal/report.ts';
 import { childOfBrick, type Resolution, resolveAll, resolveFile } from './heal/resolve.ts';
 import type { HealContext } from './heal/result.ts';
@@ -46,6 +47,8 @@ export class HealDaemon {
   readonly #clock: Clock;
   #graph: Graph | undefined;
   #healers: SetHealer[] = [];
+  /** Where what `heal info` shows is being healed. */
+  readonly #lookedAfter = new WeakSet<SetHealer>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -97,9 +100,36 @@ export class HealDaemon {
     return this.#healers.length > 0 && this.#healers.every(({ replica: { set } }) => set.up.length === set.count);
   }
 
-  async info(kind: 'all' | 'split-brain'): Promise<BrickReport[]> {
+  /**
+   * `heals`: who looks files up heals them (`cluster.data-self-heal`, `-metadata-` and `-entry-`), and GlusterFS's command looks up all
+   * that it shows: scripts wait by it for heals where the daemon is off.
+   */
+  async info(kind: 'all' | 'split-brain', heals = false): Promise<BrickReport[]> {
     await this.#reach();
-    return (await Promise.all(this.#healers.map((healer) => report(healer, kind)))).flat();
+    const reports = await Promise.all(
+      this.#healers.map(async (healer) => {
+        const bricks = await report(healer, kind);
+        if (heals && !healer.isEnabled) void this.#lookAfter(healer, bricks);
+        return bricks;
+      }),
+    );
+    return reports.flat();
+  }
+
+  /** One after the other, once at a time: who asks often does not make it more. */
+  async #lookAfter(healer: SetHealer, bricks: readonly BrickReport[]): Promise<void> {
+    if (this.#lookedAfter.has(healer)) return;
+    this.#lookedAfter.add(healer);
+    const due = new Set(bricks.flatMap(({ entries }) => entries.map(({ gfid }) => gfid)));
+    try {
+      const context = healer.context('index', (made) => due.add(made));
+      // Grows while it is walked.
+      for (const gfid of due) if (this.#healers.includes(healer)) await heal(context, gfid);
+    } catch (error) {
+      healer.replica.warn(`healing what heal info shows broke off: ${String(error)}`);
+    } finally {
+      this.#lookedAfter.delete(healer);
+    }
   }
 
   /** Number of entries in each brick's index; undefined for a brick that is away. */

@@ -54,6 +54,7 @@ async function lookupOnce(
   if (replies.some(isUnderOther) && !replies.some((reply) => reply?.ok)) return fail(Errno.EREMCHG);
   replies = replies.map((reply) => (isUnderOther(reply) ? fail(Errno.ENOENT) : reply));
   if (agree(replies) === 'without gfid') replies = await adopt(replica, call, args, replies);
+  const lacking = healer && named && isMissingOnSome(replies) ? parent : undefined;
   if (agree(replies) === 'no') {
     if (args.loc.parent === null) return mergeByGfid(replica, replies, asked);
     const settled = await settle(replica, call, args);
@@ -66,8 +67,13 @@ async function lookupOnce(
   const isTold = reply.ok || reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE;
   if (isTold && !replica.mayRead(call, answering(replies))) return fail(Errno.ENOTCONN);
   if (named && !reply.ok && reply.errno === Errno.ENOENT) learnFromMiss(replica, parent, lease, layout);
-  if (healer && reply.ok && !call.internal) await healer.saw(reply.iatt.gfid, replies);
+  if (healer && reply.ok && !call.internal) await healer.saw(reply.iatt.gfid, replies, lacking);
   return reply;
+}
+
+function isMissingOnSome(replies: Replies<'lookup'>): boolean {
+  const isMissing = (reply: Reply<'lookup'> | undefined) => reply?.ok === false && reply.errno === Errno.ENOENT;
+  return replies.some((reply) => reply?.ok) && replies.some(isMissing);
 }
 
 function isUnderOther(reply: Reply<'lookup'> | undefined): boolean {

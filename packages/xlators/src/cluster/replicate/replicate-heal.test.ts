@@ -473,6 +473,34 @@ describe('heal on access', () => {
     );
 
   it.each([
+    ['a client that looks it up', true, false],
+    ['who asks for what is to be healed', false, true],
+    ['nobody', false, false],
+  ] as const)('of names and data is done by %s', async (_who, looks, asks) => {
+    const { bricks } = await rig();
+    const wanted = { 'data-self-heal': 'on', 'metadata-self-heal': 'on', 'entry-self-heal': 'on' };
+    const client = await rigs[0]!.client(wanted);
+    const { daemon } = await rigs[0]!.healDaemon({ 'self-heal-daemon': 'off' });
+    rigs[0]!.cut(1);
+    const { fd, gfid } = await create(client, 'f', 'text');
+    fd.release();
+    await client.xlator.drain();
+    rigs[0]!.join(1);
+    const look = () => client.ops.lookup(client.call, { loc: locAt(rootGfid, 'f') });
+    const isHealed = async () => (await onBricks(bricks, client.call, gfid))[1] === 'text';
+    const meet = async () => {
+      if (looks) expect(await look()).toMatchObject({ ok: true });
+      await daemon.info('all', asks);
+      return isHealed();
+    };
+    if (looks || asks) await until(meet);
+    else for (let i = 0; i < 5; i++) expect(await meet()).toBe(false);
+    await until(
+      async () => (await daemon.info('all')).every((brick) => brick.entries.length === 0) === (looks || asks),
+    );
+  });
+
+  it.each([
     ['on', [0o755, 0o755, 0o755]],
     ['off', [0o755, 0o644, 0o755]],
   ])('of metadata comes before the answer when metadata-self-heal is %s', async (wanted, expected) => {

@@ -27,22 +27,32 @@ export class AccessHealer {
     this.#settings = settings;
   }
 
-  /** What a lookup of this file met. Resolves when its answer may go out. */
-  async saw(gfid: Gfid, replies: Replies<'lookup'>): Promise<void> {
-    const settings = this.#settings();
-    if (settings.kinds.length === 0 || this.#running.has(gfid) || this.#running.size >= settings.parallel) return;
-    const pending = this.#pending(replies).filter((kind) => settings.kinds.includes(kind));
+  /**
+   * What a lookup of this file met. `lacking`: the directory of its name, where not all that answered have the name. Resolves
+   * when its answer may go out.
+   */
+  async saw(gfid: Gfid, replies: Replies<'lookup'>, lacking?: Gfid): Promise<void> {
+    const wanted = this.#settings().kinds;
+    if (wanted.length === 0) return;
+    // Where the file is not, its directory makes it; what is in it then comes after.
+    if (lacking !== undefined && wanted.includes('entry')) void this.#start(lacking, heal);
+    const pending = this.#pending(replies).filter((kind) => wanted.includes(kind));
     if (pending.length === 0) return;
-    this.#running.add(gfid);
-    const context = this.#context(settings);
     const onlyMetadata = pending.length === 1 && pending[0] === 'metadata';
-    const healing = (onlyMetadata ? healMetadata(context, gfid) : heal(context, gfid))
+    const healing = this.#start(gfid, onlyMetadata ? healMetadata : heal);
+    if (onlyMetadata) await healing;
+  }
+
+  #start(gfid: Gfid, run: (context: HealContext, gfid: Gfid) => Promise<unknown>): Promise<void> | undefined {
+    const settings = this.#settings();
+    if (this.#running.has(gfid) || this.#running.size >= settings.parallel) return undefined;
+    this.#running.add(gfid);
+    return run(this.#context(settings), gfid)
       .then(
         () => undefined,
         (error: unknown) => this.#replica.warn(`${gfid}: healing it on access broke off: ${String(error)}`),
       )
       .finally(() => this.#running.delete(gfid));
-    if (onlyMetadata) await healing;
   }
 
   /** Kinds in which an answering child accuses one that is up. */
@@ -57,6 +67,14 @@ export class AccessHealer {
   #context({ windowBytes, algorithm }: AccessSettings): HealContext {
     const replica = this.#replica;
     const index = new HealIndex(replica);
-    return { replica, index, windowBytes, algorithm, full: false, patience: 'try', found: () => undefined };
+    return {
+      replica,
+      index,
+      windowBytes,
+      algorithm,
+      full: false,
+      patience: 'try',
+      found: (made) => void this.#start(made, heal),
+    };
   }
 }

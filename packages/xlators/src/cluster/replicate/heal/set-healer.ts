@@ -66,6 +66,11 @@ export class SetHealer {
     this.#queue = new PQueue({ concurrency: settings().parallel });
   }
 
+  /** Whether it heals of its own accord. */
+  get isEnabled(): boolean {
+    return this.#settings().enabled;
+  }
+
   item(gfid: Gfid): HealItem | undefined {
     return this.#items.get(gfid);
   }
