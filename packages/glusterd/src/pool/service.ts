@@ -106,6 +106,16 @@ export class PoolService {
     this.#lookNowAndThen();
   }
 
+  /** For who waits for a change: takes what the others that can be reached have beyond this. */
+  async takeChanges(): Promise<void> {
+    const connected = this.others().filter(({ uuid }) => this.connections.isConnected(uuid));
+    const take = ({ uuid }: { uuid: string }) =>
+      this.#parts.catchUp(uuid).catch((error: Error) => {
+        this.#context.log.write('DEBUG', 'management', `peer ${this.nameOf(uuid)}: ${error.message}`);
+      });
+    await Promise.all(connected.map(take));
+  }
+
   /** Somebody may have been told of a change over a connection that broke at that moment, and came up again. */
   #lookNowAndThen(): void {
     if (this.#isClosed) return;

@@ -21,6 +21,7 @@ const startGraceMs = 90_000;
 /** How long to wait for the document of the task that is to be started. */
 const documentMs = 10_000;
 const documentPollMs = 50;
+const asksAfterPolls = 5;
 
 /** A task of a volume in which this node takes part. */
 interface Own {
@@ -99,11 +100,15 @@ export class RebalanceKeeper {
 
   /** Bricks that leave must be known here when the process asks for its graph. */
   async #documentOf({ name, version }: VolumeInfo): Promise<void> {
-    const { clock, store } = this.#context;
-    for (const endMs = clock.nowMs() + documentMs; ; await clock.sleep(documentPollMs)) {
+    const { clock, store, pool } = this.#context;
+    const endMs = clock.nowMs() + documentMs;
+    for (let waits = 1; ; waits++) {
       const now = store.state.volumes.get(name);
       if (now && now.version >= version) return;
       if (clock.nowMs() > endMs) throw new OperationError(`the change of volume ${name} is not known here yet`);
+      // It may have been decided while this node could not be reached.
+      if (waits % asksAfterPolls === 0) await pool?.takeChanges();
+      await clock.sleep(documentPollMs);
     }
   }
 

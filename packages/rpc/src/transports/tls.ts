@@ -24,11 +24,10 @@ async function read(what: string, path: string): Promise<Buffer> {
 
 /** The files are read anew for each connection and listener. */
 async function contextOf(settings: TlsSettings): Promise<SecureContextOptions> {
-  const [cert, key, ca] = await Promise.all([
-    read('own certificate', settings.ownCertificate),
-    read('private key', settings.privateKey),
-    read('list of authorities', settings.authorities),
-  ]);
+  // In turn: of several that are missing the first one is named.
+  const cert = await read('own certificate', settings.ownCertificate);
+  const key = await read('private key', settings.privateKey);
+  const ca = await read('list of authorities', settings.authorities);
   return {
     cert,
     key,
