@@ -112,4 +112,5 @@ export const regressions: { what: string; seed: number; plan: PlanChanges }[] = 
   { what: 'an accused replica could not help two that had different files of a name', seed: 301273, plan: {} },
   { what: 'a mark that could not be made was taken off, and less than none is a mark', seed: 600968, plan: {} },
   { what: 'a mark came off two that differed, since one of them could not be looked at', seed: 300300, plan: {} },
+  { what: 'a mark came off a replica that died before it said that the heal was on its disk', seed: 511999, plan: {} },
 ];

@@ -234,7 +234,9 @@ async function finish(
   const { replica } = context;
   // Also on those it came from: their marks come off as well, and what they have may be in their memory only.
   if (replica.live.ensureDurability) {
-    const holders = lease.participants.filter((child) => replica.set.holdsData(child));
+    // Also those that died meanwhile, and take no part any more: they have not said that it is on their disks.
+    const all = new Set([...lease.participants, plan.source, ...plan.sinks, ...plan.alike]);
+    const holders = [...all].filter((child) => replica.set.holdsData(child));
     const synced = await replica.set.wind(holders, 'fsync', call, () => ({ fd, dataOnly: false }));
     if (holders.some((child) => !synced[child]?.ok)) return { state: 'again' };
   }

@@ -15,7 +15,7 @@ export async function clearMarks(
 ): Promise<boolean> {
   const at = kinds.indexOf(kind) as 0 | 1 | 2;
   const call = { ...replica.rootCall(), internal: 'self-heal' as const };
-  if (kind !== 'data' && !(await sync(replica, lease, gfid, call))) return false;
+  if (kind !== 'data' && !(await sync(replica, lease, gfid, call, healed))) return false;
   const { set } = replica;
   const absent = set.children.flatMap((_, j) => (lease.holds.has(j) ? [] : [j]));
   // All that was acknowledged is on a majority, so what these agree on now is the truth, and who is away has missed it.
@@ -52,20 +52,28 @@ export async function clearMarks(
   return results.every(Boolean);
 }
 
-/** A replica whose machine dies may lose what heal just gave it: no mark comes off before that is on its disk. */
-async function sync(replica: Replica, lease: Lease, gfid: Gfid, call: Call): Promise<boolean> {
+/**
+ * A replica whose machine dies may lose what heal just gave it: no mark comes off before that is on its disk. One that died meanwhile
+ * takes no part any more, and has said nothing.
+ */
+async function sync(
+  replica: Replica,
+  lease: Lease,
+  gfid: Gfid,
+  call: Call,
+  healed: readonly number[],
+): Promise<boolean> {
   const { type } = replica.contexts.inode(gfid);
   const fop = type === FileType.directory ? 'fsyncdir' : 'fsync';
   if (!replica.live.ensureDurability) return true;
   const fd = new Fd(gfid);
-  const replies: Replies<'fsyncdir'> = await replica.set.wind(lease.participants, fop, call, () => ({
-    fd,
-    dataOnly: false,
-  }));
+  const all = [...new Set([...lease.participants, ...healed])];
+  const replies: Replies<'fsyncdir'> = await replica.set.wind(all, fop, call, () => ({ fd, dataOnly: false }));
   fd.release();
-  return lease.participants.every((child) => {
+  return all.every((child) => {
     const reply = replies[child];
-    return !reply || reply.ok || reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE;
+    if (!reply) return !healed.includes(child);
+    return reply.ok || reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE;
   });
 }
 
