@@ -113,4 +113,9 @@ export const regressions: { what: string; seed: number; plan: PlanChanges }[] = 
   { what: 'a mark that could not be made was taken off, and less than none is a mark', seed: 600968, plan: {} },
   { what: 'a mark came off two that differed, since one of them could not be looked at', seed: 300300, plan: {} },
   { what: 'a mark came off a replica that died before it said that the heal was on its disk', seed: 511999, plan: {} },
+  {
+    what: 'a replica that lost with its machine what it had acknowledged was a source, since only one accused it',
+    seed: 510391,
+    plan: {},
+  },
 ];

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  type Changelog,
   changelogOf,
   decodeVector,
   dirtyKey,
@@ -109,6 +110,16 @@ describe('who is right', () => {
     const all = [blaming(1, [1, 0, 0]), blaming(2, [1, 0, 0]), blaming(0, [1, 0, 0])];
     expect(judge(all, 'data').sources).toEqual([]);
     expect(judge(all, 'data', 2).sources).toEqual([0, 1, 2]);
+  });
+
+  it('nobody, when all are accused and the machine of the one that few accuse went down: it may have lost what it acknowledged', () => {
+    const one: Vector = [0, 0, 1];
+    const first: Changelog = { blames: [none, one, one], dirty: none };
+    const third: Changelog = { blames: [one, none, none], dirty: none };
+    const second: Changelog = { blames: [one, none, one], dirty: [0, 0, 1] };
+    expect(judge([first, second, third], 'entry', 2).sources).toEqual([1]);
+    const shaken: Changelog = { ...second, dirty: [0, 0, shakenCount] };
+    expect(judge([first, shaken, third], 'entry', 2).sources).toEqual([]);
   });
 
   it('is not asked of a child that is away, but it can be accused', () => {

@@ -84,7 +84,8 @@ export interface Verdict {
 
 /**
  * Who is right, for one kind. Only children with an answer can be sources. `quorumCount`: with no unaccused child,
- * one that fewer than this many accuse is a source still (0 disables the rule).
+ * one that fewer than this many accuse is a source still, unless its machine went down under a
+ * transaction (0 disables the rule).
  *
  * A dirty mark comes off a child only when the transaction is complete and durable on all that are not accused. So what is
  * neither accused nor dirty has all that was acknowledged, and what is dirty has it too and perhaps something that nobody
@@ -97,15 +98,17 @@ export function judge(matrix: Matrix, kind: Kind, quorumCount = 0): Verdict {
   const selfAccused = (i: number) => blame(i, i) !== 0;
   const isDirty = (i: number) => (matrix[i]?.dirty[at] ?? 0) !== 0;
   const children = matrix.map((_, i) => i);
+  const dirtOf = (i: number) => matrix[i]?.dirty[at] ?? 0;
   const answering = children.filter((i) => matrix[i] !== undefined);
   const accusers = (j: number) => answering.filter((i) => !selfAccused(i) && blame(i, j) !== 0).length;
   const silent = children.length - answering.length;
   let unaccused = answering.filter((j) => accusers(j) === 0 && !selfAccused(j));
   if (unaccused.length === 0 && quorumCount > 0) {
-    // Who does not answer may be an accuser.
-    unaccused = answering.filter((j) => accusers(j) + silent < quorumCount && !selfAccused(j));
+    // Who does not answer may be an accuser. One that was acknowledged by a quorum and lost it with its machine is accused by fewer.
+    unaccused = answering.filter(
+      (j) => accusers(j) + silent < quorumCount && !selfAccused(j) && dirtOf(j) < shakenCount,
+    );
   }
-  const dirtOf = (i: number) => matrix[i]?.dirty[at] ?? 0;
   const sources = believed(unaccused, dirtOf);
   const sinks = children.filter((j) => {
     if (sources.includes(j)) return false;
