@@ -118,4 +118,5 @@ export const regressions: { what: string; seed: number; plan: PlanChanges }[] = 
     seed: 510391,
     plan: {},
   },
+  { what: 'a stale replica renamed another file of the same name, and was not blamed for it', seed: 526163, plan: {} },
 ];

@@ -20,6 +20,8 @@ export interface Change<N extends FopName> {
   readonly prepare?: (lease: Lease, leases: readonly Lease[]) => Promise<Args<N> | Failure>;
   /** entry changes: the names touched in each directory of `under`, for granular heal. */
   readonly names?: readonly (readonly ByteString[])[];
+  /** What the children answered, as the set takes it: one that did it to something else has failed. */
+  readonly agreed?: (replies: Replies<N>) => Replies<N>;
   /** Takes the change back on children that did it when a quorum did not. Whether that came off: only then it may be tried again. */
   readonly undo?: (children: readonly number[], call: Call, replies: Replies<N>, lease: Lease) => Promise<boolean>;
   /** A child that was not waited for has answered after all. */

@@ -21,7 +21,7 @@ import { lookup } from './lookup.ts';
 import { newObjectBlame } from './new-object.ts';
 import { quorumCount } from './quorum.ts';
 import type { Replica } from './replica.ts';
-import { successAt } from './replica-set.ts';
+import { type Replies, successAt } from './replica-set.ts';
 
 const O_EXCL = 0o200;
 const createAttempts = 5;
@@ -241,11 +241,24 @@ async function rename(replica: Replica, call: Call, args: Args<'rename'>): Promi
     claims: same ? [[{ name: from.name }, { name: to.name }]] : [[{ name: from.name }], [{ name: to.name }]],
     names: same ? [[from.name, to.name]] : [[from.name], [to.name]],
     args: () => args,
+    agreed: (replies) => ofOneFile(replies, args.from.gfid),
     prepare: async (_lease, leases) => (await refusedBelowQuorum(replica, args.from, leases)) ?? args,
   });
   if ('errno' in outcome) return outcome;
   lostName(replica, args.to.gfid);
   return outcome.reply;
+}
+
+/**
+ * A stale replica has another file under the name, and renames that. It does not have the one that was meant under the new
+ * name then, which it may not be accused of yet.
+ */
+function ofOneFile(replies: Replies<'rename'>, meant: Gfid | null): Replies<'rename'> {
+  const renamed = replies.flatMap((reply) => (reply?.ok ? [reply.iatt.gfid] : []));
+  if (new Set(renamed).size < 2) return replies;
+  const often = (gfid: Gfid) => renamed.filter((one) => one === gfid).length;
+  const right = meant && renamed.includes(meant) ? meant : renamed.reduce((a, b) => (often(b) > often(a) ? b : a));
+  return replies.map((reply) => (reply?.ok && reply.iatt.gfid !== right ? fail(Errno.ENOENT) : reply));
 }
 
 async function link(replica: Replica, call: Call, args: Args<'link'>): Promise<Reply<'link'>> {

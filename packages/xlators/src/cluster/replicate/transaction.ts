@@ -93,7 +93,7 @@ export class Transactions {
     for (const lease of leases)
       for (const name of change.names?.[change.under.indexOf(lease.gfid)] ?? []) lease.names.touch(name);
     const { replies, extra } = await this.#wind(change, leases, participants, absent);
-    return this.#conclude(change, leases, participants, absent, replies, extra);
+    return this.#conclude(change, leases, participants, absent, change.agreed?.(replies) ?? replies, extra);
   }
 
   /** Data and metadata may only change where a copy is that holds the truth; names where nobody who is away may know it better. */
