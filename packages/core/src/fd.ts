@@ -12,6 +12,9 @@ export class Fd {
   /** Runs when the last user closes it, newest first: each translator frees its own. */
   readonly #onRelease: (() => void)[] = [];
   #released = false;
+  /** Requests that were answered and still use it. */
+  #holds = 0;
+  #isGivenUp = false;
 
   constructor(gfid: Gfid, flags = 0) {
     this.gfid = gfid;
@@ -22,6 +25,15 @@ export class Fd {
     return this.#released;
   }
 
+  /** It stays open below until `unhold`, though its last user closes it. */
+  hold(): void {
+    this.#holds++;
+  }
+
+  unhold(): void {
+    if (--this.#holds === 0 && this.#isGivenUp) this.release();
+  }
+
   onRelease(free: () => void): void {
     if (this.#released) free();
     else this.#onRelease.push(free);
@@ -29,6 +41,8 @@ export class Fd {
 
   release(): void {
     if (this.#released) return;
+    this.#isGivenUp = true;
+    if (this.#holds > 0) return;
     this.#released = true;
     for (let free = this.#onRelease.pop(); free; free = this.#onRelease.pop()) free();
   }

@@ -63,6 +63,11 @@ export function emptyIatt(gfid: Gfid = nullGfid, type: FileType = FileType.unkno
   };
 }
 
+/** Whether attributes in a reply are the file's: a translator that answers before the brick did has none to give (`emptyIatt`). */
+export function isKnownIatt({ gfid, type, ctime, ctimeNsec }: Iatt): boolean {
+  return gfid !== nullGfid && type !== FileType.unknown && (ctime !== 0 || ctimeNsec !== 0);
+}
+
 /** st_mode: type and permission bits together. */
 export function statMode(iatt: Pick<Iatt, 'type' | 'mode'>): number {
   return (iatt.type << 12) | iatt.mode;

@@ -4,16 +4,39 @@
  */
 
 /** Bytes that somebody wants to hear of when they are no longer needed. */
-type Lent = Uint8Array & { [returned]?: ((bytes: Uint8Array) => void) | undefined };
+type Lent = Uint8Array & {
+  [returned]?: ((bytes: Uint8Array) => void) | undefined;
+  [lost]?: (() => void) | undefined;
+  /** Who has them besides the one who got them first. */
+  [users]?: number;
+};
 const returned = Symbol('returned');
+const lost = Symbol('lost');
+const users = Symbol('users');
 
 /**
  * Marks `bytes` as lent: `back` is called when who got them has done with them, with `returnBytes`. He need not: then they
- * are his.
+ * are his. `gone` is called instead when he says that they will not come back.
  */
-export function lendBytes<T extends Uint8Array>(bytes: T, back: (bytes: Uint8Array) => void): T {
+export function lendBytes<T extends Uint8Array>(bytes: T, back: (bytes: Uint8Array) => void, gone?: () => void): T {
   (bytes as Lent)[returned] = back;
+  if (gone) (bytes as Lent)[lost] = gone;
   return bytes;
+}
+
+/** One more uses them, and will give them back as well: they go back with the last. Of bytes that were not lent nothing is done. */
+export function retainBytes(bytes: Uint8Array): void {
+  const lent = bytes as Lent;
+  if (lent[returned]) lent[users] = (lent[users] ?? 0) + 1;
+}
+
+/** Whoever has them may go on using them: they will not come back, whatever others say. */
+export function loseBytes(bytes: Uint8Array): void {
+  const lent = bytes as Lent;
+  const gone = lent[lost];
+  lent[returned] = undefined;
+  lent[lost] = undefined;
+  gone?.();
 }
 
 /**
@@ -21,9 +44,15 @@ export function lendBytes<T extends Uint8Array>(bytes: T, back: (bytes: Uint8Arr
  * translator of his graph keeps file data (`Xlator.keeps`). Of bytes that were not lent nothing is known, nor done.
  */
 export function returnBytes(bytes: Uint8Array): void {
-  const back = (bytes as Lent)[returned];
+  const lent = bytes as Lent;
+  const back = lent[returned];
   if (!back) return;
-  (bytes as Lent)[returned] = undefined;
+  if (lent[users]) {
+    lent[users]--;
+    return;
+  }
+  lent[returned] = undefined;
+  lent[lost] = undefined;
   back(bytes);
 }
 

@@ -43,11 +43,12 @@ export interface XlatorInit<T extends OptionTable = OptionTable> {
 
 /**
  * What a translator goes on using of file data, after it has answered a write with `ok` or has handed up the data of a read:
- * nothing, the data of writes, or both. Copies that it makes before are its own affair.
+ * nothing; the data of writes, saying so of what was lent (`retainBytes`); the data of writes; or all. Copies that it makes before are
+ * its own affair.
  */
-export type Keeps = 'nothing' | 'writes' | 'all';
+export type Keeps = 'nothing' | 'retained' | 'writes' | 'all';
 
-const keptMost: readonly Keeps[] = ['all', 'writes', 'nothing'];
+const keptMost: readonly Keeps[] = ['all', 'writes', 'retained', 'nothing'];
 
 /** What somebody keeps who stands over others. */
 export function keptTogether(keeps: Iterable<Keeps>): Keeps {
@@ -155,6 +156,14 @@ export abstract class Xlator {
   propagate(event: GraphEvent): void {
     if (travelsUp(event)) for (const parent of this.parents) parent.notify(event, this);
     else for (const child of this.children) child.xlator.notify(event, this);
+  }
+
+  /**
+   * Another graph is about to serve: from now on nothing is answered before it is done, and the promise is for all that was. Null: there
+   * is nothing to wait for. Requests go on coming.
+   */
+  settle(): Promise<void> | null {
+    return null;
   }
 
   /** Finishes what is delayed or cached and not yet on the children. */

@@ -23,6 +23,7 @@ import {
 import { SystemClock } from '@mortar/host/ports/clock.ts';
 import { SystemRandom } from '@mortar/host/ports/random.ts';
 import { xlator as ioCache } from '@mortar/xlators/performance/io-cache/index.ts';
+import { xlator as writeBehind } from '@mortar/xlators/performance/write-behind/index.ts';
 import { xlator as memory } from '@mortar/xlators/storage/memory/index.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { mountFuse } from './index.ts';
@@ -50,7 +51,9 @@ class Late extends Xlator {
 
   async writev(call: Call, args: Args<'writev'>): Promise<Reply<'writev'>> {
     await aWhile();
-    return this.child.writev(call, args);
+    const reply = await this.child.writev(call, args);
+    await aWhile();
+    return reply;
   }
 }
 
@@ -85,6 +88,7 @@ function typeOf(type: string, made: new (init: XlatorInit) => Xlator, keeps: Kee
 const types: XlatorType[] = [
   memory as unknown as XlatorType,
   ioCache as unknown as XlatorType,
+  writeBehind as unknown as XlatorType,
   typeOf('test/late', Late, 'nothing'),
   typeOf('test/behind', Behind, 'writes'),
   typeOf('test/behind-and-silent', Behind, 'nothing'),
@@ -191,6 +195,8 @@ describe.skipIf(!canMount())('payloads under load', () => {
     [['performance/io-cache']],
     [['test/late', 'performance/io-cache']],
     [['test/behind']],
+    [['test/late', 'performance/write-behind']],
+    [['test/late', 'performance/write-behind', 'performance/io-cache']],
   ])(
     'arrive as they were sent, with %j above memory',
     async (above) => {

@@ -1,5 +1,14 @@
 /** An open file, as node's FileHandle. */
-import { Errno, type Failure, type Flock, freshBytes, type Gfid, type Iatt, type Reply } from '@mortar/core';
+import {
+  Errno,
+  type Failure,
+  type Flock,
+  freshBytes,
+  type Gfid,
+  type Iatt,
+  isKnownIatt,
+  type Reply,
+} from '@mortar/core';
 import { bytesOf, type Contents, type ReadArguments, readArguments, writeArguments } from './arguments.ts';
 import type { CallOptions } from './client.ts';
 import { must } from './errors.ts';
@@ -293,8 +302,14 @@ export class FileHandle extends HandleAttributes implements AsyncDisposable {
     return { offset, size: length };
   }
 
-  async #changed(post: Iatt): Promise<void> {
+  async #changed(told: Iatt): Promise<void> {
+    const post = isKnownIatt(told) || this.raw.who.uid === 0 ? told : await this.#attributes();
     if (mustKill(this.raw.who, post)) await killPrivileges(this.raw.client, this.raw.who, post, this.raw);
+  }
+
+  /** A write that was answered before it was done cannot say whether privileges are to be killed. */
+  async #attributes(): Promise<Iatt> {
+    return this.must(await this.raw.run((top, call, fd) => top.fstat(call, { fd })), 'fstat').iatt;
   }
 
   #mayRead(syscall: string): void {

@@ -163,8 +163,9 @@ export class Connection {
     cookieLow: number,
     cookieHigh: number,
     encode: (output: Output) => readonly Uint8Array[] | null,
+    done?: (payload: Uint8Array) => void,
   ): void {
-    this.#put(this.#limits, kind | this.#fopFlags | extraFlags, op, id, status, cookieLow, cookieHigh, encode);
+    this.#put(this.#limits, kind | this.#fopFlags | extraFlags, op, id, status, cookieLow, cookieHigh, encode, done);
   }
 
   /** As `send`, for a notice that nobody waits for: it goes with the next frame, or by itself a little later. */
@@ -193,8 +194,9 @@ export class Connection {
     cookieLow: number,
     cookieHigh: number,
     encode: (output: Output) => readonly Uint8Array[] | null,
+    done?: (payload: Uint8Array) => void,
   ): void {
-    this.#encodeFrame(limits, flags, op, id, status, cookieLow, cookieHigh, encode);
+    this.#encodeFrame(limits, flags, op, id, status, cookieLow, cookieHigh, encode, done);
     if (this.#flushScheduled || this.#phase === 'closed') return;
     this.#flushScheduled = true;
     process.nextTick(this.#flush);
@@ -209,13 +211,14 @@ export class Connection {
     cookieLow: number,
     cookieHigh: number,
     encode: (output: Output) => readonly Uint8Array[] | null,
+    done?: (payload: Uint8Array) => void,
   ): void {
     if (this.#phase === 'closed') return;
     const output = this.#output;
     output.beginFrame();
     try {
       const payloads = encode(output);
-      output.endFrame(limits, flags, op, id, status, cookieLow, cookieHigh, payloads);
+      output.endFrame(limits, flags, op, id, status, cookieLow, cookieHigh, payloads, done);
     } catch (error) {
       if (!(error instanceof FrameTooLarge)) output.abandonFrame();
       throw error;
@@ -231,7 +234,13 @@ export class Connection {
     this.#bytesOut.add(bytes);
     this.stats.bytesSent += bytes;
     output.inFlight++;
-    this.#stream.write(output.take(), this.#written);
+    const chunks = output.take();
+    const afterwards = output.takeAfterwards();
+    const written = () => {
+      for (const done of afterwards) done();
+      this.#written();
+    };
+    this.#stream.write(chunks, afterwards.length > 0 ? written : this.#written);
     if (!this.#isChoked && this.#stream.queuedBytes > this.#queuedBytesMax) {
       this.#isChoked = true;
       this.#metrics.counter('rpc_choked_total').add();

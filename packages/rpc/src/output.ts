@@ -20,6 +20,8 @@ export class Output extends ByteWriter {
   #frameStart = 0;
   #chunks: Uint8Array[] = [];
   #bytes = 0;
+  /** Of chunks that are payloads: who wants to hear that they have been sent. */
+  #afterwards: (() => void)[] = [];
 
   constructor() {
     super(slabBytes);
@@ -48,6 +50,7 @@ export class Output extends ByteWriter {
     cookieLow: number,
     cookieHigh: number,
     payloads: readonly Uint8Array[] | null,
+    done?: (payload: Uint8Array) => void,
   ): void {
     const at = this.#frameStart;
     const metaBytes = this.position - at - headerBytes;
@@ -68,7 +71,7 @@ export class Output extends ByteWriter {
     view.setUint32(at + 24, cookieLow, true);
     view.setUint32(at + 28, cookieHigh, true);
     this.#frameStart = this.position;
-    if (payloads) for (const payload of payloads) this.#append(payload);
+    if (payloads) for (const payload of payloads) this.#append(payload, done);
   }
 
   abandonFrame(): void {
@@ -84,13 +87,22 @@ export class Output extends ByteWriter {
     return chunks;
   }
 
-  #append(payload: Uint8Array): void {
+  /** Those whose payloads are in what `take` gave last. */
+  takeAfterwards(): readonly (() => void)[] {
+    const afterwards = this.#afterwards;
+    if (afterwards.length > 0) this.#afterwards = [];
+    return afterwards;
+  }
+
+  #append(payload: Uint8Array, done?: (payload: Uint8Array) => void): void {
     if (payload.length >= ownBufferBytes) {
       this.#seal();
       this.#chunks.push(payload);
       this.#bytes += payload.length;
+      if (done) this.#afterwards.push(() => done(payload));
     } else {
       this.raw(payload);
+      done?.(payload);
     }
     this.#frameStart = this.position;
   }

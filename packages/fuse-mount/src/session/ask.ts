@@ -15,8 +15,8 @@ export class Ask {
   /** Where it is served; null only for requests that need no graph. */
   graph: ServedGraph | null = null;
   answered = false;
-  /** The receive buffer that its payload lies in. */
-  received: Buffer | null = null;
+  /** Of a write: lent, and given back when it is answered. */
+  payload: Uint8Array | null = null;
   /** Its neighbours among the requests under way. */
   before: Ask | null = null;
   after: Ask | null = null;

@@ -1,11 +1,22 @@
 /** What the kernel knows of the volume: node numbers, each with how often the kernel has looked it up. */
 import { strict as assert } from 'node:assert';
-import { type ByteString, FileType, type Gfid, type Iatt, type Inode, type InodeTable, rootGfid } from '@mortar/core';
+import {
+  type ByteString,
+  FileType,
+  type Gfid,
+  type Iatt,
+  type Inode,
+  type InodeTable,
+  isKnownIatt,
+  rootGfid,
+} from '@mortar/core';
 import { LockBook } from '@mortar/host/client/lock-book.ts';
 import { inodeNumber, rootNodeId, shortInodeNumber } from '../protocol/index.ts';
 import type { Handle } from './handles.ts';
 
 const noHandles: ReadonlySet<Handle> = new Set();
+/** Of a file that was not seen, or was changed to nobody knows what. */
+const unknownStamp = -1;
 
 export class Node {
   /** Never used twice in a session, so that the kernel cannot mistake a new file for an old one. */
@@ -16,7 +27,7 @@ export class Node {
   /** Permission bits when last seen; -1: not seen yet. */
   mode = -1;
   /** Of the data when last seen: changes with every change of it. */
-  stamp = -1;
+  stamp = unknownStamp;
   /** Made without a name (O_TMPFILE): its first link says so. */
   unnamed = false;
   readonly #shortIno: boolean;
@@ -68,6 +79,12 @@ export class Node {
   see(iatt: Iatt): void {
     this.mode = iatt.mode;
     this.stamp = stampOf(iatt);
+  }
+
+  /** After a change. Its reply has no attributes if it was answered before it was done. */
+  changed(post: Iatt): void {
+    if (isKnownIatt(post)) this.see(post);
+    else this.stamp = unknownStamp;
   }
 
   /** Whether the data is, for all that can be told, what it was when it was last seen. */

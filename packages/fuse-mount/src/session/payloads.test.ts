@@ -6,7 +6,10 @@ import {
   freshBytes,
   InodeTable,
   type Keeps,
+  loseBytes,
   poisonReturnedBytes,
+  retainBytes,
+  returnBytes,
   type Services,
   type Subvolume,
 } from '@mortar/core';
@@ -67,6 +70,23 @@ describe('the payload of a write', () => {
     expect((await answered).errno).toBe(Errno.EIO);
     // After an error it may still be on its way somewhere.
     expect(rig.channel.buffersDone.map(({ reusable }) => reusable)).toEqual([false]);
+  });
+
+  it('comes back with the last who said that he uses it on', async () => {
+    const used: Uint8Array[] = [];
+    const writev: Subvolume['writev'] = async (_call, { fd, data }) => {
+      retainBytes(data);
+      used.push(data);
+      return { ok: true, written: data.length, pre: emptyIatt(fd.gfid), post: emptyIatt(fd.gfid) };
+    };
+    const { rig, node, fh } = await mounted('retained', { writev });
+    for (const text of ['abc', 'def']) expect((await rig.write(fh, node, text)).errno).toBe(0);
+    expect(rig.channel.buffersDone).toHaveLength(0);
+    returnBytes(used[0]!);
+    loseBytes(used[1]!);
+    expect(rig.channel.buffersDone.map(({ reusable }) => reusable)).toEqual([true, false]);
+    returnBytes(used[1]!);
+    expect(rig.channel.buffersDone).toHaveLength(2);
   });
 
   it.each(['writes', 'all'] as const)('is a copy if a translator keeps %s', async (keeps) => {

@@ -2,7 +2,18 @@
  * A mount's conversation with the kernel: requests in, fops of the graph's top, replies out. Knows nodes and handles;
  * bytes are the protocol's business, the device is the channel's.
  */
-import { type Dirent, Errno, errnoName, freshBytes, type Iatt, type Services, type Subvolume } from '@mortar/core';
+import {
+  type Dirent,
+  Errno,
+  errnoName,
+  freshBytes,
+  type Iatt,
+  lendBytes,
+  loseBytes,
+  returnBytes,
+  type Services,
+  type Subvolume,
+} from '@mortar/core';
 import type { Graphs, ServedGraph } from '@mortar/host/client/graphs.ts';
 import { OpenFiles } from '@mortar/host/client/open-files.ts';
 import {
@@ -254,7 +265,7 @@ export class Session {
     const error = reply.words[1]!;
     const succeeded = error === 0;
     if (!succeeded) ask.graph?.failed(-(error | 0));
-    if (ask.received) channel.done(ask.received, succeeded && (ask.graph?.returnsWrites ?? false));
+    if (ask.payload) (succeeded && ask.graph?.returnsLent ? returnBytes : loseBytes)(ask.payload);
     this.#finish(ask);
     if (ask === this.#latest) this.onAnswered?.();
     if (result >= 0) return true;
@@ -301,8 +312,12 @@ export class Session {
         this.#init(args as RequestOf<'init'>);
         return false;
     }
-    const kept = op === 'write' && this.#keepPayload(args as RequestOf<'write'>);
-    this.#begin(op, args, kept ? view.bytes : null);
+    if (op !== 'write') {
+      this.#begin(op, args, null);
+      return false;
+    }
+    const kept = this.#keepPayload(args as RequestOf<'write'>, view.bytes);
+    this.#begin(op, args, (args as RequestOf<'write'>).data);
     return kept;
   }
 
@@ -312,23 +327,31 @@ export class Session {
   }
 
   /** Whether the payload stays where it was received. It then is copied nowhere on its way to the file system. */
-  #keepPayload(args: RequestOf<'write'>): boolean {
-    if (args.data.length >= keepPayloadBytes) return true;
-    if (this.graphs.current?.returnsWrites && this.channel.spare()) return true;
+  #keepPayload(args: RequestOf<'write'>, received: Buffer): boolean {
+    const isKept = args.data.length >= keepPayloadBytes || (this.graphs.current?.returnsLent && this.channel.spare());
+    if (isKept) {
+      const { channel } = this;
+      lendBytes(
+        args.data,
+        () => channel.done(received, true),
+        () => channel.done(received, false),
+      );
+      return true;
+    }
     const copy = freshBytes(args.data.length);
     copy.set(args.data);
     args.data = copy;
     return false;
   }
 
-  #begin(op: OpName, args: object, received: Buffer | null): void {
+  #begin(op: OpName, args: object, payload: Uint8Array | null): void {
     const view = this.#view;
     const { uid, gid, pid } = view;
     const groups = uid === 0 ? noGroupsOfRoot : this.#groups.groupsOf(pid, uid);
     const call = new FuseCall(uid, gid, groups, pid, this.clientId, this.#clock.now());
     if (uid === 0 && this.options.noRootSquash) call.internal = 'mount-helper';
     const ask = new Ask(this, op, view.uniqueLow, view.uniqueHigh, view.nodeId, call);
-    ask.received = received;
+    ask.payload = payload;
     this.#latest = ask;
     ask.counted = op !== 'setlkw';
     if (ask.counted) this.#inFlight++;

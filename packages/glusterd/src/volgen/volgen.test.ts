@@ -204,9 +204,9 @@ describe('translators that this build does not have', () => {
     );
   });
   it('are left out where the volume is only slower', () => {
-    const volume = withOptions(sample('replica3'), { 'performance.write-behind': 'on' });
-    const translators = new Set([...allTranslators].filter((type) => type !== 'performance/write-behind'));
-    expect(typesOf(clientVolfile(volume, { trusted: true, translators }))).not.toContain('performance/write-behind');
+    const volume = withOptions(sample('replica3'), { 'performance.open-behind': 'on' });
+    const translators = new Set([...allTranslators].filter((type) => type !== 'performance/open-behind'));
+    expect(typesOf(clientVolfile(volume, { trusted: true, translators }))).not.toContain('performance/open-behind');
   });
   it('make some shapes of volumes impossible', () => {
     const none = new Set<string>();

@@ -1,4 +1,4 @@
-import { type Clock, Errno, type Fd, type Subvolume } from '@mortar/core';
+import { type Clock, Errno, type Fd, type Subvolume, type Xlator } from '@mortar/core';
 
 /** A graph in use: it may be ended when no request is under way in it and nothing is open on it. */
 export class ServedGraph {
@@ -6,6 +6,8 @@ export class ServedGraph {
   /** Whether nobody in it goes on using the data of a read, or of a write, that was answered (docs/payloads.md). */
   readonly returnsReads: boolean;
   readonly returnsWrites: boolean;
+  /** Whether lent data of a write may be given back then: who still uses it has said so. */
+  readonly returnsLent: boolean;
   #inFlight = 0;
   #idle: (() => void)[] = [];
   /** Fds that moved to a newer graph; requests under way may still use them. Null: nothing is under way any more. */
@@ -18,6 +20,7 @@ export class ServedGraph {
     const keeps = top.xlator?.keeps ?? 'all';
     this.returnsReads = keeps !== 'all';
     this.returnsWrites = keeps === 'nothing';
+    this.returnsLent = keeps === 'nothing' || keeps === 'retained';
   }
 
   begin(): void {
@@ -31,6 +34,18 @@ export class ServedGraph {
   /** A request failed. If that was for want of a child it is tried again now: the next request finds it, if it is there. */
   failed(errno: number): void {
     if (errno === Errno.ENOTCONN) this.top.xlator?.notify({ type: 'child-wanted' }, null);
+  }
+
+  /** Has nothing answered ahead any more; what must be waited for until all that was is done. */
+  settle(): Promise<void>[] {
+    const seen = new Set<Xlator>();
+    const walk = (xlator: Xlator): Promise<void>[] => {
+      if (seen.has(xlator)) return [];
+      seen.add(xlator);
+      const own = xlator.settle();
+      return [...(own ? [own] : []), ...xlator.children.flatMap((child) => walk(child.xlator))];
+    };
+    return this.top.xlator ? walk(this.top.xlator) : [];
   }
 
   /** Resolves when the last request has ended. */

@@ -52,6 +52,8 @@ export abstract class OpenFile {
   abstract lockLost(lock: HeldLock): void;
 }
 
+/** A new graph waits so long for what the one before has answered ahead. */
+const settleMs = 60_000;
 /** Files that move at the same time. */
 const parallel = 16;
 /** A lock that others have got hold of meanwhile is lost after this. */
@@ -72,6 +74,7 @@ export interface OpenFilesOptions {
 export class OpenFiles {
   readonly graphs: Graphs;
   readonly #options: OpenFilesOptions;
+  #settling: Promise<void> | null = null;
 
   constructor(options: OpenFilesOptions) {
     this.#options = options;
@@ -80,6 +83,13 @@ export class OpenFiles {
 
   /** Makes `top` serve. Resolves when nothing is under way or open any more in the graph before. */
   async setGraph(top: Subvolume): Promise<void> {
+    // In their order, and at once where nothing has to be waited for.
+    const settled = this.#settling ? this.#settling.then(() => this.#settled() ?? undefined) : this.#settled();
+    if (settled) {
+      this.#settling = settled;
+      await settled;
+      if (this.#settling === settled) this.#settling = null;
+    }
     const before = this.graphs.set(top);
     if (!before) return;
     before.left.abort();
@@ -98,6 +108,24 @@ export class OpenFiles {
       file.moving = null;
     });
     return file.moving.then((errno) => (errno === 0 && file.graph !== this.graphs.current ? this.move(file) : errno));
+  }
+
+  /** What the graph that serves has answered ahead is done, or has had its time: the next one knows nothing of it. */
+  #settled(): Promise<void> | null {
+    const waits = this.graphs.current?.settle() ?? [];
+    if (waits.length === 0) return null;
+    return new Promise((resolve) => {
+      const timer = this.#options.services.clock.after(settleMs, () => {
+        this.#warn(
+          `the graph is replaced while writes that were answered are still under way after ${settleMs / 1000} s`,
+        );
+        resolve();
+      });
+      void Promise.all(waits).then(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
   }
 
   async #moveAll(): Promise<void> {

@@ -22,6 +22,7 @@ export const xlatorLoaders: Readonly<Record<string, XlatorLoader>> = {
   'performance/io-threads': async () => (await import('@mortar/xlators/performance/io-threads/index.ts')).xlator,
   'performance/md-cache': async () => (await import('@mortar/xlators/performance/md-cache/index.ts')).xlator,
   'performance/quick-read': async () => (await import('@mortar/xlators/performance/quick-read/index.ts')).xlator,
+  'performance/write-behind': async () => (await import('@mortar/xlators/performance/write-behind/index.ts')).xlator,
   'playground/template': async () => (await import('@mortar/xlators/playground/template/index.ts')).xlator,
   'protocol/client': async () => (await import('@mortar/xlators/protocol/client/index.ts')).xlator,
   'protocol/server': async () => (await import('@mortar/xlators/protocol/server/index.ts')).xlator,

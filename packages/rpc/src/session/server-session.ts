@@ -3,6 +3,7 @@ import { Errno } from '@mortar/core/errno.ts';
 import { Fd } from '@mortar/core/fd.ts';
 import type { RawStep } from '@mortar/core/fields.ts';
 import { type Args, type FopName, fail, fopById, fops, type Reply } from '@mortar/core/fops.ts';
+import { returnBytes } from '@mortar/core/payload.ts';
 import { ByteReader } from '../byte-reader.ts';
 import { ByteWriter } from '../byte-writer.ts';
 import { Decoder, Encoder, UnknownFdError } from '../codec/coder.ts';
@@ -23,7 +24,8 @@ interface Running {
   readonly sequence: number;
   readonly fop: FopName;
   readonly call: Call;
-  readonly bytes: number;
+  /** What came with it. */
+  readonly payload: Buffer;
   readonly isLock: boolean;
   readonly abort: AbortController | null;
   /** The client does not wait any more. */
@@ -34,6 +36,7 @@ type Bag = Record<string, unknown>;
 
 const scratch = new ByteWriter(64 * 1024);
 const empty = Buffer.alloc(0);
+const neither = { writes: false, reads: false };
 /** The meta part of a failure without extra data. */
 const noFields = Buffer.from([0]);
 
@@ -215,7 +218,7 @@ export class ServerSession {
     }
     const refusal = this.#refusalOf(fop, args);
     if (refusal !== 0) this.#reply(sequence, fops[fop].id, args, fail(refusal));
-    else this.#run(fop, call, args, sequence, payload.length);
+    else this.#run(fop, call, args, sequence, payload);
   }
 
   #refusalOf(fop: FopName, args: Bag): Errno | 0 {
@@ -224,12 +227,12 @@ export class ServerSession {
     return 0;
   }
 
-  #run(fop: FopName, call: Call, args: Bag, sequence: number, bytes: number): void {
+  #run(fop: FopName, call: Call, args: Bag, sequence: number, payload: Buffer): void {
     const lock = isLock(fop, args);
     // Making an AbortController costs as much as the rest: only what can block gets one.
     const abort = mayWait(fop, args) ? new AbortController() : null;
     if (abort) call.signal = abort.signal;
-    const running: Running = { sequence, fop, call, bytes, isLock: lock, abort, isAbandoned: false };
+    const running: Running = { sequence, fop, call, payload, isLock: lock, abort, isAbandoned: false };
     this.#running.set(sequence, running);
     this.#count(running, 1);
     let result: Promise<Reply<FopName>>;
@@ -257,13 +260,15 @@ export class ServerSession {
     this.#running.delete(running.sequence);
     this.#count(running, -1);
     if (!running.isAbandoned) this.#reply(running.sequence, fops[running.fop].id, args, reply);
+    // After an error somebody may still be at it.
+    if (reply.ok && running.payload.length > 0 && this.#returns.writes) returnBytes(running.payload);
     releaseUnregistered(args, this.fds);
   }
 
   #count(running: Running, by: 1 | -1): void {
     if (running.isLock) this.#lockWaiters += by;
     else this.#countedRunning += by;
-    this.#runningBytes += by * running.bytes;
+    this.#runningBytes += by * running.payload.length;
     this.#adjustFlow();
   }
 
@@ -279,6 +284,10 @@ export class ServerSession {
     else this.#connection.resumeReading();
   }
 
+  get #returns() {
+    return this.#server.options.returns?.() ?? neither;
+  }
+
   readonly #register = (fd: Fd): number => {
     const id = this.fds.register(fd);
     if (this.#madeFds) this.#madeFds.push(id);
@@ -291,7 +300,8 @@ export class ServerSession {
     const fop = fopById(op) ?? 'stat';
     if (!isRemembered(fop)) {
       const status = reply.ok ? 0 : reply.errno;
-      this.#put(sequence, op, status, (output) => this.#encode(fop, output, args, reply));
+      const done = reply.ok && this.#returns.reads ? returnBytes : undefined;
+      this.#put(sequence, op, status, (output) => this.#encode(fop, output, args, reply), done);
       return;
     }
     const outcome = this.#safeOutcome(fop, op, args, reply);
@@ -330,12 +340,19 @@ export class ServerSession {
     });
   }
 
-  #put(sequence: number, op: number, status: number, encode: (output: Output) => readonly Uint8Array[] | null): void {
+  /** `done` gets each payload when it has been sent. */
+  #put(
+    sequence: number,
+    op: number,
+    status: number,
+    encode: (output: Output) => readonly Uint8Array[] | null,
+    done?: (payload: Uint8Array) => void,
+  ): void {
     const connection = this.#connection;
     if (!connection) return;
     const flag = status === 0 ? 0 : errorFlag;
     try {
-      connection.send(Kind.reply, op, sequence >>> 0, flag, status, 0, highHalf(sequence), encode);
+      connection.send(Kind.reply, op, sequence >>> 0, flag, status, 0, highHalf(sequence), encode, done);
     } catch (error) {
       const isTooLarge = error instanceof FrameTooLarge;
       if (!isTooLarge) this.#bug(fopById(op) ?? 'stat', error);

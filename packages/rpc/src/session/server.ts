@@ -43,6 +43,8 @@ export interface SessionServerOptions {
   limits?: Partial<ServerSessionLimits>;
   frameLimits?: FrameLimits;
   admit(peer: PeerIdentity, hello: Hello): Admission | Refusal | Promise<Admission | Refusal>;
+  /** Whether the data of a write, and of a read, is nobody's any more once it was answered (docs/payloads.md). Absent: neither. */
+  returns?: () => { readonly writes: boolean; readonly reads: boolean };
   /** Runs one fop. A rejection is a bug: the client gets EIO. */
   run<N extends FopName>(fop: N, call: Call, args: Args<N>, session: ServerSession): Promise<Reply<N>>;
   /** The session is over, its fds are released; locks are to be dropped. */

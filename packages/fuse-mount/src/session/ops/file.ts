@@ -1,5 +1,5 @@
 /** Requests on files: open, read, write and what else works on an fd. */
-import { type Args, Errno, Fd, locOf, type Reply, returnBytes } from '@mortar/core';
+import { type Args, Errno, Fd, isKnownIatt, locOf, type Reply, returnBytes } from '@mortar/core';
 import { withoutPrivileges } from '@mortar/host/client/rules.ts';
 import {
   fsyncDataOnly,
@@ -105,8 +105,7 @@ export function write(s: Session, ask: Ask, args: RequestOf<'write'>): void {
     if (args.writeFlags & writeKillSuidgid) return ask.when(writeKilling(s, ask, handle, args), nothing);
     ask.when(ask.top.writev(ask.call, writeArgs(handle, args)), (reply) => {
       if (!reply.ok) return failWith(ask, reply);
-      node.see(reply.post);
-      if (ask.graph!.returnsWrites) returnBytes(args.data);
+      node.changed(reply.post);
       ask.size32(reply.written);
     });
   });
@@ -124,13 +123,15 @@ function writeArgs({ fd }: Handle, { offset, data, writeFlags, flags }: RequestO
 async function writeKilling(s: Session, ask: Ask, handle: Handle, args: RequestOf<'write'>): Promise<void> {
   const { top, call } = ask;
   const { node, fd } = handle;
-  if (node.mode !== -1 && withoutPrivileges(node.mode) !== node.mode) {
+  // Unknown mode: the reply may not have it.
+  if (node.mode === -1 || withoutPrivileges(node.mode) !== node.mode) {
     const seen = await top.fstat(call, { fd });
     if (seen.ok) node.see(await killPrivileges(s, ask, node, seen.iatt));
   }
   const reply = await top.writev(call, writeArgs(handle, args));
   if (!reply.ok) return failWith(ask, reply);
-  node.see(await killPrivileges(s, ask, node, reply.post));
+  const { post } = reply;
+  node.changed(isKnownIatt(post) ? await killPrivileges(s, ask, node, post) : post);
   ask.size32(reply.written);
 }
 

@@ -301,7 +301,7 @@ export const xlator: XlatorType<typeof options> = {
   description: 'Keeps the same files on all its subvolumes and heals those that fell behind.',
   options,
   subvolumes: { min: 2, max: 64 },
-  keeps: 'writes',
+  keeps: 'retained',
   fops: fopRecord,
   create: (init) => new ReplicateXlator(init),
 };

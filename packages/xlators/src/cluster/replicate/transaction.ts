@@ -12,8 +12,11 @@ import {
   type FopName,
   fail,
   locOf,
+  loseBytes,
   type RawStep,
   type Reply,
+  retainBytes,
+  returnBytes,
   type Success,
   type Xattrs,
   type Xdata,
@@ -135,11 +138,14 @@ export class Transactions {
       const given: Args<N> & { xdata?: Xdata } = change.args(child, absent);
       const args: Args<N> = { ...given, xdata: { ...given.xdata, fence } };
       const after = change.after?.(child) ?? [];
-      const bytes = change.fop === 'writev' ? (args as Args<'writev'>).data.length : 0;
+      const { data } = args as Partial<Args<'writev'>>;
+      const bytes = change.fop === 'writev' ? data!.length : 0;
+      // One that is not waited for may still be sending it when the caller has been answered.
+      if (data) retainBytes(data);
       if (marks.length + after.length === 0)
-        return whole(await this.#set.windOne(child, change.fop, change.call, args), bytes);
+        return whole(withoutData(await this.#set.windOne(child, change.fop, change.call, args), data), bytes);
       const steps = [...marks, compoundStep(change.fop, args), ...after];
-      const reply = await this.#set.windOne(child, 'compound', change.call, { steps });
+      const reply = withoutData(await this.#set.windOne(child, 'compound', change.call, { steps }), data);
       // What the brick did not mark is not taken off at the end: the counter would fall below zero.
       const isUnmarked = reply.ok ? reply.replies.length <= marks.length : !isAbsence(reply.errno);
       if (isUnmarked && marks.length > 0) for (const lease of leases) lease.didNotMark(child, change.kind);
@@ -364,6 +370,12 @@ function isLost(reply: { ok: boolean } | undefined): boolean {
 /** The child says that it did nothing, because it may not or cannot hold more. */
 function isRefusal(errno: Errno): boolean {
   return errno === Errno.ENOSPC || errno === Errno.EDQUOT || errno === Errno.EFBIG || errno === Errno.EROFS;
+}
+
+/** The answer to what `data` was sent with: after an error it may still be on its way. */
+function withoutData<R extends { readonly ok: boolean }>(reply: R, data: Uint8Array | undefined): R {
+  if (data) (reply.ok ? returnBytes : loseBytes)(data);
+  return reply;
 }
 
 /** `bytes` were to be written. A brick whose disk is full writes what fits: it does not have what the others have. */

@@ -83,6 +83,7 @@ export class Arbiter extends Xlator {
 export const xlator: XlatorType<typeof options> = {
   type: 'features/arbiter',
   description: 'A brick that votes but keeps no data.',
+  keeps: 'nothing',
   options,
   subvolumes: { min: 1, max: 1 },
   create: (init) => new Arbiter(init as XlatorInit),

@@ -23,10 +23,10 @@ import {
   type XlatorInit,
   type XlatorType,
 } from '@mortar/core';
+import { iattsOf, isChange, type Subjects, subjectsOf, subjectsOfSteps } from '../../lib/subjects.ts';
 import { type Asked, Cache } from './cache.ts';
 import { ListAhead } from './list-ahead.ts';
 import { options } from './options.ts';
-import { iattsOf, isChange, type Subjects, subjectsOf, subjectsOfSteps } from './subjects.ts';
 import { cachedXattrs } from './xattr-names.ts';
 
 type Values = OptionValues<typeof options>;

@@ -66,9 +66,16 @@ export class ProtocolServer extends Xlator {
       pingTimeoutMs: this.#values['ping-timeout'] * 1000,
       limits: { outstanding: this.#values['rpc.outstanding-rpc-limit'] || Number.POSITIVE_INFINITY },
       admit: (peer, hello) => this.#admit(peer, hello),
+      returns: () => this.#returns,
       run: (fop, call, args, session) => this.#run(fop, call, args, session),
       onSessionEnd: (session) => this.propagate({ type: 'session-ended', clientId: session.clientId }),
     });
+  }
+
+  /** Known when the graph is built, hence before the first request. */
+  get #returns() {
+    const { keeps } = this;
+    return { writes: keeps === 'nothing', reads: keeps !== 'all' };
   }
 
   /** Where it listens, with real port numbers. */
@@ -292,5 +299,6 @@ export const xlator: XlatorType<typeof options> = {
   subvolumes: { min: 1, max: Number.POSITIVE_INFINITY },
   // Nothing stands above it: its fops come over the network and go to the subvolume that the client asked for.
   fops: stances('refuses', {}),
+  keeps: 'nothing',
   create: (init) => new ProtocolServer(init),
 };

@@ -2,12 +2,12 @@
 import {
   type Fd,
   Fd as FdClass,
-  FileType,
   type FopClass,
   type FopName,
   fops,
   type Gfid,
   type Iatt,
+  isKnownIatt,
   type Loc,
   nullGfid,
   type RawStep,
@@ -60,10 +60,10 @@ function mayHit(fop: FopName, args: object, loc: Loc): boolean {
   return fop !== 'link' || (args as { to: Loc }).to !== loc;
 }
 
-/** The steps of a compound change what each of them changes. */
-export function subjectsOfSteps(steps: readonly RawStep[]): Subjects {
+/** The steps of a compound change what each of them changes; with `reads` those that change nothing count, too. */
+export function subjectsOfSteps(steps: readonly RawStep[], reads = false): Subjects {
   const all = steps
-    .filter((step) => isChange(step.fop as FopName, step.args))
+    .filter((step) => reads || isChange(step.fop as FopName, step.args))
     .map((step) => subjectsOf(step.fop as FopName, step.args));
   return { gfids: [...new Set(all.flatMap((one) => one.gfids))], names: all.flatMap((one) => one.names) };
 }
@@ -74,12 +74,7 @@ export function iattsOf(fop: FopName, reply: object): Iatt[] {
   for (const [name, field] of Object.entries(fops[fop].reply)) {
     if (field.kind !== 'iatt' || name.startsWith('pre')) continue;
     const iatt = (reply as Record<string, Iatt | undefined>)[name];
-    if (iatt && isKnown(iatt)) iatts.push(iatt);
+    if (iatt && isKnownIatt(iatt)) iatts.push(iatt);
   }
   return iatts;
-}
-
-/** A translator that answers before the brick did has no attributes to give. */
-function isKnown(iatt: Iatt): boolean {
-  return iatt.gfid !== nullGfid && iatt.type !== FileType.unknown && (iatt.ctime !== 0 || iatt.ctimeNsec !== 0);
 }
