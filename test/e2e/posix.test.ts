@@ -28,7 +28,8 @@ describe.skipIf(!canMount)('on a mounted memory volume', () => {
     box = new Sandbox();
     mnt = box.mountPoint();
     const volfile = box.file('m.vol', 'volume m\n type storage/memory\n option unused 1\nend-volume\n');
-    box.daemon('glusterfs', 'm.pid', '-f', volfile, mnt);
+    // As on volumes: the cases change their groups all the time.
+    box.daemon('glusterfs', 'm.pid', '-f', volfile, '--gid-timeout=0', mnt);
   }, 120_000);
   afterAll(() => box.end());
   posixSuite(() => mnt);

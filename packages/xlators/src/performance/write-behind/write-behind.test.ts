@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { errnoOfReply, rig, rigCall, settle } from '../../lib/translator-rig.ts';
 import { xlator } from './index.ts';
-import { LateFile, testGfid } from './late-child.ts';
+import { LateFile, testGfid } from './late-child-rig.ts';
 
 const call = rigCall('client');
 const readWrite = 2;
