@@ -36,16 +36,10 @@ export class ServedGraph {
     if (errno === Errno.ENOTCONN) this.top.xlator?.notify({ type: 'child-wanted' }, null);
   }
 
-  /** Has nothing answered ahead any more; what must be waited for until all that was is done. */
-  settle(): Promise<void>[] {
-    const seen = new Set<Xlator>();
-    const walk = (xlator: Xlator): Promise<void>[] => {
-      if (seen.has(xlator)) return [];
-      seen.add(xlator);
-      const own = xlator.settle();
-      return [...(own ? [own] : []), ...xlator.children.flatMap((child) => walk(child.xlator))];
-    };
-    return this.top.xlator ? walk(this.top.xlator) : [];
+  /** Has nothing answered ahead any more, but in what `next` goes on with; what must be waited for until all that was is done. */
+  settle(next: Subvolume): Promise<void>[] {
+    const staying = xlatorsOf(next);
+    return [...xlatorsOf(this.top)].flatMap((xlator) => (staying.has(xlator) ? [] : (xlator.settle() ?? [])));
   }
 
   /** Resolves when the last request has ended. */
@@ -65,6 +59,18 @@ export class ServedGraph {
     this.#retired = null;
     for (const fd of retired) fd.release();
   }
+}
+
+/** All below and including the top, parents first. */
+function xlatorsOf({ xlator: top }: Subvolume): Set<Xlator> {
+  const all = new Set<Xlator>();
+  const add = (xlator: Xlator) => {
+    if (all.has(xlator)) return;
+    all.add(xlator);
+    for (const child of xlator.children) add(child.xlator);
+  };
+  if (top) add(top);
+  return all;
 }
 
 /** Which graph serves. Requests that come before the first one wait for it, a bounded time. */

@@ -84,7 +84,7 @@ export class OpenFiles {
   /** Makes `top` serve. Resolves when nothing is under way or open any more in the graph before. */
   async setGraph(top: Subvolume): Promise<void> {
     // In their order, and at once where nothing has to be waited for.
-    const settled = this.#settling ? this.#settling.then(() => this.#settled() ?? undefined) : this.#settled();
+    const settled = this.#settling ? this.#settling.then(() => this.#settled(top) ?? undefined) : this.#settled(top);
     if (settled) {
       this.#settling = settled;
       await settled;
@@ -111,8 +111,8 @@ export class OpenFiles {
   }
 
   /** What the graph that serves has answered ahead is done, or has had its time: the next one knows nothing of it. */
-  #settled(): Promise<void> | null {
-    const waits = this.graphs.current?.settle() ?? [];
+  #settled(next: Subvolume): Promise<void> | null {
+    const waits = this.graphs.current?.settle(next) ?? [];
     if (waits.length === 0) return null;
     return new Promise((resolve) => {
       const timer = this.#options.services.clock.after(settleMs, () => {

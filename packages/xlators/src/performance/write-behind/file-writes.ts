@@ -42,8 +42,9 @@ export class FileWrites {
   #aheadCount = 0;
   #timer: Timer | null = null;
   readonly #admit = () => this.#answerThoseWithRoom();
-  /** What the child last told; 0: unknown. */
+  /** What the child last told, while writes are under way; 0: unknown. */
   #sizeAtLeast = 0;
+  #resizing = 0;
   /** Of failures that were answered as successes: how many, and the last one. */
   errors = { count: 0, errno: Errno.EIO as Errno };
   /** Counts up over all files: when its last write was done. */
@@ -100,9 +101,16 @@ export class FileWrites {
     return this.#until(() => true);
   }
 
-  /** The size may be another from now on. */
-  forgetSize(): void {
-    this.#sizeAtLeast = 0;
+  /** Runs what may make the file shorter: until it has ended nobody knows how long it is. */
+  async resizing<R>(work: () => Promise<R>): Promise<R> {
+    this.#resizing++;
+    try {
+      await this.all();
+      return await work();
+    } finally {
+      this.#resizing--;
+      this.#sizeAtLeast = 0;
+    }
   }
 
   /** Sends what is held back. */
@@ -201,8 +209,9 @@ export class FileWrites {
       this.#unanswered = this.#unanswered.filter((other) => other !== write);
       write.answer!(reply);
     }
-    if (reply.ok) this.#sizeAtLeast = isKnownIatt(reply.post) ? reply.post.size : 0;
-    else if (write.isAnswered) {
+    const isSizeKnown = reply.ok && isKnownIatt(reply.post) && this.#resizing === 0 && this.isBusy;
+    this.#sizeAtLeast = isSizeKnown ? reply.post.size : 0;
+    if (!reply.ok && write.isAnswered) {
       this.errors = { count: this.errors.count + 1, errno: reply.errno };
       this.#ports.failed(write, reply.errno);
     }

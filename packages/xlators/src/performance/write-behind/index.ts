@@ -16,11 +16,12 @@ import {
   type OptionValues,
   type Reply,
   returnBytes,
+  type Xdata,
   Xlator,
   type XlatorInit,
   type XlatorType,
 } from '@mortar/core';
-import { subjectsOf, subjectsOfSteps } from '../../lib/subjects.ts';
+import { type Subjects, subjectsOf, subjectsOfSteps } from '../../lib/subjects.ts';
 import { FileWrites, type FileWritesPorts, whole } from './file-writes.ts';
 import { options } from './options.ts';
 import { Room, type Settings } from './room.ts';
@@ -37,6 +38,9 @@ const openExclusive = 0o200;
 
 /** These tell what failed, also when nothing is under way any more. */
 const heedsErrors: ReadonlySet<FopName> = new Set(['writev', 'flush', 'fsync', 'open']);
+
+/** After these the file may be shorter. */
+const changesSize: ReadonlySet<FopName> = new Set(['truncate', 'ftruncate', 'compound', 'put']);
 
 class WriteBehind extends Xlator {
   #values: Values;
@@ -89,10 +93,19 @@ class WriteBehind extends Xlator {
 
   protected override bindFop<N extends FopName>(name: N, next: Fops[N]): Fops[N] {
     const down = next as Fop<FopName>;
+    if (changesSize.has(name)) return this.#resizing(name, down) as unknown as Fops[N];
     const own = (this.#ownFops()[name] as Fop<FopName> | undefined) ?? this.#waiting(name, down);
     if (heedsErrors.has(name)) return own as unknown as Fops[N];
     const run: Fop<FopName> = (call, args) => (this.#busy.size > 0 ? own(call, args) : down(call, args));
     return run as unknown as Fops[N];
+  }
+
+  #resizing(name: FopName, down: Fop<FopName>): Fop<FopName> {
+    return (call, args) => {
+      const files = subjectsIn(name, args).gfids.flatMap((gfid) => this.#find(gfid) ?? []);
+      const run = () => down(call, args);
+      return files.reduce<typeof run>((inner, file) => () => file.resizing(inner), run)();
+    };
   }
 
   #waiting(name: FopName, down: Fop<FopName>): Fop<FopName> {
@@ -133,7 +146,7 @@ class WriteBehind extends Xlator {
 
   /** Whether the answer must mean more than that it was taken, or cannot be given yet. */
   #mustWait({ fd, data, append, sync, xdata }: Args<'writev'>): boolean {
-    if (append || sync || xdata || data.length === 0 || (fd.flags & waitingFlags) !== 0) return true;
+    if (append || sync || asksForMore(xdata) || data.length === 0 || (fd.flags & waitingFlags) !== 0) return true;
     if (this.#values['strict-O_DIRECT'] && (fd.flags & openDirect) !== 0) return true;
     // The brick says what is wrong.
     return (fd.flags & accessMode) === 0;
@@ -181,16 +194,11 @@ class WriteBehind extends Xlator {
 
   /** For those whom the fop is about; null if nobody has anything under way. */
   #before(name: FopName, args: Args<FopName>): Promise<unknown> | null {
-    const isCompound = name === 'compound';
-    const subjects = isCompound ? subjectsOfSteps((args as Args<'compound'>).steps, true) : subjectsOf(name, args);
+    const subjects = subjectsIn(name, args);
     // A name that nobody told the file of may be of any. Who gives or takes names does not mind what is in the file, but where it moves.
     const isBlind = fops[name].class !== 'entry' || (name === 'rename' && !(args as Args<'rename'>).from.gfid);
     if (isBlind && subjects.names.length > 0) return this.#untilIdle();
-    const waits = subjects.gfids.flatMap((gfid) => {
-      const file = this.#find(gfid);
-      if (file && changesSize(name)) file.forgetSize();
-      return file?.all() ?? [];
-    });
+    const waits = subjects.gfids.flatMap((gfid) => this.#find(gfid)?.all() ?? []);
     return waits.length > 0 ? Promise.all(waits) : null;
   }
 
@@ -222,11 +230,14 @@ class WriteBehind extends Xlator {
   async #open(call: Call, args: Args<'open'>): Promise<Reply<'open'>> {
     const file = this.#find(args.fd.gfid);
     if (!file) return this.child.open(call, args);
-    if (args.flags & openTruncate) file.forgetSize();
+    const open = () => {
+      // What failed before is not this one's.
+      args.fd.slots[this.slot] = file.errors.count;
+      return this.child.open(call, args);
+    };
+    if (args.flags & openTruncate) return file.resizing(open);
     await file.all();
-    // What failed before is not this one's.
-    args.fd.slots[this.slot] = file.errors.count;
-    return this.child.open(call, args);
+    return open();
   }
 
   /** A file that turns out to be there already may have writes under way, which must not come after it was emptied. */
@@ -238,9 +249,7 @@ class WriteBehind extends Xlator {
     const { gfid } = reply.iatt;
     const file = this.#unsettled(gfid, begun);
     if (args.flags & openTruncate) {
-      this.#find(gfid)?.forgetSize();
-      await file?.all();
-      const emptied = await this.child.truncate(call, { loc: locOf(gfid), size: 0 });
+      const emptied = await this.ops.truncate(call, { loc: locOf(gfid), size: 0 });
       return emptied.ok ? { ...reply, iatt: emptied.post } : emptied;
     }
     if (!file) return reply;
@@ -310,9 +319,13 @@ class WriteBehind extends Xlator {
   }
 }
 
-/** Whether the file may be shorter afterwards. */
-function changesSize(name: FopName): boolean {
-  return name === 'truncate' || name === 'ftruncate' || name === 'compound' || name === 'put';
+/** Beyond what io-threads says of where to run it. */
+function asksForMore(xdata: Xdata | undefined): boolean {
+  return xdata !== undefined && Object.keys(xdata).some((key) => key !== 'offload');
+}
+
+function subjectsIn(name: FopName, args: Args<FopName>): Subjects {
+  return name === 'compound' ? subjectsOfSteps((args as Args<'compound'>).steps, true) : subjectsOf(name, args);
 }
 
 function settingsOf(values: Values): Settings {

@@ -121,7 +121,7 @@ describe('what is answered ahead', () => {
           stop();
         },
       ),
-      { numRuns: 150 },
+      { numRuns: 400 },
     );
   });
 
@@ -241,6 +241,16 @@ describe('not answered ahead', () => {
     expect(await isAnswered(reply)).toBe(false);
     await endAll(file);
     expect(await reply).toMatchObject({ ok: true, written: 1 });
+  });
+
+  it('what asks for more than to be written, but for where to run it', async () => {
+    const { ops, file } = await made();
+    const args = { fd: new Fd(testGfid, readWrite), offset: 0, data: Buffer.from('x') };
+    expect(await isAnswered(ops.writev(call, { ...args, xdata: { offload: true } }))).toBe(true);
+    const asking = ops.writev(call, { ...args, xdata: { fence: 5 } });
+    expect(await isAnswered(asking)).toBe(false);
+    await endAll(file);
+    expect(await asking).toMatchObject({ ok: true });
   });
 
   it('O_DIRECT is, else', async () => {
