@@ -129,4 +129,9 @@ export const regressions: { what: string; seed: number; plan: PlanChanges }[] = 
     seed: 535563,
     plan: {},
   },
+  {
+    what: 'a write that one of two had no room for was read by who opens the file each time, and then by nobody',
+    seed: 2063,
+    plan: { clients: 3, work: ['blocks', 'reopen'] },
+  },
 ];
