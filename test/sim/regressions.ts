@@ -119,4 +119,19 @@ export const regressions: { what: string; seed: number; plan: PlanChanges }[] = 
     plan: {},
   },
   { what: 'a stale replica renamed another file of the same name, and was not blamed for it', seed: 526163, plan: {} },
+  {
+    what: 'appends that one to be healed had taken were lost with the machine of the only one believed',
+    seed: 532215,
+    plan: {},
+  },
+  {
+    what: 'a write that one of two had no room for was read from the other, and was gone with it',
+    seed: 535563,
+    plan: {},
+  },
+  {
+    what: 'a write that one of two had no room for was read by who opens the file each time, and then by nobody',
+    seed: 2063,
+    plan: { clients: 3, work: ['blocks', 'reopen'] },
+  },
 ];

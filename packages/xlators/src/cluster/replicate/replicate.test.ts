@@ -19,6 +19,10 @@ const writesOnly = (bytes: number): Fault => {
   };
 };
 
+const isWrite = (fop: string, args: unknown) =>
+  fop === 'writev' ||
+  (fop === 'compound' && (args as { steps: { fop: string }[] }).steps.some((step) => step.fop === 'writev'));
+
 it('gives locks of its callers back on replicas that are away, too: their sessions may live on', async () => {
   await rig();
   const client = await rigs[0]!.client();
@@ -161,8 +165,6 @@ describe('a healthy replica set', () => {
     await client.xlator.drain();
     expect(await reader.ops.lookup(reader.call, { loc: locAt(rootGfid, 'f') })).toMatchObject({ ok: true });
     expect(await contents(reader.ops, reader.call, gfid)).toBe('old');
-    const isWrite = (fop: string, args: unknown) =>
-      fop === 'writev' || (fop === 'compound' && (args as { steps: { fop: string }[] }).steps[1]?.fop === 'writev');
     for (const gate of client.gates.slice(0, 2))
       gate.fault = (fop, args) => (isWrite(fop, args) ? Errno.ENOSPC : 'pass');
     expect(await write(client, fd, 'new')).toMatchObject({ ok: false, errno: Errno.ENOSPC });
@@ -170,6 +172,43 @@ describe('a healthy replica set', () => {
     expect(await contents(client.ops, client.call, gfid)).toBe('old');
     expect(await contents(reader.ops, reader.call, gfid)).toBe('old');
     expect(Object.keys(await marks(bricks[0]!, client.call, gfid))).toContain('vol-client-2');
+  });
+
+  it('a write for which one of two had no room is read by nobody from who made it, also while the third is away', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client({ 'post-op-delay-secs': '0' });
+    const reader = await rigs[0]!.client({ 'read-subvolume-index': '1' });
+    const { fd, gfid } = await create(client, 'f', 'old');
+    await client.xlator.drain();
+    rigs[0]!.cut(0);
+    expect(await contents(reader.ops, reader.call, gfid)).toBe('old');
+    client.gates[2]!.fault = (fop, args) => (isWrite(fop, args) ? Errno.ENOSPC : 'pass');
+    for (const data of ['new', 'newer'])
+      expect(await write(client, fd, data)).toMatchObject({ ok: false, errno: Errno.ENOSPC });
+    await client.xlator.drain();
+    expect(await contents(bricks[1]!.ops, client.call, gfid)).toBe('newer');
+    expect(await contents(client.ops, client.call, gfid)).toBe('old');
+    expect(await contents(reader.ops, reader.call, gfid)).toBe('old');
+    expect(await marks(bricks[1]!, client.call, gfid)).not.toHaveProperty('vol-client-2');
+    expect(await marks(bricks[2]!, client.call, gfid)).toMatchObject({ 'vol-client-1': '000000010000000000000000' });
+    // Whoever of the two goes: what is there afterwards is not taken back.
+    rigs[0]!.join(0);
+    const { daemon } = await rigs[0]!.healDaemon();
+    client.gates[2]!.fault = () => 'pass';
+    await until(async () => (await daemon.info('all')).every((brick) => brick.connected && brick.entries.length === 0));
+    expect(await onBricks(bricks, client.call, gfid)).toEqual(['old', 'old', 'old']);
+  });
+
+  it('who wrote a part of what it had no room for accuses nobody of the whole', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client({ 'post-op-delay-secs': '0' });
+    const { fd, gfid } = await create(client, 'f', 'before');
+    await client.xlator.drain();
+    rigs[0]!.cut(0);
+    client.gates[2]!.fault = writesOnly(2);
+    expect(await write(client, fd, 'whole')).toMatchObject({ ok: false, errno: Errno.ENOSPC });
+    await client.xlator.drain();
+    expect(await marks(bricks[2]!, client.call, gfid)).not.toHaveProperty('vol-client-1');
   });
 
   it('hands the lease over to another client and back', async () => {

@@ -12,18 +12,17 @@ import {
   type FopName,
   fail,
   locOf,
-  loseBytes,
   type RawStep,
   type Reply,
   retainBytes,
-  returnBytes,
-  type Success,
   type Xattrs,
   type Xdata,
 } from '@mortar/core';
+import { failureIn, isLost, isRefusal, shortWrite, whole, withoutData } from './answers.ts';
 import type { Change, Outcome } from './change.ts';
-import { encodeVector, judge, type Kind, vectorOf } from './changelog.ts';
+import { encodeVector, judge, type Kind, kinds, vectorOf } from './changelog.ts';
 import type { InodeContexts } from './inode-context.ts';
+import { bearers, wholeAmong } from './lasting.ts';
 import { absentees, disbelieved, type Lease, preOp } from './lease.ts';
 import type { Leases } from './leases.ts';
 import { quorumCount } from './quorum.ts';
@@ -225,6 +224,12 @@ export class Transactions {
       // ESTALE would tell the caller that nothing was done.
       return failure.errno === Errno.ESTALE ? fail(Errno.ENOTCONN) : failure;
     }
+    const lost = await this.#makeLast(change, leases, marked);
+    if (lost) {
+      this.#markSuspect(leases, done);
+      await change.undo?.(done, change.call, replies, leases[0]!);
+      return lost.errno === Errno.ESTALE ? fail(Errno.EIO) : lost;
+    }
     const best =
       marked.find((child) => this.#set.holdsData(child) && this.#sources(change.kind, leases).includes(child)) ??
       marked[0]!;
@@ -280,9 +285,34 @@ export class Transactions {
     return refused;
   }
 
+  /** Where few of those that did it are believed, it is on their disks first. A failure where it is on none. */
+  async #makeLast<N extends FopName>(
+    change: Change<N>,
+    leases: readonly Lease[],
+    done: readonly number[],
+  ): Promise<Failure | undefined> {
+    if (!this.#host.ensureDurability) return undefined;
+    const count = quorumCount(this.#set.quorum, this.#set.count);
+    const holders = change.kind === 'data' ? done.filter((child) => this.#set.holdsData(child)) : done;
+    for (const lease of leases) {
+      const bearing = bearers(holders, lease.sources(change.kind, count), (children) => this.#set.suffices(children));
+      if (bearing.length === 0) continue;
+      const replies = await this.#set.wind(bearing, 'compound', change.call, () => ({
+        steps: this.#sync(change, lease),
+      }));
+      const failures = bearing.flatMap((child) => failureIn(replies[child]) ?? []);
+      if (failures.length === bearing.length) return failureOf(failures);
+      // It may lose what it could not make durable: it keeps its mark, and the next lease finds out.
+      for (const child of bearing.filter((one) => failureIn(replies[one]))) lease.suspect.add(child);
+      if (failures.length > 0) lease.recalled = true;
+    }
+    return undefined;
+  }
+
   /**
-   * A change that the caller is told did not happen, and that a quorum is known not to have made: these accuse those who
-   * made it. Their dirty marks alone would tell nobody who reads from them already.
+   * A change that the caller is told did not happen, and that those who refused it do not have, who hold the truth without it: they
+   * accuse those who made it. Their dirty marks alone would tell nobody who reads from them already, and make them the ones that are
+   * believed beside few that have none.
    */
   async #disown<N extends FopName>(
     change: Change<N>,
@@ -291,17 +321,32 @@ export class Transactions {
     failed: readonly number[],
     replies: Replies<N>,
   ): Promise<void> {
-    const without = failed.filter((child) => isRefusal((replies[child] as Failure).errno));
-    if (change.kind === 'entry' || !this.#stands(change.kind, leases, without)) return;
+    const refusing = failed.filter((child) => isRefusal((replies[child] as Failure).errno));
+    if (change.kind === 'entry') return;
+    // Of others nobody knows whether they did it, or a part of it.
+    const isKnown = refusing.length === failed.length && refusing.every((child) => replies[child] !== shortWrite);
+    const count = quorumCount(this.#set.quorum, this.#set.count);
+    const known = isKnown ? wholeAmong(refusing, leases[0]!.matrix, change.kind, count) : [];
+    const whole = change.kind !== 'data' || known.some((child) => this.#set.holdsData(child)) ? known : [];
+    if (whole.length === 0 && !this.#stands(change.kind, leases, refusing)) return;
+    const at = kinds.indexOf(change.kind) as 0 | 1 | 2;
     const one = encodeVector(vectorOf({ [change.kind]: 1 }));
-    const values: Xattrs = Object.fromEntries(done.map((child) => [this.#set.pendingKeys[child]!, one]));
     for (const lease of leases) {
+      const unnamed = (child: number) => done.filter((other) => lease.matrix[child]!.blames[other]![at] === 0);
       this.#host.contexts.exclude(lease.gfid, change.kind, done);
-      await this.#writeMarks(change, lease, without, (child) => ({
-        operation: 'add32' as const,
-        values,
-        xdata: { fence: lease.fenceOf(child) },
-      }));
+      const accusing = (whole.length > 0 ? whole : refusing).filter((child) => unnamed(child).length > 0);
+      // What was acknowledged rests on them alone from here on: it is on their disks before that is said.
+      await this.#writeMarks(
+        change,
+        lease,
+        accusing,
+        (child) => ({
+          operation: 'add32' as const,
+          values: Object.fromEntries(unnamed(child).map((other) => [this.#set.pendingKeys[other]!, one])),
+          xdata: { fence: lease.fenceOf(child) },
+        }),
+        this.#sync(change, lease),
+      );
     }
   }
 
@@ -311,10 +356,12 @@ export class Transactions {
     lease: Lease,
     children: readonly number[],
     mark: (child: number) => Omit<Args<'fxattrop'>, 'fd'>,
+    before: readonly RawStep[] = [],
   ): Promise<readonly (Reply<'compound'> | undefined)[]> {
     const { fd, call } = change;
     return this.#set.wind(children, 'compound', call, (child) => ({
       steps: [
+        ...before,
         fd
           ? compoundStep('fxattrop', { fd, ...mark(child) })
           : compoundStep('xattrop', { loc: locOf(lease.gfid), ...mark(child) }),
@@ -350,35 +397,10 @@ export class Transactions {
         xdata: xdata(child),
       }));
       for (const child of children) {
-        const reply = replies[child] ?? fail(Errno.ENOTCONN);
-        const last = reply.ok ? (reply.replies.at(-1) ?? fail(Errno.EIO)) : reply;
-        if (!last.ok) refused.set(child, last as Failure);
+        const failure = failureIn(replies[child]);
+        if (failure) refused.set(child, failure);
       }
     }
     return refused;
   }
-}
-
-function isLost(reply: { ok: boolean } | undefined): boolean {
-  return (
-    reply !== undefined &&
-    !reply.ok &&
-    (isAbsence((reply as Failure).errno) || (reply as Failure).errno === Errno.ESTALE)
-  );
-}
-
-/** The child says that it did nothing, because it may not or cannot hold more. */
-function isRefusal(errno: Errno): boolean {
-  return errno === Errno.ENOSPC || errno === Errno.EDQUOT || errno === Errno.EFBIG || errno === Errno.EROFS;
-}
-
-/** The answer to what `data` was sent with: after an error it may still be on its way. */
-function withoutData<R extends { readonly ok: boolean }>(reply: R, data: Uint8Array | undefined): R {
-  if (data) (reply.ok ? returnBytes : loseBytes)(data);
-  return reply;
-}
-
-/** `bytes` were to be written. A brick whose disk is full writes what fits: it does not have what the others have. */
-function whole<N extends FopName>(reply: Reply<N>, bytes: number): Reply<N> {
-  return reply.ok && bytes > 0 && (reply as Success<'writev'>).written < bytes ? fail(Errno.ENOSPC) : reply;
 }
