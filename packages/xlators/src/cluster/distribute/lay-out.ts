@@ -8,6 +8,7 @@ import type { GfidList } from './gfid-list.ts';
 import { healAnyway } from './heal.ts';
 import type { Left } from './left.ts';
 import { isAbsent } from './lookup.ts';
+import { clearRemains } from './remains.ts';
 import { replacedUnder } from './replaced.ts';
 
 /** What it needs of the rebalance. */
@@ -40,6 +41,14 @@ interface Directory {
   readonly name: string | null;
   /** What is in it has been seen: only its layout is left. */
   readonly isListed?: true;
+}
+
+interface Found {
+  readonly gfid: Gfid;
+  readonly parent: Gfid;
+  readonly name: string;
+  /** Children have different directories of this name. */
+  readonly isMixed: boolean;
 }
 
 interface LaidOut {
@@ -112,22 +121,42 @@ async function layOutOne(by: LayingOut, directory: Directory): Promise<LaidOut> 
   const files = new Expected();
   const below = await directoriesIn(by, directory.gfid, files);
   if (!below) return { failed: { what: 'listing', again: directory } };
-  for (const { gfid } of below) healAnyway(by.d, gfid);
-  for (let at = 0; at < below.length; at += lookupsAtATime)
-    await Promise.all(
-      below
-        .slice(at, at + lookupsAtATime)
-        .map(({ parent, name, gfid }) => by.d.ops.lookup(call, { loc: locAt(parent!, name!, gfid) })),
-    );
+  const looked = await lookUpBelow(by, call, below);
+  if (!looked) return { failed: { what: 'what is left of directories', again: directory } };
   const isDone = await isLaidOut();
   const state = by.d.stateOf(directory.gfid);
   if (state?.kind === 'directory') files.misplaced(state.layout, (count, bytes) => by.left.expect(bytes, count));
-  return { below, ...(!isDone && { failed }) };
+  return { below: looked, ...(!isDone && { failed }) };
+}
+
+/**
+ * Makes them where they are missing. What is left of those that are gone goes: afterwards their names may hash to it. Undefined: not all
+ * could be seen to.
+ */
+async function lookUpBelow(by: LayingOut, call: Call, below: readonly Found[]): Promise<Directory[] | undefined> {
+  const seen: Directory[] = [];
+  let isClear = true;
+  const one = async ({ parent, name, gfid, isMixed }: Found) => {
+    healAnyway(by.d, gfid);
+    const look = () => by.d.ops.lookup(call, { loc: locAt(parent, name) });
+    let found = await look();
+    const isSound = found.ok ? found.iatt.gfid === gfid && !isMixed : !isAbsent(found);
+    if (!isSound) {
+      const cleared = await clearRemains(by.d, call, parent, name);
+      isClear &&= cleared.ok;
+      found = await look();
+    }
+    if (found.ok ? found.iatt.type === FileType.directory : !isAbsent(found))
+      seen.push({ gfid: found.ok ? found.iatt.gfid : gfid, parent, name });
+  };
+  for (let at = 0; at < below.length; at += lookupsAtATime)
+    await Promise.all(below.slice(at, at + lookupsAtATime).map(one));
+  return isClear ? seen : undefined;
 }
 
 /** Directories in a directory that any child has; a listing of the volume shows what is where its name hashes to. */
-async function directoriesIn(by: LayingOut, gfid: Gfid, files: Expected): Promise<Directory[] | undefined> {
-  const found = new Map<string, Directory>();
+async function directoriesIn(by: LayingOut, gfid: Gfid, files: Expected): Promise<Found[] | undefined> {
+  const found = new Map<string, Found>();
   const { linkto, replaced } = by.d.names;
   const want = [linkto, replaced];
   const complete = await Promise.all(
@@ -140,8 +169,11 @@ async function directoriesIn(by: LayingOut, gfid: Gfid, files: Expected): Promis
           const at = { parent: gfid, name };
           // Before anything moves: to where it hashes to, what was replaced would be shown.
           if (xattrs?.[replaced] && replacedUnder(by.d, at, xattrs)) await by.removeReplaced(index, at);
-          if (iatt?.type === FileType.directory) found.set(name, { gfid: iatt.gfid, parent: gfid, name });
-          else by.meets(index, entry);
+          if (iatt?.type === FileType.directory) {
+            const before = found.get(name);
+            const isMixed = before !== undefined && (before.isMixed || before.gfid !== iatt.gfid);
+            found.set(name, { gfid: iatt.gfid, parent: gfid, name, isMixed });
+          } else by.meets(index, entry);
           if (by.countsOf(index, entry)) files.add(index, by.d.hasher.hash(name), iatt!.size);
         }
       });
