@@ -10,6 +10,7 @@ import type { Left } from './left.ts';
 import { isAbsent } from './lookup.ts';
 import { clearRemains } from './remains.ts';
 import { replacedUnder } from './replaced.ts';
+import { renamedTo } from './unseen-name.ts';
 
 /** What it needs of the rebalance. */
 export interface LayingOut {
@@ -32,6 +33,8 @@ export interface LayingOut {
   meets(child: number, entry: Dirent): void;
   /** Of a name that says that it replaced a file which may be there still. */
   removeReplaced(child: number, at: { parent: Gfid; name: string }): Promise<void>;
+  /** Of a linkto that says that a rename has given its file a name which nobody sees. Whether that is settled. */
+  takeBackUnseen(child: number, at: { parent: Gfid; name: string }): Promise<boolean>;
   eachPage(from: number, gfid: Gfid, want: readonly string[], use: UsePage): Promise<boolean>;
 }
 
@@ -157,8 +160,8 @@ async function lookUpBelow(by: LayingOut, call: Call, below: readonly Found[]): 
 /** Directories in a directory that any child has; a listing of the volume shows what is where its name hashes to. */
 async function directoriesIn(by: LayingOut, gfid: Gfid, files: Expected): Promise<Found[] | undefined> {
   const found = new Map<string, Found>();
-  const { linkto, replaced } = by.d.names;
-  const want = [linkto, replaced];
+  const { linkto, replaced, renaming } = by.d.names;
+  const want = [linkto, replaced, renaming];
   const complete = await Promise.all(
     by.d.indices.map(async (index) => {
       let allRead = true;
@@ -167,6 +170,7 @@ async function directoriesIn(by: LayingOut, gfid: Gfid, files: Expected): Promis
         for (const entry of entries) {
           const { name, iatt, xattrs } = entry;
           const at = { parent: gfid, name };
+          if (xattrs?.[renaming] && renamedTo(by.d, at, xattrs)) allRead &&= await by.takeBackUnseen(index, at);
           // Before anything moves: to where it hashes to, what was replaced would be shown.
           if (xattrs?.[replaced] && replacedUnder(by.d, at, xattrs)) await by.removeReplaced(index, at);
           if (iatt?.type === FileType.directory) {

@@ -20,6 +20,7 @@ import { Room } from './room.ts';
 import { settle } from './settle.ts';
 import { everything, isShared, type Share, shareOf } from './share.ts';
 import { Throttle } from './throttle.ts';
+import { takeBackUnseen } from './unseen-name.ts';
 import { Unsettled } from './unsettled.ts';
 
 /**
@@ -252,6 +253,7 @@ export class Rebalance {
         const done = await removeReplaced(this.#d, this.#call(), child, at);
         if (!done.ok) this.#failed(`removal of what ${at.parent}/${at.name} replaced`);
       },
+      takeBackUnseen: async (child, at) => (await takeBackUnseen(this.#d, this.#call(), child, at)).ok,
       countsOf: (child, entry) => this.#moves(child) && this.#isFile(entry) && this.#isMine(child, entry),
       meets: (child, entry) => this.#meetsOthers(child, entry),
       eachPage: (from, gfid, want, use) => this.#eachPage(from, gfid, want, use),
