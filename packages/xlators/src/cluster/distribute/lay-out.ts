@@ -1,6 +1,7 @@
 /** The first walk of a rebalance: every directory gets the layout that it would get now, and what is misplaced then is counted. */
-import { type Call, type Dirent, FileType, type Gfid, locAt, locOf, rootGfid } from '@mortar/core';
+import { type Call, type Dirent, type Gfid, locAt, locOf, rootGfid } from '@mortar/core';
 import type { UsePage } from './child-pages.ts';
+import { type Clear, directoriesBelow } from './directories-below.ts';
 import type { Distribute } from './distribute.ts';
 import { Expected } from './expected.ts';
 import { fixLayout } from './fix-layout.ts';
@@ -8,9 +9,6 @@ import type { GfidList } from './gfid-list.ts';
 import { healAnyway } from './heal.ts';
 import type { Left } from './left.ts';
 import { isAbsent } from './lookup.ts';
-import { clearRemains } from './remains.ts';
-import { replacedUnder } from './replaced.ts';
-import { renamedTo } from './unseen-name.ts';
 
 /** What it needs of the rebalance. */
 export interface LayingOut {
@@ -42,16 +40,9 @@ interface Directory {
   readonly gfid: Gfid;
   readonly parent: Gfid | null;
   readonly name: string | null;
-  /** What is in it has been seen: only its layout is left. */
+  /** What is in it has been seen: only its layout is left, and what must be cleared before that. */
   readonly isListed?: true;
-}
-
-interface Found {
-  readonly gfid: Gfid;
-  readonly parent: Gfid;
-  readonly name: string;
-  /** Children have different directories of this name. */
-  readonly isMixed: boolean;
+  readonly unclear?: readonly Clear[];
 }
 
 interface LaidOut {
@@ -62,8 +53,6 @@ interface LaidOut {
 
 /** Directories that wait to be walked; beyond that their parents would have to be read again. */
 const pendingMax = 1_000_000;
-/** Directories of one directory that are looked up at a time. */
-const lookupsAtATime = 16;
 
 /** A directory is laid out before anything below it is looked at, as new files in it go by the new layout. */
 export async function layOut(by: LayingOut, directories: GfidList): Promise<'completed' | 'stopped' | 'failed'> {
@@ -117,72 +106,28 @@ async function layOutOne(by: LayingOut, directory: Directory): Promise<LaidOut> 
   const found = await by.d.ops.lookup(call, { loc });
   if (!found.ok) return isAbsent(found) ? {} : { failed: { what: 'lookup', again: directory } };
   const isLaidOut = () => fixLayout(by.d, call, directory.gfid);
-  const again: Directory = { ...directory, isListed: true };
-  const failed = { what: 'layout', again };
-  if (directory.isListed) return (await isLaidOut()) ? {} : { failed };
+  if (directory.isListed) {
+    const unclear = await stillUnclear(directory.unclear ?? []);
+    if (unclear.length > 0) return { failed: { what: clearing, again: { ...directory, unclear } } };
+    return (await isLaidOut()) ? {} : { failed: { what: 'layout', again: directory } };
+  }
   // A directory is listed by the child that its name hashes to: it must be there before that is a new child.
   const files = new Expected();
-  const below = await directoriesIn(by, directory.gfid, files);
-  if (!below) return { failed: { what: 'listing', again: directory } };
-  const looked = await lookUpBelow(by, call, below);
-  if (!looked) return { failed: { what: 'what is left of directories', again: directory } };
+  const seen = await directoriesBelow(by, call, directory.gfid, files);
+  if (!seen) return { failed: { what: 'listing', again: directory } };
+  const { below, unclear } = seen;
+  const again: Directory = { ...directory, isListed: true, unclear };
+  if (unclear.length > 0) return { below, failed: { what: clearing, again } };
   const isDone = await isLaidOut();
   const state = by.d.stateOf(directory.gfid);
   if (state?.kind === 'directory') files.misplaced(state.layout, (count, bytes) => by.left.expect(bytes, count));
-  return { below: looked, ...(!isDone && { failed }) };
+  return { below, ...(!isDone && { failed: { what: 'layout', again } }) };
 }
 
-/**
- * Makes them where they are missing. What is left of those that are gone goes: afterwards their names may hash to it. Undefined: not all
- * could be seen to.
- */
-async function lookUpBelow(by: LayingOut, call: Call, below: readonly Found[]): Promise<Directory[] | undefined> {
-  const seen: Directory[] = [];
-  let isClear = true;
-  const one = async ({ parent, name, gfid, isMixed }: Found) => {
-    healAnyway(by.d, gfid);
-    const look = () => by.d.ops.lookup(call, { loc: locAt(parent, name) });
-    let found = await look();
-    const isSound = found.ok ? found.iatt.gfid === gfid && !isMixed : !isAbsent(found);
-    if (!isSound) {
-      const cleared = await clearRemains(by.d, call, parent, name);
-      isClear &&= cleared.ok;
-      found = await look();
-    }
-    if (found.ok ? found.iatt.type === FileType.directory : !isAbsent(found))
-      seen.push({ gfid: found.ok ? found.iatt.gfid : gfid, parent, name });
-  };
-  for (let at = 0; at < below.length; at += lookupsAtATime)
-    await Promise.all(below.slice(at, at + lookupsAtATime).map(one));
-  return isClear ? seen : undefined;
-}
+const clearing = 'removal of what would be seen by another layout';
 
-/** Directories in a directory that any child has; a listing of the volume shows what is where its name hashes to. */
-async function directoriesIn(by: LayingOut, gfid: Gfid, files: Expected): Promise<Found[] | undefined> {
-  const found = new Map<string, Found>();
-  const { linkto, replaced, renaming } = by.d.names;
-  const want = [linkto, replaced, renaming];
-  const complete = await Promise.all(
-    by.d.indices.map(async (index) => {
-      let allRead = true;
-      const toTheEnd = await by.eachPage(index, gfid, want, async (entries, unread) => {
-        allRead &&= unread === 0;
-        for (const entry of entries) {
-          const { name, iatt, xattrs } = entry;
-          const at = { parent: gfid, name };
-          if (xattrs?.[renaming] && renamedTo(by.d, at, xattrs)) allRead &&= await by.takeBackUnseen(index, at);
-          // Before anything moves: to where it hashes to, what was replaced would be shown.
-          if (xattrs?.[replaced] && replacedUnder(by.d, at, xattrs)) await by.removeReplaced(index, at);
-          if (iatt?.type === FileType.directory) {
-            const before = found.get(name);
-            const isMixed = before !== undefined && (before.isMixed || before.gfid !== iatt.gfid);
-            found.set(name, { gfid: iatt.gfid, parent: gfid, name, isMixed });
-          } else by.meets(index, entry);
-          if (by.countsOf(index, entry)) files.add(index, by.d.hasher.hash(name), iatt!.size);
-        }
-      });
-      return toTheEnd && allRead;
-    }),
-  );
-  return complete.every(Boolean) ? [...found.values()] : undefined;
+async function stillUnclear(all: readonly Clear[]): Promise<Clear[]> {
+  const left: Clear[] = [];
+  for (const clear of all) if (!(await clear())) left.push(clear);
+  return left;
 }

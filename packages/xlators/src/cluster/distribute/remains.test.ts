@@ -180,9 +180,19 @@ describe('a directory with files that who removed it could not see', () => {
 
   it('keeps its files and says so where another one has its name', async () => {
     const { late, known, mover, files } = await unseen();
-    for (const name of names) await create(late, rootGfid, name);
+    const taken = new Map<string, Gfid>();
+    for (const name of names) taken.set(name, await create(late, rootGfid, name));
+    const other = await mkdir(late, rootGfid, 'other');
+    await mkdir(late, other, 'below');
+    const before = await known.xattr(newChild, '/', 'trusted.glusterfs.dht');
     const status = await force(await mover());
-    expect(status.failures).toBeGreaterThan(0);
+    // The directory that they are in stays as it is laid out: they would hide what has their names. All others are laid out.
+    expect(status).toMatchObject({ state: 'completed', failures: 1 });
+    expect(await known.xattr(newChild, '/', 'trusted.glusterfs.dht')).toBe(before);
+    for (const path of ['/other', '/other/below'])
+      expect((await known.xattr(newChild, path, 'trusted.glusterfs.dht'))?.endsWith('0'.repeat(16)), path).toBe(false);
+    const reader = await mover('reader');
+    for (const [name, gfid] of taken) expect(await reader.walk(`/${name}`), name).toMatchObject({ iatt: { gfid } });
     for (const [path, gfid] of files) expect((await known.onBrick(newChild, path))?.iatt.gfid, path).toBe(gfid);
   });
 });
