@@ -78,6 +78,19 @@ describe('a simulated distributed volume that grows and shrinks', () => {
       expect(await problemsOf(seed, { late: true, faults: [], waits: false })).not.toEqual([]);
     });
 
+    it.each([
+      { what: 'a directory came back that a late client had removed', seed: 992115 },
+      { what: 'what a rename had not shown when its client died hid another file', seed: 995025 },
+    ])('stays whole where it once did not: $what', { timeout: 240_000 }, async ({ seed }) => {
+      expect(await problemsOf(seed, { late: true })).toEqual([]);
+    });
+
+    it.each([
+      { what: 'a directory could not be renamed since new bricks lacked it, or the one that it is in', seed: 994011 },
+    ])('has directories of names that others had before: $what', { timeout: 240_000 }, async ({ seed }) => {
+      expect(await problemsOf(seed, { late: true, trees: true, reuses: true })).toEqual([]);
+    });
+
     it('stays whole when they are killed or silent, too', { timeout: 600_000 }, async () => {
       for (const seed of [990006, 990008, 990010]) expect(await problemsOf(seed, { late: true })).toEqual([]);
     });

@@ -8,16 +8,11 @@ import { OperationError } from '../errors.ts';
 import { nodesOf, nothingYet, shareOf } from '../operations/task-nodes.ts';
 import { type TaskProgress, taskProgressSchema, type VolumeInfo, type VolumeTask } from '../volume.ts';
 import { type Note, RebalanceNotes } from './rebalance-notes.ts';
+import { deathsWithinSeconds, RebalanceRestarts } from './rebalance-restarts.ts';
 
 const lookMs = 1000;
 const askMs = 8_000;
 const stopMs = 110_000;
-/** It is given up when it dies once more than so often in so long a time. */
-const deathsMax = 5;
-const deathsWithinSeconds = 600;
-const firstPauseMs = 1000;
-/** The document may be here before the process is started. */
-const startGraceMs = 90_000;
 /** How long to wait for the document of the task that is to be started. */
 const documentMs = 10_000;
 const documentPollMs = 50;
@@ -36,12 +31,9 @@ export class RebalanceKeeper {
   #isClosed = false;
   /** By volume: one thing after the other. */
   readonly #turns = new Map<string, Promise<unknown>>();
-  /** By task: when what died is started again. */
-  readonly #againMs = new Map<string, number>();
+  readonly #restarts = new RebalanceRestarts();
   /** Tasks that there is nothing to do for any more. */
   #told = new Set<string>();
-  /** By task: when its document was first seen without a process. */
-  readonly #seenMs = new Map<string, number>();
 
   constructor(context: () => Context) {
     this.#contextOf = context;
@@ -78,7 +70,7 @@ export class RebalanceKeeper {
     await Promise.all(looks);
     const ids = new Set([...volumes.values()].map(({ task }) => task?.id));
     this.#told = new Set([...this.#told].filter((id) => ids.has(id)));
-    for (const map of [this.#againMs, this.#seenMs]) for (const id of map.keys()) if (!ids.has(id)) map.delete(id);
+    this.#restarts.keepOnly(ids);
   }
 
   async #lookAt(name: string): Promise<void> {
@@ -117,8 +109,7 @@ export class RebalanceKeeper {
     const share = shareOf(volume, Object.keys(task.nodes ?? {}), this.#node);
     await supervisor.startRebalance(volume, task.command, this.#node, { share, isAgain });
     await this.#notes.keep(volume.name, note);
-    this.#seenMs.delete(task.id);
-    this.#againMs.delete(task.id);
+    this.#restarts.began(task.id);
   }
 
   /** How far it is, or what it came to. */
@@ -179,20 +170,14 @@ export class RebalanceKeeper {
   /** Who was to start it died before that. */
   async #startLate(own: Own): Promise<void> {
     const { task } = own;
-    const nowMs = this.#context.clock.nowMs();
-    const sinceMs = this.#seenMs.get(task.id) ?? nowMs;
-    this.#seenMs.set(task.id, sinceMs);
-    if (nowMs - sinceMs >= startGraceMs) await this.#beginOrDie(own, { id: task.id, deaths: [] }, undefined, false);
+    if (this.#restarts.isOverdue(task.id, this.#context.clock.nowMs()))
+      await this.#beginOrDie(own, { id: task.id, deaths: [] }, undefined, false);
   }
 
   async #startAgain(own: Own, note: Note, left: TaskProgress | undefined): Promise<void> {
-    const { clock } = this.#context;
-    const { task } = own;
-    const againMs = this.#againMs.get(task.id);
-    if (againMs === undefined) return this.#died(own, note, left);
-    if (clock.nowMs() < againMs) return;
-    this.#againMs.delete(task.id);
-    await this.#beginOrDie(own, note, left, true);
+    const when = this.#restarts.due(own.task.id, this.#context.clock.nowMs());
+    if (when === 'unknown') return this.#died(own, note, left);
+    if (when === 'now') await this.#beginOrDie(own, note, left, true);
   }
 
   /** One that cannot be started has died. */
@@ -209,17 +194,12 @@ export class RebalanceKeeper {
 
   async #died({ volume, task, known }: Own, note: Note, left: TaskProgress | undefined): Promise<void> {
     const { clock } = this.#context;
-    const now = clock.wall().sec;
-    const deaths = [...note.deaths.filter((at) => now - at < deathsWithinSeconds), now];
+    const { deaths, pauseMs } = this.#restarts.died(task.id, note.deaths, clock.wall().sec, clock.nowMs());
     await this.#notes.keep(volume.name, { ...note, deaths });
-    const times = `${deaths.length} times in ${deathsWithinSeconds / 60} minutes`;
-    if (deaths.length <= deathsMax) {
-      const pauseMs = firstPauseMs * 2 ** (deaths.length - 1);
-      this.#againMs.set(task.id, clock.nowMs() + pauseMs);
+    if (pauseMs !== undefined)
       return this.#log('WARNING', `the rebalance process of ${volume.name} died; again in ${pauseMs / 1000} s`);
-    }
     const { secondsLeft: _, ...last } = left ?? known;
-    const reason = `the rebalance process died ${times}`;
+    const reason = `the rebalance process died ${deaths.length} times in ${deathsWithinSeconds / 60} minutes`;
     const failed: TaskProgress = { ...last, state: 'failed', reason };
     await this.#notes.keepStatus(volume.name, failed);
     this.#log('ERROR', `${reason}: that of ${volume.name} is given up`);

@@ -35,6 +35,8 @@ export interface Plan {
   readonly files: number;
   /** Whether clients also make and remove directories. */
   readonly trees: boolean;
+  /** Trees have names that others had before, and are renamed. Never drawn by the seed, either. */
+  readonly reuses?: boolean;
   /** Processes that move files side by side; absent: one. Never drawn by the seed: recorded ones stay what they were. */
   readonly movers?: number;
   readonly shares?: ShareKind;

@@ -163,7 +163,7 @@ class Run {
       ),
     );
     const trees = this.#plan.trees
-      ? clients.map((client) => new TreeWorker(client, this.#world.random.fork(), shared))
+      ? clients.map((client) => new TreeWorker(client, this.#world.random.fork(), shared, this.#plan.reuses))
       : [];
     for (const tree of trees) ends.push(untilDone(tree.process, tree.run(isLate, this.#plan.thinkMs)));
     this.#nemesis.start();

@@ -10,9 +10,12 @@ const leastMs = 20;
 /** Directories in one another. */
 const deepest = 2;
 
+/** Trees have so few names, where they have them again. */
+const namesReused = 3;
+
 interface Tree {
   readonly parent: Gfid;
-  readonly name: string;
+  name: string;
   readonly gfid: Gfid;
   readonly files: Map<string, Gfid>;
   readonly below: Tree[];
@@ -27,13 +30,16 @@ export class TreeWorker {
   readonly doubtful = new Set<string>();
   readonly #random: SeededRandom;
   readonly #shared: Shared;
+  readonly #reuses: boolean;
   #serial = 0;
   #done = 0;
 
-  constructor(process: VolumeProcess, random: SeededRandom, shared: Shared) {
+  /** `reuses`: trees have names that others had before, and are renamed. */
+  constructor(process: VolumeProcess, random: SeededRandom, shared: Shared, reuses = false) {
     this.process = process;
     this.#random = random;
     this.#shared = shared;
+    this.#reuses = reuses;
   }
 
   get done(): number {
@@ -44,16 +50,43 @@ export class TreeWorker {
     while (!isOver()) {
       await this.#think(Math.max(thinkMs, leastMs));
       const directory = this.#random.integer(this.#shared.directories.length);
-      const name = `${this.process.name}-tree-${this.#serial++}`;
+      const name = this.#newName(directory);
+      const names = [name];
       try {
         const tree = await this.#make(this.#shared.directories[directory]!, name, thinkMs);
         if (this.#random.chance(0.5)) await this.#change(tree, thinkMs);
+        if (this.#reuses && this.#random.chance(0.5)) {
+          names.push(this.#newName(directory, name));
+          await this.#rename(tree, names[1]!);
+        }
         await this.#remove(tree, thinkMs);
       } catch (error) {
         if (!(error instanceof Unsure)) throw error;
-        this.doubtful.add(`${directory}/${name}`);
+        for (const one of names) this.doubtful.add(`${directory}/${one}`);
       }
     }
+  }
+
+  /** One that nothing has, as far as is known. */
+  #newName(directory: number, taken?: string): string {
+    const serial = this.#serial++;
+    const reused = `${this.process.name}-tree-again-${serial % namesReused}`;
+    if (this.#reuses && reused !== taken && !this.doubtful.has(`${directory}/${reused}`)) return reused;
+    return `${this.process.name}-tree-${serial}`;
+  }
+
+  async #rename(tree: Tree, to: string): Promise<void> {
+    const { parent, name, gfid } = tree;
+    const args: Args<'rename'> = { from: locAt(parent, name, gfid), to: locAt(parent, to), flags: 0 };
+    await this.#ask(`rename ${name} to ${to}`, ({ ops, call }) => ops.rename(call, args));
+    tree.name = to;
+    await this.#isGone(parent, name);
+  }
+
+  async #isGone(parent: Gfid, name: string): Promise<void> {
+    const { ops, call } = this.process;
+    const found = await ops.lookup(call, { loc: locAt(parent, name) });
+    if (found.ok) this.#shared.problem(`${this.process.name} finds ${name}, which it has removed or renamed`);
   }
 
   async #think(thinkMs: number): Promise<void> {
@@ -140,8 +173,6 @@ export class TreeWorker {
     const { parent, name, gfid } = tree;
     const loc = locAt(parent, name, this.#random.chance(0.5) ? gfid : null);
     await this.#ask(`rmdir ${name} ${gfid.slice(-6)}`, ({ ops, call }) => ops.rmdir(call, { loc, recursive: false }));
-    const { ops, call } = this.process;
-    const found = await ops.lookup(call, { loc: locAt(parent, name) });
-    if (found.ok) this.#shared.problem(`${this.process.name} finds ${name}, which it has removed`);
+    await this.#isGone(parent, name);
   }
 }

@@ -68,7 +68,7 @@ function unseenIn(d: Distribute, call: Call, child: number, gfid: Gfid): Promise
 }
 
 /** All entries of a child's copy; none if it has none. `use` of the first that fails is the answer. */
-async function listOn<T extends object>(
+export async function listOn<T extends object>(
   d: Distribute,
   call: Call,
   child: number,
@@ -117,7 +117,13 @@ async function takeOut(d: Distribute, call: Call, gfid: Gfid, { child, name, ent
 }
 
 /** A copy of a directory that was removed; files in it are nobody's to remove. */
-async function removeUnseen(d: Distribute, call: Call, child: number, parent: Gfid, entry: Dirent): Promise<Done> {
+export async function removeUnseen(
+  d: Distribute,
+  call: Call,
+  child: number,
+  parent: Gfid,
+  entry: Pick<Dirent, 'name' | 'gfid'>,
+): Promise<Done> {
   const own = d.ownCall(call);
   const loc = locAt(parent, entry.name, entry.gfid);
   const remove = async (): Promise<Done> => {

@@ -1,6 +1,7 @@
 /** The first walk of a rebalance: every directory gets the layout that it would get now, and what is misplaced then is counted. */
-import { type Call, type Dirent, FileType, type Gfid, locAt, locOf, rootGfid } from '@mortar/core';
+import { type Call, type Dirent, type Gfid, locAt, locOf, rootGfid } from '@mortar/core';
 import type { UsePage } from './child-pages.ts';
+import { type Clear, directoriesBelow } from './directories-below.ts';
 import type { Distribute } from './distribute.ts';
 import { Expected } from './expected.ts';
 import { fixLayout } from './fix-layout.ts';
@@ -8,7 +9,6 @@ import type { GfidList } from './gfid-list.ts';
 import { healAnyway } from './heal.ts';
 import type { Left } from './left.ts';
 import { isAbsent } from './lookup.ts';
-import { replacedUnder } from './replaced.ts';
 
 /** What it needs of the rebalance. */
 export interface LayingOut {
@@ -31,6 +31,8 @@ export interface LayingOut {
   meets(child: number, entry: Dirent): void;
   /** Of a name that says that it replaced a file which may be there still. */
   removeReplaced(child: number, at: { parent: Gfid; name: string }): Promise<void>;
+  /** Of a linkto that says that a rename has given its file a name which nobody sees. Whether that is settled. */
+  takeBackUnseen(child: number, at: { parent: Gfid; name: string }): Promise<boolean>;
   eachPage(from: number, gfid: Gfid, want: readonly string[], use: UsePage): Promise<boolean>;
 }
 
@@ -38,8 +40,9 @@ interface Directory {
   readonly gfid: Gfid;
   readonly parent: Gfid | null;
   readonly name: string | null;
-  /** What is in it has been seen: only its layout is left. */
+  /** What is in it has been seen: only its layout is left, and what must be cleared before that. */
   readonly isListed?: true;
+  readonly unclear?: readonly Clear[];
 }
 
 interface LaidOut {
@@ -50,8 +53,6 @@ interface LaidOut {
 
 /** Directories that wait to be walked; beyond that their parents would have to be read again. */
 const pendingMax = 1_000_000;
-/** Directories of one directory that are looked up at a time. */
-const lookupsAtATime = 16;
 
 /** A directory is laid out before anything below it is looked at, as new files in it go by the new layout. */
 export async function layOut(by: LayingOut, directories: GfidList): Promise<'completed' | 'stopped' | 'failed'> {
@@ -105,48 +106,28 @@ async function layOutOne(by: LayingOut, directory: Directory): Promise<LaidOut> 
   const found = await by.d.ops.lookup(call, { loc });
   if (!found.ok) return isAbsent(found) ? {} : { failed: { what: 'lookup', again: directory } };
   const isLaidOut = () => fixLayout(by.d, call, directory.gfid);
-  const again: Directory = { ...directory, isListed: true };
-  const failed = { what: 'layout', again };
-  if (directory.isListed) return (await isLaidOut()) ? {} : { failed };
+  if (directory.isListed) {
+    const unclear = await stillUnclear(directory.unclear ?? []);
+    if (unclear.length > 0) return { failed: { what: clearing, again: { ...directory, unclear } } };
+    return (await isLaidOut()) ? {} : { failed: { what: 'layout', again: directory } };
+  }
   // A directory is listed by the child that its name hashes to: it must be there before that is a new child.
   const files = new Expected();
-  const below = await directoriesIn(by, directory.gfid, files);
-  if (!below) return { failed: { what: 'listing', again: directory } };
-  for (const { gfid } of below) healAnyway(by.d, gfid);
-  for (let at = 0; at < below.length; at += lookupsAtATime)
-    await Promise.all(
-      below
-        .slice(at, at + lookupsAtATime)
-        .map(({ parent, name, gfid }) => by.d.ops.lookup(call, { loc: locAt(parent!, name!, gfid) })),
-    );
+  const seen = await directoriesBelow(by, call, directory.gfid, files);
+  if (!seen) return { failed: { what: 'listing', again: directory } };
+  const { below, unclear } = seen;
+  const again: Directory = { ...directory, isListed: true, unclear };
+  if (unclear.length > 0) return { below, failed: { what: clearing, again } };
   const isDone = await isLaidOut();
   const state = by.d.stateOf(directory.gfid);
   if (state?.kind === 'directory') files.misplaced(state.layout, (count, bytes) => by.left.expect(bytes, count));
-  return { below, ...(!isDone && { failed }) };
+  return { below, ...(!isDone && { failed: { what: 'layout', again } }) };
 }
 
-/** Directories in a directory that any child has; a listing of the volume shows what is where its name hashes to. */
-async function directoriesIn(by: LayingOut, gfid: Gfid, files: Expected): Promise<Directory[] | undefined> {
-  const found = new Map<string, Directory>();
-  const { linkto, replaced } = by.d.names;
-  const want = [linkto, replaced];
-  const complete = await Promise.all(
-    by.d.indices.map(async (index) => {
-      let allRead = true;
-      const toTheEnd = await by.eachPage(index, gfid, want, async (entries, unread) => {
-        allRead &&= unread === 0;
-        for (const entry of entries) {
-          const { name, iatt, xattrs } = entry;
-          const at = { parent: gfid, name };
-          // Before anything moves: to where it hashes to, what was replaced would be shown.
-          if (xattrs?.[replaced] && replacedUnder(by.d, at, xattrs)) await by.removeReplaced(index, at);
-          if (iatt?.type === FileType.directory) found.set(name, { gfid: iatt.gfid, parent: gfid, name });
-          else by.meets(index, entry);
-          if (by.countsOf(index, entry)) files.add(index, by.d.hasher.hash(name), iatt!.size);
-        }
-      });
-      return toTheEnd && allRead;
-    }),
-  );
-  return complete.every(Boolean) ? [...found.values()] : undefined;
+const clearing = 'removal of what would be seen by another layout';
+
+async function stillUnclear(all: readonly Clear[]): Promise<Clear[]> {
+  const left: Clear[] = [];
+  for (const clear of all) if (!(await clear())) left.push(clear);
+  return left;
 }

@@ -1,7 +1,6 @@
 /** A name is looked for on all children: found there, its linkto is put right; found nowhere, stale linktos go. */
-import { type Args, type Call, Errno, fail, rootGfid } from '@mortar/core';
+import { type Args, type Call, Errno, fail } from '@mortar/core';
 import type { Distribute } from './distribute.ts';
-import { anomaliesOf, hasRange } from './layout.ts';
 import { linktoTarget } from './linkto.ts';
 import { makeLinkto, removeStaleLinkto } from './linkto-files.ts';
 import {
@@ -15,7 +14,8 @@ import {
   isLinkto,
   type LookupReply,
 } from './lookup.ts';
-import { finishDirectory, partsOf } from './lookup-directory.ts';
+import { finishDirectory } from './lookup-directory.ts';
+import { isRemoved } from './remains.ts';
 import { lookedAt } from './second-look.ts';
 
 /** `hashed`: the child that the name hashes to, if one does; `first`: its answer, if it was asked already; since `beganMs` one looks. */
@@ -61,18 +61,10 @@ function conflict(d: Distribute, args: Args<'lookup'>, what: string): LookupRepl
   return fail(Errno.EIO);
 }
 
-/**
- * A copy of a directory that a mkdir made while an rmdir of the same name ended: not where the name hashes to, without
- * the marked copy, and without the range of the child where it is missing. It is not brought back to life.
- */
-function isLeftover(d: Distribute, replies: readonly LookupReply[], hashed: number | undefined): boolean {
+/** Only copies of one that is gone are there: it is not brought back to life. */
+export function isLeftover(d: Distribute, replies: readonly LookupReply[], hashed: number | undefined): boolean {
   if (hashed === undefined || !replies.every((reply) => isDirectory(reply) || isAbsent(reply))) return false;
-  if (!isAbsent(replies[hashed])) return false;
-  const copies = replies.filter(isDirectory);
-  if (copies.some(({ xattrs, iatt }) => xattrs[d.names.mds] !== undefined || iatt.gfid === rootGfid)) return false;
-  const layout = partsOf(d, replies, copies[0]!.iatt.gfid);
-  // Whole without the child: the child is new, and the directory older than it. Without any range it was made by hand.
-  return hasRange(layout) && anomaliesOf(layout).holes > 0;
+  return isRemoved(d, replies, hashed, replies.find(isDirectory)!.iatt.gfid);
 }
 
 async function foundFile(

@@ -18,7 +18,7 @@ import { type Distribute, isFailure } from './distribute.ts';
 import { childOfHash } from './layout.ts';
 import { isMigrating, linktoTarget, withoutMigratingBits } from './linkto.ts';
 import { finishDirectory } from './lookup-directory.ts';
-import { lookEverywhere } from './lookup-everywhere.ts';
+import { isLeftover, lookEverywhere } from './lookup-everywhere.ts';
 import { directoryIatt } from './merge.ts';
 import { onlyWanted } from './names.ts';
 import { lookedAt } from './second-look.ts';
@@ -130,7 +130,8 @@ async function lookupName(d: Distribute, call: Call, args: Args<'lookup'>): Prom
   if (known?.kind === 'directory') {
     const generation = d.generation;
     const replies = await d.ask(d.indices, (child) => child.lookup(call, ask));
-    if (replies.some(isDirectory) && !replies.some((reply) => reply.ok && !isDirectory(reply)))
+    const isOther = replies.some((reply) => reply.ok && !isDirectory(reply));
+    if (replies.some(isDirectory) && !isOther && !isGone(d, loc, replies))
       return finishDirectory(d, call, args, replies, { generation });
   } else if (known?.kind === 'file') {
     const [reply] = await d.ask([known.child], (child) => child.lookup(call, ask));
@@ -138,6 +139,16 @@ async function lookupName(d: Distribute, call: Call, args: Args<'lookup'>): Prom
     if (isHere) return finishFile(d, args, known.child, reply);
   }
   return lookupAfresh(d, call, args);
+}
+
+/** Others may have removed it, and known fewer children. */
+function isGone(d: Distribute, { parent, name }: Loc, replies: readonly LookupReply[]): boolean {
+  const above = d.stateOf(parent!);
+  return isLeftover(
+    d,
+    replies,
+    above?.kind === 'directory' ? childOfHash(above.layout, d.hasher.hash(name!)) : undefined,
+  );
 }
 
 /** Nothing is believed of the name but the layout of its directory. */

@@ -1,6 +1,6 @@
-/** All names of a file with several: its brick keeps them in xattrs (`trusted.gfid2path.*`, value `PARENT/NAME`). */
-import { type Call, type Gfid, isGfid, locOf } from '@mortar/core';
-import type { Distribute } from './distribute.ts';
+/** All names of a file with several, and where it belongs by them: its brick keeps them in xattrs (`trusted.gfid2path.*`, value `PARENT/NAME`). */
+import { type Call, type Gfid, type Iatt, isGfid, locOf } from '@mortar/core';
+import { type Distribute, isFailure } from './distribute.ts';
 
 export interface NameOfFile {
   readonly parent: Gfid;
@@ -29,4 +29,27 @@ export async function namesOfFile(
   const key = (one: NameOfFile) => `${one.parent}/${one.name}`;
   names.sort((a, b) => (key(a) < key(b) ? -1 : 1));
   return names.length === reply.iatt.nlink ? names : undefined;
+}
+
+/**
+ * The child that a file belongs on. One with several names: where it is, if any of them hashes to there, else where the first of them does, so
+ * that it does not go from one to the other with every rebalance. Undefined: that cannot be told now.
+ */
+export async function placeOfFile(
+  d: Distribute,
+  call: Call,
+  { parent, name, from }: NameOfFile & { readonly from: number },
+  { gfid, nlink }: Iatt,
+): Promise<number | undefined> {
+  const to = await d.hashedOf(call, parent, name);
+  if (isFailure(to)) return undefined;
+  if (nlink < 2 || to === from) return to;
+  const names = await namesOfFile(d, d.ownCall(call), from, gfid);
+  let first: number | undefined;
+  for (const one of names ?? []) {
+    const child = await d.hashedOf(call, one.parent, one.name);
+    if (child === from) return from;
+    if (!isFailure(child)) first ??= child;
+  }
+  return first ?? to;
 }

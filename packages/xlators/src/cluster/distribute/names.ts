@@ -12,6 +12,8 @@ export interface XattrNames {
   readonly movingMode: ByteString;
   /** On what a rename has shown, a linkto if there is one: what it replaced under which name. */
   readonly replaced: ByteString;
+  /** On a linkto that a rename is about to show: from which name to which. */
+  readonly renaming: ByteString;
 }
 
 export function xattrNames(base: string): XattrNames {
@@ -23,6 +25,7 @@ export function xattrNames(base: string): XattrNames {
     moving: `${base}.moving`,
     movingMode: `${base}.moving-mode`,
     replaced: `${base}.replaced`,
+    renaming: `${base}.renaming`,
   };
 }
 

@@ -64,6 +64,49 @@ describe('in a directory that a child lacks', () => {
   });
 });
 
+describe('a directory that a child lacks', () => {
+  const gfidsOf = async (rig: DistributeRig, path: string) => {
+    const found = await Promise.all([0, 1, 2].map((brick) => rig.onBrick(brick, path)));
+    return found.map((one) => one?.iatt.gfid ?? null);
+  };
+
+  it.each(['as it is', 'over an empty one that the child has'])('is renamed, %s', async (how) => {
+    const { rig, below } = await start();
+    rig.doors[2]!.refuse = (fop, args) => {
+      const { gfid } = args as { gfid?: Gfid };
+      return fop === 'mkdir' && gfid !== undefined && isOld.has(gfid) ? Errno.EIO : undefined;
+    };
+    const isOld = new Set([below, await rig.at('/d')]);
+    const name = await nameOn(rig, rootGfid, 0);
+    const to = locAt(rootGfid, name);
+    if (how !== 'as it is') {
+      const made = await rig.ops.mkdir(rig.call, { loc: to, mode: directory, gfid: rig.gfid() });
+      expect(made).toMatchObject({ ok: true });
+      expect(await rig.onBrick(2, `/${name}`)).not.toBeNull();
+    }
+    const from = locAt(await rig.at('/d'), 'below', below);
+    expect(await rig.ops.rename(rig.call, { from, to, flags: 0 })).toMatchObject({ ok: true });
+    expect(await gfidsOf(rig, `/${name}`)).toEqual([below, below, null]);
+    expect(await gfidsOf(rig, '/d/below')).toEqual([null, null, null]);
+    rig.doors[2]!.refuse = () => undefined;
+    expect(await new Rebalance(rig.d, 'fix-layout').run()).toMatchObject({ state: 'completed', failures: 0 });
+    expect(await gfidsOf(rig, `/${name}`)).toEqual([below, below, below]);
+  });
+
+  it('is not renamed where the child has it, but not the directory that it is to go to', async () => {
+    const { rig, below } = await start();
+    const moved = rig.gfid();
+    expect(await rig.ops.mkdir(rig.call, { loc: locAt(rootGfid, 'm'), mode: directory, gfid: moved })).toMatchObject({
+      ok: true,
+    });
+    rig.doors[2]!.refuse = (fop) => (fop === 'mkdir' ? Errno.EIO : undefined);
+    const args = { from: locAt(rootGfid, 'm', moved), to: locAt(below, 'm'), flags: 0 };
+    expect((await rig.ops.rename(rig.call, args)).ok).toBe(false);
+    expect(await gfidsOf(rig, '/m')).toEqual([moved, moved, moved]);
+    expect(await gfidsOf(rig, '/d/below/m')).toEqual([null, null, null]);
+  });
+});
+
 describe('a rebalance', () => {
   const force = (rig: DistributeRig) => new Rebalance(rig.d, 'force').run();
 

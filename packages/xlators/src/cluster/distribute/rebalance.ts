@@ -1,25 +1,26 @@
 /** Walks the volume: gives directories the layouts that they would get now, and moves files to where they hash to. */
-import { type Call, type Dirent, FileType, type Gfid, type Iatt, locOf, rootCall, rootGfid } from '@mortar/core';
+import { type Call, type Dirent, FileType, type Gfid, rootCall } from '@mortar/core';
 import { eachPage, type UsePage } from './child-pages.ts';
 import { type Distribute, isFailure } from './distribute.ts';
+import { type Emptying, emptyLeaving } from './empty-leaving.ts';
 import { fixLayout } from './fix-layout.ts';
 import { GfidList } from './gfid-list.ts';
 import { clearBarrier } from './hold.ts';
 import type { AwaitedClient, LateClients } from './late-clients.ts';
 import { type LayingOut, layOut } from './lay-out.ts';
-import { decodeRange, LayoutType, ownsNames } from './layout.ts';
 import { Left } from './left.ts';
 import { linktoTarget } from './linkto.ts';
 import { migrateFile } from './migrate.ts';
 import { isSmall } from './migrate-small.ts';
 import type { Moved } from './moved.ts';
-import { namesOfFile } from './names-of-file.ts';
+import { placeOfFile } from './names-of-file.ts';
 import { tidyLinkto } from './new-place.ts';
 import { removeReplaced } from './replaced.ts';
 import { Room } from './room.ts';
 import { settle } from './settle.ts';
 import { everything, isShared, type Share, shareOf } from './share.ts';
 import { Throttle } from './throttle.ts';
+import { takeBackUnseen } from './unseen-name.ts';
 import { Unsettled } from './unsettled.ts';
 
 /**
@@ -44,11 +45,6 @@ export interface RebalanceStatus {
 /** Files in use are tried again at the end, so often, after so long a pause. */
 const roundsMax = 3;
 const roundPauseMs = 1000;
-/** How often a child that leaves is looked through for what it still has, while that becomes less; and if it does not. */
-const looksMax = 100;
-const idleLooksMax = 8;
-/** So often it must be seen to be empty: what is renamed from a directory not read yet to one that was passes a look by. */
-const emptyLooksMin = 3;
 /** Directories that wait to be walked; beyond that their parents would have to be read again. */
 const pendingMax = 1_000_000;
 
@@ -149,77 +145,34 @@ export class Rebalance {
     return this.#kind === 'detach' ? this.#empty() : this.#moveWhatWasInUse();
   }
 
-  /**
-   * A child that leaves must not keep anything: it is looked through as it is, from its root, until nothing is found. What
-   * could not be moved, or came by the rename of a directory to where the walk had been, is moved then.
-   */
+  /** What could not be moved, or came to where the walk had been, is moved then. */
   async #empty(): Promise<RebalanceState> {
-    let least = Number.POSITIVE_INFINITY;
-    for (let look = 0, idle = 0, empty = 0; ; look++) {
-      const left = await this.#leftBehind();
-      if (this.#stopping) return 'stopped';
-      const all = left.files + left.directories.size;
-      if (all === 0) {
-        if (++empty === emptyLooksMin) return 'completed';
-        continue;
-      }
-      empty = 0;
-      idle = all < least ? 0 : idle + 1;
-      least = Math.min(least, all);
-      if (idle === idleLooksMax || look === looksMax) {
-        this.#failures += left.files;
-        return this.#fail(
-          `${left.files} files are left on what is to be removed, or names in ${left.directories.size} directories`,
-        );
-      }
-      if (look > 0) await this.#d.services.clock.sleep(roundPauseMs);
-      this.#round++;
-      for (const gfid of left.directories) {
-        if (this.#d.someDown) return this.#fail('a subvolume is down');
+    const { state, left } = await emptyLeaving(this.#emptying());
+    this.#failures += left;
+    return state;
+  }
+
+  #emptying(): Emptying {
+    return {
+      d: this.#d,
+      isStopping: () => this.#stopping,
+      pause: () => this.#d.services.clock.sleep(roundPauseMs),
+      call: () => this.#call(),
+      fail: (reason) => this.#fail(reason),
+      looksAfter: (child) => this.#share.has(child),
+      isFile: (child, entry) => this.#isFile(entry) && this.#isMine(child, entry),
+      eachPage: (from, gfid, want, use) => this.#eachPage(from, gfid, want, use),
+      moveFilesOf: async (gfid) => {
         const rest = this.#late?.pass();
         if (rest) await rest;
         await fixLayout(this.#d, this.#call(), gfid);
         await this.#moveFilesOf(gfid);
-      }
-      await this.#throttle.idle();
-    }
-  }
-
-  /**
-   * Files on children that leave, and directories that have some, or give them names: one that was made by a client who did not
-   * know yet. What cannot be read counts.
-   */
-  async #leftBehind(): Promise<{ files: number; directories: Set<Gfid> }> {
-    const d = this.#d;
-    const directories = new Set<Gfid>();
-    let files = 0;
-    for (const from of d.indices.filter((i) => d.leaves(i) && this.#share.has(i))) {
-      const pending: Gfid[] = [rootGfid];
-      for (let gfid = pending.pop(); gfid && !this.#stopping; gfid = pending.pop()) {
-        const directory = gfid;
-        const found = (count: number) => {
-          files += count;
-          directories.add(directory);
-        };
-        if (await this.#givesNames(directory, from)) found(0);
-        const complete = await this.#eachPage(from, directory, [d.names.linkto], async (entries, unread) => {
-          const here = unread + entries.filter((entry) => this.#isFile(entry) && this.#isMine(from, entry)).length;
-          if (here > 0) found(here);
-          for (const { iatt } of entries) if (iatt?.type === FileType.directory) pending.push(iatt.gfid);
-        });
-        if (!complete && !this.#stopping) found(1);
-      }
-    }
-    return { files, directories };
-  }
-
-  /** Whether new names of the directory go to this child. Ranges that somebody gave by hand stay. */
-  async #givesNames(gfid: Gfid, child: number): Promise<boolean> {
-    const { layout } = this.#d.names;
-    const found = await this.#d.children[child]!.lookup(this.#call(), { loc: locOf(gfid), want: [layout] });
-    const value = found.ok ? found.xattrs[layout] : undefined;
-    const range = value && decodeRange(value);
-    return range !== undefined && range.type !== LayoutType.user && ownsNames(range);
+      },
+      endRound: () => this.#throttle.idle(),
+      beginRound: () => {
+        this.#round++;
+      },
+    };
   }
 
   async #moveWhatWasInUse(): Promise<RebalanceState> {
@@ -252,6 +205,7 @@ export class Rebalance {
         const done = await removeReplaced(this.#d, this.#call(), child, at);
         if (!done.ok) this.#failed(`removal of what ${at.parent}/${at.name} replaced`);
       },
+      takeBackUnseen: async (child, at) => (await takeBackUnseen(this.#d, this.#call(), child, at)).ok,
       countsOf: (child, entry) => this.#moves(child) && this.#isFile(entry) && this.#isMine(child, entry),
       meets: (child, entry) => this.#meetsOthers(child, entry),
       eachPage: (from, gfid, want, use) => this.#eachPage(from, gfid, want, use),
@@ -325,7 +279,7 @@ export class Rebalance {
     const d = this.#d;
     if (this.#round === 0) this.#scanned++;
     const call = this.#call();
-    const to = await this.#placeOf(call, parent, name, from, iatt!);
+    const to = await placeOfFile(d, call, { parent, name, from }, iatt!);
     if (to === undefined) return this.#failed(`place of ${parent}/${name}`);
     if (to === from) {
       // A move to here, or from here, did not end.
@@ -384,25 +338,6 @@ export class Rebalance {
       if (this.#kind === 'detach') d.warn(`rebalance: ${what} failed`);
       else this.#failed(what);
     }
-  }
-
-  /**
-   * Where a file belongs. One with several names: where it is, if any of them hashes to there, else where the first of them
-   * does, so that it does not go from one to the other with every rebalance.
-   */
-  async #placeOf(call: Call, parent: Gfid, name: string, from: number, iatt: Iatt): Promise<number | undefined> {
-    const d = this.#d;
-    const to = await d.hashedOf(call, parent, name);
-    if (isFailure(to)) return undefined;
-    if (iatt.nlink < 2 || to === from) return to;
-    const names = await namesOfFile(d, d.ownCall(call), from, iatt.gfid);
-    let first: number | undefined;
-    for (const one of names ?? []) {
-      const child = await d.hashedOf(call, one.parent, one.name);
-      if (child === from) return from;
-      if (!isFailure(child)) first ??= child;
-    }
-    return first ?? to;
   }
 
   #eachPage(from: number, gfid: Gfid, want: readonly string[], use: UsePage): Promise<boolean> {

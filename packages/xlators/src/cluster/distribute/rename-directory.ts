@@ -2,7 +2,9 @@
 import { type Call, Errno, fail, locAt, type Reply, type Success } from '@mortar/core';
 import type { Distribute } from './distribute.ts';
 import { whenEmpty } from './empty.ts';
+import { withoutIdentity } from './loc.ts';
 import { withNames } from './locks.ts';
+import { isAbsent } from './lookup.ts';
 import { mergeDirectoryIatts } from './merge.ts';
 import type { RenamePlan } from './rename.ts';
 
@@ -27,17 +29,42 @@ async function renameCopies(d: Distribute, call: Call, plan: RenamePlan): Promis
   const first = await d.children[toHashed]!.rename(call, args);
   if (!first.ok) return first;
   const others = d.indices.filter((i) => i !== toHashed);
-  const rest = await d.ask(others, (child) => child.rename(call, args));
+  const rest = await d.ask(others, (_child, i) => renameCopy(d, call, plan, i));
   const failed = rest.find((reply) => !reply.ok);
   if (failed && !failed.ok) {
-    const done = [toHashed, ...others.filter((_, k) => rest[k]!.ok)];
+    const done = [toHashed, ...others.filter((_, k) => isRenamed(rest[k]!))];
     await takeBack(d, call, plan, done);
     return failed;
   }
   if (target) d.forgetState(target.gfid);
   const inode = d.services.inodes.find(plan.gfid);
   if (inode) d.services.inodes.link(args.to.parent!, args.to.name!, inode);
-  return merged([first, ...(rest as Success<'rename'>[])]);
+  return merged([first, ...rest.filter(isRenamed)]);
+}
+
+/** A child that is new has no copy yet, nor perhaps the directory that it is in: nothing is to be renamed there, and it is made when it is looked up. */
+type NoCopy = { readonly ok: true; readonly isMissing: true };
+
+function isRenamed(reply: RenameReply | NoCopy): reply is Success<'rename'> {
+  return reply.ok && !('isMissing' in reply);
+}
+
+/** Under the locks of both names: nobody makes the copy meanwhile. */
+async function renameCopy(
+  d: Distribute,
+  call: Call,
+  { args, target }: RenamePlan,
+  i: number,
+): Promise<RenameReply | NoCopy> {
+  const child = d.children[i]!;
+  const reply = await child.rename(call, args);
+  if (!isAbsent(reply)) return reply;
+  const own = d.ownCall(call);
+  // Or it is the new name's directory that is missing: then the copy would keep its old name.
+  const there = await child.lookup(own, { loc: withoutIdentity(args.from) });
+  if (!isAbsent(there)) return reply;
+  const removed = target ? await child.rmdir(own, { loc: args.to, recursive: false }) : undefined;
+  return removed && !removed.ok && !isAbsent(removed) ? removed : { ok: true, isMissing: true };
 }
 
 async function takeBack(d: Distribute, call: Call, plan: RenamePlan, done: readonly number[]): Promise<void> {

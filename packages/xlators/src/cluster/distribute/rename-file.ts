@@ -22,6 +22,7 @@ import { orElsewhere } from './on-file.ts';
 import { type RenamePlan, withDirectoryParents } from './rename.ts';
 import { replacing } from './replaced.ts';
 import { settled } from './settle.ts';
+import { renaming, takeBackInTheWay } from './unseen-name.ts';
 
 type RenameReply = Reply<'rename'>;
 
@@ -103,7 +104,7 @@ function sayReplacing(
 /** First the new name on the data's child, unseen; then the linkto that shows it; then the old names go. */
 async function renameByLink(d: Distribute, call: Call, plan: RenamePlan, source: number): Promise<RenameReply> {
   const { args, fromHashed, toHashed, target } = plan;
-  const prepared = await prepareLinkto(d, call, plan, source);
+  const prepared = await prepareLinkto(d, call, plan, source, true);
   if (!prepared.ok) return prepared;
   const undo = async () => {
     if (toHashed !== fromHashed) await removeLinkto(d, call, toHashed, args.from);
@@ -115,6 +116,10 @@ async function renameByLink(d: Distribute, call: Call, plan: RenamePlan, source:
   if (!linked.ok && linked.errno === Errno.EEXIST && (await removeLinkto(d, call, source, second.to)).ok)
     linked = await link();
   if (!linked.ok && linked.errno === Errno.EEXIST) linked = (await ownName(d, call, plan, source)) ?? linked;
+  if (!linked.ok && linked.errno === Errno.EEXIST) {
+    const to = { parent: args.to.parent!, name: args.to.name! };
+    if ((await takeBackInTheWay(d, call, source, to, toHashed)).ok) linked = await link();
+  }
   if (!linked.ok) {
     await undo();
     return linked;
@@ -124,10 +129,10 @@ async function renameByLink(d: Distribute, call: Call, plan: RenamePlan, source:
   if (!shown.ok) {
     const { parent, name } = args.to;
     const taken = await unlinkWhereItIs(d, d.ownCall(call), withoutIdentity(args.to), plan.gfid, source);
-    // A name that nobody sees, until what is seen under it goes.
+    // A name that nobody sees, until what is seen under it goes. Should this client end before the child is back, the linkto tells of it.
     if (!taken.ok && !isAbsent(taken))
       d.leftovers.add({ child: source, parent: parent!, name: name!, gfid: plan.gfid });
-    await undo();
+    else await undo();
     return shown;
   }
   const removed = await unlinkWhereItIs(d, call, args.from, plan.gfid, source);
@@ -187,16 +192,21 @@ async function unlinkWhereItIs(
   });
 }
 
-/** A linkto under the old name where the new one hashes to, unless the old name's linkto is there already. */
-async function prepareLinkto(d: Distribute, call: Call, plan: RenamePlan, source: number) {
+/**
+ * A linkto under the old name where the new one hashes to, unless the old name's linkto is there already. `unseen`: the file is to get
+ * its new name before that is shown.
+ */
+async function prepareLinkto(d: Distribute, call: Call, plan: RenamePlan, source: number, unseen = false) {
   const file = await d.children[source]!.stat(d.ownCall(call), { loc: { gfid: plan.gfid, parent: null, name: null } });
   if (!file.ok) return file;
   const { toHashed, fromHashed, args, target } = plan;
   // Should this end before what it replaces is taken away, whoever finds the linkto knows.
   const isLeft = target?.child !== undefined && target.child !== toHashed && target.child !== source;
   const to = { parent: args.to.parent!, name: args.to.name! };
+  const from = { parent: args.from.parent!, name: args.from.name! };
   const { gfid, uid, gid } = file.iatt;
-  const linked: Linked = { gfid, uid, gid, ...(isLeft && { says: replacing(d, to, target.gfid) }) };
+  const says = { ...(isLeft && replacing(d, to, target.gfid)), ...(unseen && renaming(d, from, to)) };
+  const linked: Linked = { gfid, uid, gid, says };
   const make = () => makeLinkto(d, call, toHashed, args.from, linked, source);
   const made = await make();
   if (made.ok || made.errno !== Errno.EEXIST) return made;

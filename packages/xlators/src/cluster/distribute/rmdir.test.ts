@@ -1,5 +1,5 @@
 /** What is in a directory that nobody sees does not keep it, and what was removed stays away, whoever moves and heals meanwhile. */
-import { Errno, FileType, type Gfid, locAt, locOf, rootGfid } from '@mortar/core';
+import { Errno, Fd, FileType, type FopName, type Gfid, locAt, locOf, rootGfid } from '@mortar/core';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type DistributeRig, distributeRig } from './rig.ts';
 
@@ -62,6 +62,77 @@ async function leftover(rig: DistributeRig, parent: Gfid, name: string): Promise
 async function nameOn(rig: DistributeRig, parent: Gfid, fits: (child: number) => boolean): Promise<string> {
   for (let i = 0; ; i++) if (fits((await rig.d.hashedOf(rig.call, parent, `n${i}`)) as number)) return `n${i}`;
 }
+
+/** What the subvolumes are asked meanwhile, by fop. */
+async function requestsOf(rig: DistributeRig, run: () => Promise<unknown>): Promise<Partial<Record<FopName, number>>> {
+  for (const door of rig.doors) door.counts.clear();
+  await run();
+  const counts: Partial<Record<FopName, number>> = {};
+  for (const { counts: own } of rig.doors) for (const [fop, count] of own) counts[fop] = (counts[fop] ?? 0) + count;
+  return counts;
+}
+
+describe('over three subvolumes, by name as the kernel does it', () => {
+  it('a directory is made with one request to each', async () => {
+    const rig = await start();
+    expect(await requestsOf(rig, () => mkdir(rig, rootGfid, 'd'))).toEqual({ mkdir: 3 });
+  });
+
+  it('one that is empty is looked up where its name hashes to alone, listed, and removed under its lock', async () => {
+    const rig = await start();
+    await mkdir(rig, rootGfid, 'd');
+    const fresh = await start({ over: rig });
+    // protocol/client sends opendir with the first page.
+    expect(await requestsOf(fresh, () => rmdir(fresh, 'd'))).toEqual({
+      lookup: 1,
+      opendir: 3,
+      readdirp: 3,
+      entrylk: 2,
+      rmdir: 3,
+    });
+    expect(await copies(rig, '/d')).toEqual([]);
+  });
+
+  it('a tree is listed and removed with one more request for each file', async () => {
+    const rig = await start();
+    const d = await mkdir(rig, rootGfid, 'd');
+    const names = Array.from({ length: 10 }, (_, i) => `f${i}`);
+    for (const name of names) {
+      const node = { loc: locAt(d, name), mode: (FileType.fifo << 12) | 0o600, rdevMajor: 0, rdevMinor: 0 };
+      expect((await rig.ops.mknod(rig.call, { ...node, gfid: rig.gfid() })).ok).toBe(true);
+    }
+    const fresh = await start({ over: rig });
+    const list = async (gfid: Gfid) => {
+      const fd = new Fd(gfid);
+      await fresh.ops.opendir(fresh.call, { loc: locOf(gfid), fd });
+      expect(await fresh.ops.readdirp(fresh.call, { fd, size: 65536, offset: 0 })).toMatchObject({ ok: true });
+      fd.release();
+    };
+    await list(rootGfid);
+    const counts = await requestsOf(fresh, async () => {
+      await list(d);
+      for (const name of names)
+        expect(await fresh.ops.unlink(fresh.call, { loc: locAt(d, name) })).toMatchObject({ ok: true });
+      expect(await rmdir(fresh, 'd')).toMatchObject({ ok: true });
+    });
+    expect(counts).toEqual({ lookup: 1, opendir: 6, readdirp: 6, unlink: 10, entrylk: 2, rmdir: 3 });
+  });
+
+  it('what is no directory where its name hashes to is looked for as ever', async () => {
+    const rig = await start();
+    const loc = locAt(rootGfid, 'f');
+    const node = { loc, mode: (FileType.fifo << 12) | 0o600, rdevMajor: 0, rdevMinor: 0, gfid: rig.gfid() };
+    await rig.ops.mknod(rig.call, node);
+    expect(await rmdir(rig, 'f')).toEqual({ ok: false, errno: Errno.ENOTDIR });
+    expect(await rmdir(rig, 'nothing')).toEqual({ ok: false, errno: Errno.ENOENT });
+    await mkdir(rig, rootGfid, 'd');
+    const hashed = (await rig.d.hashedOf(rig.call, rootGfid, 'd')) as number;
+    await rig.bricks[hashed]!.rmdir(rig.call, { loc: locAt(rootGfid, 'd'), recursive: false });
+    const fresh = await start({ over: rig });
+    // Without its marked copy it is the rest of one that was removed.
+    expect(await rmdir(fresh, 'd')).toEqual({ ok: false, errno: Errno.ENOENT });
+  });
+});
 
 describe('a directory that is empty to all who look', () => {
   it.each([0, 1, 2])('goes though a mover makes a linkto in it while it goes (subvolume %i)', async (child) => {

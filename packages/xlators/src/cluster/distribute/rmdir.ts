@@ -5,6 +5,7 @@ import {
   Errno,
   type Failure,
   fail,
+  type Gfid,
   type Loc,
   locAt,
   type Reply,
@@ -30,12 +31,11 @@ interface Progress {
 
 export async function rmdir(d: Distribute, call: Call, args: Args<'rmdir'>): Promise<RmdirReply> {
   const { loc } = args;
-  const state = await d.locateLoc(call, loc);
-  if (isFailure(state)) return state;
-  if (state.kind !== 'directory') return fail(Errno.ENOTDIR);
+  const located = await directoryOf(d, call, loc);
+  if (isFailure(located)) return located;
   // A copy that cannot be removed would bring the directory back.
   if (d.someDown) return fail(Errno.ENOTCONN);
-  const { gfid } = state;
+  const { gfid } = located;
   const at = { ...args, loc: { ...loc, gfid } };
   const progress: Progress = { hashed: -1, removed: [] };
   const remove = () => underLayout(d, call, loc.parent, (says) => removeCopies(d, call, at, says, progress));
@@ -51,6 +51,17 @@ export async function rmdir(d: Distribute, call: Call, args: Args<'rmdir'>): Pro
     preParent: mergeDirectoryIatts(removed.map(({ preParent }) => preParent)),
     postParent: mergeDirectoryIatts(removed.map(({ postParent }) => postParent)),
   };
+}
+
+/** By a name alone the subvolume where it hashes to tells which directory it is; nothing else need be known of one that goes. */
+async function directoryOf(d: Distribute, call: Call, loc: Loc): Promise<{ readonly gfid: Gfid } | Failure> {
+  if (loc.gfid === null) {
+    const hashed = await d.hashedOf(call, loc.parent, loc.name);
+    const found = isFailure(hashed) ? hashed : await d.children[hashed]!.lookup(call, { loc });
+    if (found.ok && isDirectory(found)) return found.iatt;
+  }
+  const state = await d.locateLoc(call, loc);
+  return isFailure(state) || state.kind === 'directory' ? state : fail(Errno.ENOTDIR);
 }
 
 /**

@@ -55,8 +55,12 @@ export async function resolveFile(context: HealContext, file: string, choice: Ch
   let gfid: Gfid = rootGfid;
   for (const [i, name] of names.entries()) {
     const isLast = i === names.length - 1;
+    const files: readonly (Gfid | undefined)[] = isLast ? await filesOf(replica, gfid, name) : [];
+    const [first] = files;
     // Also where a majority decides which file it is: the operator may decide otherwise.
-    if (isLast && (await isSeveralFiles(replica, gfid, name))) return resolveName(context, gfid, name, file, choice);
+    if (new Set(files.filter((one) => one !== undefined)).size > 1)
+      return resolveName(context, gfid, name, file, choice);
+    if (first !== undefined && files.every((one) => one === first)) return resolveGfid(context, first, file, choice);
     const reply = await lookup(replica, call, { loc: locAt(gfid, name) });
     if (reply.ok) gfid = reply.iatt.gfid;
     else if (reply.errno === Errno.EIO && isLast) return resolveName(context, gfid, name, file, choice);
@@ -65,9 +69,10 @@ export async function resolveFile(context: HealContext, file: string, choice: Ch
   return resolveGfid(context, gfid, file, choice);
 }
 
-async function isSeveralFiles(replica: Replica, parent: Gfid, name: ByteString): Promise<boolean> {
+/** What each replica has under the name; undefined: nothing, or it cannot be asked. */
+async function filesOf(replica: Replica, parent: Gfid, name: ByteString): Promise<(Gfid | undefined)[]> {
   const replies = await replica.lookupAll(locAt(parent, name), replica.rootCall(), []);
-  return new Set(succeeded(replies).map((child) => successAt(replies, child)!.iatt.gfid)).size > 1;
+  return replies.map((reply) => (reply?.ok ? reply.iatt.gfid : undefined));
 }
 
 function errorText(errno: Errno): string {
