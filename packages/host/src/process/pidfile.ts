@@ -64,9 +64,14 @@ export class PidFile {
     this.path = path;
   }
 
+  /** Whether it is still this process's. */
+  get isOwn(): boolean {
+    return readPidFile(this.path) === process.pid;
+  }
+
   /** Removes the file unless another process has taken it since. */
   release(): void {
-    if (readPidFile(this.path) === process.pid) unlinkSync(this.path);
+    if (this.isOwn) unlinkSync(this.path);
   }
 }
 

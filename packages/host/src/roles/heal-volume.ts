@@ -61,14 +61,14 @@ export class HealVolume {
     return this.#problem;
   }
 
-  /** Nothing happens if it is served already. Never rejects: `problem` tells. */
+  /** If it is served already only its pid file is seen to. Never rejects: `problem` tells. */
   start(): Promise<void> {
     this.#attempts = this.#attempts.then(() => this.#start());
     return this.#attempts;
   }
 
   async #start(): Promise<void> {
-    if (this.#stopping || this.#problem === null) return;
+    if (this.#stopping || (this.#problem === null && this.#pidFile?.isOwn)) return;
     try {
       if (!this.keeper.isStarted) await this.daemon.attach((await this.keeper.start()).graph);
       if (this.#stopping) return;
