@@ -99,6 +99,7 @@ export class HealDaemonKeeper {
   // --- what it is to be ---
 
   async #bring(): Promise<void> {
+    if (this.#isClosed) return;
     const watch = this.#watchOf();
     await this.#endFormer(watch);
     const wanted = this.#wanted();
