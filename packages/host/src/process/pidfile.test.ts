@@ -67,8 +67,8 @@ describe('takePidFile', () => {
   });
 
   it('takes over the file of a zombie', async () => {
-    // The first sleep ends as a child of the second, which never asks for it.
-    const parent = spawn('bash', ['-c', 'sleep 0 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    // The first sleep ends as a child of the second, which never asks for it; before, bash would have.
+    const parent = spawn('bash', ['-c', 'sleep 0.5 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] });
     const pid = Number(await new Promise((resolve) => parent.stdout.once('data', resolve)));
     const state = () => readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]![0];
     await vi.waitFor(() => expect(state()).toBe('Z'), 10_000);
