@@ -126,6 +126,22 @@ describe('a daemon', () => {
     expect(text).toMatch(/\nDUMP-END-TIME: .*\n$/);
   });
 
+  it('leaves its pid file when a bug ends it, and takes it away when it is asked to end', async () => {
+    const bug = "process.on('SIGWINCH',()=>{throw(new(Error)('a-bug'))})";
+    box.env.NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(bug)}`;
+    const pidFile = join(box.run, 'g.pid');
+    for (const [signal, isLeft] of [
+      ['SIGWINCH', true],
+      ['SIGTERM', false],
+    ] as const) {
+      const pid = start();
+      process.kill(pid, signal);
+      expect(await until(() => !isAlive(pid))).toBe(true);
+      expect(existsSync(pidFile), signal).toBe(isLeft);
+    }
+    expect(box.log('g.log')).toContain('uncaught exception: Error: a-bug');
+  });
+
   it('answers over its control socket, and ends when asked there', async () => {
     const pid = start();
     const path = join(box.run, '0123456789abcdef.socket');

@@ -7,6 +7,7 @@ import type { PoolService, Propose } from './pool/service.ts';
 import type { MachinePorts } from './ports.ts';
 import type { VolfileService } from './server/volfiles.ts';
 import type { Store } from './store/store.ts';
+import type { HealDaemonKeeper } from './supervision/heal-daemon-keeper.ts';
 import type { RebalanceKeeper } from './supervision/rebalance-keeper.ts';
 import type { Supervisor } from './supervision/supervisor.ts';
 import type { LockTable } from './transaction/lock.ts';
@@ -19,6 +20,7 @@ export interface Context extends MachinePorts {
   hostBook: HostBook;
   inspector: BrickInspector;
   supervisor: Supervisor;
+  healDaemon: HealDaemonKeeper;
   /** This node's processes that move files. */
   rebalances: RebalanceKeeper;
   volfiles: VolfileService;

@@ -16,6 +16,7 @@ import { addRebalanceMethods } from './server/rebalance-methods.ts';
 import { VolfileService } from './server/volfiles.ts';
 import type { Batches } from './store/database.ts';
 import { Store } from './store/store.ts';
+import { HealDaemonKeeper } from './supervision/heal-daemon-keeper.ts';
 import { RebalanceKeeper } from './supervision/rebalance-keeper.ts';
 import { type ServerAddress, Supervisor } from './supervision/supervisor.ts';
 import { LockTable } from './transaction/lock.ts';
@@ -71,6 +72,13 @@ export class Daemon {
       }
     };
     store = await Store.open(batches, directories, viewOf, ports);
+    const supervisor = new Supervisor(
+      ports,
+      directories,
+      settings.binaries,
+      settings.server,
+      (key) => state()?.globals.options[key],
+    );
     const context: Context = {
       ...ports,
       directories,
@@ -79,13 +87,8 @@ export class Daemon {
       locks: new LockTable(clock),
       hostBook: new HostBook(hosts, settings.bindAddress),
       inspector: settings.inspector ?? systemInspector,
-      supervisor: new Supervisor(
-        ports,
-        directories,
-        settings.binaries,
-        settings.server,
-        (key) => state()?.globals.options[key],
-      ),
+      supervisor,
+      healDaemon: new HealDaemonKeeper(() => context, supervisor.starter),
       rebalances: new RebalanceKeeper(() => context),
       hooks: new Hooks(files, processes, directories, log),
       pool: null,
@@ -110,17 +113,21 @@ export class Daemon {
 
   /** Brings the processes of this node to what the volumes say. Needs listeners: bricks fetch their volfiles here. */
   async resume(): Promise<void> {
-    const { store, supervisor } = this.context;
+    const { store, supervisor, healDaemon } = this.context;
     const names = [...store.state.volumes.keys()];
     const resumed = supervisor.resume(names, (name) => store.state.volumes.get(name), store.state.node.uuid);
+    // A brick that does not come up must not keep the others from being healed.
+    const healed = healDaemon.update();
     this.context.pool?.start();
-    await resumed;
+    await Promise.all([resumed, healed]);
+    healDaemon.watch();
     // Their bricks run by now, as far as this node can see to it.
     this.context.rebalances.watch();
   }
 
-  /** Bricks and heal daemons go on. */
+  /** Bricks and the heal daemon go on. */
   async close(): Promise<void> {
+    this.context.healDaemon.close();
     this.context.rebalances.close();
     this.context.pool?.close();
     this.context.events?.close();

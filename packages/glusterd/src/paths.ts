@@ -58,11 +58,22 @@ export function brickSocket(directories: Directories, volume: string, brick: Pic
   return socketPath(directories, brickPidFile(directories, volume, brick));
 }
 
+/** Names the heal daemon's process as long as it heals the volume. */
 export function healDaemonPidFile(directories: Directories, volume: string): string {
   return `${directories.run}/shd/${volume}/${volume}-shd.pid`;
 }
 
-export function healDaemonSocket(directories: Directories, volume: string): string {
+/** Of the heal daemon's process, whatever it heals. */
+export function nodeHealDaemonPidFile(directories: Directories): string {
+  return `${directories.run}/glustershd/glustershd.pid`;
+}
+
+export function healDaemonSocket(directories: Directories): string {
+  return socketPath(directories, nodeHealDaemonPidFile(directories));
+}
+
+/** Of versions with a heal daemon for each volume. */
+export function formerHealDaemonSocket(directories: Directories, volume: string): string {
   return socketPath(directories, healDaemonPidFile(directories, volume));
 }
 

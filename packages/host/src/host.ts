@@ -7,9 +7,9 @@ import { type DumpFiles, dumpFilesPortName } from '@mortar/xlators/lib/dump-file
 import { compatibleVersion } from './arguments/information.ts';
 import type { ProcessArguments } from './arguments/process-arguments.ts';
 import { keepGraphOn } from './client/keep-graph.ts';
-import { graphSections, inodeSection, processSection } from './dump/sections.ts';
+import { type DumpSection, type DumpValues, graphSections, inodeSection, processSection } from './dump/sections.ts';
 import { StateDumper } from './dump/writer.ts';
-import type { GraphKeeper, KeeperOptions, RunningGraph } from './graph/keeper.ts';
+import type { GraphKeeper, KeeperOptions } from './graph/keeper.ts';
 import { SystemClock } from './ports/clock.ts';
 import { consoleTarget, FileTarget, LineLog } from './ports/log.ts';
 import { addProcessMetrics } from './ports/process-metrics.ts';
@@ -44,7 +44,8 @@ export class Host {
   readonly network: SocketTransportPort;
   /** Newest first at the end of the process. */
   readonly #endings: { what: string; end: Ending }[] = [];
-  readonly #reopens: (() => void)[] = [];
+  readonly #reopens = new Set<() => void>();
+  #leavesPidFile = false;
   #stopping: Promise<void> | undefined;
 
   constructor(name: string, args: ProcessArguments, services: HostServices) {
@@ -59,7 +60,7 @@ export class Host {
     services.addPort(dumpFilesPortName, runFiles);
     this.dumper = new StateDumper(services.clock, args.brickName);
     this.dumper.add(() => [processSection()]);
-    this.#gauges();
+    addProcessMetrics(services.metrics);
   }
 
   get log(): LineLog {
@@ -71,9 +72,15 @@ export class Host {
     this.#endings.push({ what, end });
   }
 
-  /** Runs on SIGHUP, after the log was reopened. */
-  onReopen(reopen: () => void): void {
-    this.#reopens.push(reopen);
+  /** Runs on SIGHUP, after the log was reopened. The result ends it. */
+  onReopen(reopen: () => void): () => void {
+    this.#reopens.add(reopen);
+    return () => this.#reopens.delete(reopen);
+  }
+
+  /** Whether the pid file stays at the end: the process did not end because it was asked to. */
+  get leavesPidFile(): boolean {
+    return this.#leavesPidFile;
   }
 
   /** Prepares a graph for this process; the caller starts it. SIGHUP reads its volfile again. */
@@ -86,18 +93,40 @@ export class Host {
       ...(volumeName === undefined ? {} : { volumeName }),
       ...options,
     });
+    inodeGauges(this.services);
     this.atEnd('graph', () => keeper.stop());
     this.onReopen(() => void keeper.refresh());
-    this.dumper.add(() => (keeper.isStarted ? this.#sectionsOf(keeper, keeper.current) : []));
+    this.dumper.add(() => sectionsOf(keeper, this.services));
     return keeper;
   }
 
-  #sectionsOf(keeper: GraphKeeper, { graph, top }: RunningGraph) {
-    return [
-      { name: 'active graph', values: { id: graph.id, generations: keeper.generations, state: top.state } },
-      ...graphSections(graph),
-      inodeSection(this.services.inodes, 'inode table'),
+  /**
+   * Prepares the graph of one volume beside those of others: with inodes and counters of its own, which end with it. The caller starts it,
+   * and ends it, at the latest at the end of the process.
+   */
+  keepVolume(volume: string, options: Omit<KeeperOptions, 'services' | 'registry' | 'overrides' | 'volumeName'>) {
+    const { metrics } = this.services;
+    const part = metrics.part({ volume });
+    const services = this.services.beside(part);
+    inodeGauges(services);
+    const { overrides } = this.args;
+    const keeper = keepGraphOn(this.network, {
+      services,
+      registry: this.registry,
+      overrides,
+      origin: volume,
+      ...options,
+    });
+    const ends = [
+      this.onReopen(() => void keeper.refresh()),
+      this.dumper.add(() => sectionsOf(keeper, services, { volume })),
+      () => metrics.drop(part),
     ];
+    const end = async () => {
+      for (const one of ends) one();
+      await keeper.stop();
+    };
+    return { keeper, end };
   }
 
   /** The service is up. */
@@ -109,6 +138,12 @@ export class Host {
   stop(why: string): Promise<void> {
     this.#stopping ??= this.#stop(why);
     return this.#stopping;
+  }
+
+  /** Ends the process because of a bug: its pid file tells who watches over it that nobody asked for that. */
+  crash(why: string): void {
+    this.#leavesPidFile = true;
+    this.exit(why, 70);
   }
 
   /** Ends the process from within: its mount is gone, or glusterd asked for it. */
@@ -152,13 +187,22 @@ export class Host {
       }
     }
   }
+}
 
-  #gauges(): void {
-    const { metrics, inodes } = this.services;
-    addProcessMetrics(metrics);
-    metrics.gauge('inodes_active', () => inodes.stats().active);
-    metrics.gauge('inodes_idle', () => inodes.stats().lru);
-  }
+function inodeGauges({ metrics, inodes }: HostServices): void {
+  metrics.gauge('inodes_active', () => inodes.stats().active);
+  metrics.gauge('inodes_idle', () => inodes.stats().lru);
+}
+
+/** `more`: what tells this graph from the others of the process. */
+function sectionsOf(keeper: GraphKeeper, { inodes }: HostServices, more: DumpValues = {}): DumpSection[] {
+  if (!keeper.isStarted) return [];
+  const { graph, top } = keeper.current;
+  return [
+    { name: 'active graph', values: { ...more, id: graph.id, generations: keeper.generations, state: top.state } },
+    ...graphSections(graph),
+    inodeSection(inodes, 'inode table'),
+  ];
 }
 
 /**
@@ -222,7 +266,9 @@ function holdPidFile(host: Host): void {
   } catch (error) {
     throw new StartError(`pidfile ${path} error: ${(error as Error).message}`, 1, { cause: error });
   }
-  host.atEnd('pid file', () => file.release());
+  host.atEnd('pid file', () => {
+    if (!host.leavesPidFile) file.release();
+  });
 }
 
 /** An exception that nobody caught is a bug; the state it left is unknown, so the process ends with the stack logged. */
@@ -231,11 +277,11 @@ function catchBugs(host: Host): void {
     host.log.write('CRITICAL', host.name, `${what}: ${error instanceof Error ? error.stack : String(error)}`);
   process.on('uncaughtException', (error) => {
     log('uncaught exception', error);
-    host.exit('uncaught exception', 70);
+    host.crash('uncaught exception');
   });
   process.on('unhandledRejection', (error) => {
     log('unhandled rejection', error);
-    host.exit('unhandled rejection', 70);
+    host.crash('unhandled rejection');
   });
 }
 

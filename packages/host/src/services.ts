@@ -9,11 +9,18 @@ export class HostServices implements Services {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: LineLog;
-  readonly metrics = new MetricsRegistry();
+  readonly metrics: MetricsRegistry;
   readonly inodes: InodeTable;
   readonly #ports = new Map<string, unknown>();
 
-  constructor(log: LineLog, clock: Clock = new SystemClock(), inodeLimit = 65536, random: Random = new SystemRandom()) {
+  constructor(
+    log: LineLog,
+    clock: Clock = new SystemClock(),
+    inodeLimit = 65536,
+    random: Random = new SystemRandom(),
+    metrics = new MetricsRegistry(),
+  ) {
+    this.metrics = metrics;
     this.log = log;
     this.clock = clock;
     this.random = random;
@@ -33,5 +40,12 @@ export class HostServices implements Services {
   addPort(name: string, port: unknown): this {
     this.#ports.set(name, port);
     return this;
+  }
+
+  /** For a graph beside others of this process: inodes and counters of its own, the same ports. */
+  beside(metrics: MetricsRegistry): HostServices {
+    const own = new HostServices(this.log, this.clock, this.inodes.stats().limit, this.random, metrics);
+    for (const [name, port] of this.#ports) own.addPort(name, port);
+    return own;
   }
 }

@@ -76,7 +76,7 @@ describe("a node's metrics", () => {
     const brick = `volume="v",brick="${rig.brick('v-1')}"`;
     expect(lines).toContain(`mortar_process_answers{process="brick",${brick}} 1`);
     expect(lines).toContain(`mortar_inodes_active{process="brick",${brick}} 7`);
-    expect(lines).toContain('mortar_inodes_active{process="glustershd",volume="v"} 7');
+    expect(lines).toContain('mortar_inodes_active{process="glustershd"} 7');
     expect(lines).toContain(`mortar_heal_pending_entries{${brick}} 4`);
     expect(text).toMatch(/^mortar_brick_size_bytes\{volume="v",brick="[^"]+"\} \d{4,}$/m);
   });

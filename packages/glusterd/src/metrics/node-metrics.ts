@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Context } from '../context.ts';
 import { nodesOf } from '../operations/task-nodes.ts';
 import { localBricks } from '../operations/volumes.ts';
-import { needsHealDaemon } from '../supervision/supervisor.ts';
+import { isServedOn, needsHealDaemon } from '../supervision/heal-wants.ts';
 import type { BrickInfo, VolumeInfo } from '../volume.ts';
 import { gaugeText, type Labels, mergeMetrics, type Part } from './merge.ts';
 
@@ -21,7 +21,7 @@ interface Asked {
 
 export async function nodeMetrics(context: Context, own: string): Promise<string> {
   const started = [...context.store.state.volumes.values()].filter(({ status }) => status === 'started');
-  const asked = started.flatMap((volume) => processesOf(context, volume));
+  const asked = [...started.flatMap((volume) => processesOf(context, volume)), ...healDaemonOf(context, started)];
   const answers = await Promise.all(asked.map((one) => textOf(one)));
   const parts: Part[] = [
     { labels: { process: 'glusterd' }, text: own },
@@ -43,11 +43,6 @@ function processesOf({ supervisor, store }: Context, volume: VolumeInfo): Asked[
       labels: { process: 'brick', ...brickLabels(volume, brick) },
       ask: () => supervisor.askBrick(volume, brick, 'metrics.text', {}, askMs),
     }));
-  if (found.length > 0 && needsHealDaemon(volume))
-    found.push({
-      labels: { process: 'glustershd', volume: name },
-      ask: () => supervisor.askHealDaemon(name, 'metrics.text', {}, askMs),
-    });
   const { task } = volume;
   if (task && nodesOf(task, uuid)[uuid]?.state === 'running')
     found.push({
@@ -55,6 +50,12 @@ function processesOf({ supervisor, store }: Context, volume: VolumeInfo): Asked[
       ask: () => supervisor.askRebalance(volume, 'metrics.text', askMs),
     });
   return found;
+}
+
+/** It labels what it tells of a volume by itself. */
+function healDaemonOf({ healDaemon, store }: Context, started: readonly VolumeInfo[]): Asked[] {
+  if (!started.some((volume) => isServedOn(store.state.node.uuid, volume))) return [];
+  return [{ labels: { process: 'glustershd' }, ask: () => healDaemon.ask('metrics.text', {}, askMs) }];
 }
 
 async function textOf({ ask }: Asked): Promise<string | null> {
@@ -128,7 +129,7 @@ async function healText(context: Context, started: readonly VolumeInfo[]): Promi
     const own = localBricks(context, volume);
     if (own.length === 0 || !needsHealDaemon(volume)) return [];
     try {
-      const asked = context.supervisor.askHealDaemon(volume.name, 'heal.count', { volume: volume.name }, askMs);
+      const asked = context.healDaemon.ask('heal.count', { volume: volume.name }, askMs);
       const answer = countAnswer.parse(await asked);
       return own.flatMap((brick) => {
         const found = answer.find((one) => one.brick === `${brick.host}:${brick.path}`);

@@ -166,7 +166,7 @@ async function add(context: Context, { before, after, added }: Plan): Promise<Re
     });
     const started = await startNewBricks(context, made, added);
     await commitVolume(context, started);
-    await context.supervisor.updateHealDaemon(started, uuid);
+    await context.healDaemon.update();
   } catch (error) {
     // A change that may yet be made needs what was done for it.
     if (!(error instanceof UndecidedError)) for (const step of undo.reverse()) await step();

@@ -72,7 +72,7 @@ async function volumeLines(
   more: GetState['more'],
 ): Promise<string[]> {
   const data = volumeData(context, volume);
-  const shd = isHealable(volume) ? await context.supervisor.healDaemonState(volume.name) : null;
+  const shd = isHealable(volume) ? await context.healDaemon.state(volume.name) : null;
   const bricks = await Promise.all(volume.bricks.map((_, i) => brickLines(context, volume, i, `${key}.Brick${i + 1}`)));
   const options: [string, string][] =
     more === 'volumeoptions'

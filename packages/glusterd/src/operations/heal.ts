@@ -7,7 +7,7 @@ import type { SiteParams } from '../pool/site-calls.ts';
 import { bricksElsewhere, gather, onSite } from '../pool/sites.ts';
 import type { HealBrickData, HealData } from '../protocol/replies.ts';
 import type { HealOperation, RequestOf } from '../protocol/requests.ts';
-import { needsHealDaemon } from '../supervision/supervisor.ts';
+import { needsHealDaemon } from '../supervision/heal-wants.ts';
 import { execute } from '../transaction/operation.ts';
 import { EffectiveOptions } from '../volgen/builder.ts';
 import { isHealable } from '../volgen/index.ts';
@@ -110,12 +110,7 @@ async function ask<S extends z.ZodType>(
   // A node without a brick of the volume has no daemon for it: any other's sees the whole volume, too.
   if (localBricks(context, volume).length === 0 && bricksElsewhere(context, volume.bricks).size > 0)
     return schema.parse(await askElsewhere(context, volume, method, params));
-  const answer = await context.supervisor.askHealDaemon(
-    volume.name,
-    method,
-    { volume: volume.name, ...params },
-    timeoutMs,
-  );
+  const answer = await context.healDaemon.ask(method, { volume: volume.name, ...params }, timeoutMs);
   return schema.parse(answer);
 }
 

@@ -63,7 +63,7 @@ async function detailOf(context: Context, brick: BrickInfo): Promise<{ detail?: 
 }
 
 async function healDaemon(context: Context, volume: VolumeInfo): Promise<ProcessData> {
-  const state = await context.supervisor.healDaemonState(volume.name);
+  const state = await context.healDaemon.state(volume.name);
   return {
     kind: 'daemon',
     hostname: 'Self-heal Daemon',

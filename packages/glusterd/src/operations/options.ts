@@ -150,7 +150,7 @@ async function checkPeersKnow({ pool }: Context, wanted: number): Promise<void> 
 async function apply(context: Context, event: 'set' | 'reset', plan: Plan): Promise<void> {
   await runHooks(context, event, 'pre', plan.hookArguments);
   await commit(context, plan.change);
-  for (const volume of plan.volumes) await context.supervisor.updateHealDaemon(volume, context.store.state.node.uuid);
+  if (plan.volumes.length > 0) await context.healDaemon.update();
   await runHooks(context, event, 'post', plan.hookArguments);
 }
 

@@ -236,7 +236,7 @@ async function remove(context: Context, { before, after, removed }: Plan): Promi
   const args = brickHookArguments(context, before, 'remove-brick');
   await runHooks(context, 'remove-brick', 'pre', args);
   await commitVolume(context, after);
-  await context.supervisor.updateHealDaemon(after, uuid);
+  await context.healDaemon.update();
   const own = removed.filter((brick) => brick.hostUuid === uuid);
   await Promise.all([
     ...own.map((brick) => context.supervisor.retireBrick(before, brick)),

@@ -163,7 +163,7 @@ async function exchange(
     if (source.hostUuid !== target.hostUuid || source.path !== target.path)
       await stopElsewhere(context, volume, [source]);
     await commitVolume(context, started);
-    await context.supervisor.updateHealDaemon(started, uuid);
+    await context.healDaemon.update();
   } catch (error) {
     // A change that may yet be made needs what was done for it.
     if (!(error instanceof UndecidedError)) for (const step of undo.reverse()) await step();

@@ -92,7 +92,7 @@ async function start(context: Context, volume: VolumeInfo, force: boolean): Prom
     if (context.pool?.isShared && !(error instanceof UndecidedError)) await takeBack();
     throw error;
   }
-  await context.supervisor.updateHealDaemon(started, context.store.state.node.uuid);
+  await context.healDaemon.update();
   await runHooks(context, 'start', 'post', args);
   return { volume: volume.name, id: volume.id };
 }

@@ -32,7 +32,7 @@ async function stop(context: Context, volume: VolumeInfo): Promise<ReplyData['vo
   const stopped: VolumeInfo = { ...nextVersion(volume), status: 'stopped' };
   // First what is wanted, then the processes: a crash in between leaves bricks that the next start of glusterd ends.
   await commitVolume(context, stopped);
-  await context.supervisor.updateHealDaemon(stopped, context.store.state.node.uuid);
+  await context.healDaemon.update();
   await Promise.all(localBricks(context, stopped).map((brick) => context.supervisor.stopBrick(stopped, brick)));
   // The others have learned it and end their bricks by themselves; people expect them to be gone now.
   await stopElsewhere(context, stopped, stopped.bricks);

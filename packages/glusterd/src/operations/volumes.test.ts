@@ -139,7 +139,7 @@ describe('volume start', () => {
         `--xlator-option v-server.listen-port=${port}`,
     );
     expect(rig.processes.ran).toHaveLength(4);
-    expect(rig.processes.ran[3]!.args).toEqual(expect.arrayContaining(['--volfile-id', 'shd/v', '--client-pid=-6']));
+    expect(rig.processes.ran[3]!.args).toEqual(expect.arrayContaining(['gluster/glustershd', '--client-pid=-6']));
     expect(volume('v')).toMatchObject({ status: 'started', version: 2 });
     expect(await rig.file(`vols/v/bricks/node1:${dashed}-v-1`)).toContain(`listen-port=${port}\n`);
   });

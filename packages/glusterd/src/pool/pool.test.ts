@@ -283,6 +283,20 @@ describe('volumes over nodes', () => {
     expect(await node(2).file('vols/v/info')).toBeNull();
   });
 
+  it('have a heal daemon again that was asked to end, when a member comes back', async () => {
+    await pool(3);
+    await make();
+    await node(1).done({ verb: 'volume.start', volume: 'v', force: false });
+    const { processes } = node(2);
+    await until('a heal daemon', () => processes.healed.size === 1);
+    processes.signal(processes.pidsOf('glustershd')[0]!, 'SIGTERM');
+    expect(processes.pidsOf('glustershd')).toEqual([]);
+    await node(1).down();
+    await until('node 1 is missed', () => !node(2).daemon.context.pool!.isConnected(node(1).uuid));
+    await node(1).up();
+    await until('a heal daemon again', () => processes.healed.size === 1);
+  });
+
   it('take options set anywhere, also those set while a node was away', async () => {
     const members = await pool(3);
     await make();

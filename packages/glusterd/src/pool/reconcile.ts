@@ -39,7 +39,7 @@ export class Reconciler {
   }
 
   async #volume(before: VolumeInfo | undefined, now: VolumeInfo | undefined): Promise<void> {
-    const { supervisor, rebalances, store, files, directories } = this.#context;
+    const { supervisor, healDaemon, rebalances, store, files, directories } = this.#context;
     const { uuid } = store.state.node;
     const own = (volume: VolumeInfo | undefined) => volume?.bricks.filter((brick) => brick.hostUuid === uuid) ?? [];
     const isIn = (bricks: readonly BrickInfo[], { host, path }: BrickInfo) =>
@@ -50,7 +50,7 @@ export class Reconciler {
       // Of a volume that goes on: watchers are told below, and its clients leave the brick before it ends.
       if (now?.status === 'started') for (const brick of ended) this.#retire(before, brick);
       else await Promise.all(ended.map((brick) => supervisor.stopBrick(before, brick)));
-      if (!now) await supervisor.updateHealDaemon({ ...before, status: 'stopped' }, uuid);
+      if (!now) await healDaemon.update();
       const goesOn = now?.task?.state === 'running' && now.task.id === before.task?.id;
       if (before.task?.state === 'running' && !goesOn) await rebalances.end(before);
     }
@@ -61,7 +61,7 @@ export class Reconciler {
     // One that ended by itself or was ended stays so; only what is wanted anew is started.
     const already = before?.status === 'started' ? own(before) : [];
     await Promise.all(wanted.filter((brick) => !isIn(already, brick)).map((brick) => this.#start(now, brick)));
-    await supervisor.updateHealDaemon(now, uuid);
+    await healDaemon.update();
   }
 
   #retire(volume: VolumeInfo, brick: BrickInfo): void {

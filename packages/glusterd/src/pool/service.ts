@@ -73,6 +73,8 @@ export class PoolService {
       this.log.connection(uuid, true);
       this.quorum.look();
       this.#meet(uuid);
+      // GlusterFS's scripts count on it that a node which meets another has all its daemons.
+      void context.healDaemon.update();
     };
     this.connections = new PeerConnections(settings.transport, settings.port, context, { connected, lost });
   }

@@ -330,8 +330,8 @@ export const siteCalls = {
     params: z.object({ volume: word, method: z.enum(healMethods), params: z.record(z.string(), z.unknown()) }),
     result: z.object({ answer: z.unknown() }),
     timeoutMs: 60_000,
-    async run({ supervisor }, { volume, method, params }) {
-      return { answer: await supervisor.askHealDaemon(volume, method, { ...params, volume }, 60_000) };
+    async run({ healDaemon }, { volume, method, params }) {
+      return { answer: await healDaemon.ask(method, { ...params, volume }, 60_000) };
     },
   }),
 } as const;

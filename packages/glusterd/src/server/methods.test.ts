@@ -163,6 +163,21 @@ describe('volfiles', () => {
   });
 });
 
+it('tells nothing more of a volfile that is not wanted any more', async () => {
+  await started();
+  await rig.createReplica('w');
+  const client = await connect(local);
+  const heard: unknown[] = [];
+  client.onNotice('volfile.changed', (params) => heard.push(params));
+  for (const id of ['shd/v', 'shd/w', 'v']) await text(client, id);
+  await client.call('volfile.unwatch', { id: 'shd/v' });
+  await (await connect(local)).call('volfile.unwatch', { id: 'shd/w' });
+  const pairs = [{ key: 'network.ping-timeout', value: '9' }];
+  for (const name of ['v', 'w']) await rig.done({ verb: 'volume.set', volume: name, pairs });
+  await turn();
+  expect(heard).toEqual([{ id: 'v' }, { id: 'shd/w' }]);
+});
+
 describe('the portmap', () => {
   beforeEach(started);
   const path = () => `${rig.root}/v-1`;

@@ -44,6 +44,12 @@ export function addMethods(server: ManagementServer, context: Context): void {
     return { checksum: checksum(await asEdited(context, id, isTrusted(context, call), made)) };
   });
 
+  server.method('volfile.unwatch', idSchema, ({ id }, { caller }) => {
+    const listener = listeners.get(caller);
+    if (listener) context.volfiles.unwatch(listener, id);
+    return {};
+  });
+
   server.method('portmap.brickPort', z.object({ brick: path }), async ({ brick }) => brickPort(context, brick));
 
   const signIn = z.object({ brick: path, port, pid, socketPath: z.string().max(108).default('') });

@@ -92,8 +92,10 @@ export class VolfileService {
     this.#watched.set(listener, ids.set(id, { trusted, text }));
   }
 
-  unwatch(listener: VolfileListener): void {
-    this.#watched.delete(listener);
+  /** Of one id, or of all. */
+  unwatch(listener: VolfileListener, id?: string): void {
+    if (id === undefined) this.#watched.delete(listener);
+    else this.#watched.get(listener)?.delete(id);
   }
 
   /** After a commit: tells whoever has a volfile that differs now. */

@@ -5,8 +5,8 @@ import {
   brickSocket,
   brickVolfileId,
   type Directories,
-  healDaemonPidFile,
   healDaemonSocket,
+  nodeHealDaemonPidFile,
   rebalancePidFile,
   rebalanceSocket,
 } from '../paths.ts';
@@ -42,18 +42,21 @@ export function brickArguments(
   ];
 }
 
-export function healDaemonArguments(directories: Directories, volume: string, node: string, server: string): string[] {
+/** What the heal daemon of a node has in place of the id of a volfile. */
+const healDaemonId = 'gluster/glustershd';
+
+export function healDaemonArguments(directories: Directories, node: string, server: string): string[] {
   return [
     '-s',
     server,
     '--volfile-id',
-    `shd/${volume}`,
+    healDaemonId,
     '-p',
-    healDaemonPidFile(directories, volume),
+    nodeHealDaemonPidFile(directories),
     '-l',
     `${directories.log}/glustershd.log`,
     '-S',
-    healDaemonSocket(directories, volume),
+    healDaemonSocket(directories),
     '--xlator-option',
     `*replicate*.node-uuid=${node}`,
     '--process-name',
@@ -110,20 +113,28 @@ export function isBrickProcess(words: readonly string[], volume: string, brick: 
   );
 }
 
-export function isHealDaemon(words: readonly string[], volume: string): boolean {
-  return follows(words, '--process-name') === 'glustershd' && follows(words, '--volfile-id') === `shd/${volume}`;
+/** Whether a command line is that of the heal daemon with this pid file. */
+export function isHealDaemon(words: readonly string[], pidFile: string): boolean {
+  return isHealing(words, healDaemonId, pidFile);
+}
+
+/** Whether it is that of a heal daemon of this volume alone, as versions before had. */
+export function isFormerHealDaemon(words: readonly string[], volume: string, pidFile: string): boolean {
+  return isHealing(words, `shd/${volume}`, pidFile);
+}
+
+function isHealing(words: readonly string[], id: string, pidFile: string): boolean {
+  return (
+    follows(words, '--process-name') === 'glustershd' &&
+    follows(words, '--volfile-id') === id &&
+    follows(words, '-p') === pidFile
+  );
 }
 
 /** The volume of a process that is a brick of some volume. */
 export function brickVolumeOf(words: readonly string[]): string | undefined {
   // Volumes have no dot in their names.
   return follows(words, '--brick-name') === undefined ? undefined : follows(words, '--volfile-id')?.split('.')[0];
-}
-
-/** The volume of a process that is a heal daemon. */
-export function healVolumeOf(words: readonly string[]): string | undefined {
-  if (follows(words, '--process-name') !== 'glustershd') return undefined;
-  return /^shd\/(.+)$/.exec(follows(words, '--volfile-id') ?? '')?.[1];
 }
 
 /** The port that a brick was told to listen at, or 0. */

@@ -1,4 +1,4 @@
-/** Bricks and heal daemons of this node: started, recognised again after a restart of glusterd, watched, ended. */
+/** Bricks of this node and its processes that move files: started, recognised again after a restart of glusterd, watched, ended. */
 import { dirname } from 'node:path';
 import { parseBool } from '@mortar/core';
 import { Errno } from '@mortar/core/errno.ts';
@@ -7,25 +7,14 @@ import {
   brickPidFile,
   brickSocket,
   type Directories,
-  healDaemonPidFile,
-  healDaemonSocket,
   managementPort,
   rebalancePidFile,
   rebalanceSocket,
   rebalanceStatusFile,
 } from '../paths.ts';
 import type { MachinePorts } from '../ports.ts';
-import { isHealable } from '../volgen/index.ts';
 import type { BrickInfo, VolumeInfo, VolumeTask } from '../volume.ts';
-import {
-  brickArguments,
-  healDaemonArguments,
-  isBrickProcess,
-  isHealDaemon,
-  isRebalance,
-  portIn,
-  rebalanceArguments,
-} from './brick-command.ts';
+import { brickArguments, isBrickProcess, isRebalance, portIn, rebalanceArguments } from './brick-command.ts';
 import { PortRange } from './port-range.ts';
 import { ProcessWatch, type Watched } from './process-watch.ts';
 
@@ -44,6 +33,14 @@ export interface BrickRecord {
 export interface ServerAddress {
   host: string;
   port: number;
+}
+
+/** What is common to the daemons of a node: program and arguments. */
+export interface DaemonStarter {
+  readonly program: string;
+  readonly server: ServerAddress;
+  commonArguments(): string[];
+  logLevelArguments(): string[];
 }
 
 export interface ProcessState {
@@ -74,7 +71,7 @@ export class Supervisor {
   readonly #range: PortRange;
   /** By path: paths of bricks are unique on a node. */
   readonly #bricks = new Map<string, BrickRecord>();
-  /** What is under way for a brick (by path) or a heal daemon (by `shd/VOLUME`): one thing after the other. */
+  /** What is under way for a brick (by path) or a rebalance (by `rebalance/VOLUME`): one thing after the other. */
   readonly #turns = new Map<string, Promise<unknown>>();
   readonly #server: ServerAddress;
   readonly #poolOption: (key: string) => string | undefined;
@@ -110,10 +107,6 @@ export class Supervisor {
         const step = this.#inTurn(brick.path, () => this.#resumeBrick(current(name), brick));
         await step.catch((error: Error) => this.#log('ERROR', `brick ${brick.host}:${brick.path}: ${error.message}`));
       }
-      await this.#inTurn(`shd/${name}`, async () => {
-        const volume = current(name);
-        if (volume) await this.#updateHealDaemon(volume, node);
-      });
     }
   }
 
@@ -207,33 +200,6 @@ export class Supervisor {
     return { online: true, pid: running.pid, port };
   }
 
-  async healDaemonState(volume: string): Promise<ProcessState> {
-    const running = await this.#watch.find(this.#watchedHealDaemon(volume));
-    return running ? { online: true, pid: running.pid, port: 0 } : offline;
-  }
-
-  /** Starts the heal daemon of a volume that needs one, ends that of one that does not. */
-  updateHealDaemon(volume: VolumeInfo, node: string): Promise<void> {
-    return this.#inTurn(`shd/${volume.name}`, () => this.#updateHealDaemon(volume, node));
-  }
-
-  async #updateHealDaemon(volume: VolumeInfo, node: string): Promise<void> {
-    const watched = this.#watchedHealDaemon(volume.name);
-    const needed = volume.status === 'started' && isHealable(volume) && hasBrickOn(volume, node);
-    if (!needed) {
-      await this.#watch.end(watched);
-      return;
-    }
-    if (await this.#watch.find(watched)) return;
-    await this.#prepareFolders(volume.name);
-    await this.#ports.files.remove(healDaemonSocket(this.#directories, volume.name));
-    const own = healDaemonArguments(this.#directories, volume.name, node, this.#server.host);
-    const level = this.#poolOption('cluster.daemon-log-level');
-    const args = [...own, ...(level === undefined ? [] : ['--log-level', level]), ...this.#commonArguments()];
-    const { exit, message } = await this.#ports.processes.run(`${this.#binaries}/glusterfs`, args, startTimeoutMs);
-    if (exit !== 0) this.#log('ERROR', `the heal daemon of ${volume.name} did not start: ${message}`);
-  }
-
   /** Throws OperationError. `isAgain`: it goes on with what one that died has counted. */
   startRebalance(
     volume: VolumeInfo,
@@ -285,10 +251,6 @@ export class Supervisor {
     timeoutMs = 10_000,
   ): Promise<unknown> {
     return this.#ports.processes.ask(brickSocket(this.#directories, volume.name, brick), method, params, timeoutMs);
-  }
-
-  askHealDaemon(volume: string, method: string, params: unknown, timeoutMs: number): Promise<unknown> {
-    return this.#ports.processes.ask(healDaemonSocket(this.#directories, volume), method, params, timeoutMs);
   }
 
   /**
@@ -349,10 +311,16 @@ export class Supervisor {
     };
   }
 
-  #watchedHealDaemon(volume: string): Watched {
+  /** How daemons beside the bricks are started. */
+  get starter(): DaemonStarter {
     return {
-      pidFile: healDaemonPidFile(this.#directories, volume),
-      recognises: (words) => isHealDaemon(words, volume),
+      program: `${this.#binaries}/glusterfs`,
+      server: this.#server,
+      commonArguments: () => this.#commonArguments(),
+      logLevelArguments: () => {
+        const level = this.#poolOption('cluster.daemon-log-level');
+        return level === undefined ? [] : ['--log-level', level];
+      },
     };
   }
 
@@ -367,8 +335,7 @@ export class Supervisor {
 
   async #prepareFolders(volume: string): Promise<void> {
     const { run, log } = this.#directories;
-    for (const folder of [`${run}/vols/${volume}`, `${run}/shd/${volume}`, `${log}/bricks`])
-      await this.#ports.files.makeDirectory(folder);
+    for (const folder of [`${run}/vols/${volume}`, `${log}/bricks`]) await this.#ports.files.makeDirectory(folder);
   }
 
   #log(level: 'ERROR' | 'INFO', text: string): void {
@@ -376,21 +343,6 @@ export class Supervisor {
   }
 }
 
-/** Whether a volume's option leaves healing on. The daemon runs all the same: it answers `heal info`. */
-export function needsHealDaemon(volume: VolumeInfo): boolean {
-  if (!isHealable(volume)) return false;
-  const key = volume.type === 'disperse' ? 'cluster.disperse-self-heal-daemon' : 'cluster.self-heal-daemon';
-  return !isOff(volume.options[key]);
-}
-
-function isOff(value: string | undefined): boolean {
-  return value !== undefined && /^(off|no|false|disable|0)$/i.test(value);
-}
-
 function isBelow(path: string, folder: string): boolean {
   return path.startsWith(`${folder}/`) && !path.slice(folder.length + 1).includes('/');
-}
-
-function hasBrickOn(volume: VolumeInfo, node: string): boolean {
-  return volume.bricks.some((brick) => brick.hostUuid === node);
 }

@@ -1,7 +1,7 @@
 /** A whole management daemon in one process: real files below a temporary folder, recorded processes. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { nullLog } from '@mortar/rpc/null-ports.ts';
 import { nodeClock, nodeRandom } from '@mortar/rpc/transports/node-ports.ts';
 import { type BrickInspector, systemInspector } from '../brick-inspector.ts';
@@ -66,6 +66,10 @@ export class RecordedProcesses implements ProcessPort {
   /** Paths of bricks that do not start. */
   readonly broken = new Set<string>();
   answers: Record<string, unknown> = {};
+  /** Heal daemons that answer nothing, by pid. */
+  readonly deaf = new Set<number>();
+  /** By heal daemon: the volumes that it was told to heal, and their pid files. */
+  readonly healed = new Map<number, readonly { volume: string; pidFile: string }[]>();
   #nextPid = 1_000_001;
 
   async run(program: string, args: readonly string[]): Promise<CommandResult> {
@@ -86,8 +90,39 @@ export class RecordedProcesses implements ProcessPort {
 
   signal(pid: number, signal: 'SIGTERM' | 'SIGKILL' | 'SIGHUP' | 'SIGUSR1'): boolean {
     this.signals.push({ pid, signal });
-    if (signal === 'SIGKILL' || (signal === 'SIGTERM' && !this.stubborn.has(pid))) this.alive.delete(pid);
+    if (signal === 'SIGTERM' && !this.stubborn.has(pid)) this.#end(pid);
+    if (signal === 'SIGKILL') this.die(pid);
     return true;
+  }
+
+  /** Killed: its pid files stay. */
+  die(pid: number): void {
+    this.alive.delete(pid);
+    this.healed.delete(pid);
+  }
+
+  /** In good order, as when a person asks for it. */
+  #end(pid: number): void {
+    const pidFile = option(this.alive.get(pid) ?? [], '-p');
+    if (this.healed.has(pid)) for (const path of [pidFile, ...this.#healedBy(pid)]) rmSync(path, { force: true });
+    this.die(pid);
+  }
+
+  #healedBy(pid: number): string[] {
+    return (this.healed.get(pid) ?? []).map(({ pidFile }) => pidFile);
+  }
+
+  /** What a heal daemon does with its volumes' pid files. */
+  #serve(socketPath: string, { volumes }: { volumes: { volume: string; pidFile: string }[] }): unknown {
+    const [pid] = [...this.alive].find(([, words]) => option(words, '-S') === socketPath) ?? [];
+    if (pid === undefined || this.deaf.has(pid)) throw new Error('nobody answers heal.serve');
+    for (const path of this.#healedBy(pid)) rmSync(path, { force: true });
+    this.healed.set(pid, volumes);
+    for (const { pidFile } of volumes) {
+      mkdirSync(dirname(pidFile), { recursive: true });
+      writeFileSync(pidFile, `${pid}\n`);
+    }
+    return volumes.map(({ volume }) => ({ volume, error: null }));
   }
 
   async isPortFree(port: number): Promise<boolean> {
@@ -96,6 +131,8 @@ export class RecordedProcesses implements ProcessPort {
 
   async ask(socketPath: string, method: string, params: unknown): Promise<unknown> {
     this.asked.push({ socketPath, method, params });
+    if (method === 'heal.serve' && !Object.hasOwn(this.answers, method))
+      return this.#serve(socketPath, params as { volumes: { volume: string; pidFile: string }[] });
     if (!Object.hasOwn(this.answers, method)) throw new Error(`nobody answers ${method}`);
     return this.answers[method];
   }

@@ -14,7 +14,16 @@ const stopDelayMs = 50;
 
 const anything = z.unknown();
 
+/** Of a process with one graph. */
 export function controlServer(host: Host, keeper: GraphKeeper): ManagementServer {
+  const server = processControl(host);
+  server.method('graph.info', anything, () => graphInfo(keeper));
+  server.method('graph.refresh', anything, () => keeper.refresh());
+  return server;
+}
+
+/** What is asked of a process, whatever graphs it has. */
+export function processControl(host: Host): ManagementServer {
   const { clock, log, metrics } = host.services;
   const server = new ManagementServer({
     clock,
@@ -37,8 +46,6 @@ export function controlServer(host: Host, keeper: GraphKeeper): ManagementServer
     return { level };
   });
   server.method('log.reopen', anything, () => host.reopen());
-  server.method('graph.info', anything, () => graphInfo(keeper));
-  server.method('graph.refresh', anything, () => keeper.refresh());
   return server;
 }
 
@@ -61,7 +68,8 @@ function stop(host: Host, brick: string | undefined): { stopping: true } {
   return { stopping: true };
 }
 
-function graphInfo(keeper: GraphKeeper) {
+/** The graph as it runs, for people and tests. */
+export function graphInfo(keeper: GraphKeeper) {
   const { graph, top, text } = keeper.current;
   return {
     id: graph.id,

@@ -6,7 +6,7 @@ import { runDirectory } from '../process/directories.ts';
 import { type DumpSection, dumpText } from './sections.ts';
 
 export class StateDumper {
-  readonly #sections: (() => readonly DumpSection[])[] = [];
+  readonly #sections = new Set<() => readonly DumpSection[]>();
   readonly #clock: Clock;
   readonly #prefix: string;
   #place: () => string | undefined = () => undefined;
@@ -17,9 +17,10 @@ export class StateDumper {
     this.#prefix = brickPath?.replace(/^\/+/, '').replaceAll('/', '-') ?? 'glusterdump';
   }
 
-  /** Asked at every dump, in the order added. */
-  add(sections: () => readonly DumpSection[]): void {
-    this.#sections.push(sections);
+  /** Asked at every dump, in the order added. The result ends it. */
+  add(sections: () => readonly DumpSection[]): () => void {
+    this.#sections.add(sections);
+    return () => this.#sections.delete(sections);
   }
 
   /** Where dumps go instead of the run directory, asked at every dump; `glusterdump.options` has the last word. */
@@ -30,7 +31,7 @@ export class StateDumper {
   /** The text of a dump now. */
   text(): string {
     const started = stamp(this.#clock.wall());
-    const sections = this.#sections.flatMap((ask) => ask());
+    const sections = [...this.#sections].flatMap((ask) => ask());
     return dumpText(sections, started, stamp(this.#clock.wall()));
   }
 

@@ -35,6 +35,8 @@ export interface KeeperOptions {
   upTimeoutMs?: number;
   /** How long requests may stay in a graph that was replaced; then it is ended under them. */
   drainTimeoutMs?: number;
+  /** Says in the log whose graph it is, where a process has several. */
+  origin?: string;
   /** Events of the graph in service. */
   onEvent?: (event: GraphEvent) => void;
   /** Moves the service (open files) to the next graph; the previous one is drained when it resolves. */
@@ -59,9 +61,11 @@ const defaultDrainTimeoutMs = 30_000;
 export class GraphKeeper {
   readonly #options: KeeperOptions;
   readonly #overrides: readonly XlatorOverride[];
+  readonly #origin: string;
   #current: RunningGraph | undefined;
   /** Comes up beside the one in service. */
   #coming: RunningGraph | undefined;
+  readonly #ending = new Set<RunningGraph>();
   #nextId = 0;
   /** Changes run one after the other. */
   #queue: Promise<unknown> = Promise.resolve();
@@ -76,6 +80,7 @@ export class GraphKeeper {
   constructor(options: KeeperOptions) {
     this.#options = options;
     this.#overrides = options.overrides ?? [];
+    this.#origin = options.origin ?? 'graph';
   }
 
   get current(): RunningGraph {
@@ -119,6 +124,12 @@ export class GraphKeeper {
     if (running) await this.#end(running);
   }
 
+  /** Ends what is under way in the graphs, the stopped ones included, by giving up their connections: it fails. */
+  giveUp(): void {
+    for (const running of [this.#current, this.#coming, ...this.#ending])
+      running?.graph.top.notify({ type: 'parent-down' }, null);
+  }
+
   /** What is not connected is tried now. */
   #reconnect(): void {
     for (const running of [this.#current, this.#coming]) running?.graph.top.notify(childWanted(), null);
@@ -130,12 +141,12 @@ export class GraphKeeper {
     try {
       const file = await this.#options.source.fetch();
       if (isSame(file, this.#current)) {
-        log.write('INFO', 'graph', 'No change in volfile, continuing');
+        log.write('INFO', this.#origin, 'No change in volfile, continuing');
         return;
       }
       await this.#take(file, this.#current);
     } catch (error) {
-      log.write('ERROR', 'graph', `the new volfile is not taken: ${(error as Error).message}`);
+      log.write('ERROR', this.#origin, `the new volfile is not taken: ${(error as Error).message}`);
     }
   }
 
@@ -146,7 +157,7 @@ export class GraphKeeper {
     if (canReconfigure(before.graph.volfile, volfile, types)) {
       const graph = reconfigureGraph(before.graph, volfile, types, this.#overrides);
       this.#current = { ...before, graph, text: file.text, volumeVersion: file.volumeVersion };
-      services.log.write('INFO', 'graph', `options reconfigured in graph ${graph.id}`);
+      services.log.write('INFO', this.#origin, `options reconfigured in graph ${graph.id}`);
       return;
     }
     const next = await this.#build(file);
@@ -156,7 +167,7 @@ export class GraphKeeper {
     if (this.#stopped) return this.#end(next);
     const handedOver = this.#options.handOver?.(next, before);
     this.#current = next;
-    services.log.write('INFO', 'graph', `switched to graph ${next.graph.id}`);
+    services.log.write('INFO', this.#origin, `switched to graph ${next.graph.id}`);
     await this.#drained(before, handedOver);
     await this.#end(before);
   }
@@ -164,7 +175,8 @@ export class GraphKeeper {
   async #untilUp({ top, graph }: RunningGraph): Promise<void> {
     const { services, upTimeoutMs = defaultUpTimeoutMs } = this.#options;
     const up = await Promise.race([top.untilUp(services.clock, upTimeoutMs), this.#stopping]);
-    if (up === false) services.log.write('WARNING', 'graph', `graph ${graph.id} takes over although it is not up yet`);
+    if (up === false)
+      services.log.write('WARNING', this.#origin, `graph ${graph.id} takes over although it is not up yet`);
   }
 
   /** A request that is stuck in the old graph must not keep later changes from being taken. */
@@ -179,12 +191,13 @@ export class GraphKeeper {
         resolve();
       };
       (handedOver ?? Promise.resolve()).then(done, (error: unknown) => {
-        services.log.write('ERROR', 'graph', `handing over from graph ${graph.id}: ${(error as Error).stack}`);
+        services.log.write('ERROR', this.#origin, `handing over from graph ${graph.id}: ${(error as Error).stack}`);
         done();
       });
       void this.#stopping.then(resolve);
     });
-    if (!isDone) services.log.write('WARNING', 'graph', `graph ${graph.id} is ended with requests under way in it`);
+    if (!isDone)
+      services.log.write('WARNING', this.#origin, `graph ${graph.id} is ended with requests under way in it`);
   }
 
   async #parse(file: VolfileText): Promise<Volfile> {
@@ -222,13 +235,15 @@ export class GraphKeeper {
   }
 
   async #end(running: RunningGraph): Promise<void> {
+    this.#ending.add(running);
     try {
       await stopGraph(running.graph);
     } catch (error) {
       const { log } = this.#options.services;
-      log.write('ERROR', 'graph', `while ending graph ${running.graph.id}: ${(error as Error).stack}`);
+      log.write('ERROR', this.#origin, `while ending graph ${running.graph.id}: ${(error as Error).stack}`);
     }
     await running.top.fini();
+    this.#ending.delete(running);
   }
 }
 

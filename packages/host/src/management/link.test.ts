@@ -152,6 +152,58 @@ describe('ManagementVolfileSource', () => {
   });
 });
 
+describe('a connection that is for several volumes', () => {
+  const server = async () => {
+    const unwatched: string[] = [];
+    const one = await glusterd('a', { 'shd/v': '', 'shd/w': '' });
+    one.method('volfile.unwatch', z.object({ id: z.string() }), ({ id }) => void unwatched.push(id));
+    return { one, unwatched };
+  };
+  const volumes = ['v', 'w'] as const;
+
+  async function opened() {
+    const shared = link('a');
+    const heard: string[] = [];
+    const sources = volumes.map((name) => new ManagementVolfileSource(shared, `shd/${name}`, undefined, name));
+    for (const [i, source] of sources.entries()) {
+      await source.fetch();
+      source.watch(() => heard.push(`changed ${volumes[i]}`));
+      source.onBrickStarted(() => heard.push(`brick of ${volumes[i]}`));
+    }
+    return { shared, heard, v: sources[0]! };
+  }
+
+  it('tells each what is of its volume, and nothing more when it is closed', async () => {
+    const { one, unwatched } = await server();
+    const { heard, v } = await opened();
+    const tell = () => {
+      for (const volume of ['v', 'w', 'x']) one.notifyAll('brick.started', { volume });
+      for (const id of ['shd/v', 'shd/w', 'w']) one.notifyAll('volfile.changed', { id });
+    };
+    tell();
+    const ofW = ['brick of w', 'changed w'];
+    await vi.waitFor(() => expect(heard.sort()).toEqual(['brick of v', 'brick of w', 'changed v', 'changed w']));
+    await v.close();
+    expect(unwatched).toEqual(['shd/v']);
+    heard.length = 0;
+    tell();
+    await vi.waitFor(() => expect(heard.sort()).toEqual(ofW));
+  });
+
+  it('has forgotten a closed one after a new connection, too', async () => {
+    const { one } = await server();
+    const { heard, v, shared } = await opened();
+    await v.close();
+    await one.close();
+    const again = await server();
+    await vi.waitFor(() => expect(shared.isUp).toBe(true), 20_000);
+    heard.length = 0;
+    again.one.notifyAll('volfile.changed', { id: 'shd/v' });
+    again.one.notifyAll('volfile.changed', { id: 'shd/w' });
+    await vi.waitFor(() => expect(heard).toEqual(['changed w']));
+  });
+});
+
 it('leaves no timer when it is closed while it waits to try again', async () => {
   let waiting = 0;
   const counted = {

@@ -16,6 +16,13 @@ export interface LinkOptions {
   log: Log;
 }
 
+interface NoticeHandler {
+  readonly name: string;
+  readonly handler: (params: unknown) => void;
+  /** On the present connection. */
+  end: (() => void) | undefined;
+}
+
 const firstRetryMs = 250;
 const lastRetryMs = 4000;
 
@@ -23,7 +30,7 @@ export class ManagementLink {
   readonly #options: LinkOptions;
   /** In the order to be tried: those that were given, then those that a server named. */
   #servers: readonly Address[];
-  readonly #noticeHandlers: { name: string; handler: (params: unknown) => void }[] = [];
+  readonly #noticeHandlers = new Set<NoticeHandler>();
   readonly #connectHandlers = new Set<() => void>();
   #client: ManagementClient | undefined;
   #connecting: Promise<ManagementClient> | undefined;
@@ -68,10 +75,14 @@ export class ManagementLink {
     this.#server = at < 0 ? known.size : at;
   }
 
-  /** Hears a notice from whichever server is connected. */
-  onNotice(name: string, handler: (params: unknown) => void): void {
-    this.#noticeHandlers.push({ name, handler });
-    this.#client?.onNotice(name, handler);
+  /** Hears a notice from whichever server is connected. The result ends it. */
+  onNotice(name: string, handler: (params: unknown) => void): () => void {
+    const own: NoticeHandler = { name, handler, end: this.#client?.onNotice(name, handler) };
+    this.#noticeHandlers.add(own);
+    return () => {
+      this.#noticeHandlers.delete(own);
+      own.end?.();
+    };
   }
 
   /** Runs after every connection but the one in use now. The result ends it. */
@@ -151,7 +162,7 @@ export class ManagementLink {
       client.close();
       throw new Error('the process is ending');
     }
-    for (const { name, handler } of this.#noticeHandlers) client.onNotice(name, handler);
+    for (const own of this.#noticeHandlers) own.end = client.onNotice(own.name, own.handler);
     this.#client = client;
     for (const handler of this.#connectHandlers) handler();
     return client;

@@ -28,7 +28,7 @@ export interface VolfileOrigin {
 }
 
 export function openVolfile(host: Host): VolfileOrigin {
-  const { servers, serverTransport, serverPort, volfileId, volfile, fetchAttempts } = host.args;
+  const { servers, serverPort, volfileId, volfile, fetchAttempts } = host.args;
   if (servers.length === 0) {
     if (volfile === undefined)
       throw new StartError('ERROR: no volume file: give --volfile, or --volfile-server and --volfile-id', 1);
@@ -36,6 +36,19 @@ export function openVolfile(host: Host): VolfileOrigin {
   }
   if (volfileId === undefined)
     throw new StartError('ERROR: --volfile-server needs --volfile-id, the name of the volume', 1);
+  const link = openLink(host);
+  // What peers are called by each other is a name or an address, never a socket.
+  const source = new ManagementVolfileSource(link, volfileId, (name) => ({
+    kind: 'tcp',
+    host: name,
+    port: serverPort,
+  }));
+  return { source: fetchAttempts > 1 ? retried(source, fetchAttempts, host) : source, link };
+}
+
+/** To the servers of the command line, for the life of the process. */
+export function openLink(host: Host): ManagementLink {
+  const { servers, serverTransport, serverPort } = host.args;
   const { clock, random, log } = host.services;
   const tls = host.network.managementTls;
   const link = new ManagementLink({
@@ -48,13 +61,7 @@ export function openVolfile(host: Host): VolfileOrigin {
     log,
   });
   host.atEnd('connection to glusterd', () => link.close());
-  // What peers are called by each other is a name or an address, never a socket.
-  const source = new ManagementVolfileSource(link, volfileId, (name) => ({
-    kind: 'tcp',
-    host: name,
-    port: serverPort,
-  }));
-  return { source: fetchAttempts > 1 ? retried(source, fetchAttempts, host) : source, link };
+  return link;
 }
 
 const betweenAttemptsMs = 1000;

@@ -21,21 +21,37 @@ export class ManagementVolfileSource implements VolfileSource {
   /** A notice came before anybody watched: the fetch under way may have had the text from before. */
   #missed = false;
   readonly #startedHandlers = new Set<() => void>();
+  readonly #unhear: readonly (() => void)[];
 
-  /** `addressOf`: where another server listens, by its host's name; without it only the servers that were given are used. */
-  constructor(link: ManagementLink, id: string, addressOf?: (host: string) => Address) {
+  /**
+   * `addressOf`: where another server listens, by its host's name; without it only the servers that were given are used. `volume`: whose bricks
+   * count, where the connection serves other volumes as well.
+   */
+  constructor(link: ManagementLink, id: string, addressOf?: (host: string) => Address, volume?: string) {
     this.#link = link;
     this.#addressOf = addressOf;
     this.#id = id;
-    link.onNotice('volfile.changed', (params) => {
-      const changedId = (params as { id?: unknown } | null | undefined)?.id;
-      if (changedId !== undefined && changedId !== id) return;
-      if (this.#changed) this.#changed();
-      else this.#missed = true;
-    });
-    link.onNotice('brick.started', () => {
-      for (const handler of this.#startedHandlers) handler();
-    });
+    this.#unhear = [
+      link.onNotice('volfile.changed', (params) => {
+        const changedId = (params as { id?: unknown } | null | undefined)?.id;
+        if (changedId !== undefined && changedId !== id) return;
+        if (this.#changed) this.#changed();
+        else this.#missed = true;
+      }),
+      link.onNotice('brick.started', (params) => {
+        const started = (params as { volume?: unknown } | null | undefined)?.volume;
+        if (volume !== undefined && started !== undefined && started !== volume) return;
+        for (const handler of this.#startedHandlers) handler();
+      }),
+    ];
+  }
+
+  /** Nothing is heard any more, and the server is told so; the connection goes on. */
+  async close(): Promise<void> {
+    for (const end of this.#unhear) end();
+    // A server that is away, or older, forgets it with the connection.
+    if (this.#link.isUp)
+      await this.#link.call('volfile.unwatch', { id: this.#id }, { timeoutMs: fetchTimeoutMs }).catch(() => undefined);
   }
 
   async fetch(): Promise<VolfileText> {

@@ -48,6 +48,31 @@ describe('MetricsRegistry', () => {
     expect(metrics.text()).toContain('# HELP process_cpu_seconds_total CPU time that the process has used.\n');
   });
 
+  it('tells of its parts with their labels, each family once, as long as they are there', () => {
+    const metrics = new MetricsRegistry();
+    const part = metrics.part({ volume: 'v' });
+    for (const one of [metrics, part, metrics.part({ volume: 'w' })]) {
+      one.counter('fops', { fop: 'read' }).add();
+      one.gauge('inodes_active', () => 7);
+      one.histogram('fop latency').record(3);
+    }
+    const samples = (text: string, name: string) => text.split('\n').filter((line) => line.startsWith(`${name}{`));
+    const all = metrics.text();
+    expect(samples(all, 'mortar_fops_total')).toEqual([
+      'mortar_fops_total{fop="read"} 1',
+      'mortar_fops_total{volume="v",fop="read"} 1',
+      'mortar_fops_total{volume="w",fop="read"} 1',
+    ]);
+    expect(all).toContain('mortar_inodes_active 7\nmortar_inodes_active{volume="v"} 7\n');
+    expect(all).toContain('mortar_fop_latency_seconds_sum{volume="v"} 0.000003\n');
+    expect(all).toContain('mortar_fop_latency_seconds_bucket{volume="v",le="+Inf"} 1\n');
+    expect(all.match(/^# TYPE /gm)).toHaveLength(3);
+    expect(part.text()).toContain('mortar_fops_total{fop="read"} 1\n');
+    metrics.drop(part);
+    expect(metrics.text()).not.toContain('volume="v"');
+    expect(metrics.text()).toContain('volume="w"');
+  });
+
   it('escapes what would end a label', () => {
     const metrics = new MetricsRegistry();
     metrics.counter('x', { path: 'a"b\\c\nd' }).add();

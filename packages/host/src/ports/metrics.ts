@@ -45,6 +45,20 @@ export class MetricsRegistry implements Metrics {
   readonly #gauges = new Map<string, Map<string, Gauge>>();
   /** Numbers that are counted elsewhere. */
   readonly #totals = new Map<string, Gauge>();
+  /** What belongs to parts of the process, each with labels of its own. */
+  readonly #parts = new Map<MetricsRegistry, Labels>();
+
+  /** Counters of a part of this process that may end before it: in the text they have these labels as well. */
+  part(labels: Labels): MetricsRegistry {
+    const part = new MetricsRegistry();
+    this.#parts.set(part, labels);
+    return part;
+  }
+
+  /** The part has ended: nothing is told of it any more. */
+  drop(part: MetricsRegistry): void {
+    this.#parts.delete(part);
+  }
 
   counter(name: string, labels: Labels = {}): Counter {
     return seriesOf(this.#counters, name, labels, () => new Count());
@@ -66,26 +80,49 @@ export class MetricsRegistry implements Metrics {
 
   /** Prometheus text exposition format, version 0.0.4; durations in seconds. */
   text(): string {
-    const lines: string[] = [];
-    for (const [name, read] of this.#totals) {
-      const metric = counterName(name);
-      lines.push(...headOf(metric, 'counter'), `${metric} ${read()}`);
-    }
-    for (const [name, { series }] of this.#counters) {
-      const metric = counterName(name);
-      lines.push(...headOf(metric, 'counter'));
-      for (const [labels, counter] of series) lines.push(`${metric}${braces(labels)} ${counter.value}`);
-    }
-    for (const [name, series] of this.#gauges) {
-      const metric = fullName(name);
-      lines.push(...headOf(metric, 'gauge'));
-      for (const [labels, gauge] of series) lines.push(`${metric}${braces(labels)} ${gauge()}`);
-    }
+    const families = new Families();
+    this.#tell(families, '');
+    return families.text();
+  }
+
+  #tell(families: Families, own: string): void {
+    for (const [name, read] of this.#totals) families.add('counter', counterName(name), sample('', own, read()));
+    for (const [name, { series }] of this.#counters)
+      for (const [labels, counter] of series)
+        families.add('counter', counterName(name), sample('', join(own, labels), counter.value));
+    for (const [name, series] of this.#gauges)
+      for (const [labels, gauge] of series)
+        families.add('gauge', fullName(name), sample('', join(own, labels), gauge()));
     for (const [name, { series }] of this.#histograms) {
       const metric = `${fullName(name).replace(/_micros$/, '')}_seconds`;
-      lines.push(...headOf(metric, 'histogram'));
-      for (const [labels, histogram] of series) lines.push(...histogramLines(metric, labels, histogram));
+      for (const [labels, histogram] of series)
+        families.add('histogram', metric, ...histogramSamples(join(own, labels), histogram));
     }
+    for (const [part, labels] of this.#parts) part.#tell(families, join(own, labelText(labels)));
+  }
+}
+
+type Type = 'counter' | 'gauge' | 'histogram';
+
+/** Samples by family, since a family stands once in a text, whoever has part in it; types in the order below. */
+class Families {
+  readonly #byType: Readonly<Record<Type, Map<string, string[]>>> = {
+    counter: new Map(),
+    gauge: new Map(),
+    histogram: new Map(),
+  };
+
+  /** `samples`: without the metric's name. */
+  add(type: Type, metric: string, ...samples: string[]): void {
+    const family = this.#byType[type].get(metric) ?? [];
+    this.#byType[type].set(metric, family);
+    for (const one of samples) family.push(`${metric}${one}`);
+  }
+
+  text(): string {
+    const lines = Object.entries(this.#byType).flatMap(([type, families]) =>
+      [...families].flatMap(([metric, samples]) => [...headOf(metric, type), ...samples]),
+    );
     return `${lines.join('\n')}\n`;
   }
 }
@@ -133,16 +170,23 @@ function metricName(name: string): string {
   return name.replace(/[^A-Za-z0-9_]/g, '_');
 }
 
-function histogramLines(metric: string, labels: string, histogram: LatencyHistogram): string[] {
-  const lines: string[] = [];
-  const comma = labels === '' ? '' : ',';
+function join(own: string, labels: string): string {
+  return own === '' || labels === '' ? own + labels : `${own},${labels}`;
+}
+
+function sample(suffix: string, labels: string, value: number): string {
+  return `${suffix}${braces(labels)} ${value}`;
+}
+
+function histogramSamples(labels: string, histogram: LatencyHistogram): string[] {
+  const samples: string[] = [];
   let below = 0;
   for (let i = 0; i < boundCount; i++) {
     below += histogram.buckets[i]!;
-    lines.push(`${metric}_bucket{${labels}${comma}le="${2 ** i / 1e6}"} ${below}`);
+    samples.push(sample('_bucket', join(labels, `le="${2 ** i / 1e6}"`), below));
   }
-  lines.push(`${metric}_bucket{${labels}${comma}le="+Inf"} ${histogram.count}`);
-  lines.push(`${metric}_sum${braces(labels)} ${histogram.sumMicros / 1e6}`);
-  lines.push(`${metric}_count${braces(labels)} ${histogram.count}`);
-  return lines;
+  samples.push(sample('_bucket', join(labels, 'le="+Inf"'), histogram.count));
+  samples.push(sample('_sum', labels, histogram.sumMicros / 1e6));
+  samples.push(sample('_count', labels, histogram.count));
+  return samples;
 }

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { PidFileError, takePidFile } from './pidfile.ts';
+import { claimPidFile, PidFileError, takePidFile } from './pidfile.ts';
 
 let folder: string;
 let path: string;
@@ -18,6 +18,21 @@ const ownName = readFileSync('/proc/self/comm', 'utf8').trim();
 const alive = process.ppid;
 const aliveName = readFileSync(`/proc/${alive}/comm`, 'utf8').trim();
 const deadPid = 4_194_303;
+
+describe('claimPidFile', () => {
+  it('takes the place of whoever is named there, and makes the folder', () => {
+    const below = join(folder, 'a/b.pid');
+    claimPidFile(below).release();
+    expect(readdirSync(join(folder, 'a'))).toEqual([]);
+    writeFileSync(path, `${alive}\n`);
+    const file = claimPidFile(path);
+    expect([readFileSync(path, 'utf8'), file.isOwn]).toEqual([`${process.pid}\n`, true]);
+    writeFileSync(path, `${alive}\n`);
+    expect(file.isOwn).toBe(false);
+    file.release();
+    expect(readFileSync(path, 'utf8')).toBe(`${alive}\n`);
+  });
+});
 
 describe('takePidFile', () => {
   it('writes the pid with a newline and removes it at the end', () => {
@@ -52,8 +67,8 @@ describe('takePidFile', () => {
   });
 
   it('takes over the file of a zombie', async () => {
-    // The first sleep ends as a child of the second, which never asks for it.
-    const parent = spawn('bash', ['-c', 'sleep 0 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    // The first sleep ends as a child of the second, which never asks for it; before, bash would have.
+    const parent = spawn('bash', ['-c', 'sleep 0.5 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] });
     const pid = Number(await new Promise((resolve) => parent.stdout.once('data', resolve)));
     const state = () => readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]![0];
     await vi.waitFor(() => expect(state()).toBe('Z'), 10_000);

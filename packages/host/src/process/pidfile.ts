@@ -1,5 +1,6 @@
 /** A pid file: one decimal number and a newline; held as long as the process named in it lives. */
-import { linkSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 
 export class PidFileError extends Error {
   readonly code = 'EPIDFILE';
@@ -47,6 +48,15 @@ export function takePidFile(path: string, name: string): PidFile {
   }
 }
 
+/** Writes this process's pid, whoever's was there: for a file that no other process would take. Makes its folder. */
+export function claimPidFile(path: string): PidFile {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  const own = `${path}.${process.pid}`;
+  writeFileSync(own, `${process.pid}\n`, { mode: 0o644 });
+  renameSync(own, path);
+  return new PidFile(path);
+}
+
 export class PidFile {
   readonly path: string;
 
@@ -54,9 +64,14 @@ export class PidFile {
     this.path = path;
   }
 
+  /** Whether it is still this process's. */
+  get isOwn(): boolean {
+    return readPidFile(this.path) === process.pid;
+  }
+
   /** Removes the file unless another process has taken it since. */
   release(): void {
-    if (readPidFile(this.path) === process.pid) unlinkSync(this.path);
+    if (this.isOwn) unlinkSync(this.path);
   }
 }
 

@@ -1,48 +1,55 @@
-/** `glusterfs --process-name glustershd`: the heal daemon of a volume, and what glusterd asks of it. */
+/**
+ * `glusterfs --process-name glustershd`: the heal daemon of a node, for all volumes that its glusterd names, or, with a volfile or the id
+ * `shd/VOLUME`, of this one volume.
+ */
+import type { ManagementServer } from '@mortar/rpc';
 import { HealDaemon } from '@mortar/xlators/cluster/replicate/heal-daemon.ts';
 import { z } from 'zod';
-import { controlServer, listenForControl } from '../control/server.ts';
+import { controlServer, graphInfo, listenForControl, processControl } from '../control/server.ts';
 import type { Host } from '../host.ts';
-import { openVolfile } from '../management/open.ts';
+import { openLink, openVolfile } from '../management/open.ts';
 import { StartError } from '../start-error.ts';
+import { addHealMethods } from './heal-methods.ts';
+import { wantedVolume } from './heal-volume.ts';
+import { HealVolumes } from './heal-volumes.ts';
 
-const ofVolume = z.object({ volume: z.string() });
+/** What a daemon that heals for the whole node has in place of the id of a volfile. */
+const ofNode = 'gluster/glustershd';
+const mostVolumes = 100_000;
 
 export async function healDaemonRole(host: Host): Promise<void> {
-  const { socketFile } = host.args;
+  const { socketFile, volfileId, servers } = host.args;
   if (socketFile === undefined) throw new StartError('the heal daemon needs a control socket: -S PATH');
+  const isOfNode = servers.length > 0 && volfileId === ofNode;
+  await listenForControl(host, isOfNode ? healNode(host) : await healVolume(host), socketFile);
+}
+
+function healNode(host: Host): ManagementServer {
+  const link = openLink(host);
+  link.keep();
+  const volumes = new HealVolumes(host, link);
+  // Before the link ends, so that no heal is cut off in the middle of a change.
+  host.atEnd('healing', () => volumes.stop());
+  const server = processControl(host);
+  const wanted = z.object({ volumes: z.array(wantedVolume).max(mostVolumes) });
+  server.method('heal.serve', wanted, (params) => volumes.serve(params.volumes));
+  addHealMethods(server, (volume) => volumes.of(volume).daemon);
+  server.method('graph.info', z.object({ volume: z.string() }), ({ volume }) => graphInfo(volumes.of(volume).keeper));
+  server.method('graph.refresh', z.object({ volume: z.string().optional() }).optional(), async (params) => {
+    const which = params?.volume === undefined ? volumes.all : [volumes.of(params.volume)];
+    await Promise.all(which.map(({ keeper }) => keeper.refresh()));
+  });
+  return server;
+}
+
+async function healVolume(host: Host): Promise<ManagementServer> {
   const { source } = openVolfile(host);
   const daemon = new HealDaemon(host.services.clock);
   const keeper = host.keepGraph({ source, handOver: (next) => daemon.attach(next.graph) });
-  // Before the graph ends, so that no heal is cut off in the middle of a change.
   host.atEnd('healing', () => daemon.stop());
   const running = await keeper.start();
   await daemon.attach(running.graph);
-  await listenForControl(host, withHealMethods(controlServer(host, keeper), daemon), socketFile);
-}
-
-function withHealMethods(server: ReturnType<typeof controlServer>, daemon: HealDaemon) {
-  server.method('heal.launch', ofVolume.extend({ full: z.boolean() }), async ({ full }) => ({
-    started: await daemon.launch(full),
-  }));
-  const info = ofVolume.extend({ kind: z.enum(['all', 'summary', 'split-brain']), heals: z.boolean().default(false) });
-  server.method('heal.info', info, ({ kind, heals }) => daemon.info(kind === 'split-brain' ? kind : 'all', heals));
-  server.method('heal.count', ofVolume, async () =>
-    (await daemon.count()).map(({ brick, count }) => ({ brick, count: count ?? null })),
-  );
-  server.method('heal.statistics', ofVolume, () =>
-    daemon.statistics().map(({ brick, connected, crawls }) => ({
-      brick,
-      connected,
-      crawls: crawls.map(({ startSec, endSec, ...rest }) => ({
-        startSeconds: startSec,
-        endSeconds: endSec ?? null,
-        ...rest,
-      })),
-    })),
-  );
-  const policy = z.enum(['bigger-file', 'latest-mtime', 'source-brick']);
-  const splitBrain = ofVolume.extend({ policy, file: z.string().optional(), brick: z.string().optional() });
-  server.method('heal.splitBrain', splitBrain, ({ policy: by, file, brick }) => daemon.resolve(by, file, brick));
+  const server = controlServer(host, keeper);
+  addHealMethods(server, () => daemon);
   return server;
 }

@@ -47,6 +47,10 @@ export class HealDaemon {
   readonly #clock: Clock;
   #graph: Graph | undefined;
   #healers: SetHealer[] = [];
+  /** Healers that are left end behind. */
+  #leaving: Promise<unknown> = Promise.resolve();
+  /** How often it was given another graph, or none. */
+  #turns = 0;
   /** Where what `heal info` shows is being healed. */
   readonly #lookedAfter = new WeakSet<SetHealer>();
 
@@ -56,7 +60,10 @@ export class HealDaemon {
 
   /** Takes over the replica sets of a graph, and leaves those of the one before. */
   async attach(graph: Graph): Promise<void> {
-    await this.stop();
+    const own = ++this.#turns;
+    await this.#leave();
+    // Another graph came meanwhile, or the end: nobody would stop healers of this one.
+    if (own !== this.#turns) return;
     this.#graph = graph;
     const sets = [...graph.xlators.values()].filter(
       (xlator): xlator is ReplicateXlator => xlator instanceof ReplicateXlator,
@@ -74,9 +81,15 @@ export class HealDaemon {
   }
 
   async stop(): Promise<void> {
+    this.#turns++;
+    await this.#leave();
+  }
+
+  async #leave(): Promise<void> {
     const healers = this.#healers;
     this.#healers = [];
-    await Promise.all(healers.map((healer) => healer.stop()));
+    this.#leaving = Promise.all([this.#leaving, ...healers.map((healer) => healer.stop())]);
+    await this.#leaving;
   }
 
   /** Somebody asks about replicas that are away: they may be back. */

@@ -461,6 +461,47 @@ describe('a brick that answers nothing', () => {
   });
 });
 
+describe('a heal daemon whose bricks hang', () => {
+  /** Crawls the first graph, and has been given a second one that it waits to take. */
+  async function switching() {
+    await rig();
+    const { daemon, client } = await rigs[0]!.healDaemon();
+    await until(async () => daemon.statistics().every(({ crawls }) => crawls.at(-1)?.endSec !== undefined));
+    let thaw = () => {};
+    const frozen = new Promise<'pass'>((resolve) => {
+      thaw = () => resolve('pass');
+    });
+    for (const gate of client.gates) gate.fault = () => frozen as never;
+    void daemon.launch(false);
+    await until(async () => daemon.statistics().every(({ crawls }) => crawls.at(-1)?.endSec === undefined));
+    const next = await rigs[0]!.client({ 'iam-self-heal-daemon': 'yes' });
+    const xlators = new Map([[next.xlator.name, next.xlator]]);
+    const attached = daemon.attach({ volfile: { volumes: [] }, top: next.xlator, xlators, id: 2 });
+    return { daemon, thaw, attached };
+  }
+
+  it('goes over to the next graph when they answer', async () => {
+    const { daemon, thaw, attached } = await switching();
+    expect(daemon.statistics()).toEqual([]);
+    thaw();
+    await attached;
+    expect(daemon.statistics()).toHaveLength(3);
+  });
+
+  it('takes no graph any more when it was stopped meanwhile, and has stopped when the first one is left', async () => {
+    const { daemon, thaw, attached } = await switching();
+    let isStopped = false;
+    const stopped = daemon.stop().then(() => {
+      isStopped = true;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(isStopped).toBe(false);
+    thaw();
+    await Promise.all([attached, stopped]);
+    expect(daemon.statistics()).toEqual([]);
+  });
+});
+
 describe('heal on access', () => {
   const chmod = (client: RigClient, gfid: Gfid) =>
     client.ops.setattr(client.call, { loc: locOf(gfid), attr: { mode: 0o755 } });
