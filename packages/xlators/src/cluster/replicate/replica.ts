@@ -200,6 +200,12 @@ export class Replica {
     return this.#preferred(gfid, clean);
   }
 
+  /** The same for who is to be served: contents are nobody's while it is not known who owns them and who may read them. */
+  servers(gfid: Gfid, kind: Kind, context: InodeContext): number[] {
+    const isOwnerUnknown = context.readable.metadata.length === 0 && context.choice === undefined;
+    return kind === 'data' && isOwnerUnknown ? [] : this.readers(gfid, kind, context);
+  }
+
   /** Turns the list so that the preferred child stands first. */
   #preferred(gfid: Gfid, children: number[]): number[] {
     if (children.length < 2) return children;
@@ -214,17 +220,18 @@ export class Replica {
     if (!this.mayRead(call, this.set.up)) return fail(Errno.ENOTCONN);
     const known = await this.context(gfid, call);
     if ('errno' in known) return known;
-    const readers = this.readers(gfid, kind, known);
+    const readers = this.servers(gfid, kind, known);
     if (readers.length > 0) return readers;
     if (this.set.up.length === 0) return fail(Errno.ENOTCONN);
     const ask = async () => {
       const fresh = await this.refresh(gfid, call);
-      return 'errno' in fresh ? fresh : this.readers(gfid, kind, fresh);
+      return 'errno' in fresh ? fresh : this.servers(gfid, kind, fresh);
     };
     let asked = await ask();
     if (!('errno' in asked) && asked.length === 0 && (await settleByPolicy(this, gfid))) asked = await ask();
     if ('errno' in asked || asked.length > 0) return asked;
-    this.warn(`${gfid}: no replica is clean of ${kind}; ${await this.accusations(gfid, call)}`);
+    const what = kind === 'data' ? 'data and metadata' : kind;
+    this.warn(`${gfid}: no replica is clean of ${what}; ${await this.accusations(gfid, call)}`);
     return fail(Errno.EIO);
   }
 
