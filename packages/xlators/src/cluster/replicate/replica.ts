@@ -34,6 +34,8 @@ export interface LiveOptions {
   granular: boolean;
   readHashMode: number;
   readChild: number;
+  /** Reads are for children of this machine, if there are some. */
+  chooseLocal: boolean;
   /** How a split-brain is decided without asking. */
   policy: Policy;
   /** The volume's id when heal parks objects that lost their name. */
@@ -206,10 +208,23 @@ export class Replica {
     return kind === 'data' && isOwnerUnknown ? [] : this.readers(gfid, kind, context);
   }
 
+  /** Those on this machine; all, if that makes no difference. */
+  #near(children: number[]): number[] {
+    const { localChildren } = this.set;
+    if (!this.live.chooseLocal || localChildren.size === 0) return children;
+    const near = children.filter((child) => localChildren.has(child));
+    return near.length > 0 ? near : children;
+  }
+
   /** Turns the list so that the preferred child stands first. */
   #preferred(gfid: Gfid, children: number[]): number[] {
     if (children.length < 2) return children;
     const { readChild, readHashMode } = this.live;
+    const near = readChild < 0 ? this.#near(children) : children;
+    if (near.length < children.length) {
+      const others = children.filter((child) => !near.includes(child));
+      return [...this.#preferred(gfid, near), ...this.#preferred(gfid, others)];
+    }
     let first = children.indexOf(readChild);
     if (first < 0) first = readHashMode === 0 ? 0 : Number.parseInt(gfid.slice(-6), 16) % children.length;
     return [...children.slice(first), ...children.slice(0, first)];

@@ -88,7 +88,7 @@ export class ProtocolClient extends Xlator {
       fds: this.#fds,
       events: {
         attached: (welcome) => this.#attached(welcome),
-        up: () => this.propagate({ type: 'child-up' }),
+        up: () => this.propagate({ type: 'child-up', ...(this.#lastAddress?.kind === 'unix' && { isLocal: true }) }),
         down: () => this.propagate({ type: 'child-down' }),
         refused: ({ errno, reason }) => {
           if (errno === Errno.EACCES) this.propagate({ type: 'refused', reason });
