@@ -172,6 +172,24 @@ describe.skipIf(!canMount)('a mount', () => {
     expect(await box.inMount(`cat ${mnt}/a`)).toBe('one\n');
   });
 
+  it('and its brick tell in their state dumps what is open and what is only known', async () => {
+    const brickPid = await startBrick();
+    const mnt = box.mountPoint();
+    const server = ['-s', '127.0.0.1', `--volfile-server-port=${glusterd.port}`, '--volfile-id=/v'];
+    await box.daemonAsync('glusterfs', 'm.pid', ...server, '-l', join(box.logs, 'm.log'), mnt);
+    const mountPid = readFileSync(join(box.run, 'm.pid'), 'utf8').trim();
+    await box.inMount(
+      `touch ${mnt}/b; exec 3>>${mnt}/a 4>>${mnt}/a; kill -USR1 ${brickPid} ${mountPid}
+       for i in $(seq 100); do [ $(ls ${box.run} | grep -c '[.]dump[.][0-9]*$') = 2 ] && break; sleep 0.1; done`,
+    );
+    const dump = (pid: number | string) => {
+      const name = readdirSync(box.run).find((one) => one.includes(`.${pid}.dump.`))!;
+      return readFileSync(join(box.run, name), 'utf8');
+    };
+    expect(dump(brickPid)).toMatch(/^\[conn\.1\.bound_xl\.\/bricks\/b0\.active\.1\]\ngfid=[0-9a-f-]{36}\nfd-count=2$/m);
+    expect(dump(mountPid)).toMatch(/^\[xlator\.mount\.fuse\.itable\]\nactive_size=1\nlru_size=2$/m);
+  });
+
   it('is there in bounded time when its brick cannot be reached, and says that it is not connected', async () => {
     const mnt = box.mountPoint();
     const server = ['-s', '127.0.0.1', `--volfile-server-port=${glusterd.port}`, '--volfile-id=v'];

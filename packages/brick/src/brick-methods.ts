@@ -58,7 +58,7 @@ export function addBrickMethods(server: ManagementServer, host: Host, keeper: Gr
   );
 }
 
-function ofType<X>(keeper: GraphKeeper, type: string): X[] {
+export function ofType<X>(keeper: GraphKeeper, type: string): X[] {
   return [...keeper.current.graph.xlators.values()].filter((xlator) => xlator.type === type) as unknown as X[];
 }
 

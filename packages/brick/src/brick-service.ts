@@ -12,7 +12,9 @@ import {
   serveMetrics,
 } from '@mortar/host';
 import { threadWaits } from '@mortar/libc';
-import { addBrickMethods } from './brick-methods.ts';
+import type { ProtocolServer } from '@mortar/xlators/protocol/server/index.ts';
+import { addBrickMethods, ofType } from './brick-methods.ts';
+import { openFileSections } from './open-files.ts';
 import { signIn } from './portmap.ts';
 
 /** The server's option `statedump-path`, as the volfile in force has it; by default dumps go to the run directory. */
@@ -63,6 +65,7 @@ async function serveBrick(host: Host): Promise<void> {
     throw new StartError(`${what} cannot start: ${(error as Error).message}`, exitCode, { cause: error });
   }
   host.dumper.placeAt(() => statedumpPath(keeper));
+  host.dumper.add(() => openFileSections(ofType<ProtocolServer>(keeper, 'protocol/server'), brickName ?? host.name));
   if (socketFile !== undefined) {
     const control = controlServer(host, keeper);
     addBrickMethods(control, host, keeper);

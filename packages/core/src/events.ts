@@ -2,7 +2,8 @@ import type { Gfid } from './gfid.ts';
 
 /** What translators tell each other outside of fops. Child events travel up, parent events down. */
 export type GraphEvent =
-  | { type: 'child-up' }
+  /** `isLocal`: it is served by a process of this machine. */
+  | { type: 'child-up'; isLocal?: boolean }
   | { type: 'child-down' }
   /** The first answer about a child is still outstanding. */
   | { type: 'child-connecting' }

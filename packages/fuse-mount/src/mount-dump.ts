@@ -22,7 +22,13 @@ export function mountSections(host: Host, mount: FuseMount): DumpSection[] {
       ...Object.fromEntries(Object.entries(stats.requests).map(([op, count]) => [`requests.${op}`, count])),
     },
   };
-  return [own, ...lockSections(stats.locks), ...callSections(mount)];
+  return [own, inodeSection(stats), ...lockSections(stats.locks), ...callSections(mount)];
+}
+
+/** What the kernel knows: what is open (the root always is), and what it may let go. */
+function inodeSection({ nodes, openNodes }: FuseMount['stats']): DumpSection {
+  const active = Math.max(1, openNodes);
+  return { name: 'xlator.mount.fuse.itable', values: { active_size: active, lru_size: Math.max(0, nodes - active) } };
 }
 
 /** Under the name of GlusterFS's accounts of memory, which has none for what nobody uses. */

@@ -6,6 +6,7 @@ export interface TlsSettings {
   readonly privateKey: string;
   /** Certificates of those who may sign; every one of them is trusted. */
   readonly authorities: string;
+  /** Lists of revoked certificates: a PEM file, or a directory of them under OpenSSL's hashed names (`HASH.rN`). */
   readonly revoked?: string;
   readonly ciphers?: string;
   /** Certificates between one's own and the authority's, at most. */
@@ -34,7 +35,8 @@ function tlsSettings(texts: ReadonlyMap<string, string>): TlsSettings {
     ownCertificate: of('own-cert') ?? '/etc/ssl/glusterfs.pem',
     privateKey: of('private-key') ?? '/etc/ssl/glusterfs.key',
     authorities: of('ca-list') ?? '/etc/ssl/glusterfs.ca',
-    ...(revoked !== undefined && { revoked }),
+    // GlusterFS's word for none.
+    ...(revoked !== undefined && revoked !== 'NULL' && { revoked }),
     ...(ciphers !== undefined && { ciphers }),
     depth: Number.isInteger(depth) && depth >= 0 ? Math.min(depth, mostDepth) : defaultDepth,
   };

@@ -83,6 +83,7 @@ export async function mountNative({
         handles,
         lockWaits: 0,
         nodes: 0,
+        openNodes: 0,
         malformed: 0,
         exceptions: 0,
         undelivered: 0,

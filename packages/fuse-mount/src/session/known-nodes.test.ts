@@ -10,10 +10,11 @@ describe('nodes', () => {
     const { rig } = mounted();
     const { node, fh } = await rig.create('a');
     await rig.expect('lookup', 1, text('a'));
-    expect(rig.session.stats.nodes).toBe(2);
+    expect(rig.session.stats).toMatchObject({ nodes: 2, openNodes: 1 });
     rig.send('forget', node, u64(1));
     expect(rig.session.stats.nodes).toBe(2);
     await rig.expect('release', node, u64(fh), u32(0, 0), u64(0));
+    expect(rig.session.stats).toMatchObject({ nodes: 2, openNodes: 0 });
     rig.send('batchForget', 0, u32(1, 0), u64(node, 1));
     expect(rig.session.stats.nodes).toBe(1);
     expect((await rig.ask('getattr', node, u32(0, 0), u64(0))).errno).toBe(Errno.ESTALE);

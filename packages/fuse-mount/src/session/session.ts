@@ -139,6 +139,7 @@ export class Session {
   }
 
   get stats(): SessionStats {
+    const nodes = [...this.nodes.all()];
     const requests: Record<string, number> = {};
     opNames.forEach((name, code) => {
       if (name && this.#counts[code]! > 0) requests[name] = this.#counts[code]!;
@@ -147,12 +148,13 @@ export class Session {
       requests,
       inFlight: this.#inFlight,
       lockWaits: this.lockWaits,
-      nodes: this.nodes.size,
+      nodes: nodes.length,
+      openNodes: nodes.filter(({ handles }) => handles.size > 0).length,
       handles: this.handles.size,
       malformed: this.#malformed,
       exceptions: this.#exceptions,
       undelivered: this.#undelivered,
-      locks: [...this.nodes.all()].reduce((sum, { lockCount }) => sum + lockCount, 0),
+      locks: nodes.reduce((sum, { lockCount }) => sum + lockCount, 0),
     };
   }
 

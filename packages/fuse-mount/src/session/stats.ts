@@ -6,7 +6,9 @@ export interface SessionStats {
   requests: Record<string, number>;
   inFlight: number;
   lockWaits: number;
+  /** Files and directories that the kernel knows, and how many of them are open. */
   nodes: number;
+  openNodes: number;
   handles: number;
   malformed: number;
   exceptions: number;

@@ -6,7 +6,7 @@ import { newUuid } from '../uuid.ts';
 import type { BrickInfo, VolumeInfo } from '../volume.ts';
 import type { BrickRules } from './brick-checks.ts';
 import { makeBricks, withFacts } from './new-bricks.ts';
-import { localBricks } from './volumes.ts';
+import { brickName, localBricks } from './volumes.ts';
 
 /** Asks the other nodes about directories that are to become bricks; resolves to all bricks, with their real paths. */
 export async function checkElsewhere(
@@ -98,6 +98,13 @@ export async function retireElsewhere(
 export function requireConnected(context: Context, bricks: readonly BrickInfo[]): void {
   for (const [node, [brick]] of bricksElsewhere(context, bricks))
     if (!context.pool?.isConnected(node)) throw new OperationError(`Host ${brick!.host} not connected`);
+}
+
+/** Bricks that are to leave: what they still have, and whether they are empty, only their own node knows. */
+export function requireHostsUp(context: Context, bricks: readonly BrickInfo[]): void {
+  for (const [node, [brick]] of bricksElsewhere(context, bricks))
+    if (!context.pool?.isConnected(node))
+      throw new OperationError(`Host node of the brick ${brickName(brick!)} is down`);
 }
 
 function plain(bricks: readonly BrickInfo[]): BrickInfo[] {

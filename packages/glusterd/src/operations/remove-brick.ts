@@ -6,7 +6,7 @@ import type { RequestOf } from '../protocol/requests.ts';
 import { execute, type Operation } from '../transaction/operation.ts';
 import { type BrickInfo, setCount, setSize, type VolumeInfo, type VolumeTask, withOption } from '../volume.ts';
 import { brickHookArguments } from './add-brick.ts';
-import { retireElsewhere } from './brick-sites.ts';
+import { requireHostsUp, retireElsewhere } from './brick-sites.ts';
 import { awaitedOf } from './late-clients.ts';
 import { runHooks } from './run-hooks.ts';
 import { newTask, refuseWhileMoving, startTask, stopTask, takingPart, taskData, withTaskNow } from './tasks.ts';
@@ -102,7 +102,7 @@ function commitRemoval(request: RemoveRequest): Operation<Plan, Reply> {
     async stage(context) {
       const volume = await withTaskNow(context, request.volume);
       const plan = planOf(context, volume, request);
-      if (request.action === 'commit') checkCommit(volume, plan.removed);
+      if (request.action === 'commit') checkCommit(context, volume, plan.removed);
       if (volume.task?.kind === 'rebalance') await refuseWhileMoving(context, request.volume);
       return plan;
     },
@@ -113,9 +113,10 @@ function commitRemoval(request: RemoveRequest): Operation<Plan, Reply> {
   };
 }
 
-function checkCommit({ task }: VolumeInfo, removed: readonly BrickInfo[]): void {
+function checkCommit(context: Context, { task }: VolumeInfo, removed: readonly BrickInfo[]): void {
   const staying = removed.find((brick) => !brick.decommissioned);
   if (staying) throw new OperationError(`Brick ${brickName(staying)} is not decommissioned. Use start or force option`);
+  requireHostsUp(context, removed);
   if (task?.state === 'running') throw new OperationError("use 'force' option as migration is in progress");
   if (task?.state === 'failed') throw new OperationError("use 'force' option as migration has failed");
 }
@@ -207,6 +208,7 @@ async function checkStart(
     throw new OperationError(
       `An earlier remove-brick task exists for volume ${volume.name}. Either commit it or stop it before starting a new task.`,
     );
+  requireHostsUp(context, removed);
   for (const brick of removed) {
     const { online } = await context.supervisor.brickState(volume, brick);
     if (!online && brick.hostUuid === context.store.state.node.uuid)

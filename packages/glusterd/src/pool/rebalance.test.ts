@@ -121,3 +121,23 @@ it('is refused when nobody can look after some bricks', async () => {
   expect(alive()).toEqual([0, 0, 0, 0]);
   await node(3).up();
 }, 30_000);
+
+it('takes no bricks away whose node is down, neither at the start nor at the end', async () => {
+  const leaving = { verb: 'volume.remove-brick', volume: 'v', bricks: [node(2).at('a')] } as const;
+  const down = async () => {
+    await node(2).down();
+    await until('it is missed', () => !node(1).daemon.context.pool!.isConnected(node(2).uuid));
+  };
+  const isDown = `Host node of the brick ${node(2).at('a')} is down`;
+  await down();
+  expect(await node(1).refusal({ ...leaving, bricks: [...leaving.bricks], action: 'start' })).toBe(isDown);
+  await node(2).up();
+  await until('it is back', () => node(1).daemon.context.pool!.isConnected(node(2).uuid));
+  await node(1).done({ ...leaving, bricks: [...leaving.bricks], action: 'start' });
+  node(2).processes.answers = { 'rebalance.status': { state: 'completed', ...counts(1) } };
+  await node(1).done({ ...leaving, bricks: [...leaving.bricks], action: 'status' });
+  await down();
+  expect(await node(1).refusal({ ...leaving, bricks: [...leaving.bricks], action: 'commit' })).toBe(isDown);
+  await node(1).done({ ...leaving, bricks: [...leaving.bricks], action: 'force' });
+  await node(2).up();
+}, 30_000);

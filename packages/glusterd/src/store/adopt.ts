@@ -12,6 +12,9 @@ import {
 import { numberIn, parseLines } from './lines.ts';
 import { parseVolume, StoreFormatError } from './volume-files.ts';
 
+/** What peers' files are called: by their uuids. */
+const peerFile = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
 /** The state in the files, or null if there is no `glusterd.info`. */
 export async function adoptFiles(files: Files, work: string): Promise<State | null> {
   const info = await files.read(`${work}/glusterd.info`);
@@ -59,6 +62,8 @@ async function adoptVolumes(files: Files, work: string): Promise<Map<string, Vol
 async function adoptPeers(files: Files, work: string): Promise<Map<string, PeerDocument>> {
   const peers = new Map<string, PeerDocument>();
   for (const name of await files.list(`${work}/peers`)) {
+    // A temporary file that a crash has left, an editor's copy: what is no peer's file is passed over, as GlusterFS does.
+    if (!peerFile.test(name)) continue;
     const text = await files.read(`${work}/peers/${name}`);
     if (text === null) continue;
     const lines = parseLines(text);

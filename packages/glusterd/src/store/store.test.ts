@@ -52,6 +52,11 @@ describe('adoption', () => {
 
   it('takes over the peers and options of a pool', async () => {
     put(fixture('glusterd-store-peers.json').files, 'node1/');
+    const stray = {
+      'peers/81d268f1-8ee2-4b62-b7ef-d75cbe5732e1.tmp': 'uui',
+      'peers/not_a_peer_file': 'random stuff\n',
+    };
+    put(stray);
     const { context } = await rig.start();
     expect([...context.store.state.peers.keys()]).toEqual([
       '3b0d57c9-b084-4248-9740-067efd647a31',

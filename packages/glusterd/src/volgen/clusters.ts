@@ -5,22 +5,22 @@ import type { Draft, EffectiveOptions, GraphBuilder } from './builder.ts';
 
 type Pairs = (readonly [string, string])[];
 
-const tlsOptions = [
-  'ssl-own-cert',
-  'ssl-private-key',
-  'ssl-ca-list',
-  'ssl-crl-path',
-  'ssl-cert-depth',
-  'ssl-cipher-list',
-  'ssl-dh-param',
-  'ssl-ec-curve',
-];
+/** Translators' options by those of the volume. */
+const tlsOptions = {
+  'ssl.own-cert': 'transport.socket.ssl-own-cert',
+  'ssl.private-key': 'transport.socket.ssl-private-key',
+  'ssl.ca-list': 'transport.socket.ssl-ca-list',
+  'ssl.crl-path': 'transport.socket.ssl-crl-path',
+  'ssl.certificate-depth': 'transport.socket.ssl-cert-depth',
+  'ssl.cipher-list': 'transport.socket.ssl-cipher-list',
+  'ssl.dh-param': 'transport.socket.ssl-dh-param',
+  'ssl.ec-curve': 'transport.socket.ssl-ec-curve',
+};
 
 /** TLS files and parameters, for both ends of a connection. */
 export function tlsPairs(options: EffectiveOptions): Pairs {
-  return tlsOptions.flatMap((option) => {
-    const name = `transport.socket.${option}`;
-    const value = options.explicit(name);
+  return Object.entries(tlsOptions).flatMap(([key, name]) => {
+    const value = options.explicit(key);
     return value === undefined ? [] : [[name, value] as const];
   });
 }

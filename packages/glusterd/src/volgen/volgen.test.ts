@@ -38,13 +38,15 @@ describe('options reach the volfile', () => {
   it('of clients: TLS, read-after-open with root-squash, no gids with manage-gids', () => {
     const volume = withOptions(sample('replica3'), {
       'client.ssl': 'on',
-      'transport.socket.ssl-ca-list': '/etc/ca.pem',
+      'ssl.ca-list': '/etc/ca.pem',
+      'ssl.certificate-depth': '3',
       'server.root-squash': 'on',
       'server.manage-gids': 'on',
     });
     const volfile = clientVolfile(volume, { trusted: true, ...all });
     expect(nodeOf(volfile, 'vol1-client-1')!.options.get('transport.socket.ssl-enabled')).toBe('on');
     expect(nodeOf(volfile, 'vol1-client-1')!.options.get('transport.socket.ssl-ca-list')).toBe('/etc/ca.pem');
+    expect(nodeOf(volfile, 'vol1-client-1')!.options.get('transport.socket.ssl-cert-depth')).toBe('3');
     expect(nodeOf(volfile, 'vol1-client-1')!.options.get('send-gids')).toBe('false');
     expect(nodeOf(volfile, 'vol1-open-behind')!.options.get('read-after-open')).toBe('yes');
   });

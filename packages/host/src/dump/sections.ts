@@ -14,6 +14,7 @@ const sectionNames: Readonly<Record<string, (name: string) => string>> = {
   'protocol/server': (name) => `xlator.protocol.server.${name}.priv`,
   'cluster/distribute': (name) => `xlator.cluster.dht.${name}.priv`,
   'debug/trace': () => 'xlator.debug.trace.history',
+  'debug/error-gen': (name) => `xlator.debug.error-gen.${name}.priv`,
 };
 
 export function xlatorSection(xlator: Xlator): DumpSection {

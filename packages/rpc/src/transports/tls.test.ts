@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -40,6 +40,21 @@ function certificate(name: string, by: string, more: readonly string[] = []): vo
   );
 }
 
+/** A directory as `ssl.crl-path` names it, by which nobody is to believe this certificate of `ca`. */
+function revoke(directory: string, name: string): void {
+  mkdirSync(directory);
+  writeFileSync(at('index.txt'), '');
+  writeFileSync(at('crlnumber'), '01');
+  const config = [
+    ...['[ca]', 'default_ca=d', '[d]', `database=${at('index.txt')}`, `crlnumber=${at('crlnumber')}`],
+    ...['default_md=sha256', 'default_crl_days=2', `certificate=${at('ca.pem')}`, `private_key=${at('ca.key')}`],
+  ];
+  writeFileSync(at('ca.conf'), config.join('\n'));
+  openssl('ca', '-config', at('ca.conf'), '-revoke', at(`${name}.pem`));
+  const hash = execFileSync('openssl', ['x509', '-hash', '-noout', '-in', at('ca.pem')], { encoding: 'utf8' }).trim();
+  openssl('ca', '-config', at('ca.conf'), '-gencrl', '-out', join(directory, `${hash}.r0`));
+}
+
 const settings = (name: string, by = 'ca', depth = 1): TlsSettings => ({
   ownCertificate: at(`${name}.pem`),
   privateKey: at(`${name}.key`),
@@ -52,6 +67,7 @@ beforeAll(() => {
   authority('other');
   certificate('alice', 'ca', ['-addext', 'basicConstraints=critical,CA:FALSE']);
   certificate('brick', 'ca', ['-addext', 'basicConstraints=critical,CA:FALSE']);
+  certificate('carol', 'ca', ['-addext', 'basicConstraints=critical,CA:FALSE']);
   certificate('mallory', 'other', ['-addext', 'basicConstraints=critical,CA:FALSE']);
   certificate('office', 'ca');
   certificate('bob', 'office', ['-addext', 'basicConstraints=critical,CA:FALSE']);
@@ -154,7 +170,7 @@ describe('TLS', () => {
       .connect(address(settings('bob')))
       .then((s) => heard(s, 1))
       .catch(() => undefined);
-    await expect.poll(() => refusals.join()).toMatch(/ssl-cert-depth is 0/);
+    await expect.poll(() => refusals.join()).toMatch(/ssl\.certificate-depth is 0/);
     expect(names).toEqual([]);
     await listener.close();
     const deeper = await echo(settings('brick', 'ca', 1));
@@ -162,6 +178,35 @@ describe('TLS', () => {
     await expect.poll(() => deeper.names).toEqual(['bob']);
     stream.destroy();
     await deeper.listener.close();
+  });
+
+  it('does not let in whose certificate was revoked', async () => {
+    const lists = at('lists');
+    revoke(lists, 'alice');
+    const { names, refusals, listener, address } = await echo({ ...settings('brick'), revoked: lists });
+    const greet = (who: string) =>
+      tcpTransport()
+        .connect(address(settings(who)))
+        .then((stream) => heard(stream, 1))
+        .catch(() => undefined);
+    await greet('alice');
+    await expect.poll(() => refusals.join()).toMatch(/revoked/i);
+    expect(names).toEqual([]);
+    const stream = await tcpTransport().connect(address(settings('carol')));
+    await expect.poll(() => names).toEqual(['carol']);
+    stream.destroy();
+    await listener.close();
+  });
+
+  it('goes by no lists of revoked certificates where there are none', async () => {
+    mkdirSync(at('empty'));
+    const bound = {
+      kind: 'tcp' as const,
+      host: '127.0.0.1',
+      port: 0,
+      tls: { ...settings('brick'), revoked: at('empty') },
+    };
+    await expect(tcpTransport().listen(bound, () => undefined)).rejects.toThrow(/has no list of revoked certificates/);
   });
 
   it('names the file that is missing', async () => {
@@ -182,6 +227,17 @@ describe('settings', () => {
       authorities: '/etc/ssl/glusterfs.ca',
       depth: 1,
     });
+  });
+
+  it('name lists of revoked certificates, or NULL for none', () => {
+    const revoked = (path: string) =>
+      tlsOfOptions(
+        new Map([
+          ['transport.socket.ssl-enabled', 'on'],
+          ['transport.socket.ssl-crl-path', path],
+        ]),
+      )?.revoked;
+    expect([revoked('/etc/crl'), revoked('NULL')]).toEqual(['/etc/crl', undefined]);
   });
 
   it('of management come from secure-access, which may be empty', () => {

@@ -1,6 +1,7 @@
 /** Both ends prove who they are by a certificate that an authority of the other one's list has signed. */
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
+import { join } from 'node:path';
 import {
   connect,
   createServer,
@@ -22,6 +23,17 @@ async function read(what: string, path: string): Promise<Buffer> {
   }
 }
 
+async function revokedOf(path: string): Promise<Buffer[]> {
+  const names = await readdir(path).catch(() => null);
+  if (names === null) return [await read('list of revoked certificates', path)];
+  const lists = names.filter((name) => /^[0-9a-f]{8}\.r\d+$/.test(name)).sort();
+  if (lists.length === 0)
+    throw new Error(
+      `TLS: ${path} has no list of revoked certificates (HASH.r0, see openssl-rehash); make one (docs/tls.md)`,
+    );
+  return Promise.all(lists.map((name) => read('list of revoked certificates', join(path, name))));
+}
+
 /** The files are read anew for each connection and listener. */
 async function contextOf(settings: TlsSettings): Promise<SecureContextOptions> {
   // In turn: of several that are missing the first one is named.
@@ -33,7 +45,7 @@ async function contextOf(settings: TlsSettings): Promise<SecureContextOptions> {
     key,
     ca,
     minVersion: 'TLSv1.2',
-    ...(settings.revoked !== undefined && { crl: await read('list of revoked certificates', settings.revoked) }),
+    ...(settings.revoked !== undefined && { crl: await revokedOf(settings.revoked) }),
     ...(settings.ciphers !== undefined && { ciphers: settings.ciphers }),
   };
 }
@@ -47,7 +59,9 @@ function identityOf(socket: TLSSocket, { depth }: TlsSettings): string | Error {
     return new Error(String(socket.authorizationError ?? 'its certificate could not be verified'));
   const between = certificatesBetween(certificate);
   if (between > depth)
-    return new Error(`${between} certificates are between its own and the authority's; ssl-cert-depth is ${depth}`);
+    return new Error(
+      `${between} certificates are between its own and the authority's; ssl.certificate-depth is ${depth}`,
+    );
   const name = certificate.subject.CN;
   return Array.isArray(name) ? (name[0] ?? '') : (name ?? '');
 }

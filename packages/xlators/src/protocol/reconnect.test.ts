@@ -97,10 +97,16 @@ describe('protocol/client, when its brick is back', () => {
     expect((seen.at(-1)![1] as unknown as { fd: Fd }).fd).toBe(reopened.fd);
   });
 
-  it('uses a file by its gfid when it could not be opened anew', async () => {
-    const { client, brick, clock, startOwn, call } = await start({ client: { 'strict-locks': 'on' } });
+  async function afterRestart(
+    options: Record<string, string>,
+    before: (world: World, fd: Fd) => Promise<unknown>,
+    fails = false,
+  ) {
+    const world = await start({ client: options });
+    const { client, brick, clock, startOwn, call } = world;
     const fd = new Fd(rootGfid, 2);
     await client.ops.open(call, { loc: root, flags: 2, fd });
+    await before(world, fd);
     await brick.stop();
     cleanups.splice(0, 1);
     const again = await startOwn();
@@ -108,11 +114,57 @@ describe('protocol/client, when its brick is back', () => {
     const seen: FopName[] = [];
     again.child.answer = async (fop) => {
       seen.push(fop);
-      return { ok: true, iatt: emptyIatt() } as never;
+      return (fop === 'open' && fails ? { ok: false, errno: Errno.ENOENT } : { ok: true, iatt: emptyIatt() }) as never;
     };
     await clock.advance(5000);
+    return { ...world, fd, seen };
+  }
+  type World = Awaited<ReturnType<typeof start>>;
+
+  it('uses a file by its gfid when it could not be opened anew', async () => {
+    const { client, call, fd, seen } = await afterRestart({}, async () => {}, true);
     await expect(client.ops.fstat(call, { fd })).resolves.toMatchObject({ ok: true });
-    expect(seen).toEqual(['fstat']);
+    expect(seen).toEqual(['open', 'fstat']);
     fd.release();
+  });
+
+  describe('that has forgotten a lock', () => {
+    const owner = 'aa';
+    const lock = (type: 'write' | 'unlock') => ({
+      command: 'set' as const,
+      flock: { type, start: 0, length: 0, owner, pid: 1 },
+    });
+    const lockedBy =
+      (...types: ('write' | 'unlock')[]) =>
+      async ({ client, call, brick }: World, fd: Fd) => {
+        brick.child.answer = async () => ({ ok: true, flock: lock('unlock').flock }) as never;
+        for (const type of types) await client.ops.lk({ ...call, lockOwner: owner }, { fd, ...lock(type) });
+      };
+    const bad = { ok: false, errno: Errno.EBADFD };
+
+    it('does nothing through the file any more with strict-locks, alone or in a compound, until it is opened anew', async () => {
+      const { client, call, fd, seen } = await afterRestart({ 'strict-locks': 'on' }, lockedBy('write'));
+      expect(await client.ops.fstat(call, { fd })).toEqual(bad);
+      const steps = [compoundStep('stat', { loc: root }), compoundStep('fstat', { fd })];
+      expect(await client.ops.compound(call, { steps })).toEqual(bad);
+      expect(seen).toEqual([]);
+      expect((await client.ops.stat(call, { loc: root })).ok).toBe(true);
+      const other = new Fd(rootGfid, 2);
+      await client.ops.open(call, { loc: root, flags: 2, fd: other });
+      expect((await client.ops.fstat(call, { fd: other })).ok).toBe(true);
+      fd.release();
+      other.release();
+    });
+
+    it.each([
+      ['the lock was given back', { 'strict-locks': 'on' }, lockedBy('write', 'unlock')],
+      ['there was none', { 'strict-locks': 'on' }, lockedBy()],
+      ['locks need not be kept', {}, lockedBy('write')],
+    ])('is used on when %s', async (_, options, before) => {
+      const { client, call, fd, seen } = await afterRestart(options as Record<string, string>, before);
+      expect((await client.ops.fstat(call, { fd })).ok).toBe(true);
+      expect(seen).toEqual(['open', 'fstat']);
+      fd.release();
+    });
   });
 });

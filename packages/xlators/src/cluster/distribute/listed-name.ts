@@ -24,8 +24,9 @@ export async function listedName(
   const directories = copies.filter((copy) => isDirectoryEntry(copy.entry));
   if (directories.length > 0) {
     const first = directories.find(({ child }) => child === decides(d, state, entry.name));
-    if (first && entry.name !== '.' && learns !== undefined)
-      learnDirectory(d, args.fd.gfid, [first, ...directories], learns);
+    const isLearned = first && entry.name !== '.' && learns !== undefined;
+    if (isLearned && !learnDirectory(d, args.fd.gfid, [first, ...directories], learns))
+      return { ...first.entry, iatt: null, xattrs: null };
     if (first) return directory(d, args, first, directories);
   }
   const files = copies.filter((copy) => !isDirectoryEntry(copy.entry) && isShown(d, copy.entry));

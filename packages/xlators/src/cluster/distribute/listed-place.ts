@@ -20,21 +20,23 @@ export function learnFile(d: Distribute, copies: readonly Copy[]): void {
   d.remember(gfid, d.settledAt[child]!);
 }
 
-/** `generation`: counted before the children were asked. */
-export function learnDirectory(d: Distribute, parent: Gfid, copies: readonly Copy[], generation: number): void {
+/** `generation`: counted before the children were asked. False: it is to be looked up, which heals it. */
+export function learnDirectory(d: Distribute, parent: Gfid, copies: readonly Copy[], generation: number): boolean {
   const { gfid, name } = copies[0]!.entry;
-  if (gfid === null) return;
+  if (gfid === null) return true;
   const known = d.stateOf(gfid);
-  if (known?.kind === 'directory' && known.generation === d.generation) return;
+  if (known?.kind === 'directory' && known.generation === d.generation) return true;
   const replies = d.indices.map((i) => {
     const entry = copies.find(({ child }) => child === i)?.entry;
     const isWhole = entry?.gfid === gfid && entry.iatt && entry.xattrs;
     return isWhole ? foundAs(entry.iatt!, entry.xattrs!) : undefined;
   });
   const all = replies.every((reply) => reply !== undefined) ? copiesOf(d, replies, undefined) : undefined;
-  if (all && !needsHeal(d, all)) learn(d, locAt(parent, name, gfid), all, generation);
+  const isAmiss = all !== undefined && needsHeal(d, all);
+  if (all && !isAmiss) learn(d, locAt(parent, name, gfid), all, generation);
   // Who heals it must know its name.
   else d.services.inodes.link(parent, name, d.services.inodes.get(gfid));
+  return !isAmiss;
 }
 
 function foundAs(iatt: Found['iatt'], xattrs: Found['xattrs']): Found {

@@ -31,10 +31,17 @@ async function one(type: FileType) {
 describe.each(types)('%s that is moved', (_what, type) => {
   it('is there once, and as it was', async () => {
     const { app, mover, file, client, close } = await one(type);
-    await app.ops.setattr(app.call, { loc: locOf(file.gfid), attr: { uid: 7, gid: 8 } });
+    const [atime, mtime] = [
+      { sec: 1000, nsec: 1 },
+      { sec: 2000, nsec: 2 },
+    ];
+    await app.ops.setattr(app.call, { loc: locOf(file.gfid), attr: { uid: 7, gid: 8, atime, mtime } });
     expect(await migrateFile(mover.d, mover.call, file)).toMatchObject({ outcome: 'moved' });
     for (const rig of [app, await client('fresh')])
-      expect(await rig.walk('/l')).toMatchObject({ ok: true, iatt: { gfid: file.gfid, type, uid: 7, gid: 8 } });
+      expect(await rig.walk('/l')).toMatchObject({
+        ok: true,
+        iatt: { gfid: file.gfid, type, uid: 7, gid: 8, atime: 1000, mtime: 2000, mtimeNsec: 2 },
+      });
     const copies = await Promise.all([0, 1, 2].map((i) => app.onBrick(i, '/l')));
     expect(copies.map((copy) => copy?.iatt.type === type)).toEqual([false, false, true]);
     expect(await app.xattr(2, '/l', 'trusted.glusterfs.dht.linkto')).toBeUndefined();

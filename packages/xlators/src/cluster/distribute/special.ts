@@ -67,7 +67,11 @@ async function moveMarked(
     : await to.setxattr(own, { loc: byGfid, xattrs: come, flags: 0 });
   if (!made.ok) return made;
   const { mode, uid, gid } = iatt;
-  await to.setattr(own, { loc: byGfid, attr: { uid, gid, ...(iatt.type !== FileType.symlink && { mode }) } });
+  const times = {
+    atime: { sec: iatt.atime, nsec: iatt.atimeNsec },
+    mtime: { sec: iatt.mtime, nsec: iatt.mtimeNsec },
+  };
+  await to.setattr(own, { loc: byGfid, attr: { uid, gid, ...times, ...(iatt.type !== FileType.symlink && { mode }) } });
   await copyXattrs(d, own, file);
   d.remember(file.gfid, { kind: 'file', child: file.to, isUnsettled: true });
   const loc = locAt(file.parent, file.name, file.gfid);

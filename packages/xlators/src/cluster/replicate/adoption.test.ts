@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
-import { Errno, locAt, rootGfid } from '@mortar/core';
+import { mkdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { Errno, locAt, locOf, rootGfid } from '@mortar/core';
 import { ReplicaRig } from '@mortar/testing/replica-rig.ts';
 import { describe, expect, it } from 'vitest';
-import { rigs } from './test-rig.ts';
+import { encodeVector } from './changelog.ts';
+import { create, mkdir, rigs, until } from './test-rig.ts';
 
 async function start(count = 2) {
   const rig = await ReplicaRig.make(count, 'posix');
@@ -72,5 +73,46 @@ describe('an object that was put on bricks by hand', () => {
     client.gates[2]!.shutDoor();
     expect(await lookup('b')).toMatchObject({ ok: true, iatt: { gfid } });
     expect(gfidOf(0, 'b')).toBe(gfid.replaceAll('-', ''));
+  });
+});
+
+describe('a name without a gfid in a directory that is to be healed', () => {
+  async function lost(contents: string, isDirectory = false) {
+    const { rig, client, gfidOf } = await start();
+    const parent = await mkdir(client, 'd');
+    const { gfid, fd } = await create(client, 'f', 'right', parent);
+    fd.release();
+    await client.xlator.drain();
+    const path = `${rig.directoryOf(1)}/d/f`;
+    const hex = gfid.replaceAll('-', '');
+    rmSync(`${rig.directoryOf(1)}/.glusterfs/${hex.slice(0, 2)}/${hex.slice(2, 4)}/${gfid}`);
+    if (isDirectory) {
+      rmSync(path);
+      mkdirSync(path);
+    } else {
+      execFileSync('setfattr', ['-x', 'trusted.gfid', path]);
+      writeFileSync(path, contents);
+    }
+    utimesSync(path, 1e9, 1e9);
+    // As if the brick had gone down when the name was there and its attributes were not.
+    const values = { 'trusted.afr.vol-client-1': encodeVector([1, 0, 1]) };
+    const mark = { loc: locOf(parent), operation: 'add32' as const, values };
+    expect((await rig.bricks[0]!.ops.xattrop(client.call, mark)).ok).toBe(true);
+    const { daemon } = await rig.healDaemon();
+    const pending = async () => (await daemon.info('all')).flatMap((brick) => brick.entries.map((one) => one.gfid));
+    return { gfidOf, hex, path, parent, pending };
+  }
+
+  it('gets the one that those have who are right, and their contents', async () => {
+    const { gfidOf, hex, path, pending } = await lost('wrong');
+    await until(async () => (await pending()).length === 0);
+    expect([gfidOf(0, 'd/f'), gfidOf(1, 'd/f')]).toEqual([hex, hex]);
+    expect(readFileSync(path, 'utf8')).toBe('right');
+  });
+
+  it('stays as it is where it is something else', async () => {
+    const { gfidOf, parent, pending } = await lost('', true);
+    await until(async () => (await pending()).includes(parent));
+    expect(gfidOf(1, 'd/f')).toBeNull();
   });
 });

@@ -2,7 +2,7 @@
  * Objects that somebody put on bricks by hand have no gfid; a lookup gives them one. Two replicas with different ones
  * would be a split-brain that nobody wrote, so it is given only where it cannot come to that (docs/replicate.md).
  */
-import { type Args, type Call, Errno, type FileType, fail, type Gfid } from '@mortar/core';
+import { type Args, type Call, Errno, type FileType, fail, type Gfid, type Reply } from '@mortar/core';
 import type { ReplicaSet, Replies } from './replica-set.ts';
 
 /**
@@ -20,6 +20,11 @@ export async function lookupGivingGfid(
   const isKnown = replies.some((reply) => reply?.ok);
   if (!isKnown && set.up.length < set.count) return replies;
   return set.wind(set.up, 'lookup', call, () => args);
+}
+
+/** Of an object that is there and has no gfid. */
+export function typeWithoutGfid(reply: Reply<'lookup'> | undefined): FileType | undefined {
+  return reply?.ok === false && reply.errno === Errno.ENODATA ? reply.xdata?.typeWithoutGfid : undefined;
 }
 
 function typesOf(replies: Replies<'lookup'>): FileType[] {

@@ -91,6 +91,7 @@ export class ReplicateXlator extends Xlator {
       granular: values['granular-entry-heal'],
       readHashMode: values['read-hash-mode'],
       readChild: named >= 0 ? named : values['read-subvolume-index'],
+      chooseLocal: values['choose-local'],
       policy: values['favorite-child-policy'],
       parkingFor: values['use-anonymous-inode'] && isGfid(values['volume-id']) ? values['volume-id'] : undefined,
     };
@@ -122,6 +123,7 @@ export class ReplicateXlator extends Xlator {
     switch (event.type) {
       case 'child-up':
       case 'child-down':
+        this.#isLocal(child, event.type === 'child-up' && event.isLocal === true);
         this.#childIs(child, event.type === 'child-up');
         return true;
       case 'child-connecting':
@@ -143,6 +145,12 @@ export class ReplicateXlator extends Xlator {
       default:
         return false;
     }
+  }
+
+  #isLocal(child: number, isLocal: boolean): void {
+    const { localChildren } = this.replica.set;
+    if (isLocal) localChildren.add(child);
+    else localChildren.delete(child);
   }
 
   #childIs(child: number, up: boolean): void {
@@ -275,7 +283,7 @@ export class ReplicateXlator extends Xlator {
       data_self_heal: heals(values['data-self-heal']),
       metadata_self_heal: values['metadata-self-heal'],
       entry_self_heal: values['entry-self-heal'],
-      read_child: live.readChild,
+      read_child: this.#readChild(),
       'heal-wait-queue-length': values['heal-wait-queue-length'],
       'background-self-heal-count': values['background-self-heal-count'],
       'read-hash-mode': live.readHashMode,
@@ -284,6 +292,13 @@ export class ReplicateXlator extends Xlator {
       up: set.suffices(set.up),
       leases: leases.count,
     });
+  }
+
+  /** -1: it goes by the file. */
+  #readChild(): number {
+    const { live, set } = this.replica;
+    if (live.readChild >= 0 || !live.chooseLocal) return live.readChild;
+    return set.children.findIndex((_, child) => set.localChildren.has(child));
   }
 
   /** A fixed quorum without a count is none; scripts look for the count being absent then. */

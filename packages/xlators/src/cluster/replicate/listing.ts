@@ -5,7 +5,7 @@
  */
 import { type Args, type Call, type Dirent, Errno, fail, type Gfid, type Reply, type Success } from '@mortar/core';
 import { changelogOf, isZero, kinds } from './changelog.ts';
-import { isHidden } from './reads.ts';
+import { isHidden, isTorn, listAll } from './listing-torn.ts';
 import { type Asked, type Replica, withoutOwn } from './replica.ts';
 import { successAt } from './replica-set.ts';
 
@@ -13,7 +13,7 @@ export async function listMerged(replica: Replica, call: Call, args: Args<'readd
   const { set } = replica;
   const gfid = args.fd.gfid;
   const readers = await replica.cleanChildren(gfid, 'entry', call);
-  if ('errno' in readers) return readers;
+  if ('errno' in readers) return isTorn(replica, gfid, readers) ? listAll(replica, 'readdirp', call, args) : readers;
   const want = [...(args.want ?? []), ...replica.changelogKeys];
   const { asked } = replica;
   const replies = await set.wind(set.up, 'readdirp', call, () => ({ ...args, want }));

@@ -10,10 +10,12 @@ import {
   locOf,
   newGfid,
   type Reply,
+  rootGfid,
 } from '@mortar/core';
 import { healNameNow } from './heal/name.ts';
 import type { AccessHealer } from './heal/on-access.ts';
 import { isKnownMissing, learnFromMiss } from './known-names.ts';
+import { isHidden } from './listing-torn.ts';
 import { quorumCount } from './quorum.ts';
 import { type Asked, answering, attemptsMax, lookupFailure, type Replica, withoutOwn } from './replica.ts';
 import { type Replies, succeeded, successAt } from './replica-set.ts';
@@ -29,6 +31,7 @@ export async function lookup(
   if (!replica.mayRead(call, set.up)) return fail(Errno.ENOTCONN);
   const { parent, name } = args.loc;
   const named = parent !== null && name !== null;
+  if (named && parent === rootGfid && isHidden(name) && !call.internal) return fail(Errno.ENOENT);
   if (named && isKnownMissing(replica, parent, name, args.xdata?.layout)) return fail(Errno.ENOENT);
   for (let attempt = 1; ; attempt++) {
     const { asked } = replica;

@@ -77,7 +77,7 @@ function fewToRead(replica: Replica, call: Call, { fd, flags }: Args<'open'>): r
   if (call.internal || (flags & openFlag.O_ACCMODE) !== openFlag.O_RDONLY) return undefined;
   const context = contexts.find(fd.gfid);
   if (!context || context.generation !== set.generation) return undefined;
-  const readers = replica.readers(fd.gfid, 'data', context);
+  const readers = replica.servers(fd.gfid, 'data', context);
   if (readers.length === 0) return undefined;
   const order = [...readers, ...set.up.filter((child) => !readers.includes(child))];
   for (let count = 1; count < order.length; count++) {

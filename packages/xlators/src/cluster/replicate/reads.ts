@@ -1,6 +1,7 @@
 /** Operations that only read: from one clean replica. */
 import { type Args, type Call, Errno, type Fops, fail, type Gfid, type Iatt, type Reply } from '@mortar/core';
 import { listMerged } from './listing.ts';
+import { isHidden, isTorn, listAll } from './listing-torn.ts';
 import { isOwnXattr, type Replica, withoutOwn } from './replica.ts';
 import { failureOf, isFault, succeeded, successAt } from './replica-set.ts';
 import { virtualXattr } from './virtual-xattrs.ts';
@@ -61,16 +62,13 @@ export function readFops(replica: Replica): ReadFops {
       );
     },
     async readdir(call, args) {
-      const reply = await replica.read(args.fd.gfid, 'entry', 'readdir', call, args);
+      const { gfid } = args.fd;
+      const reply = await replica.read(gfid, 'entry', 'readdir', call, args);
+      if (!reply.ok && isTorn(replica, gfid, reply)) return listAll(replica, 'readdir', call, args);
       return reply.ok ? { ...reply, entries: reply.entries.filter((entry) => !isHidden(entry.name)) } : reply;
     },
     readdirp: (call, args) => listMerged(replica, call, args),
   };
-}
-
-/** The directory in which heal parks objects is not for users. */
-export function isHidden(name: string): boolean {
-  return name.startsWith('.glusterfs-anonymous-inode-');
 }
 
 /** stat: from one child if it is clean of metadata and data; else put together. */

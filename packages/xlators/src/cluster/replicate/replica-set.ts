@@ -36,6 +36,8 @@ export class ReplicaSet {
   readonly arbiter: number | undefined;
   quorum: QuorumRule;
   readonly #connected: boolean[];
+  /** Children that were on this machine when they came up. */
+  readonly localChildren = new Set<number>();
   readonly laggards: Laggards;
   laggardTimeoutMs: number;
   /** Rises with every change of who is up: knowledge from before may be out of date. */

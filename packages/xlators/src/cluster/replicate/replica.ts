@@ -34,6 +34,8 @@ export interface LiveOptions {
   granular: boolean;
   readHashMode: number;
   readChild: number;
+  /** Reads are for children of this machine, if there are some. */
+  chooseLocal: boolean;
   /** How a split-brain is decided without asking. */
   policy: Policy;
   /** The volume's id when heal parks objects that lost their name. */
@@ -200,10 +202,29 @@ export class Replica {
     return this.#preferred(gfid, clean);
   }
 
+  /** The same for who is to be served: contents are nobody's while it is not known who owns them and who may read them. */
+  servers(gfid: Gfid, kind: Kind, context: InodeContext): number[] {
+    const isOwnerUnknown = context.readable.metadata.length === 0 && context.choice === undefined;
+    return kind === 'data' && isOwnerUnknown ? [] : this.readers(gfid, kind, context);
+  }
+
+  /** Those on this machine; all, if that makes no difference. */
+  #near(children: number[]): number[] {
+    const { localChildren } = this.set;
+    if (!this.live.chooseLocal || localChildren.size === 0) return children;
+    const near = children.filter((child) => localChildren.has(child));
+    return near.length > 0 ? near : children;
+  }
+
   /** Turns the list so that the preferred child stands first. */
   #preferred(gfid: Gfid, children: number[]): number[] {
     if (children.length < 2) return children;
     const { readChild, readHashMode } = this.live;
+    const near = readChild < 0 ? this.#near(children) : children;
+    if (near.length < children.length) {
+      const others = children.filter((child) => !near.includes(child));
+      return [...this.#preferred(gfid, near), ...this.#preferred(gfid, others)];
+    }
     let first = children.indexOf(readChild);
     if (first < 0) first = readHashMode === 0 ? 0 : Number.parseInt(gfid.slice(-6), 16) % children.length;
     return [...children.slice(first), ...children.slice(0, first)];
@@ -214,17 +235,18 @@ export class Replica {
     if (!this.mayRead(call, this.set.up)) return fail(Errno.ENOTCONN);
     const known = await this.context(gfid, call);
     if ('errno' in known) return known;
-    const readers = this.readers(gfid, kind, known);
+    const readers = this.servers(gfid, kind, known);
     if (readers.length > 0) return readers;
     if (this.set.up.length === 0) return fail(Errno.ENOTCONN);
     const ask = async () => {
       const fresh = await this.refresh(gfid, call);
-      return 'errno' in fresh ? fresh : this.readers(gfid, kind, fresh);
+      return 'errno' in fresh ? fresh : this.servers(gfid, kind, fresh);
     };
     let asked = await ask();
     if (!('errno' in asked) && asked.length === 0 && (await settleByPolicy(this, gfid))) asked = await ask();
     if ('errno' in asked || asked.length > 0) return asked;
-    this.warn(`${gfid}: no replica is clean of ${kind}; ${await this.accusations(gfid, call)}`);
+    const what = kind === 'data' ? 'data and metadata' : kind;
+    this.warn(`${gfid}: no replica is clean of ${what}; ${await this.accusations(gfid, call)}`);
     return fail(Errno.EIO);
   }
 

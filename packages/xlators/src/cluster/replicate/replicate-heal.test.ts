@@ -85,6 +85,12 @@ describe('healing', () => {
       });
       expect(await bricks[2]!.ops.lookup(client.call, { loc: locAt(from, 'moved') })).toMatchObject({ ok: false });
       expect(await contents(bricks[2]!.ops, client.call, file.gfid)).toBe('kept');
+      if (options['volume-id']) {
+        const loc = locAt(rootGfid, `.glusterfs-anonymous-inode-${options['volume-id']}`);
+        const made = await bricks[2]!.ops.mkdir(client.call, { loc, mode: 0o755, gfid: rigs[0]!.newGfid() });
+        expect(made.ok || made.errno === Errno.EEXIST).toBe(true);
+        expect(await client.ops.lookup(client.call, { loc })).toEqual({ ok: false, errno: Errno.ENOENT });
+      }
       await until(async () => {
         const parked = await bricks[2]!.ops.lookup(client.call, {
           loc: locAt(rootGfid, `.glusterfs-anonymous-inode-${options['volume-id']}`),

@@ -495,6 +495,42 @@ describe('with a replica away', () => {
     expect(await contents(client.ops, client.call, gfid)).toBe(Errno.EIO);
   });
 
+  it('reads from one on this machine, if it may be read and the volume does not say otherwise', async () => {
+    await rig();
+    const client = await rigs[0]!.client();
+    const files: Awaited<ReturnType<typeof create>>[] = [];
+    for (let i = 0; i < 8; i++) files.push(await create(client, `f${i}`, 'data'));
+    await client.xlator.drain();
+    const readFrom = async () => {
+      const asked = new Set<number>();
+      for (const [i, gate] of client.gates.entries())
+        gate.fault = (fop) => {
+          if (fop === 'readv') asked.add(i);
+          return 'pass';
+        };
+      for (const { gfid } of files) expect(await contents(client.ops, client.call, gfid)).toBe('data');
+      return [...asked].sort();
+    };
+    const comes = (child: number, isLocal: boolean) =>
+      client.xlator.notify({ type: 'child-up', ...(isLocal && { isLocal }) }, client.gates[child]!);
+    expect(await readFrom()).toEqual([0, 1, 2]);
+    expect(client.xlator.dump()).toMatchObject({ read_child: -1 });
+    comes(1, true);
+    expect(await readFrom()).toEqual([1]);
+    expect(client.xlator.dump()).toMatchObject({ read_child: 1 });
+    comes(2, true);
+    expect(await readFrom()).toEqual([1, 2]);
+    rigs[0]!.cut(1);
+    rigs[0]!.cut(2);
+    client.xlator.notify({ type: 'child-up', isLocal: true }, client.gates[0]!);
+    rigs[0]!.join(1);
+    rigs[0]!.join(2);
+    expect(await readFrom()).toEqual([0]);
+    const far = await rigs[0]!.client({ 'choose-local': 'off' });
+    far.xlator.notify({ type: 'child-up', isLocal: true }, far.gates[1]!);
+    expect(far.xlator.dump()).toMatchObject({ read_child: -1 });
+  });
+
   it('does not read from one that would not give its lock', async () => {
     await rig();
     const client = await rigs[0]!.client({ 'post-op-delay-secs': '60', 'read-hash-mode': '0' });

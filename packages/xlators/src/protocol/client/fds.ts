@@ -8,12 +8,20 @@ interface RemoteFd {
   isDirectory: boolean;
   /** A directory that nobody has read yet: it is opened with the first page. */
   isUnread?: boolean;
+  /** Who has locks through it; `all`: too many to know. */
+  owners?: Set<string> | 'all';
+  /** The brick has forgotten those locks: nothing is done through it any more. */
+  isLost?: boolean;
 }
+
+/** Owners of locks that are remembered of one fd. */
+const ownersMax = 1024;
 
 export class RemoteFds implements ClientFds {
   readonly #slot: number;
   readonly #release: (id: number) => void;
   readonly #open = new Map<Fd, RemoteFd>();
+  #lost = 0;
   /** Directories among the fds that are being opened. */
   readonly #directories = new WeakSet<Fd>();
 
@@ -64,16 +72,49 @@ export class RemoteFds implements ClientFds {
     fd.slots[this.#slot] = remote;
     this.#open.set(fd, remote);
     fd.onRelease(() => {
+      if (!this.#open.has(fd)) return;
       this.#open.delete(fd);
+      if (remote.isLost) this.#lost--;
       fd.slots[this.#slot] = undefined;
       if (remote.id !== 0) this.#release(remote.id);
     });
   }
 
-  /** The brick has forgotten all numbers. Returns what has to be opened anew. */
-  invalidate(): { fd: Fd; isDirectory: boolean }[] {
-    for (const remote of this.#open.values()) remote.id = 0;
-    const opened = [...this.#open].filter(([, { isUnread }]) => !isUnread);
+  /** A lock is asked for through it. */
+  locked(fd: Fd, owner: string): void {
+    if (!this.#open.has(fd)) this.#add(fd, { id: 0, isDirectory: false });
+    const remote = this.#open.get(fd)!;
+    if (remote.owners === 'all') return;
+    remote.owners ??= new Set();
+    if (remote.owners.size < ownersMax) remote.owners.add(owner);
+    else remote.owners = 'all';
+  }
+
+  /** This owner has none any more. */
+  unlocked(fd: Fd, owner: string): void {
+    const owners = this.#open.get(fd)?.owners;
+    if (owners && owners !== 'all') owners.delete(owner);
+  }
+
+  /** Whether a lock was lost that the fd had. */
+  isLost(fd: Fd): boolean {
+    return this.#lost > 0 && this.#open.get(fd)?.isLost === true;
+  }
+
+  get someLost(): boolean {
+    return this.#lost > 0;
+  }
+
+  /** The brick has forgotten all numbers. `keepsOut`: fds with locks are of no use any more. Returns what has to be opened anew. */
+  invalidate(keepsOut: boolean): { fd: Fd; isDirectory: boolean }[] {
+    for (const remote of this.#open.values()) {
+      remote.id = 0;
+      const isLocked = remote.owners === 'all' || (remote.owners?.size ?? 0) > 0;
+      if (!keepsOut || !isLocked || remote.isLost) continue;
+      remote.isLost = true;
+      this.#lost++;
+    }
+    const opened = [...this.#open].filter(([, { isUnread, isLost }]) => !isUnread && !isLost);
     return opened.map(([fd, { isDirectory }]) => ({ fd, isDirectory }));
   }
 
@@ -81,5 +122,6 @@ export class RemoteFds implements ClientFds {
   clear(): void {
     for (const fd of this.#open.keys()) fd.slots[this.#slot] = undefined;
     this.#open.clear();
+    this.#lost = 0;
   }
 }

@@ -8,6 +8,7 @@ import {
   type Fop,
   type FopName,
   type Fops,
+  fail,
   fops,
   type GraphEvent,
   locksGivenBack,
@@ -87,7 +88,7 @@ export class ProtocolClient extends Xlator {
       fds: this.#fds,
       events: {
         attached: (welcome) => this.#attached(welcome),
-        up: () => this.propagate({ type: 'child-up' }),
+        up: () => this.propagate({ type: 'child-up', ...(this.#lastAddress?.kind === 'unix' && { isLocal: true }) }),
         down: () => this.propagate({ type: 'child-down' }),
         refused: ({ errno, reason }) => {
           if (errno === Errno.EACCES) this.propagate({ type: 'refused', reason });
@@ -182,9 +183,19 @@ export class ProtocolClient extends Xlator {
         return send(call, args);
       };
     }
-    const sent = this.#traced(name, run) as unknown as Fops[N];
+    const sent = this.#withLocks(this.#traced(name, run)) as unknown as Fops[N];
     this.#sent[name] = sent;
     return this.#spared[name] ?? sent;
+  }
+
+  /** Through an fd whose lock was lost nothing is done: somebody else may have it by now. */
+  #withLocks<N extends FopName>(run: Fop<N>): Fop<N> {
+    const fds = this.#fds;
+    const isLost = (args: object): boolean => {
+      const { fd, steps } = args as { fd?: Fd; steps?: readonly RawStep[] };
+      return (fd !== undefined && fds.isLost(fd)) || (steps?.some((step) => isLost(step.args)) ?? false);
+    };
+    return (call, args) => (fds.someLost && isLost(args) ? Promise.resolve(fail(Errno.EBADFD)) : run(call, args));
   }
 
   /** Every request and answer in the log, while that is asked for. */
@@ -228,10 +239,9 @@ export class ProtocolClient extends Xlator {
     this.#features = welcome.features;
     if (welcome.resumed) return this.#orphans.giveBack((name, call, args) => this.#session.fop(name, call, args, true));
     this.#orphans.clear();
-    const files = this.#fds.invalidate();
+    const files = this.#fds.invalidate(this.#values['strict-locks']);
     if (this.#hadSession) this.propagate({ type: 'session-lost' });
     this.#hadSession = true;
-    if (this.#values['strict-locks']) return;
     for (let at = 0; at < files.length; at += reopenAtATime)
       await Promise.all(
         files.slice(at, at + reopenAtATime).map(({ fd, isDirectory }) => this.#reopen(fd, isDirectory)),

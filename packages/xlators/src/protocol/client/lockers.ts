@@ -2,30 +2,34 @@
  * Who may have POSIX locks on a brick through this client. A flush (close(2) of one descriptor) gives them back, and does nothing else there
  * that the release of the descriptor does not: of whoever has none it need not go to the brick.
  */
-import type { Args, FopName, Gfid } from '@mortar/core';
+import type { Args, Gfid } from '@mortar/core';
+import type { RemoteFds } from './fds.ts';
 
 /** Beyond that everybody may have some. */
 const lockersMax = 65_536;
 
 export class Lockers {
+  readonly #fds: RemoteFds;
   readonly #known = new Set<string>();
   #isOverfull = false;
 
-  /** Before a request goes out. */
-  note(fop: FopName, args: Args<FopName>): void {
-    if (fop === 'compound')
-      for (const step of (args as Args<'compound'>).steps) this.note(step.fop as FopName, step.args as never);
-    else if (fop === 'lk') this.#locks(args as Args<'lk'>);
+  constructor(fds: RemoteFds) {
+    this.#fds = fds;
   }
 
-  #locks({ fd, command, flock }: Args<'lk'>): void {
-    if (command !== 'get' && flock.type !== 'unlock') this.#add(keyOf(fd.gfid, flock.owner));
+  /** Before a request goes out. */
+  note({ fd, command, flock }: Args<'lk'>): void {
+    if (command === 'get' || flock.type === 'unlock') return;
+    this.#add(keyOf(fd.gfid, flock.owner));
+    this.#fds.locked(fd, flock.owner);
   }
 
   /** The brick has done it. */
   unlocked({ fd, command, flock }: Args<'lk'>): void {
     const isWhole = flock.start === 0 && flock.length === 0;
-    if (command !== 'get' && flock.type === 'unlock' && isWhole) this.#known.delete(keyOf(fd.gfid, flock.owner));
+    if (command === 'get' || flock.type !== 'unlock' || !isWhole) return;
+    this.#known.delete(keyOf(fd.gfid, flock.owner));
+    this.#fds.unlocked(fd, flock.owner);
   }
 
   #add(key: string): void {

@@ -20,7 +20,7 @@ export interface SparingHost {
 
 /** `sent`: how each fop goes to the brick. The result is what callers get instead, for some of them. */
 export function sparedFops({ fds, opensLate }: SparingHost, sent: Fops): Partial<Fops> {
-  const lockers = new Lockers();
+  const lockers = new Lockers(fds);
   const done: Promise<{ ok: true }> = Promise.resolve({ ok: true });
   return {
     /** Goes with the first page. Most directories are read in one; many are opened only to work in them. */
@@ -33,15 +33,18 @@ export function sparedFops({ fds, opensLate }: SparingHost, sent: Fops): Partial
       fds.takeUnread(args.fd) ? openedWith(fds, sent, 'readdir', call, args) : sent.readdir(call, args),
     readdirp: (call, args) =>
       fds.takeUnread(args.fd) ? openedWith(fds, sent, 'readdirp', call, args) : sent.readdirp(call, args),
-    flush: (call, args) => (lockers.flushes(args.fd.gfid, call.lockOwner) ? sent.flush(call, args) : done),
+    flush(call, args) {
+      fds.unlocked(args.fd, call.lockOwner);
+      return lockers.flushes(args.fd.gfid, call.lockOwner) ? sent.flush(call, args) : done;
+    },
     async lk(call, args) {
-      lockers.note('lk', args);
+      lockers.note(args);
       const reply = await sent.lk(call, args);
       if (reply.ok) lockers.unlocked(args);
       return reply;
     },
     compound(call, args) {
-      lockers.note('compound', args);
+      for (const step of args.steps) if (step.fop === 'lk') lockers.note(step.args as Args<'lk'>);
       return sent.compound(call, args);
     },
   };

@@ -6,6 +6,7 @@ import {
   type Fop,
   type FopName,
   fail,
+  type Gfid,
   type GraphEvent,
   type OptionValues,
   type Reply,
@@ -236,6 +237,11 @@ export class ProtocolServer extends Xlator {
       firstFree: fds.size,
       entries: [...fds.all()].map(([fd, { flags }]) => ({ fd, pid: hello.processId, refcount: 1, flags })),
     }));
+  }
+
+  /** One entry for each descriptor that a client has open. */
+  openFiles(): Gfid[] {
+    return this.#server.sessions().flatMap(({ fds }) => [...fds.all()].map(([, { gfid }]) => gfid));
   }
 
   /** Requests that are under way, for `volume status V callpool`. */

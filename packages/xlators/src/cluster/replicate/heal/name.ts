@@ -13,6 +13,7 @@ import {
   rootGfid,
   statMode,
 } from '@mortar/core';
+import { typeWithoutGfid } from '../adoption.ts';
 import { changelogOf, dirtyKey, judge } from '../changelog.ts';
 import type { Lease } from '../lease.ts';
 import { newObjectBlame } from '../new-object.ts';
@@ -98,7 +99,10 @@ export class NameHeal {
     const asked = participants.filter((child) => this.#lease.holds.has(child));
     const want = this.#replica.changelogKeys;
     const replies = await set.wind(asked, 'lookup', this.#call, () => ({ loc: locAt(this.#parent, name), want }));
-    const unsure = participants.find((child) => !replies[child]?.ok && !isMissing(replies, child));
+    const unnumbered = participants.filter((child) => typeWithoutGfid(replies[child]) !== undefined);
+    const isTold = (child: number) =>
+      replies[child]?.ok || isMissing(replies, child) || (unnumbered.includes(child) && succeeded(replies).length > 0);
+    const unsure = participants.find((child) => !isTold(child));
     if (unsure !== undefined) return { failed: `${name} cannot be looked up on child ${unsure}` };
     const present = succeeded(replies);
     const having = present.filter((child) => this.#truth.sources.includes(child));
@@ -107,8 +111,11 @@ export class NameHeal {
     const copiesOf = (children: readonly number[]) => children.map((child) => ({ child, iatt: iattOf(child) }));
     const right = differ ? this.#choose(copiesOf(having), copiesOf(present)) : having[0];
     if (differ && right === undefined) return { mismatch: 'gfid', name };
+    if (right === undefined && unnumbered.length > 0)
+      return { failed: `${name} has no gfid on child ${unnumbered[0]}, and nobody who is right has one for it` };
     if (right === undefined) return this.#removeFrom(present, name, iattOf);
     const truly = iattOf(right);
+    if (unnumbered.some((child) => typeWithoutGfid(replies[child]) !== truly.type)) return { mismatch: 'type', name };
     if (!differ && this.#truth.merge && having.some((child) => iattOf(child).type !== truly.type))
       return { mismatch: 'type', name };
     const owners = having.filter((child) => iattOf(child).gfid === truly.gfid);
@@ -121,8 +128,9 @@ export class NameHeal {
     for (const child of participants) {
       const mine = present.includes(child) ? iattOf(child) : undefined;
       if (mine?.gfid === truly.gfid) continue;
-      const failed =
-        (mine && (await this.#remove(child, name, mine))) || (await this.#make(child, name, truly, owners, replies));
+      const failed = unnumbered.includes(child)
+        ? await this.#number(child, name, truly, owners, replies)
+        : (mine && (await this.#remove(child, name, mine))) || (await this.#make(child, name, truly, owners, replies));
       if (failed) return failed;
       result = 'healed';
     }
@@ -189,6 +197,42 @@ export class NameHeal {
       return { failed: `${name} cannot be linked on child ${child}: errno ${linked.errno}` };
     }
     if (existing.ok && !isNameless) return this.#moveDirectory(child, name, iatt);
+    const unmarked = await this.#mark(child, name, iatt, having, replies);
+    if (unmarked) return unmarked;
+    const reply = isNameless
+      ? await this.#revive(child, iatt.gfid, loc, xdata)
+      : await this.#makeObject(child, loc, iatt, having[0]!, xdata);
+    if (!reply.ok) return { failed: `${name} cannot be made on child ${child}: errno ${reply.errno}` };
+    this.#found(iatt.gfid);
+    return undefined;
+  }
+
+  /** What is there was not made to its end, or by hand: it gets its gfid, and the contents are healed. */
+  async #number(
+    child: number,
+    name: ByteString,
+    iatt: Iatt,
+    having: readonly number[],
+    replies: Replies<'lookup'>,
+  ): Promise<NameResult | undefined> {
+    const unmarked = await this.#mark(child, name, iatt, having, replies);
+    if (unmarked) return unmarked;
+    const loc = locAt(this.#parent, name);
+    const reply = await this.#replica.set.windOne(child, 'lookup', this.#call, { loc, gfid: iatt.gfid });
+    if (!reply.ok) return { failed: `${name} cannot be given its gfid on child ${child}: errno ${reply.errno}` };
+    this.#found(iatt.gfid);
+    return undefined;
+  }
+
+  /** Those that have it blame a child that is about to get it, empty. */
+  async #mark(
+    child: number,
+    name: ByteString,
+    iatt: Iatt,
+    having: readonly number[],
+    replies: Replies<'lookup'>,
+  ): Promise<NameResult | undefined> {
+    const { set } = this.#replica;
     const values = newObjectBlame(this.#replica, iatt.type, [child]);
     // Who was there when it was made has it marked since then.
     const isMarked = (owner: number) => {
@@ -201,11 +245,6 @@ export class NameHeal {
       const marked = await set.wind(having, 'xattrop', this.#call, () => mark);
       if (succeeded(marked).length === 0) return { failed: `${name} cannot be marked for healing` };
     }
-    const reply = isNameless
-      ? await this.#revive(child, iatt.gfid, loc, xdata)
-      : await this.#makeObject(child, loc, iatt, having[0]!, xdata);
-    if (!reply.ok) return { failed: `${name} cannot be made on child ${child}: errno ${reply.errno}` };
-    this.#found(iatt.gfid);
     return undefined;
   }
 
