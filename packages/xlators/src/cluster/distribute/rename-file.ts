@@ -135,7 +135,12 @@ async function renameByLink(d: Distribute, call: Call, plan: RenamePlan, source:
     else await undo();
     return shown;
   }
-  const removed = await unlinkWhereItIs(d, call, args.from, plan.gfid, source);
+  const told = { loc: locOf(plan.gfid), name: d.names.renaming };
+  const [removed] = await Promise.all([
+    unlinkWhereItIs(d, call, args.from, plan.gfid, source),
+    // The linkto has its name: it is as GlusterFS leaves one. Where that fails it says nothing by now.
+    d.ask([toHashed], (child) => child.removexattr(d.ownCall(call), told)),
+  ]);
   // Whatever comes of the old name: what the new one had is replaced.
   if (target?.child !== undefined && target.child !== toHashed) await removeOldTarget(d, call, plan, target.child);
   if (!removed.ok && !isAbsent(removed)) {
