@@ -1,5 +1,6 @@
 /** What the tests of the whole translator share: replica sets that end with their test, and short words for common requests. */
 import { type Errno, Fd, type Gfid, locAt, locOf, rootGfid } from '@mortar/core';
+import type { Fault } from '@mortar/testing/gate.ts';
 import { ReplicaRig, type RigBrick, type RigClient } from '@mortar/testing/replica-rig.ts';
 import { afterEach, expect } from 'vitest';
 
@@ -79,3 +80,21 @@ export async function until(what: () => Promise<boolean>): Promise<void> {
   }
   throw new Error('did not happen in time');
 }
+
+/** As a brick whose disk is full in the middle of a write. */
+export const writesOnly = (bytes: number): Fault => {
+  const cut = (fop: string, args: unknown) => {
+    const given = args as { data?: Uint8Array; steps?: { fop: string; args: unknown }[] };
+    if (fop === 'writev') given.data = given.data!.subarray(0, bytes);
+    for (const step of given.steps ?? []) cut(step.fop, step.args);
+  };
+  return (fop, args) => {
+    cut(fop, args);
+    return 'pass';
+  };
+};
+
+/** Also as a step of a compound. */
+export const isWrite = (fop: string, args: unknown) =>
+  fop === 'writev' ||
+  (fop === 'compound' && (args as { steps: { fop: string }[] }).steps.some((step) => step.fop === 'writev'));

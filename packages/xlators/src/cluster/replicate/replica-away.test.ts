@@ -1,0 +1,255 @@
+import { Errno, Fd, locAt, locOf, rootGfid } from '@mortar/core';
+import { describe, expect, it } from 'vitest';
+import { contents, create, marks, mkdir, onBricks, rig, rigs, until, write, writesOnly } from './test-rig.ts';
+
+const O_RDWR = 2;
+
+describe('with a replica away', () => {
+  it('blames it before the first change is acknowledged', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    const { fd, gfid } = await create(client, 'f', 'old');
+    await client.xlator.drain();
+    rigs[0]!.cut(2);
+    expect(await write(client, fd, 'new')).toMatchObject({ ok: true });
+    expect((await marks(bricks[0]!, client.call, gfid))['vol-client-2']).toBe('000000010000000000000000');
+    expect(await onBricks(bricks, client.call, gfid)).toEqual(['new', 'new', 'old']);
+  });
+
+  it('blames one that went in the middle of a transaction: it may have lost what was not on its disk', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    const { gfid } = await create(client, 'f', 'data');
+    rigs[0]!.cut(2);
+    await client.xlator.drain();
+    for (const brick of bricks.slice(0, 2))
+      expect(await marks(brick, client.call, gfid)).toEqual({ 'vol-client-2': '000000010000000000000000' });
+    rigs[0]!.join(2);
+    const { daemon } = await rigs[0]!.healDaemon();
+    await until(async () => (await daemon.info('all')).every((brick) => brick.connected && brick.entries.length === 0));
+    for (const brick of bricks) expect(await marks(brick, client.call, gfid)).toEqual({});
+  });
+
+  it('never reads what it has when it comes back', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client({ 'read-subvolume-index': '2' });
+    const { fd, gfid } = await create(client, 'f', 'old');
+    rigs[0]!.cut(2);
+    await write(client, fd, 'new');
+    rigs[0]!.join(2);
+    expect(await contents(bricks[2]!.ops, client.call, gfid)).toBe('old');
+    expect(await contents(client.ops, client.call, gfid)).toBe('new');
+    const other = await rigs[0]!.client({ 'read-subvolume-index': '2' });
+    expect(await contents(other.ops, other.call, gfid)).toBe('new');
+  });
+
+  it('marks what is new as missing there altogether', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    rigs[0]!.cut(1);
+    const file = await create(client, 'f', 'x');
+    const directory = await mkdir(client, 'd');
+    expect((await marks(bricks[0]!, client.call, file.gfid))['vol-client-1']).toBe('000000020000000100000000');
+    expect((await marks(bricks[2]!, client.call, directory))['vol-client-1']).toBe('000000010000000100000001');
+    expect((await marks(bricks[0]!, client.call, rootGfid))['vol-client-1']).toMatch(/^0{16}0000000[1-9]$/);
+  });
+
+  it('refuses changes and reads below quorum with ENOTCONN and changes nothing, and goes on when the quorum is back', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    const { fd, gfid } = await create(client, 'f', 'old');
+    await client.xlator.drain();
+    rigs[0]!.cut(1);
+    rigs[0]!.cut(2);
+    expect(await write(client, fd, 'new')).toEqual({ ok: false, errno: Errno.ENOTCONN });
+    const fresh = rigs[0]!.newGfid();
+    expect(await client.ops.mkdir(client.call, { loc: locAt(rootGfid, 'd'), mode: 0o755, gfid: fresh })).toEqual({
+      ok: false,
+      errno: Errno.ENOTCONN,
+    });
+    expect(await contents(bricks[0]!.ops, client.call, gfid)).toBe('old');
+    expect(await marks(bricks[0]!, client.call, gfid)).toEqual({});
+    expect(await contents(client.ops, client.call, gfid)).toBe(Errno.ENOTCONN);
+    rigs[0]!.join(2);
+    expect(await write(client, fd, 'new')).toMatchObject({ ok: true });
+  });
+
+  it('blames one that fails where the others succeed', async () => {
+    const { bricks } = await rig();
+    // Whatever child it would be read from.
+    const client = await rigs[0]!.client({ 'read-subvolume-index': '1' });
+    const { fd, gfid } = await create(client, 'f', 'old');
+    client.gates[1]!.fault = (fop) => (fop === 'writev' ? Errno.ENOSPC : 'pass');
+    expect(await write(client, fd, 'new')).toMatchObject({ ok: true });
+    expect((await marks(bricks[0]!, client.call, gfid))['vol-client-1']).toBe('000000010000000000000000');
+    expect(await contents(client.ops, client.call, gfid)).toBe('new');
+  });
+
+  it('unlocks a new file once more where it was made late: the first time it may have had no lock yet', async () => {
+    await rig();
+    const client = await rigs[0]!.client({ 'laggard-timeout': '1' });
+    let answer = () => {};
+    const stopped = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    type Given = { steps?: { fop: string }[]; loc?: { gfid: unknown }; command?: string };
+    const unlocked: unknown[] = [];
+    client.gates[1]!.fault = (fop, args) => {
+      const { steps, loc, command } = args as Given;
+      if (fop === 'inodelk' && command === 'unlock') unlocked.push(loc!.gfid);
+      return steps?.some((step) => step.fop === 'create') ? stopped : 'pass';
+    };
+    const { gfid } = await create(client, 'f');
+    expect(unlocked).toContain(gfid);
+    unlocked.length = 0;
+    answer();
+    await until(async () => unlocked.includes(gfid));
+  });
+
+  it('blames one that wrote less than the others, as a full disk does', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    const { fd, gfid } = await create(client, 'f', 'before');
+    client.gates[1]!.fault = writesOnly(4);
+    expect(await write(client, fd, 'all of it')).toMatchObject({ ok: true, written: 9 });
+    expect(await marks(bricks[0]!, client.call, gfid)).toMatchObject({ 'vol-client-1': '000000010000000000000000' });
+    client.gates[1]!.fault = () => 'pass';
+    const { daemon } = await rigs[0]!.healDaemon();
+    await client.xlator.drain();
+    await until(async () => (await daemon.info('all')).every((brick) => brick.entries.length === 0));
+    expect(await onBricks(bricks, client.call, gfid)).toEqual(['all of it', 'all of it', 'all of it']);
+    for (const gate of client.gates) gate.fault = writesOnly(2);
+    expect(await write(client, fd, 'nowhere')).toMatchObject({ ok: false, errno: Errno.ENOSPC });
+  });
+
+  it('reports the failure, blames nobody and keeps the dirty mark when only a minority did it', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    const { fd, gfid } = await create(client, 'f', 'old');
+    for (const child of [1, 2]) client.gates[child]!.fault = (fop) => (fop === 'writev' ? Errno.ENOSPC : 'pass');
+    expect(await write(client, fd, 'new')).toEqual({ ok: false, errno: Errno.ENOSPC });
+    await client.xlator.drain();
+    expect(await marks(bricks[0]!, client.call, gfid)).toEqual({ dirty: '000000010000000000000000' });
+  });
+
+  it('says why when a quorum did it and one of them then refuses to accuse the others', async () => {
+    await rig();
+    const client = await rigs[0]!.client();
+    const { fd } = await create(client, 'f', 'old');
+    client.gates[0]!.fault = (fop) => (fop === 'writev' ? Errno.EROFS : 'pass');
+    client.gates[1]!.fault = (fop) => (fop === 'compound' ? Errno.EROFS : 'pass');
+    expect(await write(client, fd, 'new')).toEqual({ ok: false, errno: Errno.EROFS });
+  });
+
+  it('takes a creation back that only a minority did', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    await create(client, 'other');
+    for (const child of [1, 2]) client.gates[child]!.fault = (fop) => (fop === 'compound' ? Errno.ENOSPC : 'pass');
+    const fresh = rigs[0]!.newGfid();
+    const made = await client.ops.mkdir(client.call, { loc: locAt(rootGfid, 'd'), mode: 0o755, gfid: fresh });
+    expect(made).toEqual({ ok: false, errno: Errno.ENOSPC });
+    expect(await bricks[0]!.ops.lookup(client.call, { loc: locAt(rootGfid, 'd') })).toMatchObject({
+      ok: false,
+      errno: Errno.ENOENT,
+    });
+  });
+
+  it('reads from another one where the disk of the first fails', async () => {
+    await rig();
+    const client = await rigs[0]!.client();
+    const { gfid } = await create(client, 'f', 'data');
+    await client.xlator.drain();
+    for (const good of [0, 1, 2]) {
+      for (const [i, gate] of client.gates.entries())
+        gate.fault = (fop) => (i !== good && (fop === 'readv' || fop === 'stat') ? Errno.EIO : 'pass');
+      expect(await contents(client.ops, client.call, gfid)).toBe('data');
+      expect(await client.ops.stat(client.call, { loc: locOf(gfid) })).toMatchObject({ ok: true });
+    }
+    for (const gate of client.gates) gate.fault = (fop) => (fop === 'readv' ? Errno.EIO : 'pass');
+    expect(await contents(client.ops, client.call, gfid)).toBe(Errno.EIO);
+  });
+
+  it('reads from one on this machine, if it may be read and the volume does not say otherwise', async () => {
+    await rig();
+    const client = await rigs[0]!.client();
+    const files: Awaited<ReturnType<typeof create>>[] = [];
+    for (let i = 0; i < 8; i++) files.push(await create(client, `f${i}`, 'data'));
+    await client.xlator.drain();
+    const readFrom = async () => {
+      const asked = new Set<number>();
+      for (const [i, gate] of client.gates.entries())
+        gate.fault = (fop) => {
+          if (fop === 'readv') asked.add(i);
+          return 'pass';
+        };
+      for (const { gfid } of files) expect(await contents(client.ops, client.call, gfid)).toBe('data');
+      return [...asked].sort();
+    };
+    const comes = (child: number, isLocal: boolean) =>
+      client.xlator.notify({ type: 'child-up', ...(isLocal && { isLocal }) }, client.gates[child]!);
+    expect(await readFrom()).toEqual([0, 1, 2]);
+    expect(client.xlator.dump()).toMatchObject({ read_child: -1 });
+    comes(1, true);
+    expect(await readFrom()).toEqual([1]);
+    expect(client.xlator.dump()).toMatchObject({ read_child: 1 });
+    comes(2, true);
+    expect(await readFrom()).toEqual([1, 2]);
+    rigs[0]!.cut(1);
+    rigs[0]!.cut(2);
+    client.xlator.notify({ type: 'child-up', isLocal: true }, client.gates[0]!);
+    rigs[0]!.join(1);
+    rigs[0]!.join(2);
+    expect(await readFrom()).toEqual([0]);
+    const far = await rigs[0]!.client({ 'choose-local': 'off' });
+    far.xlator.notify({ type: 'child-up', isLocal: true }, far.gates[1]!);
+    expect(far.xlator.dump()).toMatchObject({ read_child: -1 });
+  });
+
+  it('does not read from one that would not give its lock', async () => {
+    await rig();
+    const client = await rigs[0]!.client({ 'post-op-delay-secs': '60', 'read-hash-mode': '0' });
+    const { fd, gfid } = await create(client, 'f', 'old');
+    await client.xlator.drain();
+    expect(await contents(client.ops, client.call, gfid)).toBe('old');
+    client.gates[0]!.fault = (fop) => (fop === 'compound' || fop === 'inodelk' ? Errno.EIO : 'pass');
+    expect(await write(client, fd, 'new')).toMatchObject({ ok: true });
+    for (const gate of client.gates) gate.fault = () => 'pass';
+    expect(await contents(client.ops, client.call, gfid)).toBe('new');
+    await client.xlator.drain();
+    expect(await contents(client.ops, client.call, gfid)).toBe('new');
+  });
+
+  it('takes off no mark that the bricks did not write', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client({ 'post-op-delay-secs': '60' });
+    const { gfid } = await create(client, 'f', 'old');
+    const setattr = () => client.ops.setattr(client.call, { loc: locOf(gfid), attr: { mode: 0o600 } });
+    const refuses = (args: unknown) =>
+      (args as { steps?: { fop: string }[] }).steps?.some(({ fop }) => fop === 'setattr') === true;
+    await client.xlator.drain();
+    for (const gate of client.gates) gate.fault = (_fop, args) => (refuses(args) ? Errno.ESTALE : 'pass');
+    expect(await setattr()).toMatchObject({ ok: false });
+    await client.xlator.drain();
+    for (const gate of client.gates) gate.fault = () => 'pass';
+    for (const brick of bricks) expect(await marks(brick, client.call, gfid)).toEqual({});
+    expect(await setattr()).toMatchObject({ ok: true });
+    await client.xlator.drain();
+    for (const brick of bricks) expect(await marks(brick, client.call, gfid)).toEqual({});
+  });
+
+  it('refuses a write of a client whose lock a brick has dropped', async () => {
+    const { bricks } = await rig();
+    const a = await rigs[0]!.client();
+    const { fd, gfid } = await create(a, 'f', 'aaaa');
+    // The bricks believe the client is gone; the client does not know.
+    for (const [i, brick] of bricks.entries())
+      for (const child of brick.top.children)
+        child.xlator.notify({ type: 'session-ended', clientId: a.gates[i]!.clientId }, brick.top);
+    const b = await rigs[0]!.client();
+    expect(await write(b, new Fd(gfid, O_RDWR), 'bbbb')).toMatchObject({ ok: true });
+    // Its token is worth nothing; it has to lock anew, so both see one order.
+    expect(await write(a, fd, 'A')).toMatchObject({ ok: true });
+    expect(await onBricks(bricks, a.call, gfid)).toEqual(['Abbb', 'Abbb', 'Abbb']);
+  });
+});
