@@ -131,6 +131,7 @@ describe('on replica 3', { timeout: 180_000 }, () => {
     await using v = await connect(from());
     const file = await v.open('/away', 'w+');
     await file.write('before');
+    await file.sync();
     for (const pid of cluster.brickPids(volume)) await cluster.kill(pid);
     await eventually('an error', async () =>
       v.stat('/away').then(
@@ -141,7 +142,12 @@ describe('on replica 3', { timeout: 180_000 }, () => {
     await expect(connect(from({ connectTimeoutMs: 300 }))).rejects.toMatchObject({ code: 'ENOTCONN' });
     await cluster.must('volume', 'start', volume, 'force');
     await eventually('an answer', async () => (await v.stat('/away').catch(() => null)) !== null);
-    await eventually('a write', async () => (await file.write(' after', 6).catch(() => null)) !== null);
+    const written = async () => {
+      await file.write(' after', 6);
+      await file.sync();
+      return true;
+    };
+    await eventually('a write', () => written().catch(() => false));
     expect(await v.readFile('/away', 'utf8')).toBe('before after');
     await file.close();
   });
