@@ -122,6 +122,15 @@ describe('who is right', () => {
     expect(judge([first, shaken, third], 'entry', 2).sources).toEqual([]);
   });
 
+  it('nobody for names, when one that accuses itself accuses the other, which accuses it: none is to lose any', () => {
+    const old: Changelog = { blames: [[1, 0, 1], [1, 0, 1], none], dirty: none };
+    const matrix: Matrix = [blaming(1, [1, 0, 1]), old];
+    expect(judge(matrix, 'entry').sources).toEqual([]);
+    expect(judge(matrix, 'data')).toMatchObject({ sources: [0], sinks: [1] });
+    const alone: Changelog = { blames: [none, [0, 0, 1], none], dirty: none };
+    expect(judge([clean, alone], 'entry')).toMatchObject({ sources: [0], sinks: [1] });
+  });
+
   it('is not asked of a child that is away, but it can be accused', () => {
     const matrix: Matrix = [blaming(2, [0, 0, 3]), blaming(2, [0, 0, 3]), undefined];
     expect(judge(matrix, 'entry')).toMatchObject({ sources: [0, 1], sinks: [2] });

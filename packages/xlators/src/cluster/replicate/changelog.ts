@@ -100,7 +100,9 @@ export function judge(matrix: Matrix, kind: Kind, quorumCount = 0): Verdict {
   const children = matrix.map((_, i) => i);
   const dirtOf = (i: number) => matrix[i]?.dirty[at] ?? 0;
   const answering = children.filter((i) => matrix[i] !== undefined);
-  const accusers = (j: number) => answering.filter((i) => !selfAccused(i) && blame(i, j) !== 0).length;
+  // Who accuses himself was in the middle of a change: what he says of others is in doubt. Of names it counts, for then they are merged.
+  const isHeard = (i: number, j: number) => (kind === 'entry' ? i !== j : !selfAccused(i));
+  const accusers = (j: number) => answering.filter((i) => isHeard(i, j) && blame(i, j) !== 0).length;
   const silent = children.length - answering.length;
   let unaccused = answering.filter((j) => accusers(j) === 0 && !selfAccused(j));
   if (unaccused.length === 0 && quorumCount > 0) {
