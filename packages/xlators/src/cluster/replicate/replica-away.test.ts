@@ -174,7 +174,8 @@ describe('with a replica away', () => {
     await rig();
     const client = await rigs[0]!.client();
     const files: Awaited<ReturnType<typeof create>>[] = [];
-    for (let i = 0; i < 8; i++) files.push(await create(client, `f${i}`, 'data'));
+    // By chance each file has its child: with so many no child has none.
+    for (let i = 0; i < 60; i++) files.push(await create(client, `f${i}`, 'data'));
     await client.xlator.drain();
     const readFrom = async () => {
       const asked = new Set<number>();
