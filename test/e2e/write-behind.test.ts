@@ -22,6 +22,7 @@ describe.skipIf(!canMount)('a brick that takes no writes', () => {
   beforeAll(async () => {
     await cluster.create('w', [], 1);
     const failing = { 'debug.error-fops': 'writev', 'debug.error-failure': '100%', 'debug.error-number': 'ENOSPC' };
+    await cluster.must('volume', 'set', 'w', 'performance.write-behind-ahead', 'on');
     for (const [key, value] of Object.entries({ ...failing, 'debug.error-gen': 'posix' }))
       await cluster.must('volume', 'set', 'w', key, value);
     await cluster.must('volume', 'start', 'w');

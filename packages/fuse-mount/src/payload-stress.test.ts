@@ -158,7 +158,8 @@ describe.skipIf(!canMount())('payloads under load', () => {
   async function wrongReads(above: readonly string[], rounds: number): Promise<number> {
     const at = { file: 'stress', line: 1, column: 1 };
     const volumes = ['storage/memory', ...above].map((type, i) => {
-      return { name: `v${i}`, type, options: new Map(), subvolumes: i === 0 ? [] : [`v${i - 1}`], at };
+      const options = new Map(type === 'performance/write-behind' ? [['answer-ahead', 'on']] : []);
+      return { name: `v${i}`, type, options, subvolumes: i === 0 ? [] : [`v${i - 1}`], at };
     });
     const given = services();
     const graph = buildGraph({ volumes }, new Map(types.map((type) => [type.type, type])), given);

@@ -3,6 +3,7 @@ import {
   type Args,
   type Call,
   Errno,
+  type Failure,
   type Fd,
   type Fop,
   type FopName,
@@ -57,7 +58,7 @@ class WriteBehind extends Xlator {
     super(init);
     this.#values = init.options;
     this.#room = new Room(settingsOf(init.options));
-    this.#room.isClosed = init.options['pass-through'];
+    this.#room.isClosed = !this.#isWanted;
     this.#ports = {
       clock: this.services.clock,
       room: this.#room,
@@ -74,7 +75,11 @@ class WriteBehind extends Xlator {
   override reconfigure(values: OptionValues<OptionTable>): void {
     this.#values = values as Values;
     this.#room.settings = settingsOf(this.#values);
-    this.#room.isClosed = this.#isSettled || this.#values['pass-through'];
+    this.#room.isClosed = this.#isSettled || !this.#isWanted;
+  }
+
+  get #isWanted(): boolean {
+    return this.#values['answer-ahead'] && !this.#values['pass-through'];
   }
 
   override settle(): Promise<void> | null {
@@ -146,7 +151,15 @@ class WriteBehind extends Xlator {
 
   /** Whether the answer must mean more than that it was taken, or cannot be given yet. */
   #mustWait({ fd, data, append, sync, xdata }: Args<'writev'>): boolean {
-    if (append || sync || asksForMore(xdata) || data.length === 0 || (fd.flags & waitingFlags) !== 0) return true;
+    if (
+      this.#room.isClosed ||
+      append ||
+      sync ||
+      asksForMore(xdata) ||
+      data.length === 0 ||
+      (fd.flags & waitingFlags) !== 0
+    )
+      return true;
     if (this.#values['strict-O_DIRECT'] && (fd.flags & openDirect) !== 0) return true;
     // The brick says what is wrong.
     return (fd.flags & accessMode) === 0;
@@ -192,7 +205,7 @@ class WriteBehind extends Xlator {
 
   // --- waiting ---
 
-  /** For those whom the fop is about; null if nobody has anything under way. */
+  /** Ends when the writes under way to the files that the fop names are done; null: there are none. */
   #before(name: FopName, args: Args<FopName>): Promise<unknown> | null {
     const subjects = subjectsIn(name, args);
     // A name that nobody told the file of may be of any. Who gives or takes names does not mind what is in the file, but where it moves.
@@ -210,20 +223,21 @@ class WriteBehind extends Xlator {
 
   async #flush(call: Call, args: Args<'flush'>): Promise<Reply<'flush'>> {
     const file = this.#find(args.fd.gfid);
-    if (!file) return this.child.flush(call, args);
-    if (this.#values['flush-behind'] && !this.#room.isClosed) file.push();
-    else await file.all();
-    const errno = this.#untold(file, args.fd);
-    const reply = await this.child.flush(call, args);
-    return errno === null ? reply : fail(errno);
+    if (this.#values['flush-behind'] && !this.#room.isClosed) file?.push();
+    else await file?.all();
+    return this.#told(file, args.fd, () => this.child.flush(call, args));
   }
 
   async #fsync(call: Call, args: Args<'fsync'>): Promise<Reply<'fsync'>> {
     const file = this.#find(args.fd.gfid);
-    if (!file) return this.child.fsync(call, args);
-    await file.all();
-    const errno = this.#untold(file, args.fd);
-    const reply = await this.child.fsync(call, args);
+    await file?.all();
+    return this.#told(file, args.fd, () => this.child.fsync(call, args));
+  }
+
+  /** It is done in any case; a failure that the open file has not been told yet takes the answer's place. */
+  async #told<R>(file: FileWrites | undefined, fd: Fd, run: () => Promise<R>): Promise<R | Failure> {
+    const errno = file ? this.#untold(file, fd) : null;
+    const reply = await run();
     return errno === null ? reply : fail(errno);
   }
 

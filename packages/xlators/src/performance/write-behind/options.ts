@@ -5,6 +5,10 @@ const mib = 2 ** 20;
 
 export const options = {
   'write-behind': option.bool('off', { description: 'Whether the volume has this translator.', live: false }),
+  'answer-ahead': option.bool('off', {
+    description:
+      'Writes are answered before the bricks have them. What was answered, and not closed or synced, is then lost with the client.',
+  }),
   'cache-size': option.size('1MB', {
     description: 'Bytes of a file that are answered before they are on the bricks.',
     min: 512 * kib,

@@ -9,7 +9,7 @@ const call = rigCall('client');
 const readWrite = 2;
 
 async function made(options: Record<string, string> = {}, seed = 1) {
-  const one = await rig(xlator, options);
+  const one = await rig(xlator, { 'answer-ahead': 'on', ...options });
   let state = seed;
   const next = (below: number) => {
     state = (state * 48271) % 2147483647;
@@ -235,6 +235,7 @@ describe('not answered ahead', () => {
     ['files open for reading', 0, {}],
     ['O_DIRECT, if so set', readWrite | direct, { 'strict-O_DIRECT': 'on' }],
     ['anything that is to pass through', readWrite, { 'pass-through': 'on' }],
+    ['anything, unless it is asked for', readWrite, { 'answer-ahead': 'off' }],
   ])('%s', async (_what, flags, options) => {
     const { file, write } = await made(options);
     const reply = write(new Fd(testGfid, flags), 0, 'x');
