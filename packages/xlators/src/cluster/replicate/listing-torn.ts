@@ -14,6 +14,7 @@ import {
   type Reply,
   type Success,
 } from '@mortar/core';
+import { parkingPrefix } from './heal/parking.ts';
 import type { Replica } from './replica.ts';
 import { failureOf, successAt } from './replica-set.ts';
 
@@ -21,7 +22,7 @@ type Listing = 'readdir' | 'readdirp';
 
 /** The directory in which heal parks objects is not for users. */
 export function isHidden(name: string): boolean {
-  return name.startsWith('.glusterfs-anonymous-inode-');
+  return name.startsWith(parkingPrefix);
 }
 
 /** Whether it could not be listed for that; with a replica away, that one may be right, and the others have names that are gone. */

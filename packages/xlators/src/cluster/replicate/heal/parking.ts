@@ -23,6 +23,9 @@ import type { Replica } from '../replica.ts';
 
 const pageBytes = 64 * 1024;
 
+/** What the directory's name begins with, whatever the volume. */
+export const parkingPrefix = '.glusterfs-anonymous-inode-';
+
 export class Parking {
   readonly gfid: Gfid;
   readonly name: string;
@@ -34,7 +37,7 @@ export class Parking {
     const bytes = gfidBytes(volumeId);
     bytes[0]! ^= 1;
     this.gfid = gfidFromBytes(bytes);
-    this.name = `.glusterfs-anonymous-inode-${volumeId}`;
+    this.name = `${parkingPrefix}${volumeId}`;
     this.#replica = replica;
     this.#call = { ...replica.rootCall(), internal: 'self-heal' };
   }
