@@ -94,6 +94,15 @@ export interface Xdata {
   pendingNames?: ByteString[];
   /** any fop; set by replicate for a lease, checked by locks: the fence token under which the operation is valid. */
   fence?: number;
+  /** a step of a compound; set by replicate, read by `runSteps`: its fence is that of the inodelk before it in the compound. */
+  underGrant?: boolean;
+  /**
+   * lookup as a step of a compound; set by replicate, read by `runSteps`: go on only if what it wants is zero or not there, and
+   * the lock before it not shared.
+   */
+  ifQuiet?: boolean;
+  /** inodelk replies; set by locks: another client asked for this lock lately. */
+  shared?: boolean;
   /** inodelk, entrylk replies and upcalls; set by locks: someone else waits for this lock. */
   contended?: boolean;
   /**

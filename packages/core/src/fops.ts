@@ -4,17 +4,7 @@
  */
 import type { Call } from './call.ts';
 import type { Errno } from './errno.ts';
-import {
-  choice,
-  type Fields,
-  f,
-  list,
-  type ObjectOf,
-  optional,
-  type RawReply,
-  type RawStep,
-  type Xdata,
-} from './fields.ts';
+import { choice, type Fields, f, list, type ObjectOf, optional, type RawStep, type Xdata } from './fields.ts';
 
 /** What a fop touches: decides locks, changelog index, cache invalidation and the class of its statistics. */
 export type FopClass = 'read' | 'data' | 'metadata' | 'entry' | 'lock' | 'open' | 'control';
@@ -214,32 +204,6 @@ export function fopById(id: number): FopName | undefined {
 
 export function fail(errno: Errno): Failure {
   return { ok: false, errno };
-}
-
-/** One step of a compound. */
-export function compoundStep<N extends FopName>(fop: N, args: Args<N>): RawStep {
-  return { fop, args };
-}
-
-/** The reply to step `index` of a compound whose step there was a `fop`; undefined if an earlier step ended it. */
-export function replyOfStep<N extends FopName>(
-  _fop: N,
-  replies: readonly RawReply[],
-  index: number,
-): Reply<N> | undefined {
-  return replies[index] as Reply<N> | undefined;
-}
-
-/** Runs the steps in order on `ops` until one fails: what compound means to a subvolume that has no better way. */
-export async function runSteps(ops: Fops, call: Call, steps: readonly RawStep[]): Promise<Reply<'compound'>> {
-  const replies: RawReply[] = [];
-  for (const step of steps) {
-    const run = ops[step.fop as FopName] as Fop<FopName>;
-    const reply = await run(call, step.args as Args<FopName>);
-    replies.push(reply);
-    if (!reply.ok) break;
-  }
-  return { ok: true, replies };
 }
 
 /**

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { Call } from './call.ts';
+import { compoundStep } from './compound.ts';
 import { Errno } from './errno.ts';
 import { locOf } from './fd.ts';
-import { compoundStep, type Fops, fail } from './fops.ts';
+import { type Fops, fail } from './fops.ts';
 import { rootGfid } from './gfid.ts';
 import { buildGraph, canReconfigure, GraphError, reconfigureGraph, startGraph, stopGraph } from './graph.ts';
 import { InodeTable } from './inode-table.ts';

@@ -1,6 +1,7 @@
 export * from './address-rules.ts';
 export * from './bytes.ts';
 export * from './call.ts';
+export * from './compound.ts';
 export * from './errno.ts';
 export * from './events.ts';
 export * from './fd.ts';

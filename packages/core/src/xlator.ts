@@ -3,10 +3,11 @@
  * that have all of them. Fops it does not have are bound straight to its child when the graph is built.
  */
 
+import { runSteps } from './compound.ts';
 import { Errno } from './errno.ts';
 import type { GraphEvent } from './events.ts';
 import { travelsUp } from './events.ts';
-import { type Fop, type FopName, type Fops, fail, fopNames, runSteps } from './fops.ts';
+import { type Fop, type FopName, type Fops, fail, fopNames } from './fops.ts';
 import type { Inode, InodeTable } from './inode-table.ts';
 import type { OptionTable, OptionValues } from './options.ts';
 import type { Clock, Log, Metrics, Random } from './ports.ts';

@@ -9,6 +9,7 @@ import {
   type Gfid,
   type Loc,
   locOf,
+  type RawReply,
   type RawStep,
   replyOfStep,
   type Xattrs,
@@ -27,6 +28,8 @@ export interface Grant {
   readonly fence: number;
   readonly contended: boolean;
   readonly changelog: Changelog;
+  /** What came of the steps that travelled with the request; none where the changelog says anything, or another client asked lately. */
+  readonly rode: readonly RawReply[];
 }
 
 const wholeFile = { start: 0, length: 0, pid: 0 } as const;
@@ -61,18 +64,20 @@ export class BrickLocks {
     return grant;
   }
 
-  /** The lock and the changelog under it, in one round trip. */
+  /** The lock and the changelog under it, in one round trip; and `riding` steps, where the changelog says nothing and nobody else asked lately. */
   async lock(
     child: number,
     gfid: Gfid,
     fd: Fd | undefined,
     call: Call,
     command: 'try' | 'wait',
+    riding: readonly RawStep[] = [],
   ): Promise<Grant | Failure> {
     const { set } = this.#host;
     const loc = locOf(gfid);
     const want = [dirtyKey, ...set.pendingKeys];
-    const steps = [this.step(loc, command), compoundStep('lookup', { loc, want })];
+    const xdata = riding.length > 0 ? { ifQuiet: true } : {};
+    const steps = [this.step(loc, command), compoundStep('lookup', { loc, want, xdata }), ...riding];
     const reply = await set.windOne(child, 'compound', call, { steps });
     if (!reply.ok) return reply;
     const lock = replyOfStep('inodelk', reply.replies, 0);
@@ -87,6 +92,7 @@ export class BrickLocks {
       fence: lock.fence ?? 0,
       contended: lock.xdata?.contended === true,
       changelog: changelogOf(xattrs, set.pendingKeys),
+      rode: reply.replies.slice(2),
     };
   }
 

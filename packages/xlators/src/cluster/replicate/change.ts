@@ -18,6 +18,8 @@ export interface Change<N extends FopName> {
   readonly args: (child: number, absent: readonly number[]) => Args<N>;
   /** Arguments that depend on the state under the lease; takes the place of `args`. */
   readonly prepare?: (lease: Lease, leases: readonly Lease[]) => Promise<Args<N> | Failure>;
+  /** It may be done twice, says all in its arguments, and nothing has to be known for it: it may travel with the request for its lease. */
+  readonly rides?: boolean;
   /** entry changes: the names touched in each directory of `under`, for granular heal. */
   readonly names?: readonly (readonly ByteString[])[];
   /** What the children answered, as the set takes it: one that did it to something else has failed. */

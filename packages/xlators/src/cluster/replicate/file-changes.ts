@@ -46,10 +46,10 @@ const metadataClaim: Claim = { name: 'metadata' };
 export function fileFops(replica: Replica): FileFops {
   const data = <N extends FopName>(fop: N, gfid: Gfid, call: Call, args: Args<N>, claim: Claim) =>
     run(replica, fop, 'data', gfid, call, args, claim);
-  const metadata = <N extends FopName>(fop: N, gfid: Gfid | null, call: Call, args: Args<N>) =>
+  const metadata = <N extends FopName>(fop: N, gfid: Gfid | null, call: Call, args: Args<N>, rides = false) =>
     gfid === null
       ? Promise.resolve(fail(Errno.EINVAL))
-      : run(replica, fop, 'metadata', gfid, call, args, metadataClaim);
+      : run(replica, fop, 'metadata', gfid, call, args, metadataClaim, rides);
   const ownKey = (names: readonly string[]) => names.some(isOwnXattr);
   const refused = () => Promise.resolve(fail(Errno.EPERM));
   return {
@@ -69,12 +69,12 @@ export function fileFops(replica: Replica): FileFops {
     copy_file_range: (call, args) => copy(replica, call, args),
     fsync: (call, args) => sync(replica, 'fsync', call, args),
     fsyncdir: (call, args) => sync(replica, 'fsyncdir', call, args),
-    setattr: (call, args) => metadata('setattr', args.loc.gfid, call, args),
-    fsetattr: (call, args) => metadata('fsetattr', args.fd.gfid, call, args),
+    setattr: (call, args) => metadata('setattr', args.loc.gfid, call, args, true),
+    fsetattr: (call, args) => metadata('fsetattr', args.fd.gfid, call, args, true),
     setxattr: (call, args) =>
-      ownKey(Object.keys(args.xattrs)) ? refused() : metadata('setxattr', args.loc.gfid, call, args),
+      ownKey(Object.keys(args.xattrs)) ? refused() : metadata('setxattr', args.loc.gfid, call, args, args.flags === 0),
     fsetxattr: (call, args) =>
-      ownKey(Object.keys(args.xattrs)) ? refused() : metadata('fsetxattr', args.fd.gfid, call, args),
+      ownKey(Object.keys(args.xattrs)) ? refused() : metadata('fsetxattr', args.fd.gfid, call, args, args.flags === 0),
     removexattr: (call, args) => (ownKey([args.name]) ? refused() : metadata('removexattr', args.loc.gfid, call, args)),
     fremovexattr: (call, args) =>
       ownKey([args.name]) ? refused() : metadata('fremovexattr', args.fd.gfid, call, args),
@@ -91,6 +91,7 @@ async function run<N extends FopName>(
   call: Call,
   args: Args<N>,
   claim: Claim,
+  rides = false,
 ): Promise<Reply<N>> {
   const outcome = await replica.transactions.run({
     fop,
@@ -99,6 +100,7 @@ async function run<N extends FopName>(
     under: [gfid],
     claims: [[claim]],
     args: () => args,
+    rides,
     ...openFile(args),
   });
   return 'errno' in outcome ? outcome : outcome.reply;

@@ -1,5 +1,5 @@
 /** Gets, shares, keeps and gives up the leases of one replica set. */
-import { type Call, type Clock, Errno, type Failure, type Fd, fail, type Gfid } from '@mortar/core';
+import { type Call, type Clock, Errno, type Failure, type Fd, fail, type Gfid, type RawReply } from '@mortar/core';
 import { BrickLocks, type Grant, type LockHost, mayBeHeld } from './brick-locks.ts';
 import { type Changelog, kinds, type Vector } from './changelog.ts';
 import { IdleWheel } from './idle-wheel.ts';
@@ -7,6 +7,7 @@ import type { InodeContexts } from './inode-context.ts';
 import { holdOf, Lease } from './lease.ts';
 import { LeaseEnding } from './lease-ending.ts';
 import { isAbsence } from './replica-set.ts';
+import type { Rider } from './rider.ts';
 
 /** What a lease needs of its translator. */
 export interface LeaseHost extends LockHost {
@@ -46,13 +47,14 @@ export class Leases {
   /**
    * The lease on a file, with the caller as a user; give it back with `done`. ENOTCONN without a quorum. When another
    * client has it: `wait` asks for it and waits; `try` leaves that client alone and fails with EAGAIN. `fd`: an open file,
-   * which may have no name any more.
+   * which may have no name any more. `rider`: travels with the request, if there is one.
    */
   async acquire(
     gfid: Gfid,
     call: Call,
     patience: Patience = 'wait',
     fd: Fd | undefined = undefined,
+    rider: Rider | undefined = undefined,
   ): Promise<Lease | Failure> {
     for (;;) {
       const held = this.#host.contexts.find(gfid)?.lease;
@@ -66,7 +68,7 @@ export class Leases {
       if (held && patience === 'try') return fail(Errno.EAGAIN);
       if (left) await left;
       const running = this.#acquiring.get(gfid);
-      const got = await (running ?? this.#start(gfid, call, patience, fd));
+      const got = await (running ?? this.#start(gfid, call, patience, fd, rider));
       if ('errno' in got) {
         // Somebody else's interruption or impatience is not ours.
         if (!running || (got.errno !== Errno.EINTR && got.errno !== Errno.EAGAIN)) return got;
@@ -163,13 +165,25 @@ export class Leases {
     await Promise.all(live.map(({ ended }) => ended));
   }
 
-  #start(gfid: Gfid, call: Call, patience: Patience, fd: Fd | undefined): Promise<Lease | Failure> {
-    const started = this.#lock(gfid, call, patience, fd).finally(() => this.#acquiring.delete(gfid));
+  #start(
+    gfid: Gfid,
+    call: Call,
+    patience: Patience,
+    fd: Fd | undefined,
+    rider: Rider | undefined,
+  ): Promise<Lease | Failure> {
+    const started = this.#lock(gfid, call, patience, fd, rider).finally(() => this.#acquiring.delete(gfid));
     this.#acquiring.set(gfid, started);
     return started;
   }
 
-  async #lock(gfid: Gfid, call: Call, patience: Patience, fd: Fd | undefined): Promise<Lease | Failure> {
+  async #lock(
+    gfid: Gfid,
+    call: Call,
+    patience: Patience,
+    fd: Fd | undefined,
+    rider: Rider | undefined,
+  ): Promise<Lease | Failure> {
     const { set, contexts, clock } = this.#host;
     const owner = this.#host.nextOwner();
     const { attachment } = call;
@@ -178,7 +192,7 @@ export class Leases {
     if (!set.suffices(up)) return fail(Errno.ENOTCONN);
     const tried = await set.laggards.collect<Grant | Failure>(
       up,
-      (child) => this.#locks.lock(child, gfid, fd, lockCall, 'try'),
+      (child) => this.#locks.lock(child, gfid, fd, lockCall, 'try', rider?.steps(child)),
       fail(Errno.ETIMEDOUT),
       (grant) => 'fence' in grant || !isAbsence(grant.errno),
     );
@@ -211,6 +225,7 @@ export class Leases {
       return grant && 'fence' in grant ? grant.changelog : undefined;
     });
     const lease = new Lease(gfid, owner, matrix, contexts.hold(gfid), clock.nowMs());
+    const rode = new Map<number, readonly RawReply[]>();
     for (const [i, child] of up.entries()) {
       const grant = grants[i]!;
       if (!('fence' in grant)) {
@@ -219,7 +234,9 @@ export class Leases {
       }
       lease.holds.set(child, holdOf(grant.fence));
       lease.contended ||= grant.contended;
+      rode.set(child, grant.rode);
     }
+    rider?.arrived(lease, rode);
     // Who is there but has no part in it will miss what is done under it.
     lease.shutOut = up.filter((child) => !lease.holds.has(child));
     if (lease.shutOut.length > 0) for (const kind of kinds) contexts.exclude(gfid, kind, lease.shutOut);

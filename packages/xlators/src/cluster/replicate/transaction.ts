@@ -27,6 +27,7 @@ import { absentees, disbelieved, type Lease, preOp } from './lease.ts';
 import type { Leases } from './leases.ts';
 import { quorumCount } from './quorum.ts';
 import { failureOf, isAbsence, type ReplicaSet, type Replies, succeeded, successAt } from './replica-set.ts';
+import { Rider } from './rider.ts';
 
 const maxAttempts = 3;
 
@@ -62,13 +63,16 @@ export class Transactions {
   async #attempt<N extends FopName>(change: Change<N>): Promise<Outcome<N> | Failure> {
     const leases: Lease[] = [];
     const leaves: (() => void)[] = [];
+    const rider = this.#riderOf(change);
     try {
       // By gfid, so that two clients (or two operations) never hold one each and wait for the other.
       for (const gfid of [...new Set(change.under)].sort()) {
-        const lease = await this.#host.leases.acquire(gfid, change.call, 'wait', change.fd);
+        const lease = await this.#host.leases.acquire(gfid, change.call, 'wait', change.fd, rider);
         if ('errno' in lease) return lease;
         leases.push(lease);
       }
+      // Before all others under the lease: they are sent now that it is there.
+      if (rider?.replies) return await this.#conclude(change, leases, [...rider.replies.keys()], [], rider.replies, []);
       for (const lease of leases)
         leaves.push(await lease.ordering.enter(change.claims[change.under.indexOf(lease.gfid)]!));
       const prepared = await change.prepare?.(leases[0]!, leases);
@@ -78,6 +82,12 @@ export class Transactions {
       for (const leave of leaves) leave();
       for (const lease of leases) this.#host.leases.done(lease);
     }
+  }
+
+  /** With a child away its marks say more, and are made durable first. */
+  #riderOf<N extends FopName>(change: Change<N>): Rider<N> | undefined {
+    const isWhole = this.#set.up.length === this.#set.count;
+    return change.rides && isWhole ? new Rider(change, this.#set) : undefined;
   }
 
   async #apply<N extends FopName>(change: Change<N>, leases: readonly Lease[]): Promise<Outcome<N> | Failure> {

@@ -14,9 +14,9 @@ import {
   type GraphEvent,
   type OptionTable,
   type OptionValues,
+  type RawStep,
   type Reply,
-  replyOfStep,
-  type Xdata,
+  runSteps,
   Xlator,
   type XlatorInit,
   type XlatorType,
@@ -108,18 +108,9 @@ export class Locks extends Xlator {
   }
 
   /** A fence on the compound itself holds for each of its steps. */
-  async compound(call: Call, args: Args<'compound'>): Promise<Reply<'compound'>> {
-    const fence = args.xdata?.fence;
-    const replies: Extract<Reply<'compound'>, { ok: true }>['replies'] = [];
-    for (const step of args.steps) {
-      const name = step.fop as FopName;
-      const run = this.ops[name] as Fop<FopName>;
-      const given = step.args as Args<FopName>;
-      const reply = await run(call, fence === undefined ? given : withFence(given, fence));
-      replies.push(reply);
-      if (!replyOfStep(name, replies, replies.length - 1)?.ok) break;
-    }
-    return { ok: true, replies };
+  compound(call: Call, { steps, xdata }: Args<'compound'>): Promise<Reply<'compound'>> {
+    const fence = xdata?.fence;
+    return runSteps(this.ops, call, fence === undefined ? steps : steps.map((step) => withFence(step, fence)));
   }
 
   async lk(call: Call, args: Args<'lk'>): Promise<Reply<'lk'>> {
@@ -300,9 +291,8 @@ function isHarmless(name: FopName, args: Args<FopName>): boolean {
   return name === 'open' && ((args as Args<'open'>).flags & truncating) === 0;
 }
 
-function withFence(args: Args<FopName>, fence: number): Args<FopName> {
-  const xdata: Xdata = { fence, ...args.xdata };
-  return { ...args, xdata };
+function withFence({ fop, args }: RawStep, fence: number): RawStep {
+  return { fop, args: { ...args, xdata: { fence, ...(args as Args<FopName>).xdata } } };
 }
 
 function jsonReply(value: unknown): Reply<'ipc'> {

@@ -4,6 +4,7 @@ import type { Claim, DomainQueue, Held, Waiter } from './domain-queue.ts';
 import type { Fences } from './fences.ts';
 import type { InodeLocks } from './lock-table.ts';
 import { Pending } from './pending.ts';
+import { RecentClients } from './recent-clients.ts';
 
 export interface InternalSettings {
   notify: boolean;
@@ -24,7 +25,7 @@ export interface Place {
 export interface Granted {
   ok: true;
   fence?: number;
-  xdata?: { contended: true };
+  xdata?: { contended?: true; shared?: true };
 }
 
 export type TellHolder = (gfid: Gfid, domain: string, lock: Held<unknown>, kind: Place['kind']) => void;
@@ -46,10 +47,12 @@ export class InternalLocks {
   readonly #ports: InternalPorts;
   /** Locks that somebody waits for, each with the timer of its next notice. */
   readonly #watched = new Map<Held<unknown>, Timer>();
+  readonly #recent: RecentClients;
 
   constructor(settings: InternalSettings, ports: InternalPorts) {
     this.settings = settings;
     this.#ports = ports;
+    this.#recent = new RecentClients(ports.clock);
   }
 
   make<R>(claim: Claim<R>): Held<R> {
@@ -66,12 +69,13 @@ export class InternalLocks {
 
   try<R>(place: Place, queue: DomainQueue<R>, claim: Claim<R>): Granted | Failure {
     if (queue.full) return fail(Errno.ENOLCK);
+    const isShared = this.#isShared(place, claim);
     const lock = queue.try(claim);
-    if (lock) return this.#granted(place, queue, lock);
+    if (lock) return this.#granted(place, queue, lock, isShared);
     this.#contend(place, queue, claim);
     // A lock that was taken away may have made room.
     const second = queue.try(claim);
-    return second ? this.#granted(place, queue, second) : fail(Errno.EAGAIN);
+    return second ? this.#granted(place, queue, second, isShared) : fail(Errno.EAGAIN);
   }
 
   wait<R>(
@@ -81,13 +85,14 @@ export class InternalLocks {
     call: Call,
   ): Granted | Promise<Granted | Failure> | Failure {
     if (queue.full) return fail(Errno.ENOLCK);
+    const isShared = this.#isShared(place, claim);
     const lock = queue.try(claim);
-    if (lock) return this.#granted(place, queue, lock);
+    if (lock) return this.#granted(place, queue, lock, isShared);
     if (call.signal?.aborted) return fail(Errno.EINTR);
     const pending = new Pending<Granted>(call, this.#ports.clock, () => this.withdraw(place, queue, waiter));
     const waiter: Waiter<R> = {
       claim,
-      granted: (held) => pending.settle(this.#granted(place, queue, held)),
+      granted: (held) => pending.settle(this.#granted(place, queue, held, isShared)),
       refused: (errno) => pending.settle(fail(errno)),
     };
     queue.waiting.push(waiter);
@@ -129,13 +134,20 @@ export class InternalLocks {
     this.#watched.clear();
   }
 
-  #granted<R>(place: Place, queue: DomainQueue<R>, lock: Held<R>): Granted {
+  #isShared({ kind, locks, domain }: Place, claim: Claim<unknown>): boolean {
+    return (
+      kind === 'inode' && claim.type === 'write' && this.#recent.isShared(`${locks.gfid}${domain}`, claim.clientId)
+    );
+  }
+
+  #granted<R>(place: Place, queue: DomainQueue<R>, lock: Held<R>, isShared: boolean): Granted {
     const reply: Granted = { ok: true };
+    if (isShared) reply.xdata = { shared: true };
     if (lock.fence) reply.fence = lock.fence.number;
     if (queue.waiting.length > 0 && queue.contended(lock)) {
       // Told with the answer: a notice of its own could arrive before it.
       lock.notifiedAtMs = this.#ports.clock.nowMs();
-      if (this.settings.notify) reply.xdata = { contended: true };
+      if (this.settings.notify) reply.xdata = { ...reply.xdata, contended: true };
       this.#watch(place, queue, lock);
     }
     return reply;

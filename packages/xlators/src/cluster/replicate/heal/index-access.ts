@@ -25,6 +25,12 @@ export class HealIndex {
     return this.#list(child, { kind: 'entry-changes', parent });
   }
 
+  /** Directories in which names are recorded as missed; undefined if the child cannot be asked. */
+  async parents(child: number): Promise<Gfid[] | undefined> {
+    const names = await this.#list(child, { kind: 'entry-changes' });
+    return names?.filter(isGfid);
+  }
+
   async count(child: number): Promise<number | undefined> {
     const answer = await this.#ask(child, 'index.count', { kind: 'xattrop' });
     return answer && typeof (answer as { count?: unknown }).count === 'number'

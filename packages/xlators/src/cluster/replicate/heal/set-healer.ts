@@ -6,6 +6,7 @@ import { heal } from './healer.ts';
 import { HealIndex } from './index-access.ts';
 import { Parking } from './parking.ts';
 import type { HealContext, HealResult } from './result.ts';
+import { forgetStrayNames } from './stray-names.ts';
 import { walk } from './walk.ts';
 
 /** One thing to heal: why, since when, how often it was tried and what stopped it. */
@@ -185,6 +186,7 @@ export class SetHealer {
       for (const gfid of dirty) await this.#add(gfid, 'dirty', statistics);
     }
     await this.#queue.onIdle();
+    if (!this.#stopped) await forgetStrayNames(this.replica, this.index, (gfid) => this.#items.has(gfid));
     await this.#purgeParking();
   }
 
