@@ -27,6 +27,8 @@ export interface Grant {
   readonly fence: number;
   readonly contended: boolean;
   readonly changelog: Changelog;
+  /** Of our sessions with the child, the one that it was asked for in. */
+  readonly session: number;
 }
 
 const wholeFile = { start: 0, length: 0, pid: 0 } as const;
@@ -35,6 +37,8 @@ export class BrickLocks {
   readonly #host: LockHost;
   /** By child: locks to be given back while it was away; its session may live on, and the locks with it. */
   readonly #orphans = new Map<number, { gfid: Gfid; call: Call }[]>();
+  /** By child: sessions that ended, with all locks that they had. */
+  readonly #ended = new Map<number, number>();
 
   constructor(host: LockHost) {
     this.#host = host;
@@ -43,6 +47,16 @@ export class BrickLocks {
   /** A child has none of our locks any more. */
   lostOn(child: number): void {
     this.#orphans.delete(child);
+    this.#ended.set(child, this.#session(child) + 1);
+  }
+
+  /** A lock that was got, and ended with its session while others were waited for. */
+  wasLost(child: number, grant: Grant | Failure): boolean {
+    return 'fence' in grant && grant.session !== this.#session(child);
+  }
+
+  #session(child: number): number {
+    return this.#ended.get(child) ?? 0;
   }
 
   returned(child: number): void {
@@ -73,6 +87,7 @@ export class BrickLocks {
     const loc = locOf(gfid);
     const want = [dirtyKey, ...set.pendingKeys];
     const steps = [this.step(loc, command), compoundStep('lookup', { loc, want })];
+    const session = this.#session(child);
     const reply = await set.windOne(child, 'compound', call, { steps });
     if (!reply.ok) return reply;
     const lock = replyOfStep('inodelk', reply.replies, 0);
@@ -87,6 +102,7 @@ export class BrickLocks {
       fence: lock.fence ?? 0,
       contended: lock.xdata?.contended === true,
       changelog: changelogOf(xattrs, set.pendingKeys),
+      session,
     };
   }
 

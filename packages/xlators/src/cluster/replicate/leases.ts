@@ -169,7 +169,7 @@ export class Leases {
     return started;
   }
 
-  async #lock(gfid: Gfid, call: Call, patience: Patience, fd: Fd | undefined): Promise<Lease | Failure> {
+  async #lock(gfid: Gfid, call: Call, patience: Patience, fd: Fd | undefined, attempt = 1): Promise<Lease | Failure> {
     const { set, contexts, clock } = this.#host;
     const owner = this.#host.nextOwner();
     const { attachment } = call;
@@ -196,7 +196,12 @@ export class Leases {
       // In the order of the children, so that two clients cannot wait for each other.
       for (const child of up) grants.push(await this.#locks.waitFor(child, gfid, fd, waitCall));
     }
-    const granted = up.filter((_, i) => 'fence' in grants[i]!);
+    const granted = up.filter((child, i) => 'fence' in grants[i]! && !this.#locks.wasLost(child, grants[i]));
+    if (granted.length < grants.filter((grant) => 'fence' in grant).length) {
+      // Who has it there by now is not to be worked beside: it is asked for anew.
+      await this.#locks.unlock(gfid, lockCall, granted);
+      return attempt < lockAttempts ? this.#lock(gfid, call, patience, fd, attempt + 1) : fail(Errno.ENOTCONN);
+    }
     if (!set.suffices(granted)) {
       await this.#locks.unlock(
         gfid,
@@ -262,6 +267,9 @@ export class Leases {
 
 /** Leases that may idle at once; beyond it they end with their last user. */
 const maxIdleLeases = 4096;
+
+/** Tries to get all locks of a lease within the sessions that it began with. */
+const lockAttempts = 3;
 
 /** The errno on which all agree, e.g. ENOENT: the file is gone everywhere. */
 function agreedErrno(failures: readonly Failure[]): Errno | undefined {
