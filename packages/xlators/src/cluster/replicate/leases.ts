@@ -176,38 +176,23 @@ export class Leases {
     const lockCall: Call = { ...this.#host.rootCall(), lockOwner: owner, ...(attachment && { attachment }) };
     const up = set.up;
     if (!set.suffices(up)) return fail(Errno.ENOTCONN);
-    const tried = await set.laggards.collect<Grant | Failure>(
-      up,
-      (child) => this.#locks.lock(child, gfid, fd, lockCall, 'try'),
-      fail(Errno.ETIMEDOUT),
-      (grant) => 'fence' in grant || !isAbsence(grant.errno),
-    );
-    let grants = up.map((child) => tried.get(child)!);
-    if (grants.some((grant) => !('fence' in grant) && grant.errno === Errno.EAGAIN)) {
-      await this.#locks.unlock(
+    const grants = await this.#ask(up, gfid, fd, lockCall, patience === 'wait' ? call : null);
+    if (!grants) return fail(Errno.EAGAIN);
+    const wasLost = (child: number, i: number) => this.#locks.wasLost(child, grants[i]!);
+    const giveBack = () =>
+      this.#locks.unlock(
         gfid,
         lockCall,
-        up.filter((_, i) => mayBeHeld(grants[i]!)),
+        up.filter((child, i) => mayBeHeld(grants[i]!) && !wasLost(child, i)),
       );
-      if (patience === 'try') return fail(Errno.EAGAIN);
-      grants = [];
-      // Only what waits can be interrupted; a signal is made when it is asked for.
-      const waitCall = call.signal ? { ...lockCall, signal: call.signal } : lockCall;
-      // In the order of the children, so that two clients cannot wait for each other.
-      for (const child of up) grants.push(await this.#locks.waitFor(child, gfid, fd, waitCall));
-    }
-    const granted = up.filter((child, i) => 'fence' in grants[i]! && !this.#locks.wasLost(child, grants[i]));
-    if (granted.length < grants.filter((grant) => 'fence' in grant).length) {
-      // Who has it there by now is not to be worked beside: it is asked for anew.
-      await this.#locks.unlock(gfid, lockCall, granted);
+    // Who has it there by now is not to be worked beside: it is asked for anew.
+    if (up.some(wasLost)) {
+      await giveBack();
       return attempt < lockAttempts ? this.#lock(gfid, call, patience, fd, attempt + 1) : fail(Errno.ENOTCONN);
     }
+    const granted = up.filter((_, i) => 'fence' in grants[i]!);
     if (!set.suffices(granted)) {
-      await this.#locks.unlock(
-        gfid,
-        lockCall,
-        up.filter((_, i) => mayBeHeld(grants[i]!)),
-      );
+      await giveBack();
       const reasons = grants.filter((grant): grant is Failure => !('fence' in grant));
       return fail(reasons.find((r) => r.errno === Errno.EINTR)?.errno ?? agreedErrno(reasons) ?? Errno.ENOTCONN);
     }
@@ -233,6 +218,38 @@ export class Leases {
     contexts.of(gfid).lease = lease;
     this.#live.add(lease);
     return lease;
+  }
+
+  /** What each of `up` says to a request for its lock. `waiting`: on whose behalf others are waited for; null: for nobody, and nothing is returned where they have it. */
+  async #ask(
+    up: readonly number[],
+    gfid: Gfid,
+    fd: Fd | undefined,
+    lockCall: Call,
+    waiting: Call | null,
+  ): Promise<(Grant | Failure)[] | undefined> {
+    const { set } = this.#host;
+    const tried = await set.laggards.collect<Grant | Failure>(
+      up,
+      (child) => this.#locks.lock(child, gfid, fd, lockCall, 'try'),
+      fail(Errno.ETIMEDOUT),
+      (grant) => 'fence' in grant || !isAbsence(grant.errno),
+    );
+    const grants = up.map((child) => tried.get(child)!);
+    if (!grants.some((grant) => !('fence' in grant) && grant.errno === Errno.EAGAIN)) return grants;
+    await this.#locks.unlock(
+      gfid,
+      lockCall,
+      up.filter((_, i) => mayBeHeld(grants[i]!)),
+    );
+    if (waiting === null) return undefined;
+    // Only what waits can be interrupted; a signal is made when it is asked for.
+    const { signal } = waiting;
+    const waitCall = signal ? { ...lockCall, signal } : lockCall;
+    const waited: (Grant | Failure)[] = [];
+    // In the order of the children, so that two clients cannot wait for each other.
+    for (const child of up) waited.push(await this.#locks.waitFor(child, gfid, fd, waitCall));
+    return waited;
   }
 
   #leave(lease: Lease): Promise<void> {
