@@ -278,6 +278,32 @@ describe('with a replica away', () => {
     expect(lines.filter((line) => line.includes('marked for healing'))).toEqual([]);
   });
 
+  it('keeps no lock of a new file that ended with its session before all had made it', async () => {
+    const { bricks, lines } = await rig();
+    const client = await rigs[0]!.client({ 'post-op-delay-secs': '60' });
+    const [first, second] = client.gates;
+    let wasLost = false;
+    let compounds = 0;
+    // The first one is the lock of the directory.
+    second!.late = (fop) => {
+      if (fop !== 'compound' || ++compounds !== 2) return undefined;
+      wasLost = true;
+      return new Promise((resolve) => {
+        setTimeout(() => {
+          first!.shutDoor();
+          client.xlator.notify({ type: 'session-lost' }, first!);
+          first!.openDoor();
+          resolve();
+        }, 20);
+      });
+    };
+    const { gfid, fd } = await create(client, 'f');
+    expect(wasLost).toBe(true);
+    expect(await write(client, fd, 'new')).toMatchObject({ ok: true });
+    expect(await onBricks(bricks, client.call, gfid)).toEqual(['new', 'new', 'new']);
+    expect(lines.filter((line) => line.includes('marked for healing'))).toEqual([]);
+  });
+
   it('tries again what a brick refused for its lost lock only where nobody has read it', async () => {
     const { bricks } = await rig();
     const end = (clientId: string, lost: readonly number[]) => {
