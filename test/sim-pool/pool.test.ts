@@ -27,6 +27,10 @@ describe('a simulated pool', () => {
     for (let seed = 1001; seed <= 1500; seed++) expect(await problemsOf(seed)).toEqual([]);
   });
 
+  it('has what was wrong with a seed mended: who joined through two took what the one that was removed had left for all', async () => {
+    expect(await problemsOf(50302)).toEqual([]);
+  });
+
   it('agrees where many work at the same time and nodes die as they write', async () => {
     for (let seed = 1; seed <= 100; seed++) expect(await problemsOf(seed, crowded)).toEqual([]);
   });

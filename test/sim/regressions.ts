@@ -134,4 +134,9 @@ export const regressions: { what: string; seed: number; plan: PlanChanges }[] = 
     seed: 2063,
     plan: { clients: 3, work: ['blocks', 'reopen'] },
   },
+  {
+    what: 'a lock that ended with its session, while another one was waited for, was worked under, and the write was done twice',
+    seed: 6016,
+    plan: { clients: 3, work: ['blocks', 'reopen'] },
+  },
 ];

@@ -120,6 +120,23 @@ describe('joining', () => {
     await expect(acceptor.join(poolId, now)).rejects.toThrow('not a member of that pool');
   });
 
+  it('takes what one has that was removed for no state of the pool', async () => {
+    const rig = new PoolRig();
+    const [first, second, third] = await rig.pool(3);
+    rig.away.add(uuidOf(3));
+    await first!.coordinator.transact('set', (propose) => propose([globals(1)]));
+    await first!.coordinator.transact('detach', (propose) => propose([{ key: `peer/${uuidOf(2)}`, value: null }]));
+    rig.away.clear();
+    // Asked by a node that was in no pool yet, and answered when it had joined through another.
+    const farewell = await second!.acceptor.forPool(poolId).changes(0);
+    const { acceptor, catchUp } = third!;
+    const before = acceptor.version;
+    await expect(acceptor.join(poolId, farewell)).rejects.toThrow('was removed from it');
+    expect(acceptor.version).toBe(before);
+    await catchUp.from(uuidOf(1), poolId);
+    expect(acceptor.documents.live()).toEqual(first!.acceptor.documents.live());
+  });
+
   it('is not for what was asked for while it was a member', async () => {
     const rig = new PoolRig();
     const [first, second] = await rig.pool(3);

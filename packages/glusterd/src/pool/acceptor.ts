@@ -175,7 +175,9 @@ export class Acceptor {
   }
 
   /** Becomes a member with all that the pool has (`changes` since 0). Throws PoolError when this node may not, or is no member there. */
-  join(pool: string, { version, documents }: Changes): Promise<void> {
+  async join(pool: string, { version, documents, hasLeft }: Changes): Promise<void> {
+    // One that has left knows of one change at most, and this node may have joined through another meanwhile.
+    if (hasLeft) throw new PoolError('the node that was asked for the state of that pool was removed from it');
     if (this.pool === pool) return this.apply(pool, { version, documents });
     return this.#in(null, async () => {
       await this.#reload();

@@ -30,6 +30,8 @@ export interface Grant {
   readonly changelog: Changelog;
   /** What came of the steps that travelled with the request; none where the changelog says anything, or another client asked lately. */
   readonly rode: readonly RawReply[];
+  /** Of our sessions with the child, the one that it was asked for in. */
+  readonly session: number;
 }
 
 const wholeFile = { start: 0, length: 0, pid: 0 } as const;
@@ -38,6 +40,8 @@ export class BrickLocks {
   readonly #host: LockHost;
   /** By child: locks to be given back while it was away; its session may live on, and the locks with it. */
   readonly #orphans = new Map<number, { gfid: Gfid; call: Call }[]>();
+  /** By child: sessions that ended, with all locks that they had. */
+  readonly #ended = new Map<number, number>();
 
   constructor(host: LockHost) {
     this.#host = host;
@@ -46,6 +50,16 @@ export class BrickLocks {
   /** A child has none of our locks any more. */
   lostOn(child: number): void {
     this.#orphans.delete(child);
+    this.#ended.set(child, this.#session(child) + 1);
+  }
+
+  /** A lock that was got, and ended with its session while others were waited for. */
+  wasLost(child: number, grant: Grant | Failure): boolean {
+    return 'fence' in grant && grant.session !== this.#session(child);
+  }
+
+  #session(child: number): number {
+    return this.#ended.get(child) ?? 0;
   }
 
   returned(child: number): void {
@@ -78,6 +92,7 @@ export class BrickLocks {
     const want = [dirtyKey, ...set.pendingKeys];
     const xdata = riding.length > 0 ? { ifQuiet: true } : {};
     const steps = [this.step(loc, command), compoundStep('lookup', { loc, want, xdata }), ...riding];
+    const session = this.#session(child);
     const reply = await set.windOne(child, 'compound', call, { steps });
     if (!reply.ok) return reply;
     const lock = replyOfStep('inodelk', reply.replies, 0);
@@ -93,6 +108,7 @@ export class BrickLocks {
       contended: lock.xdata?.contended === true,
       changelog: changelogOf(xattrs, set.pendingKeys),
       rode: reply.replies.slice(2),
+      session,
     };
   }
 

@@ -82,6 +82,7 @@ async function make<N extends Making>(
   const owner = replica.nextOwner();
   const lockable = type === FileType.regular || type === FileType.directory;
   let wasReached = false;
+  const { generation } = replica.set;
   const change: Change<N> = {
     fop,
     reached: () => {
@@ -112,7 +113,7 @@ async function make<N extends Making>(
   }
   await blameNew(replica, given.gfid, type, outcome);
   replica.learnNew(given.gfid, type, outcome.done);
-  if (lockable) await takeLease(replica, given.gfid, owner, outcome);
+  if (lockable) await takeLease(replica, given.gfid, owner, outcome, generation);
   return outcome.reply;
 }
 
@@ -143,14 +144,15 @@ async function takeLease<N extends FopName>(
   gfid: Gfid,
   owner: string,
   { done, extra }: Outcome<N>,
+  generation: number,
 ): Promise<void> {
   const fences = new Map<number, number>();
   for (const child of done) {
     const lock = extra[child]?.[0] as Reply<'inodelk'> | undefined;
     if (lock?.ok) fences.set(child, lock.fence ?? 0);
   }
-  // A child that went meanwhile would count as holding what it misses.
-  const isWhole = fences.size === replica.set.count && replica.set.up.length === replica.set.count;
+  // A child that went meanwhile would count as holding what it misses; one that is back has a session without our lock.
+  const isWhole = fences.size === replica.set.count && replica.set.generation === generation;
   if (isWhole && replica.contexts.of(gfid).lease === undefined) {
     replica.leases.adopt(gfid, owner, fences);
     return;

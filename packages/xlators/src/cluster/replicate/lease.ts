@@ -159,3 +159,11 @@ export function disbelieved(lease: Lease, kind: Kind): number[] {
 export function absentees(lease: Lease, set: ReplicaSet): number[] {
   return set.children.flatMap((_, child) => (lease.holds.has(child) ? [] : [child]));
 }
+
+/**
+ * Whether nobody reads what a few of the participants did: with all of them there and no blame anywhere it stands, dirty, against
+ * those that did nothing, and is not believed. So it may be done once more, also when others have changed the same meanwhile.
+ */
+export function isHidden(leases: readonly Lease[], set: ReplicaSet): boolean {
+  return leases.every((lease) => lease.isUnmarked && lease.holds.size === set.count);
+}

@@ -24,6 +24,15 @@ export interface LeaseHost extends LockHost {
 /** Whether to wait for a client that works on the file. */
 export type Patience = 'wait' | 'try';
 
+/** A lease that is asked for; see `acquire`. */
+interface Request {
+  readonly gfid: Gfid;
+  readonly call: Call;
+  readonly patience: Patience;
+  readonly fd: Fd | undefined;
+  readonly rider: Rider | undefined;
+}
+
 export class Leases {
   readonly #host: LeaseHost;
   /** One acquisition at a time for a file; later ones wait for it. */
@@ -68,7 +77,7 @@ export class Leases {
       if (held && patience === 'try') return fail(Errno.EAGAIN);
       if (left) await left;
       const running = this.#acquiring.get(gfid);
-      const got = await (running ?? this.#start(gfid, call, patience, fd, rider));
+      const got = await (running ?? this.#start({ gfid, call, patience, fd, rider }));
       if ('errno' in got) {
         // Somebody else's interruption or impatience is not ours.
         if (!running || (got.errno !== Errno.EINTR && got.errno !== Errno.EAGAIN)) return got;
@@ -165,58 +174,37 @@ export class Leases {
     await Promise.all(live.map(({ ended }) => ended));
   }
 
-  #start(
-    gfid: Gfid,
-    call: Call,
-    patience: Patience,
-    fd: Fd | undefined,
-    rider: Rider | undefined,
-  ): Promise<Lease | Failure> {
-    const started = this.#lock(gfid, call, patience, fd, rider).finally(() => this.#acquiring.delete(gfid));
-    this.#acquiring.set(gfid, started);
+  #start(request: Request): Promise<Lease | Failure> {
+    const started = this.#lock(request).finally(() => this.#acquiring.delete(request.gfid));
+    this.#acquiring.set(request.gfid, started);
     return started;
   }
 
-  async #lock(
-    gfid: Gfid,
-    call: Call,
-    patience: Patience,
-    fd: Fd | undefined,
-    rider: Rider | undefined,
-  ): Promise<Lease | Failure> {
+  async #lock(request: Request, attempt = 1): Promise<Lease | Failure> {
+    const { gfid, call, rider } = request;
     const { set, contexts, clock } = this.#host;
     const owner = this.#host.nextOwner();
     const { attachment } = call;
     const lockCall: Call = { ...this.#host.rootCall(), lockOwner: owner, ...(attachment && { attachment }) };
     const up = set.up;
     if (!set.suffices(up)) return fail(Errno.ENOTCONN);
-    const tried = await set.laggards.collect<Grant | Failure>(
-      up,
-      (child) => this.#locks.lock(child, gfid, fd, lockCall, 'try', rider?.steps(child)),
-      fail(Errno.ETIMEDOUT),
-      (grant) => 'fence' in grant || !isAbsence(grant.errno),
-    );
-    let grants = up.map((child) => tried.get(child)!);
-    if (grants.some((grant) => !('fence' in grant) && grant.errno === Errno.EAGAIN)) {
-      await this.#locks.unlock(
+    const grants = await this.#ask(request, up, lockCall);
+    if (!grants) return fail(Errno.EAGAIN);
+    const wasLost = (child: number, i: number) => this.#locks.wasLost(child, grants[i]!);
+    const giveBack = () =>
+      this.#locks.unlock(
         gfid,
         lockCall,
-        up.filter((_, i) => mayBeHeld(grants[i]!)),
+        up.filter((child, i) => mayBeHeld(grants[i]!) && !wasLost(child, i)),
       );
-      if (patience === 'try') return fail(Errno.EAGAIN);
-      grants = [];
-      // Only what waits can be interrupted; a signal is made when it is asked for.
-      const waitCall = call.signal ? { ...lockCall, signal: call.signal } : lockCall;
-      // In the order of the children, so that two clients cannot wait for each other.
-      for (const child of up) grants.push(await this.#locks.waitFor(child, gfid, fd, waitCall));
+    // Who has it there by now is not to be worked beside: it is asked for anew.
+    if (up.some(wasLost)) {
+      await giveBack();
+      return attempt < lockAttempts ? this.#lock(request, attempt + 1) : fail(Errno.ENOTCONN);
     }
     const granted = up.filter((_, i) => 'fence' in grants[i]!);
     if (!set.suffices(granted)) {
-      await this.#locks.unlock(
-        gfid,
-        lockCall,
-        up.filter((_, i) => mayBeHeld(grants[i]!)),
-      );
+      await giveBack();
       const reasons = grants.filter((grant): grant is Failure => !('fence' in grant));
       return fail(reasons.find((r) => r.errno === Errno.EINTR)?.errno ?? agreedErrno(reasons) ?? Errno.ENOTCONN);
     }
@@ -245,6 +233,36 @@ export class Leases {
     contexts.of(gfid).lease = lease;
     this.#live.add(lease);
     return lease;
+  }
+
+  /** What each of `up` says to a request for its lock; undefined where others have it and are not waited for. */
+  async #ask(
+    { gfid, call, patience, fd, rider }: Request,
+    up: readonly number[],
+    lockCall: Call,
+  ): Promise<(Grant | Failure)[] | undefined> {
+    const { set } = this.#host;
+    const tried = await set.laggards.collect<Grant | Failure>(
+      up,
+      (child) => this.#locks.lock(child, gfid, fd, lockCall, 'try', rider?.steps(child)),
+      fail(Errno.ETIMEDOUT),
+      (grant) => 'fence' in grant || !isAbsence(grant.errno),
+    );
+    const grants = up.map((child) => tried.get(child)!);
+    if (!grants.some((grant) => !('fence' in grant) && grant.errno === Errno.EAGAIN)) return grants;
+    await this.#locks.unlock(
+      gfid,
+      lockCall,
+      up.filter((_, i) => mayBeHeld(grants[i]!)),
+    );
+    if (patience === 'try') return undefined;
+    // Only what waits can be interrupted; a signal is made when it is asked for.
+    const { signal } = call;
+    const waitCall = signal ? { ...lockCall, signal } : lockCall;
+    const waited: (Grant | Failure)[] = [];
+    // In the order of the children, so that two clients cannot wait for each other.
+    for (const child of up) waited.push(await this.#locks.waitFor(child, gfid, fd, waitCall));
+    return waited;
   }
 
   #leave(lease: Lease): Promise<void> {
@@ -279,6 +297,9 @@ export class Leases {
 
 /** Leases that may idle at once; beyond it they end with their last user. */
 const maxIdleLeases = 4096;
+
+/** Tries to get all locks of a lease within the sessions that it began with. */
+const lockAttempts = 3;
 
 /** The errno on which all agree, e.g. ENOENT: the file is gone everywhere. */
 function agreedErrno(failures: readonly Failure[]): Errno | undefined {

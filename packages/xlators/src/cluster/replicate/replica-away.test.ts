@@ -253,4 +253,76 @@ describe('with a replica away', () => {
     expect(await write(a, fd, 'A')).toMatchObject({ ok: true });
     expect(await onBricks(bricks, a.call, gfid)).toEqual(['Abbb', 'Abbb', 'Abbb']);
   });
+
+  it('locks anew where a lock ended with its session while another one was waited for', async () => {
+    const { bricks, lines } = await rig();
+    const client = await rigs[0]!.client();
+    const { fd, gfid } = await create(client, 'f', 'old');
+    await client.xlator.drain();
+    const [first, second, third] = client.gates;
+    // So it waits for one after the other.
+    third!.fault = (fop) => {
+      third!.fault = () => 'pass';
+      return fop === 'compound' ? Errno.EAGAIN : 'pass';
+    };
+    let locks = 0;
+    second!.late = (fop) => {
+      if (fop !== 'compound' || ++locks !== 2) return undefined;
+      first!.shutDoor();
+      client.xlator.notify({ type: 'session-lost' }, first!);
+      first!.openDoor();
+      return undefined;
+    };
+    expect(await write(client, fd, 'new')).toMatchObject({ ok: true });
+    expect(await onBricks(bricks, client.call, gfid)).toEqual(['new', 'new', 'new']);
+    expect(lines.filter((line) => line.includes('marked for healing'))).toEqual([]);
+  });
+
+  it('keeps no lock of a new file that ended with its session before all had made it', async () => {
+    const { bricks, lines } = await rig();
+    const client = await rigs[0]!.client({ 'post-op-delay-secs': '60' });
+    const [first, second] = client.gates;
+    let wasLost = false;
+    let compounds = 0;
+    // The first one is the lock of the directory.
+    second!.late = (fop) => {
+      if (fop !== 'compound' || ++compounds !== 2) return undefined;
+      wasLost = true;
+      return new Promise((resolve) => {
+        setTimeout(() => {
+          first!.shutDoor();
+          client.xlator.notify({ type: 'session-lost' }, first!);
+          first!.openDoor();
+          resolve();
+        }, 20);
+      });
+    };
+    const { gfid, fd } = await create(client, 'f');
+    expect(wasLost).toBe(true);
+    expect(await write(client, fd, 'new')).toMatchObject({ ok: true });
+    expect(await onBricks(bricks, client.call, gfid)).toEqual(['new', 'new', 'new']);
+    expect(lines.filter((line) => line.includes('marked for healing'))).toEqual([]);
+  });
+
+  it('tries again what a brick refused for its lost lock only where nobody has read it', async () => {
+    const { bricks } = await rig();
+    const end = (clientId: string, lost: readonly number[]) => {
+      for (const brick of lost)
+        for (const child of bricks[brick]!.top.children)
+          child.xlator.notify({ type: 'session-ended', clientId }, bricks[brick]!.top);
+    };
+    const client = await rigs[0]!.client({ 'post-op-delay-secs': '60' });
+    const { clientId } = client.gates[0]!;
+    const { fd, gfid } = await create(client, 'f', 'old');
+    end(clientId, [0, 1]);
+    expect(await write(client, fd, 'new')).toMatchObject({ ok: true });
+    expect(await onBricks(bricks, client.call, gfid)).toEqual(['new', 'new', 'new']);
+    rigs[0]!.cut(2);
+    expect(await write(client, fd, 'one')).toMatchObject({ ok: true });
+    end(clientId, [0]);
+    // The only one that has it blames the one that is away, and is read.
+    expect(await write(client, fd, 'two')).toEqual({ ok: false, errno: Errno.EIO });
+    await client.xlator.drain();
+    expect(await write(client, fd, 'end')).toMatchObject({ ok: true });
+  });
 });

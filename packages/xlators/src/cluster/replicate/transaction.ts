@@ -23,7 +23,7 @@ import type { Change, Outcome } from './change.ts';
 import { encodeVector, judge, type Kind, kinds, vectorOf } from './changelog.ts';
 import type { InodeContexts } from './inode-context.ts';
 import { bearers, wholeAmong } from './lasting.ts';
-import { absentees, disbelieved, type Lease, preOp } from './lease.ts';
+import { absentees, disbelieved, isHidden, type Lease, preOp } from './lease.ts';
 import type { Leases } from './leases.ts';
 import { quorumCount } from './quorum.ts';
 import { failureOf, isAbsence, type ReplicaSet, type Replies, succeeded, successAt } from './replica-set.ts';
@@ -221,7 +221,9 @@ export class Transactions {
     }
     if (failed.length > 0 && !this.#stands(change.kind, leases, done)) {
       this.#markSuspect(leases, done);
-      const undone = (await change.undo?.(done, change.call, replies, leases[0]!)) ?? true;
+      const undone = change.undo
+        ? await change.undo(done, change.call, replies, leases[0]!)
+        : isHidden(leases, this.#set);
       if (!change.undo || !undone) await this.#disown(change, leases, done, failed, replies);
       const failure = failureOf(failed.map((child) => replies[child]));
       return failure.errno === Errno.ESTALE && !undone ? fail(Errno.EIO) : failure;
