@@ -4,13 +4,19 @@ import { allWorkKinds, faultKinds, type PlanChanges } from './plan.ts';
 import { simulate } from './simulation.ts';
 
 const command = 'npm run sim --';
-const args = readArguments(command, '[--work KIND,KIND] [--strict]', {
+const args = readArguments(command, '[--work KIND,KIND] [--clients N] [--strict]', {
   strict: { type: 'boolean', default: false },
   work: { type: 'string' },
+  clients: { type: 'string' },
 });
 const faults = args.among('faults', faultKinds);
 const work = args.among('work', allWorkKinds);
-const plan: PlanChanges = { ...(faults && { faults }), ...(work && { work }) };
+const clients = args.among('clients', ['1', '2', '3', '4', '5'])?.[0];
+const plan: PlanChanges = {
+  ...(faults && { faults }),
+  ...(work && { work }),
+  ...(clients && { clients: Number(clients) }),
+};
 let events = 0;
 await runSeeds(
   command,
