@@ -8,21 +8,18 @@ import {
   compoundStep,
   Errno,
   type Failure,
-  FileType,
   type FopName,
   fail,
   locOf,
   type RawStep,
   type Reply,
   retainBytes,
-  type Xattrs,
   type Xdata,
 } from '@mortar/core';
-import { failureIn, isLost, isRefusal, shortWrite, whole, withoutData } from './answers.ts';
+import { type AccusationHost, Accusations } from './accusations.ts';
+import { isLost, whole, withoutData } from './answers.ts';
 import type { Change, Outcome } from './change.ts';
-import { encodeVector, judge, type Kind, kinds, vectorOf } from './changelog.ts';
-import type { InodeContexts } from './inode-context.ts';
-import { bearers, wholeAmong } from './lasting.ts';
+import { judge, type Kind } from './changelog.ts';
 import { absentees, disbelieved, isHidden, type Lease, preOp } from './lease.ts';
 import type { Leases } from './leases.ts';
 import { quorumCount } from './quorum.ts';
@@ -31,25 +28,20 @@ import { Rider } from './rider.ts';
 
 const maxAttempts = 3;
 
-export interface TransactionHost {
-  readonly set: ReplicaSet;
+export interface TransactionHost extends AccusationHost {
   readonly leases: Leases;
-  readonly contexts: InodeContexts;
   readonly clock: Pick<Clock, 'nowMs'>;
-  /** Whether names are recorded for heal. */
-  readonly granular: boolean;
-  /** Whether what the promise rests on is on the disk before a caller hears of success. */
-  readonly ensureDurability: boolean;
-  warn(text: string): void;
 }
 
 export class Transactions {
   readonly #host: TransactionHost;
   readonly #set: ReplicaSet;
+  readonly #accusations: Accusations;
 
   constructor(host: TransactionHost) {
     this.#host = host;
     this.#set = host.set;
+    this.#accusations = new Accusations(host);
   }
 
   async run<N extends FopName>(change: Change<N>): Promise<Outcome<N> | Failure> {
@@ -113,15 +105,11 @@ export class Transactions {
     const count = quorumCount(this.#set.quorum, this.#set.count);
     if (leases.some(({ matrix }) => judge(matrix, kind, count).isAlone)) return fail(Errno.ENOTCONN);
     if (kind === 'entry') return undefined;
-    const sources = this.#sources(kind, leases).filter((child) => participants.includes(child));
+    const sources = this.#accusations.sources(kind, leases).filter((child) => participants.includes(child));
     if (sources.length === 0) return fail(Errno.EIO);
     // An arbiter has no bytes: with only it left unaccused, the data would exist nowhere.
     if (kind === 'data' && !sources.some((child) => this.#set.holdsData(child))) return fail(Errno.ENOTCONN);
     return undefined;
-  }
-
-  #sources(kind: Kind, leases: readonly Lease[]): readonly number[] {
-    return leases[0]!.sources(kind, quorumCount(this.#set.quorum, this.#set.count));
   }
 
   async #wind<N extends FopName>(
@@ -189,15 +177,8 @@ export class Transactions {
       const step = fd
         ? compoundStep('fxattrop', { fd, ...mark })
         : compoundStep('xattrop', { loc: locOf(lease.gfid), ...mark });
-      return degraded && Object.keys(values).length > 0 ? [step, ...this.#sync(change, lease)] : [step];
+      return degraded && Object.keys(values).length > 0 ? [step, ...this.#accusations.sync(change, lease)] : [step];
     });
-  }
-
-  /** The step that makes marks durable. */
-  #sync<N extends FopName>(change: Change<N>, lease: Lease): RawStep[] {
-    if (!this.#host.ensureDurability) return [];
-    const isDirectory = this.#host.contexts.inode(lease.gfid).type === FileType.directory || change.kind === 'entry';
-    return [compoundStep(isDirectory ? 'fsyncdir' : 'fsync', { fd: change.fd ?? lease.fd, dataOnly: false })];
   }
 
   async #conclude<N extends FopName>(
@@ -219,32 +200,34 @@ export class Transactions {
       if (this.#disagree(failed, replies)) this.#markSuspect(leases, participants);
       return failureOf(replies);
     }
-    if (failed.length > 0 && !this.#stands(change.kind, leases, done)) {
+    if (failed.length > 0 && !this.#accusations.stands(change.kind, leases, done)) {
       this.#markSuspect(leases, done);
       const undone = change.undo
         ? await change.undo(done, change.call, replies, leases[0]!)
         : isHidden(leases, this.#set);
-      if (!change.undo || !undone) await this.#disown(change, leases, done, failed, replies);
+      if (!change.undo || !undone) await this.#accusations.disown(change, leases, done, failed, replies);
       const failure = failureOf(failed.map((child) => replies[child]));
       return failure.errno === Errno.ESTALE && !undone ? fail(Errno.EIO) : failure;
     }
-    const refused = failed.length > 0 ? await this.#blame(change, leases, done, failed, replies) : new Map();
+    const refused =
+      failed.length > 0 ? await this.#accusations.blame(change, leases, done, failed, replies) : new Map();
     const marked = done.filter((child) => !refused.has(child));
-    if (!this.#stands(change.kind, leases, marked)) {
+    if (!this.#accusations.stands(change.kind, leases, marked)) {
       this.#markSuspect(leases, done);
       const failure = failureOf([...failed.map((child) => replies[child]), ...refused.values()]);
       // ESTALE would tell the caller that nothing was done.
       return failure.errno === Errno.ESTALE ? fail(Errno.ENOTCONN) : failure;
     }
-    const lost = await this.#makeLast(change, leases, marked);
+    const lost = await this.#accusations.makeLast(change, leases, marked);
     if (lost) {
       this.#markSuspect(leases, done);
       await change.undo?.(done, change.call, replies, leases[0]!);
       return lost.errno === Errno.ESTALE ? fail(Errno.EIO) : lost;
     }
     const best =
-      marked.find((child) => this.#set.holdsData(child) && this.#sources(change.kind, leases).includes(child)) ??
-      marked[0]!;
+      marked.find(
+        (child) => this.#set.holdsData(child) && this.#accusations.sources(change.kind, leases).includes(child),
+      ) ?? marked[0]!;
     const missing = [...absent, ...participants.filter((child) => !marked.includes(child))];
     return { reply: successAt(replies, best)!, replies, done: marked, absent: missing, extra };
   }
@@ -255,164 +238,10 @@ export class Transactions {
     return errnos.size > 1 && [...errnos].some((errno) => isAbsence(errno));
   }
 
-  /** Whether a change that only `done` made is the set's: a quorum made it, among them one that holds the truth. */
-  #stands(kind: Kind, leases: readonly Lease[], done: readonly number[]): boolean {
-    if (!this.#set.suffices(done)) return false;
-    if (kind === 'entry') return true;
-    const sources = this.#sources(kind, leases);
-    return done.some((child) => sources.includes(child) && (kind !== 'data' || this.#set.holdsData(child)));
-  }
-
   #markSuspect(leases: readonly Lease[], children: readonly number[]): void {
     for (const lease of leases) {
       lease.recalled = true;
       for (const child of children) lease.suspect.add(child);
     }
-  }
-
-  /** Writes on those that did it that the others missed it, and goes on without them. Returns who of them did not write it. */
-  async #blame<N extends FopName>(
-    change: Change<N>,
-    leases: readonly Lease[],
-    done: readonly number[],
-    failed: readonly number[],
-    replies: Replies<N>,
-  ): Promise<ReadonlyMap<number, Failure>> {
-    for (const child of failed) {
-      const { errno } = replies[child] as Failure;
-      this.#host.warn(
-        `${change.fop} on ${change.under.join(', ')}: child ${child} failed with errno ${errno} where others succeeded; it is marked for healing`,
-      );
-    }
-    const refused = new Map<number, Failure>();
-    let marked = done;
-    // Where the change does not stand, whoever did it must not accuse those who may hold the truth.
-    for (let missing = failed; missing.length > 0 && this.#stands(change.kind, leases, marked); ) {
-      const refusals = await this.#accuse(change, leases, marked, missing);
-      for (const [child, failure] of refusals) refused.set(child, failure);
-      marked = marked.filter((child) => !refusals.has(child));
-      // Who could not write it would pass for clean beside whom it should accuse: it is blamed as well.
-      missing = [...refusals.keys()];
-    }
-    return refused;
-  }
-
-  /** Where few of those that did it are believed, it is on their disks first. A failure where it is on none. */
-  async #makeLast<N extends FopName>(
-    change: Change<N>,
-    leases: readonly Lease[],
-    done: readonly number[],
-  ): Promise<Failure | undefined> {
-    if (!this.#host.ensureDurability) return undefined;
-    const count = quorumCount(this.#set.quorum, this.#set.count);
-    const holders = change.kind === 'data' ? done.filter((child) => this.#set.holdsData(child)) : done;
-    for (const lease of leases) {
-      const bearing = bearers(holders, lease.sources(change.kind, count), (children) => this.#set.suffices(children));
-      if (bearing.length === 0) continue;
-      const replies = await this.#set.wind(bearing, 'compound', change.call, () => ({
-        steps: this.#sync(change, lease),
-      }));
-      const failures = bearing.flatMap((child) => failureIn(replies[child]) ?? []);
-      if (failures.length === bearing.length) return failureOf(failures);
-      // It may lose what it could not make durable: it keeps its mark, and the next lease finds out.
-      for (const child of bearing.filter((one) => failureIn(replies[one]))) lease.suspect.add(child);
-      if (failures.length > 0) lease.recalled = true;
-    }
-    return undefined;
-  }
-
-  /**
-   * A change that the caller is told did not happen, and that those who refused it do not have, who hold the truth without it: they
-   * accuse those who made it. Their dirty marks alone would tell nobody who reads from them already, and make them the ones that are
-   * believed beside few that have none.
-   */
-  async #disown<N extends FopName>(
-    change: Change<N>,
-    leases: readonly Lease[],
-    done: readonly number[],
-    failed: readonly number[],
-    replies: Replies<N>,
-  ): Promise<void> {
-    const refusing = failed.filter((child) => isRefusal((replies[child] as Failure).errno));
-    if (change.kind === 'entry') return;
-    // Of others nobody knows whether they did it, or a part of it.
-    const isKnown = refusing.length === failed.length && refusing.every((child) => replies[child] !== shortWrite);
-    const count = quorumCount(this.#set.quorum, this.#set.count);
-    const known = isKnown ? wholeAmong(refusing, leases[0]!.matrix, change.kind, count) : [];
-    const whole = change.kind !== 'data' || known.some((child) => this.#set.holdsData(child)) ? known : [];
-    if (whole.length === 0 && !this.#stands(change.kind, leases, refusing)) return;
-    const at = kinds.indexOf(change.kind) as 0 | 1 | 2;
-    const one = encodeVector(vectorOf({ [change.kind]: 1 }));
-    for (const lease of leases) {
-      const unnamed = (child: number) => done.filter((other) => lease.matrix[child]!.blames[other]![at] === 0);
-      this.#host.contexts.exclude(lease.gfid, change.kind, done);
-      const accusing = (whole.length > 0 ? whole : refusing).filter((child) => unnamed(child).length > 0);
-      // What was acknowledged rests on them alone from here on: it is on their disks before that is said.
-      await this.#writeMarks(
-        change,
-        lease,
-        accusing,
-        (child) => ({
-          operation: 'add32' as const,
-          values: Object.fromEntries(unnamed(child).map((other) => [this.#set.pendingKeys[other]!, one])),
-          xdata: { fence: lease.fenceOf(child) },
-        }),
-        this.#sync(change, lease),
-      );
-    }
-  }
-
-  /** Through the open file if there is one: it may have no name any more. What is told by blame alone must not be lost with a machine. */
-  #writeMarks<N extends FopName>(
-    change: Change<N>,
-    lease: Lease,
-    children: readonly number[],
-    mark: (child: number) => Omit<Args<'fxattrop'>, 'fd'>,
-    before: readonly RawStep[] = [],
-  ): Promise<readonly (Reply<'compound'> | undefined)[]> {
-    const { fd, call } = change;
-    return this.#set.wind(children, 'compound', call, (child) => ({
-      steps: [
-        ...before,
-        fd
-          ? compoundStep('fxattrop', { fd, ...mark(child) })
-          : compoundStep('xattrop', { loc: locOf(lease.gfid), ...mark(child) }),
-        ...this.#sync(change, lease),
-      ],
-    }));
-  }
-
-  /** Blame for `missing` on `children`; which of these did not write it, and why. */
-  async #accuse<N extends FopName>(
-    change: Change<N>,
-    leases: readonly Lease[],
-    children: readonly number[],
-    missing: readonly number[],
-  ): Promise<ReadonlyMap<number, Failure>> {
-    const refused = new Map<number, Failure>();
-    for (const lease of leases) {
-      const unnamed = missing.filter((child) => !lease.blamed[change.kind].has(child));
-      for (const child of missing) lease.leaveOut(child);
-      this.#host.contexts.exclude(lease.gfid, change.kind, missing);
-      lease.recalled = true;
-      const one = encodeVector(vectorOf({ [change.kind]: 1 }));
-      const values: Xattrs = Object.fromEntries(unnamed.map((child) => [this.#set.pendingKeys[child]!, one]));
-      const names = this.#host.granular ? change.names?.[change.under.indexOf(lease.gfid)] : undefined;
-      for (const child of unnamed) lease.blamed[change.kind].add(child);
-      const xdata = (child: number) => ({
-        fence: lease.fenceOf(child),
-        ...(names ? { pendingNames: [...names] } : {}),
-      });
-      const replies = await this.#writeMarks(change, lease, children, (child) => ({
-        operation: 'add32' as const,
-        values,
-        xdata: xdata(child),
-      }));
-      for (const child of children) {
-        const failure = failureIn(replies[child]);
-        if (failure) refused.set(child, failure);
-      }
-    }
-    return refused;
   }
 }
