@@ -37,6 +37,8 @@ export class Leases {
   readonly #host: LeaseHost;
   /** One acquisition at a time for a file; later ones wait for it. */
   readonly #acquiring = new Map<Gfid, Promise<Lease | Failure>>();
+  /** Of these: the ones that another client wants already. */
+  readonly #wanted = new Set<Gfid>();
   readonly #live = new Set<Lease>();
   readonly #locks: BrickLocks;
   readonly #ending: LeaseEnding;
@@ -121,6 +123,8 @@ export class Leases {
 
   /** Somebody else wants it, or it does not cover what it should: ends as soon as its users are done. */
   recall(gfid: Gfid): void {
+    // The first brick that granted it may tell of others before the last one has granted it.
+    if (this.#acquiring.has(gfid)) this.#wanted.add(gfid);
     const lease = this.#host.contexts.find(gfid)?.lease;
     if (!lease || lease.recalled) return;
     lease.recalled = true;
@@ -175,7 +179,10 @@ export class Leases {
   }
 
   #start(request: Request): Promise<Lease | Failure> {
-    const started = this.#lock(request).finally(() => this.#acquiring.delete(request.gfid));
+    const started = this.#lock(request).finally(() => {
+      this.#acquiring.delete(request.gfid);
+      this.#wanted.delete(request.gfid);
+    });
     this.#acquiring.set(request.gfid, started);
     return started;
   }
@@ -224,6 +231,7 @@ export class Leases {
       lease.contended ||= grant.contended;
       rode.set(child, grant.rode);
     }
+    lease.contended ||= this.#wanted.has(gfid);
     rider?.arrived(lease, rode);
     // Who is there but has no part in it will miss what is done under it.
     lease.shutOut = up.filter((child) => !lease.holds.has(child));

@@ -207,6 +207,29 @@ describe('a healthy replica set', () => {
     expect(new Set(copies).size).toBe(1);
   });
 
+  it('keeps no lease that another client asked for before the last replica had granted it', async () => {
+    await rig();
+    const lazy = { 'post-op-delay-secs': '60' };
+    const [a, b] = [await rigs[0]!.client(lazy), await rigs[0]!.client(lazy)];
+    const { fd, gfid } = await create(a, 'f', 'aaaa');
+    await a.xlator.drain();
+    let answer = () => {};
+    const held = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    a.gates[2]!.late = (fop) => (fop === 'compound' ? held : undefined);
+    const first = write(a, fd, 'b');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const second = write(b, new Fd(gfid, O_RDWR), 'c');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    a.gates[2]!.late = () => undefined;
+    answer();
+    expect(await first).toMatchObject({ ok: true });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(a.xlator.replica.leases.count).toBe(0);
+    expect(await second).toMatchObject({ ok: true });
+  });
+
   it('keeps replicas alike when two clients write and create at once', async () => {
     const { bricks } = await rig();
     const clients = [await rigs[0]!.client(), await rigs[0]!.client()];
