@@ -139,4 +139,9 @@ export const regressions: { what: string; seed: number; plan: PlanChanges }[] = 
     seed: 6016,
     plan: { clients: 3, work: ['blocks', 'reopen'] },
   },
+  {
+    what: 'an xattr that travelled with the request for its lease was lost by one that went before the lease was there, and nobody said so',
+    seed: 630111,
+    plan: { clients: 3, work: ['attributes'] },
+  },
 ];

@@ -83,6 +83,11 @@ export class Leases {
       if ('errno' in got) {
         // Somebody else's interruption or impatience is not ours.
         if (!running || (got.errno !== Errno.EINTR && got.errno !== Errno.EAGAIN)) return got;
+      } else if (!running && rider?.replies) {
+        // It is done, be the lease recalled or not.
+        this.#idle.stop(got);
+        got.users++;
+        return got;
       }
     }
   }
@@ -237,7 +242,11 @@ export class Leases {
     lease.shutOut = up.filter((child) => !lease.holds.has(child));
     if (lease.shutOut.length > 0) for (const kind of kinds) contexts.exclude(gfid, kind, lease.shutOut);
     // A child that came or went meanwhile is not rightly in or out.
-    if (lease.participants.some((child) => !set.isUp(child))) lease.recalled = true;
+    for (const child of lease.participants) {
+      if (set.isUp(child)) continue;
+      lease.leaveOut(child);
+      lease.recalled = true;
+    }
     contexts.of(gfid).lease = lease;
     this.#live.add(lease);
     return lease;

@@ -56,6 +56,36 @@ describe('the first change of a lease', () => {
     expect(await modes(bricks, client, gfid)).toEqual([0o640, 0o640, 0o640]);
   });
 
+  it('is done once where one that did it goes before the others have answered, and that one is blamed', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    const gfid = await coldFile(client);
+    const [first, , third] = client.gates;
+    let times = 0;
+    first!.fault = (fop, args) => {
+      const { steps = [] } = args as { steps?: { fop: string }[] };
+      times += [{ fop }, ...steps].filter((step) => step.fop === 'setattr').length;
+      return 'pass';
+    };
+    first!.late = (fop) => {
+      if (fop !== 'compound') return undefined;
+      first!.late = () => undefined;
+      return new Promise((resolve) => {
+        setTimeout(() => {
+          third!.shutDoor();
+          resolve();
+        }, 20);
+      });
+    };
+    expect(await chmod(client, gfid, 0o600)).toMatchObject({ ok: true });
+    await client.xlator.drain();
+    expect(times).toBe(1);
+    expect(await modes(bricks, client, gfid)).toEqual([0o600, 0o600, 0o600]);
+    const blame = { 'vol-client-2': '000000000000000100000000' };
+    const found = await Promise.all(bricks.map((brick) => marks(brick, client.call, gfid)));
+    expect(found).toEqual([blame, blame, dirty(1)]);
+  });
+
   it('is not done by a lease that others have, and waits for them', async () => {
     const { bricks } = await rig();
     const [one, other] = [await rigs[0]!.client({ 'post-op-delay-secs': '60' }), await rigs[0]!.client()];

@@ -56,11 +56,16 @@ export class Rider<N extends FopName = FopName> {
       if (!mark?.ok) continue;
       lease.holds.get(child)!.dirty[kinds.indexOf(kind) as 0 | 1 | 2] = 1;
       this.#replies.set(child, operation as Reply<N> | undefined);
+      // Whoever goes now may lose it: the end of the lease has to know that there is something to lose.
+      if (operation?.ok) lease.did(child, kind);
     }
     if (!this.#isWhole && !this.#isNowhere) for (const child of this.#replies.keys()) lease.suspect.add(child);
   }
 
-  /** What all replicas answered, if all did it. */
+  /**
+   * What all replicas answered, if all did it. Then it is done, under the lease that came with it: under a later one others
+   * may have changed the same, and who was there may be away.
+   */
   get replies(): Replies<N> | undefined {
     return this.#isWhole ? this.#set.children.map((_, child) => this.#replies.get(child)) : undefined;
   }
