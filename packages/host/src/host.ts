@@ -15,7 +15,7 @@ import { consoleTarget, FileTarget, LineLog } from './ports/log.ts';
 import { addProcessMetrics } from './ports/process-metrics.ts';
 import { runDirectory } from './process/directories.ts';
 import { setCommandName, setOomScoreAdjust } from './process/identity.ts';
-import { type PidFile, takePidFile } from './process/pidfile.ts';
+import { claimPidFile, type PidFile, readPidFile, takePidFile } from './process/pidfile.ts';
 import { tellFailed, tellReady } from './process/readiness.ts';
 import { handleSignals } from './process/signals.ts';
 import { LazyRegistry } from './registry/registry.ts';
@@ -81,6 +81,14 @@ export class Host {
   /** Whether the pid file stays at the end: the process did not end because it was asked to. */
   get leavesPidFile(): boolean {
     return this.#leavesPidFile;
+  }
+
+  /** Writes the pid file anew if somebody took it away. */
+  renewPidFile(): void {
+    const { pidFile } = this.args;
+    if (pidFile === undefined || readPidFile(pidFile) === process.pid) return;
+    claimPidFile(pidFile);
+    this.log.write('WARNING', this.name, `pid file ${pidFile} was gone or another's, and is written anew`);
   }
 
   /** Prepares a graph for this process; the caller starts it. SIGHUP reads its volfile again. */
