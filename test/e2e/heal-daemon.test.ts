@@ -90,6 +90,12 @@ describe.skipIf(!canMount)('the heal daemon of a node', () => {
     }
     const text = await cluster.must('volume', 'status');
     expect(text.match(/^Self-heal Daemon on localhost .*Y\s+(\d+)\s*$/gm)).toHaveLength(2);
+    const resident = Number(
+      (await cluster.must('volume', 'status', 'v', 'shd', 'mem')).match(/^Arena +: (\d+)$/m)?.[1],
+    );
+    expect(resident).toBeGreaterThan(20 * 2 ** 20);
+    const inodes = await cluster.must('volume', 'status', 'v', 'shd', 'inode');
+    expect(inodes).toMatch(/^LRU limit {5}: [1-9]\d+$/m);
     const { text: metrics } = await ask<{ text: string }>('metrics.text', {});
     for (const volume of ['v', 'w'])
       expect(metrics).toMatch(new RegExp(`^mortar_inodes_active{volume="${volume}"} \\d`, 'm'));

@@ -11,7 +11,7 @@ import { openLink, openVolfile } from '../management/open.ts';
 import { type InstanceLock, takeInstanceLock } from '../process/instance-lock.ts';
 import { StartError } from '../start-error.ts';
 import { addHealMethods } from './heal-methods.ts';
-import { wantedVolume } from './heal-volume.ts';
+import { type HealVolume, wantedVolume } from './heal-volume.ts';
 import { HealVolumes } from './heal-volumes.ts';
 
 /** What a daemon that heals for the whole node has in place of the id of a volfile. */
@@ -41,12 +41,18 @@ function healNode(host: Host): ManagementServer {
     return volumes.serve(params.volumes);
   });
   addHealMethods(server, (volume) => volumes.of(volume).daemon);
+  server.method('heal.inodes', z.object({ volume: z.string() }), ({ volume }) => inodesOf(volumes.of(volume)));
   server.method('graph.info', z.object({ volume: z.string() }), ({ volume }) => graphInfo(volumes.of(volume).keeper));
   server.method('graph.refresh', z.object({ volume: z.string().optional() }).optional(), async (params) => {
     const which = params?.volume === undefined ? volumes.all : [volumes.of(params.volume)];
     await Promise.all(which.map(({ keeper }) => keeper.refresh()));
   });
   return server;
+}
+
+function inodesOf({ inodes }: HealVolume) {
+  const { active, lru, limit } = inodes.stats();
+  return [{ lruLimit: limit, active, lru, purge: 0 }];
 }
 
 /** Two daemons of a node would crawl and heal the same files. Pid files are too easily gone to keep a second one away. */
