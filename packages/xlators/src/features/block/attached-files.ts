@@ -40,6 +40,11 @@ export function mayChangeFiles(name: FopName): boolean {
   return name === 'compound' || dataFops.has(name) || entryFops.has(name);
 }
 
+/** Whether a fop, by itself, may change a name. */
+export function mayChangeNames(name: FopName): boolean {
+  return entryFops.has(name);
+}
+
 export class AttachedFiles {
   readonly #clock: Clock;
   readonly #devices = new Map<Gfid, Device>();

@@ -22,7 +22,7 @@ import {
   type XlatorType,
 } from '@mortar/core';
 import { blockDirectory, blockEpochXattr, encodeEpoch, epochOf } from '../../lib/block-device.ts';
-import { AttachedFiles, mayChangeFiles } from './attached-files.ts';
+import { AttachedFiles, mayChangeFiles, mayChangeNames } from './attached-files.ts';
 import { DeviceGuard } from './device-guard.ts';
 import { options } from './options.ts';
 
@@ -225,6 +225,7 @@ function touchesEpoch(fop: FopName, args: object): boolean {
 function namesHome(name: FopName, args: object): boolean {
   if (name === 'compound')
     return (args as Args<'compound'>).steps.some((step) => namesHome(step.fop as FopName, step.args));
+  if (!mayChangeNames(name)) return false;
   const { loc, from, to } = args as { loc?: Loc; from?: Loc; to?: Loc };
   return [loc, from, to].some((one) => one?.parent === rootGfid && one.name === blockDirectory);
 }
