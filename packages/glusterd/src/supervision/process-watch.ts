@@ -34,6 +34,19 @@ export class ProcessWatch {
     return this.at(Number(text?.trim()), watched);
   }
 
+  /**
+   * As `find`; without the pid file (somebody has tidied up) also among all processes that have this folder and name that file. It gets its pid
+   * file again: another process beside it would do the same work.
+   */
+  async seek(watched: Watched, folder: string): Promise<Running | null> {
+    const named = await this.find(watched);
+    if (named) return named;
+    const isIt = (words: readonly string[]) => watched.recognises(words) && words.includes(watched.pidFile);
+    const [found] = await this.#processes.search(folder, isIt);
+    if (found) await this.#files.write(watched.pidFile, `${found.pid}\n`);
+    return found ?? null;
+  }
+
   /** The process with this pid, if it lives and is the one. */
   async at(pid: number, watched: Watched): Promise<Running | null> {
     if (!Number.isInteger(pid) || pid <= 1) return null;
