@@ -173,6 +173,44 @@ describe('a heal daemon whose files are gone', () => {
     expect(healed(pid)).toEqual(['v', 'w']);
   });
 
+  it('has its pid file again each time, however often it is removed', async () => {
+    const pid = await started('v');
+    for (let times = 0; times < 3; times++) {
+      rmSync(own());
+      await look();
+      expect(readFileSync(own(), 'utf8')).toBe(`${pid}\n`);
+    }
+  });
+
+  it('is not mistaken for one that was started beside it, and ends at once', async () => {
+    const pid = await started('v');
+    rig.processes.alive.set(71, rig.processes.alive.get(pid)!);
+    writeFileSync(own(), '71\n');
+    await look();
+    rig.processes.die(71);
+    rmSync(own());
+    await look();
+    await look();
+    expect([daemons(), readFileSync(own(), 'utf8')]).toEqual([[pid], `${pid}\n`]);
+  });
+
+  it('is found again when one that was known instead of it has ended', async () => {
+    const pid = await started('v');
+    await rig.daemon.close();
+    await start();
+    // Before this glusterd has seen either.
+    rig.processes.alive.set(71, rig.processes.alive.get(pid)!);
+    writeFileSync(own(), '71\n');
+    rig.processes.stubborn.add(pid);
+    await run('volume.start', 'v', true);
+    rig.processes.alive.set(pid, ['glusterfs', ...rig.processes.alive.get(71)!.slice(1)]);
+    rig.processes.die(71);
+    rmSync(own());
+    await look();
+    await look();
+    expect([daemons(), readFileSync(own(), 'utf8')]).toEqual([[pid], `${pid}\n`]);
+  });
+
   it('is recognised by a glusterd that starts anew', async () => {
     const pid = await started('v', 'w');
     await rig.daemon.close();

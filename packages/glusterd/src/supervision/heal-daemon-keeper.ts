@@ -129,7 +129,8 @@ export class HealDaemonKeeper {
       const answer = servedAnswer.parse(await this.ask('heal.serve', { volumes: wanted }, serveTimeoutMs));
       for (const { volume, error } of answer)
         if (error !== null) this.#log('ERROR', `the heal daemon does not heal ${volume}: ${error}`);
-      this.#told = toldOf(running, wanted);
+      // By now it has its pid file again.
+      this.#told = toldOf((await this.#process.find()) ?? running, wanted);
       this.#deafTimes = 0;
     } catch (error) {
       await this.#isDeaf(running, error as Error);
@@ -160,7 +161,8 @@ export class HealDaemonKeeper {
 
   async #look(): Promise<void> {
     if (!this.#isExpected) return;
-    const running = await this.#process.find();
+    // One that is waited for is looked for everywhere only when it is started again.
+    const running = await (this.#againMs === 0 ? this.#process.search() : this.#process.find());
     const nowMs = this.#context.clock.nowMs();
     if (running) {
       const isDeaf = this.#deafTimes > 0 && nowMs < this.#tellAgainMs;

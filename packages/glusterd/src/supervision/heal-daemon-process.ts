@@ -30,12 +30,12 @@ export class HealDaemonProcess {
     return this.#contextOf();
   }
 
-  /** The one of the pid file, else the one that was known before. */
+  /** The one that was known before, as long as it lives: one that is started beside it may have its pid file for a moment. Else that of the pid file. */
   async find(): Promise<RunningDaemon | null> {
     const named = await this.#watch.find(this.#watched);
-    const running = named ?? (await this.#watch.at(this.#pid, this.#watched));
+    const running = (await this.#watch.at(this.#pid, this.#watched)) ?? named;
     this.#pid = running?.pid ?? 0;
-    return running && { ...running, isNamed: named !== null };
+    return running && { ...running, isNamed: named?.pid === running.pid };
   }
 
   /** As `find`, and among all processes if that finds none. */
