@@ -1,6 +1,6 @@
 /** Attached volumes as block devices of this machine: a FUSE file and a loop device over it, with real daemons. */
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -62,6 +62,40 @@ describe.skipIf(attachLack !== null)('attached volumes', { timeout: 180_000 }, (
     await must('cmp', '-i', `${2560 << 10}`, '-n', `${1536 << 10}`, join(rig.box.path, 'data'), device);
     expect((await runProgram('dd', ['if=/dev/zero', `of=${device}`, 'bs=1M', 'count=1', 'seek=16'])).code).not.toBe(0);
     expect((await runProgram('dd', ['if=/dev/zero', `of=${rig.node('sealed')}`, 'count=1'])).code).not.toBe(0);
+  });
+
+  it('have partitions when a table is written, and are in use by who has one open', async () => {
+    const [link, table] = [rig.node('small'), Buffer.alloc(512)];
+    const loop = readlinkSync(link);
+    const sysfs = `/sys/block/${loop.slice(5)}`;
+    expect(readFileSync(`${sysfs}/loop/partscan`, 'utf8').trim()).toBe('1');
+    // Two primary partitions of 4 MiB each, of type 0x83.
+    for (const [i, start] of [2048, 16384].entries()) {
+      table[446 + 16 * i + 4] = 0x83;
+      table.writeUInt32LE(start, 446 + 16 * i + 8);
+      table.writeUInt32LE(8192, 446 + 16 * i + 12);
+    }
+    table.writeUInt16LE(0xaa55, 510);
+    writeFileSync(join(rig.box.path, 'table'), table);
+    await must('dd', `if=${join(rig.box.path, 'table')}`, `of=${loop}`, 'conv=fsync', 'status=none');
+    await must('blockdev', '--rereadpt', loop);
+    // A kernel that knows this kind of table has found them itself.
+    if (!existsSync(`${sysfs}/${loop.slice(5)}p1`)) await must('partx', '-a', loop);
+    expect([1, 2].map((i) => readFileSync(`${sysfs}/${loop.slice(5)}p${i}/size`, 'utf8').trim())).toEqual([
+      '8192',
+      '8192',
+    ]);
+    await must('dd', 'if=/dev/urandom', `of=${loop}p2`, 'bs=4k', 'count=1', 'conv=fsync', 'status=none');
+    await must('cmp', '-n', '4096', '-i', `${16384 * 512}:0`, loop, `${loop}p2`);
+    const held = spawn('sh', ['-c', `exec 9<${loop}p1; exec sleep 60`], { stdio: 'ignore' });
+    try {
+      await eventually('it is in use', async () => /in use by .*process/.test(await rig.said('-d', 'small')));
+    } finally {
+      held.kill('SIGKILL');
+    }
+    await eventually('it is detached', async () => (await rig.rsconfig('-d', 'small')).status === 0);
+    expect(existsSync(`${loop}p1`)).toBe(false);
+    expect(await rig.said('-a', 'small')).toBe('0 osl:small\n');
   });
 
   it.each(fileSystems)('carry %s: made, mounted, synced, trimmed, mounted again, checked', async (kind) => {

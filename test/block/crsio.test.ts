@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { certificate } from '../support/certificates.ts';
 import { eventually, hasProgram } from '../support/cluster.ts';
 import { ensureBuilt, isAlive, root, Sandbox } from '../support/sandbox.ts';
 
@@ -148,6 +149,36 @@ describe.skipIf(!hasScript)('crsio', { timeout: 120_000 }, () => {
     expect(box.command('rsconfig', '-s', join(box.run, 'rsiod.socket'), '-q').stdout).toMatch(
       /srv: 001 big-9\n +0 {2}memory/,
     );
+  });
+
+  it('finds servers that require TLS, as who it is by the file, and says what is missing', async () => {
+    const at = (name: string) => join(box.path, name);
+    certificate(at, 'ca', 'ca', '');
+    certificate(at, 'big-7', 'ca', 'serverAuth');
+    certificate(at, 'big-2', 'ca', 'clientAuth');
+    const tls = (name: string) =>
+      `tls=required\ntls-certificate=${at(`${name}.pem`)}\ntls-key=${at(`${name}.key`)}\ntls-authority=${at('ca.pem')}\n`;
+    const config =
+      `[namespace two]\nnamespaceid=201\n[server big-7]\nserverid=1\n${tls('big-7')}[interface if0]\naddress=127.0.0.1\nport=0\n` +
+      '[clients]\nbig-2 -\n[nbd]\nlisten=no\n[device memory]\ntype=memory\nsize=16m\n';
+    box.daemon('rssrv', 'tls.pid', '-c', box.file('rssrvcfg-tls', config), '-l', join(box.logs, 'tls.log'));
+    const own = /clients are served on if0: [\d.]+:(\d+)/.exec(box.log('tls.log'))![1]!;
+    const search = async (file: string) => {
+      const crsio = start(file);
+      await crsio.shows('if0              127.0.0.1');
+      crsio.type(keys.f7);
+      await crsio.shows('Find NEW Namespace');
+      crsio.type(keys.enter);
+      await crsio.shows('Look at HOST[:PORT],.. :');
+      crsio.type(keys.clear, `127.0.0.1:${own}`, keys.enter);
+      return crsio;
+    };
+    const here = '[interface if0]\naddress=127.0.0.1\n';
+    const open = await search(box.file('open', here));
+    await open.shows(`no namespace was found: 127.0.0.1/${own}: it closed the connection; if it requires TLS`);
+    open.end();
+    const secret = await search(box.file('secret', `[defaults]\n${tls('big-2')}${here}`));
+    await secret.shows('two              id 201, servers: big-7');
   });
 
   it('keeps comments, and refuses to save what is wrong', async () => {

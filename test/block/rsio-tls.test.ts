@@ -1,7 +1,7 @@
 /** rsiod and rssrv over TLS, and who is refused. */
-import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { certificate } from '../support/certificates.ts';
 import { eventually } from '../support/cluster.ts';
 import { ensureBuilt, type Outcome, Sandbox } from '../support/sandbox.ts';
 
@@ -11,27 +11,6 @@ const at = (name: string) => join(box.path, name);
 const socket = (client: string) => join(box.run, `${client}.socket`);
 const rsconfig = (client: string, ...words: string[]) => box.command('rsconfig', '-s', socket(client), ...words);
 const said = ({ status, stdout, stderr }: Outcome) => `${status} ${stdout}${stderr}`;
-
-function certificate(name: string, by: string, use: string): void {
-  const own = name === by ? [] : ['-CA', at(`${by}.pem`), '-CAkey', at(`${by}.key`)];
-  const leaf =
-    name === by ? [] : ['-addext', 'basicConstraints=critical,CA:FALSE', '-addext', `extendedKeyUsage=${use}`];
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', at(`${name}.key`)];
-  const words = [
-    'req',
-    '-x509',
-    ...key,
-    '-subj',
-    `/CN=${name}`,
-    '-days',
-    '2',
-    '-out',
-    at(`${name}.pem`),
-    ...own,
-    ...leaf,
-  ];
-  execFileSync('openssl', words, { stdio: 'pipe' });
-}
 
 const tls = (name: string) =>
   `tls=required\ntls-certificate=${at(`${name}.pem`)}\ntls-key=${at(`${name}.key`)}\ntls-authority=${at('ca.pem')}\n`;
@@ -45,9 +24,9 @@ function startClient(name: string, more: string): void {
 beforeAll(() => {
   ensureBuilt();
   box = new Sandbox();
-  certificate('ca', 'ca', '');
-  certificate('big-9', 'ca', 'serverAuth');
-  for (const name of ['big-2', 'venus']) certificate(name, 'ca', 'clientAuth');
+  certificate(at, 'ca', 'ca', '');
+  certificate(at, 'big-9', 'ca', 'serverAuth');
+  for (const name of ['big-2', 'venus']) certificate(at, name, 'ca', 'clientAuth');
   const config =
     `[namespace osl]\n[server big-9]\nserverid=1\nadministrators=big-2\n${tls('big-9')}[interface if0]\naddress=127.0.0.1\nport=0\n` +
     `[clients]\nbig-2 -\nvenus 0xvenus\n[nbd]\nlisten=no\n[pool disks]\npath=${box.folder('pool')}\n[device memory]\ntype=memory\nsize=16m\n`;

@@ -1,5 +1,5 @@
 /** One heal daemon for all volumes of a node, as real processes: what one volume does is nothing to the others (docs/heal.md). */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { ManagementClient } from '@mortar/rpc';
@@ -30,6 +30,7 @@ describe.skipIf(!canMount)('the heal daemon of a node', () => {
   const daemons = () => cluster.processes().filter((pid) => commandLine(pid).includes('glustershd'));
   const pidFile = (volume: string) => cluster.at(`run/shd/${volume}/${volume}-shd.pid`);
   const pidOf = (volume: string) => Number(existsSync(pidFile(volume)) ? readFileSync(pidFile(volume), 'utf8') : 0);
+  const daemonWords = (pid: number) => commandLine(pid).slice(commandLine(pid).indexOf('-s'));
   const log = () => readFileSync(cluster.at('log/glustershd.log'), 'utf8');
 
   /** Online and pid as `volume status V shd` shows them. */
@@ -89,6 +90,12 @@ describe.skipIf(!canMount)('the heal daemon of a node', () => {
     }
     const text = await cluster.must('volume', 'status');
     expect(text.match(/^Self-heal Daemon on localhost .*Y\s+(\d+)\s*$/gm)).toHaveLength(2);
+    const resident = Number(
+      (await cluster.must('volume', 'status', 'v', 'shd', 'mem')).match(/^Arena +: (\d+)$/m)?.[1],
+    );
+    expect(resident).toBeGreaterThan(20 * 2 ** 20);
+    const inodes = await cluster.must('volume', 'status', 'v', 'shd', 'inode');
+    expect(inodes).toMatch(/^LRU limit {5}: [1-9]\d+$/m);
     const { text: metrics } = await ask<{ text: string }>('metrics.text', {});
     for (const volume of ['v', 'w'])
       expect(metrics).toMatch(new RegExp(`^mortar_inodes_active{volume="${volume}"} \\d`, 'm'));
@@ -186,6 +193,43 @@ describe.skipIf(!canMount)('the heal daemon of a node', () => {
     },
     60_000,
   );
+
+  it('is one, and gets its files back, when somebody tidied up the run directory', async () => {
+    const pid = await one('v', 'w');
+    const own = cluster.at('run/glustershd/glustershd.pid');
+    const isNamed = () => existsSync(own) && readFileSync(own, 'utf8') === `${pid}\n`;
+    rmSync(own);
+    await cluster.must('volume', 'start', 'v', 'force');
+    expect([await one('v', 'w'), isNamed()]).toEqual([pid, true]);
+    rmSync(own);
+    await eventually('glusterd has seen it by itself', isNamed);
+    await cluster.kill(cluster.glusterdPid(), 'SIGKILL');
+    rmSync(cluster.at('run/glustershd'), { recursive: true });
+    await cluster.startGlusterd();
+    await eventually('a new glusterd has found it', isNamed);
+    expect(await one('v', 'w')).toBe(pid);
+    const byHand = await cluster.command('glusterfs', ...daemonWords(pid));
+    expect([byHand.exitCode, byHand.stderr]).toEqual([1, expect.stringContaining(`with pid ${pid}`)]);
+    rmSync(own);
+    const again = await cluster.command('glusterfs', ...daemonWords(pid));
+    // Unless the pid file is there again already, it is the lock that keeps it away.
+    const why = new RegExp(`the process ${pid} holds|is held by the running glusterfs with pid ${pid}`);
+    expect([again.exitCode, again.stderr]).toEqual([1, expect.stringMatching(why)]);
+    await eventually('it has its pid file again', isNamed);
+    expect(daemons()).toEqual([pid]);
+  }, 60_000);
+
+  it('is replaced when its control socket is gone', async () => {
+    const pid = await one('v', 'w');
+    const words = commandLine(pid);
+    rmSync(words[words.indexOf('-S') + 1]!);
+    await cluster.createAndStart('z', shape, 3);
+    await eventually('another has taken its place', () => !isAlive(pid) && daemons().length === 1, 60_000);
+    expect(await one('v', 'w', 'z')).not.toBe(pid);
+    await missed('w', 'socket');
+    await cluster.healed('w');
+    await cluster.destroy('z');
+  }, 90_000);
 
   it('heals the others while all bricks of one hang, and lets go of that one', async () => {
     const pid = await one('v', 'w');

@@ -1,6 +1,7 @@
 /** What a brick tells and does for glusterd, over the socket of the process (docs/management.md). */
 import type { Xlator } from '@mortar/core';
 import type { GraphKeeper, Host } from '@mortar/host';
+import { memoryNumbers } from '@mortar/host/control/memory.ts';
 import type { ManagementServer } from '@mortar/rpc';
 import type { IoStats } from '@mortar/xlators/debug/io-stats/index.ts';
 import type { ProtocolServer } from '@mortar/xlators/protocol/server/index.ts';
@@ -8,7 +9,7 @@ import { z } from 'zod';
 import { blameAtRoot } from './blame.ts';
 import { clearLocks } from './clear-locks.ts';
 import { writeSpeed } from './disk-speed.ts';
-import { memoryNumbers } from './memory.ts';
+
 import { brickProfile } from './profile.ts';
 
 const anything = z.unknown();

@@ -31,6 +31,14 @@ export interface ProcessPort {
   run(program: string, args: readonly string[], timeoutMs: number): Promise<CommandResult>;
   /** Arguments of a live process, or null. A zombie is not alive. */
   commandLine(pid: number): Promise<readonly string[] | null>;
+  /**
+   * Live processes with such a command line, of this user and with the same folder at this path: not those of a container, whose
+   * paths only look the same, nor what another user calls by the name.
+   */
+  search(
+    folder: string,
+    recognises: (words: readonly string[]) => boolean,
+  ): Promise<{ pid: number; words: readonly string[] }[]>;
   /** False when there is no such process. */
   signal(pid: number, signal: 'SIGTERM' | 'SIGKILL' | 'SIGHUP' | 'SIGUSR1'): boolean;
   /** Whether nobody listens on this TCP port. */

@@ -108,7 +108,8 @@ async function start(args: DaemonArguments, installation: string): Promise<Signa
       pidFile.release();
     },
     reopen: () => log.reopen(),
-    dump: () => void dumper.write(),
+    dump: () => log.write('INFO', 'glusterd', `sig:USR1 state dump written to ${dumper.write()}`),
+    failed: (text) => log.write('ERROR', 'glusterd', text),
   };
 }
 

@@ -8,6 +8,7 @@ import { compatibleVersion } from './arguments/information.ts';
 import type { ProcessArguments } from './arguments/process-arguments.ts';
 import { keepGraphOn } from './client/keep-graph.ts';
 import { type DumpSection, type DumpValues, graphSections, inodeSection, processSection } from './dump/sections.ts';
+import { writeReport } from './dump/write-report.ts';
 import { StateDumper } from './dump/writer.ts';
 import type { GraphKeeper, KeeperOptions } from './graph/keeper.ts';
 import { SystemClock } from './ports/clock.ts';
@@ -15,7 +16,7 @@ import { consoleTarget, FileTarget, LineLog } from './ports/log.ts';
 import { addProcessMetrics } from './ports/process-metrics.ts';
 import { runDirectory } from './process/directories.ts';
 import { setCommandName, setOomScoreAdjust } from './process/identity.ts';
-import { type PidFile, takePidFile } from './process/pidfile.ts';
+import { claimPidFile, type PidFile, readPidFile, takePidFile } from './process/pidfile.ts';
 import { tellFailed, tellReady } from './process/readiness.ts';
 import { handleSignals } from './process/signals.ts';
 import { LazyRegistry } from './registry/registry.ts';
@@ -83,6 +84,14 @@ export class Host {
     return this.#leavesPidFile;
   }
 
+  /** Writes the pid file anew if somebody took it away. */
+  renewPidFile(): void {
+    const { pidFile } = this.args;
+    if (pidFile === undefined || readPidFile(pidFile) === process.pid) return;
+    claimPidFile(pidFile);
+    this.log.write('WARNING', this.name, `pid file ${pidFile} was gone or another's, and is written anew`);
+  }
+
   /** Prepares a graph for this process; the caller starts it. SIGHUP reads its volfile again. */
   keepGraph(options: Omit<KeeperOptions, 'services' | 'registry' | 'overrides' | 'volumeName'>): GraphKeeper {
     const { overrides, volumeName } = this.args;
@@ -126,7 +135,7 @@ export class Host {
       for (const one of ends) one();
       await keeper.stop();
     };
-    return { keeper, end };
+    return { keeper, inodes: services.inodes, end };
   }
 
   /** The service is up. */
@@ -157,24 +166,26 @@ export class Host {
 
   /** SIGHUP. */
   reopen(): void {
-    this.log.reopen();
-    this.log.write('INFO', this.name, 'sig:HUP log file opened anew');
-    for (const reopen of this.#reopens) reopen();
+    try {
+      this.log.reopen();
+      this.log.write('INFO', this.name, 'sig:HUP log file opened anew');
+    } finally {
+      for (const reopen of this.#reopens) reopen();
+    }
   }
 
-  /** SIGUSR1. Returns the file's path. */
+  /** SIGUSR1. Returns the file's path. Throws ReportError. */
   dump(): string {
     const path = this.dumper.write();
     this.log.write('INFO', this.name, `sig:USR1 state dump written to ${path}`);
     return path;
   }
 
-  /** SIGUSR2: the counters as they are now, in a file below the run directory. */
+  /** SIGUSR2: the counters as they are now, in a file below the run directory. Throws ReportError. */
   dumpMetrics(): void {
-    const name = `metrics/gmetrics.${process.pid}`;
-    mkdirSync(`${runDirectory}/metrics`, { recursive: true, mode: 0o755 });
-    writeFileSync(`${runDirectory}/${name}`, this.services.metrics.text(), { mode: 0o600 });
-    this.log.write('INFO', this.name, `sig:USR2 metrics written to ${runDirectory}/${name}`);
+    const path = `${runDirectory}/metrics/gmetrics.${process.pid}`;
+    writeReport(path, this.services.metrics.text(), 'the counters', 'read them by --metrics-port');
+    this.log.write('INFO', this.name, `sig:USR2 metrics written to ${path}`);
   }
 
   async #stop(why: string): Promise<void> {
@@ -222,6 +233,7 @@ export async function runHost(
         reopen: () => host!.reopen(),
         dump: () => void host!.dump(),
         metrics: () => host!.dumpMetrics(),
+        failed: (text) => host!.log.write('ERROR', name, text),
       },
   );
   try {

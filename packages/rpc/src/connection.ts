@@ -18,7 +18,7 @@ import {
 } from './frame.ts';
 import { FrameReader } from './frame-reader.ts';
 import { nullLog, nullMetrics } from './null-ports.ts';
-import { FrameTooLarge, Output } from './output.ts';
+import { type Encode, SendQueue } from './send-queue.ts';
 import type { PeerIdentity, Stream } from './stream.ts';
 
 export type CloseCode =
@@ -69,8 +69,6 @@ const defaultPingTimeoutMs = 42_000;
 /** Life signs are looked at so many times in a ping timeout. */
 const looksInTimeout = 4;
 const goodbyeLingerMs = 1000;
-/** How long a frame that nobody waits for may wait for company. */
-const laterMs = 5;
 
 export interface ConnectionStats {
   bytesReceived: number;
@@ -88,23 +86,18 @@ export class Connection {
   readonly #log: Log;
   readonly #metrics: Metrics;
   readonly #bytesIn: Counter;
-  readonly #bytesOut: Counter;
   readonly #reader: FrameReader;
-  readonly #output = new Output();
+  readonly #queue: SendQueue;
   readonly #queuedBytesMax: number;
   readonly #fopFlags: number;
   #phase: 'hello' | 'deciding' | 'open' | 'closed' = 'hello';
   #limits: FrameLimits = helloLimits;
-  #flushScheduled = false;
-  #laterTimer: Timer | null = null;
   #pauses = 0;
-  #isChoked = false;
   #heard = true;
   #lastHeardMs: number;
   #lastLookMs: number;
   #timer: Timer | null = null;
   #pingTimeoutMs: number;
-  #waiters: (() => void)[] = [];
 
   constructor(stream: Stream, handler: ConnectionHandler, options: ConnectionOptions) {
     this.peer = stream.peer;
@@ -114,10 +107,15 @@ export class Connection {
     this.#log = options.log ?? nullLog;
     this.#metrics = options.metrics ?? nullMetrics;
     this.#bytesIn = this.#metrics.counter('rpc_received_bytes_total');
-    this.#bytesOut = this.#metrics.counter('rpc_sent_bytes_total');
     this.#pingTimeoutMs = options.pingTimeoutMs ?? defaultPingTimeoutMs;
     this.#queuedBytesMax = options.queuedBytesMax ?? defaultQueuedBytesMax;
     this.#fopFlags = options.channel << channelShift;
+    this.#queue = new SendQueue(stream, this, {
+      clock: options.clock,
+      metrics: this.#metrics,
+      stats: this.stats,
+      queuedBytesMax: this.#queuedBytesMax,
+    });
     this.#reader = new FrameReader(helloLimits, (header, meta, payload) => this.#dispatch(header, meta, payload));
     this.#lastHeardMs = this.#lastLookMs = options.clock.nowMs();
     this.#timer = options.clock.after(options.helloTimeoutMs ?? defaultHelloTimeoutMs, () =>
@@ -126,7 +124,7 @@ export class Connection {
     stream.start({
       space: () => this.#reader.space(),
       received: (count) => this.#received(count),
-      drained: () => this.#drained(),
+      drained: () => this.#queue.drained(),
       closed: (error) => this.#ended(error),
     });
   }
@@ -137,7 +135,7 @@ export class Connection {
 
   /** Bytes gathered or queued and not yet sent. */
   get queuedBytes(): number {
-    return this.#stream.queuedBytes + this.#output.pendingBytes;
+    return this.#queue.queuedBytes;
   }
 
   /** The handshake is through: the channel's frames and limits apply. */
@@ -162,110 +160,28 @@ export class Connection {
     status: number,
     cookieLow: number,
     cookieHigh: number,
-    encode: (output: Output) => readonly Uint8Array[] | null,
+    encode: Encode,
     done?: (payload: Uint8Array) => void,
   ): void {
-    this.#put(this.#limits, kind | this.#fopFlags | extraFlags, op, id, status, cookieLow, cookieHigh, encode, done);
+    const flags = kind | this.#fopFlags | extraFlags;
+    this.#queue.put(this.#limits, flags, op, id, status, cookieLow, cookieHigh, encode, done);
   }
 
   /** As `send`, for a notice that nobody waits for: it goes with the next frame, or by itself a little later. */
-  sendLater(kind: Kind, op: number, encode: (output: Output) => readonly Uint8Array[] | null): void {
-    this.#encodeFrame(this.#limits, kind | this.#fopFlags, op, 0, 0, 0, 0, encode);
-    if (this.#flushScheduled || this.#laterTimer || this.#phase === 'closed') return;
-    this.#laterTimer = this.#options.clock.after(laterMs, () => {
-      this.#laterTimer = null;
-      this.#flush();
-    });
+  sendLater(kind: Kind, op: number, encode: Encode): void {
+    this.#queue.putLater(this.#limits, kind | this.#fopFlags, op, encode);
   }
 
   sendControl(kind: Kind, op: number, extraFlags: number, status: number, meta: Uint8Array | null): void {
-    this.#put(helloLimits, flagsOf(kind, Channel.control) | extraFlags, op, 0, status, 0, 0, (output) => {
+    this.#queue.put(helloLimits, flagsOf(kind, Channel.control) | extraFlags, op, 0, status, 0, 0, (output) => {
       if (meta) output.raw(meta);
       return null;
     });
   }
 
-  #put(
-    limits: FrameLimits,
-    flags: number,
-    op: number,
-    id: number,
-    status: number,
-    cookieLow: number,
-    cookieHigh: number,
-    encode: (output: Output) => readonly Uint8Array[] | null,
-    done?: (payload: Uint8Array) => void,
-  ): void {
-    this.#encodeFrame(limits, flags, op, id, status, cookieLow, cookieHigh, encode, done);
-    if (this.#flushScheduled || this.#phase === 'closed') return;
-    this.#flushScheduled = true;
-    process.nextTick(this.#flush);
-  }
-
-  #encodeFrame(
-    limits: FrameLimits,
-    flags: number,
-    op: number,
-    id: number,
-    status: number,
-    cookieLow: number,
-    cookieHigh: number,
-    encode: (output: Output) => readonly Uint8Array[] | null,
-    done?: (payload: Uint8Array) => void,
-  ): void {
-    if (this.#phase === 'closed') return;
-    const output = this.#output;
-    output.beginFrame();
-    try {
-      const payloads = encode(output);
-      output.endFrame(limits, flags, op, id, status, cookieLow, cookieHigh, payloads, done);
-    } catch (error) {
-      if (!(error instanceof FrameTooLarge)) output.abandonFrame();
-      throw error;
-    }
-    this.stats.framesSent++;
-  }
-
-  readonly #flush = (): void => {
-    this.#flushScheduled = false;
-    const output = this.#output;
-    const bytes = output.pendingBytes;
-    if (this.#phase === 'closed' || bytes === 0) return;
-    this.#bytesOut.add(bytes);
-    this.stats.bytesSent += bytes;
-    output.inFlight++;
-    const chunks = output.take();
-    const afterwards = output.takeAfterwards();
-    const written = () => {
-      for (const done of afterwards) done();
-      this.#written();
-    };
-    this.#stream.write(chunks, afterwards.length > 0 ? written : this.#written);
-    if (!this.#isChoked && this.#stream.queuedBytes > this.#queuedBytesMax) {
-      this.#isChoked = true;
-      this.#metrics.counter('rpc_choked_total').add();
-      this.pauseReading();
-    }
-  };
-
-  readonly #written = (): void => {
-    this.#output.inFlight--;
-    this.#drained();
-  };
-
-  #drained(): void {
-    if (this.#stream.queuedBytes > this.#queuedBytesMax / 4) return;
-    if (this.#isChoked) {
-      this.#isChoked = false;
-      this.resumeReading();
-    }
-    for (const wake of this.#waiters.splice(0)) wake();
-  }
-
   /** Resolves when little is waiting to be sent, or the connection is closed. For senders of notices in bulk. */
-  async drained(): Promise<void> {
-    while (this.#phase !== 'closed' && this.queuedBytes > this.#queuedBytesMax)
-      await new Promise<void>((resolve) => this.#waiters.push(resolve));
+  drained(): Promise<void> {
+    return this.#queue.untilDrained();
   }
 
   /** Stops reading until `resumeReading` was called as often: the peer has to wait. */
@@ -350,15 +266,14 @@ export class Connection {
   /** Ends the connection; what was sent before still goes out unless `isAbrupt`. */
   close(reason: CloseReason, isAbrupt = false): void {
     if (this.#phase === 'closed') return;
-    if (!isAbrupt) this.#flush();
+    if (!isAbrupt) this.#queue.flush();
     this.#phase = 'closed';
+    this.#queue.close();
     this.#reader.stop();
     this.#timer?.cancel();
-    this.#laterTimer?.cancel();
     this.#timer = null;
     if (isAbrupt || reason.code === 'ping-timeout') this.#stream.destroy();
     else this.#closeGently();
-    for (const wake of this.#waiters.splice(0)) wake();
     this.#handler.closed(reason);
   }
 

@@ -38,7 +38,8 @@ export async function makeLoop(
   file: string,
   { readOnly, sectorBytes }: { readOnly: boolean; sectorBytes: number },
 ): Promise<string> {
-  const words = ['--find', '--show', '--direct-io=on', `--sector-size=${sectorBytes}`];
+  // Without partscan the kernel refuses to read a new partition table (BLKRRPART: EINVAL), as fdisk asks it to.
+  const words = ['--find', '--partscan', '--show', '--direct-io=on', `--sector-size=${sectorBytes}`];
   const { code, stdout, stderr } = await run('losetup', [...words, ...(readOnly ? ['--read-only'] : []), file]);
   const loop = stdout.trim();
   if (code === 0 && /^\/dev\/loop\d+$/.test(loop)) return loop;

@@ -48,6 +48,8 @@ A volume is NAME or NAMESPACE:NAME.
   -s, --socket=PATH   of rsiod; ${controlSocket}
 `;
 const usageExitCode = 64;
+/** A device of a volume may take minutes to be attached where it was not given up in good order. */
+const attachTimeoutMs = 600_000;
 
 type Call = <T>(method: string, params: object, options?: { timeoutMs: number }) => Promise<T>;
 type Asked = (call: Call) => Promise<{ text: string; failed?: boolean }>;
@@ -92,8 +94,10 @@ function requestOf(words: readonly string[]): { socket: string; run: Asked } | '
       return of(async (call) => showResults(await call<AttachReply>('resize', { volume, sizeBytes: read.value })));
     }
     case 'attach':
-    case 'detach':
-      return of(async (call) => showResults(await call<AttachReply>(actions[0]!, named)));
+    case 'detach': {
+      const patience = { timeoutMs: attachTimeoutMs };
+      return of(async (call) => showResults(await call<AttachReply>(actions[0]!, named, patience)));
+    }
     default: {
       const params = administrationParams(actions[0] as AdministrationVerb, textOf, has, volume);
       return of(async (call) =>

@@ -10,6 +10,7 @@ import { defaultConfigFile } from '../client/arguments.ts';
 import { ClientDocument } from '../config/client-document.ts';
 import { explore } from '../rsio/explorer/explorer.ts';
 import { localAddresses } from '../rsio/networks.ts';
+import { identitiesOf } from './identities.ts';
 import { type Effect, Model } from './model.ts';
 import { screenOf } from './screen.ts';
 import { ConfigStore } from './store.ts';
@@ -40,6 +41,8 @@ const ports = {
   log: quiet,
 };
 
+const hostName = () => hostname().split('.')[0] ?? '';
+
 class Program {
   readonly #store: ConfigStore;
   readonly #model: Model;
@@ -52,7 +55,7 @@ class Program {
     this.#model = new Model({
       text: this.#store.read(),
       addresses: addresses.map(({ address }) => address),
-      hostName: hostname().split('.')[0] ?? '',
+      hostName: hostName(),
     });
   }
 
@@ -92,7 +95,8 @@ class Program {
 
   /** A person has asked for it: networks are asked as well. */
   async #explore({ search, namespace, seeds }: Extract<Effect, { kind: 'explore' }>): Promise<void> {
-    const { interfaces, defaults } = new ClientDocument(this.#model.text);
+    const document = new ClientDocument(this.#model.text);
+    const { interfaces, defaults } = document;
     const usual = Number(defaults.get('port') ?? defaultPort);
     const found = await explore({
       ports,
@@ -102,7 +106,7 @@ class Program {
       networkPorts: [...new Set([usual, ...seeds.map(({ port }) => port ?? usual)])],
       namespace,
       measure: 0,
-      identities: [],
+      identities: identitiesOf(document, hostName()),
     });
     this.#model.explored(search, found);
     this.#show();

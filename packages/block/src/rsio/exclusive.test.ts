@@ -88,8 +88,30 @@ describe('a device of two clients', () => {
     ends.push(() => other.close());
     other.start();
     const opening = heldBack(device);
-    await expect(openOn([session], { openMs: 50 })).rejects.toThrow();
+    await expect(openOn([session], { openMs: 50, answerMs: 100 })).rejects.toThrow();
     opening.release();
     expect(await (await openOn([other])).write(0, pattern(512, 1), false)).toEqual({ ok: true });
+  });
+
+  it('is waited for when it takes longer to open than a server is waited for at a time, and is opened once', async () => {
+    const { device, session } = await sessionRig(['a']);
+    const opening = heldBack(device);
+    const opened = openOn([session], { openMs: 50 }, 200);
+    await clock.sleep(500);
+    expect(opening.count).toBe(1);
+    opening.release();
+    expect(await (await opened).write(0, pattern(512, 1), false)).toEqual({ ok: true });
+  });
+
+  it('is opened once, too, when its session begins anew', async () => {
+    const { device, session, open } = await sessionRig(['a']);
+    const one = await open({ openMs: 50 });
+    const opening = heldBack(device);
+    session.reset();
+    const reading = one.read(0, 512);
+    await clock.sleep(500);
+    expect(opening.count).toBe(1);
+    opening.release();
+    expect(await reading).toMatchObject({ ok: true });
   });
 });

@@ -77,6 +77,23 @@ describe('a server whose device does not answer', () => {
     for (const reply of await writing) expect(reply).toEqual({ ok: true });
   });
 
+  it('still answers for the other ones, however many requests that are', async () => {
+    const { device, open } = await hanging(['a'], mebibyte);
+    const [remote, other] = [await open('db'), await open('other')];
+    const hung = remote.write(0, Buffer.alloc(512, 1), false);
+    await until(() => device.held!.length > 0);
+    const bytes = Buffer.alloc(512, 2);
+    let answered = 0;
+    const rounds = async () => {
+      for (; answered < 6000; answered += 100)
+        await Promise.all(Array.from({ length: 100 }, () => other.write(0, bytes, false)));
+    };
+    await Promise.race([rounds(), clock.sleep(5000)]);
+    expect(answered).toBe(6000);
+    device.release();
+    expect(await hung).toEqual({ ok: true });
+  });
+
   it('is not taken for dead while many small writes are on their way to it', async () => {
     const [count, length] = [400, 32 * 1024];
     const { network, device, session, open } = await hanging(['a'], count * length);

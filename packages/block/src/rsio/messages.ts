@@ -1,7 +1,11 @@
 /** Payloads of control frames: JSON, at most 64 KiB, checked before anything is done with them. */
 import { z } from 'zod';
 
-export const protocolVersion = 1;
+export const protocolVersion = 2;
+/** From this version on each device has tags of its own; before, a session had one row for all. */
+export const tagsOfDevicesVersion = 2;
+/** What a server speaks; clients speak the newest. */
+export const servedVersions: readonly number[] = [1, protocolVersion];
 export const controlMaxBytes = 64 * 1024;
 /** Of a list of all devices. */
 export const listMaxBytes = 8 * 1024 * 1024;

@@ -46,6 +46,22 @@ describe('the window of tags', () => {
     expect(window.meet(0xffff_0000)).toBe('late');
   });
 
+  it.each([1, 4097, 2 ** 31 - 1, 2 ** 31, 3_000_000_000, 0xffff_ffff])('begins at any tag: %i', (tag) => {
+    const window = new TagWindow();
+    expect(window.meet(tag)).toBe('new');
+    expect(window.meet(tag)).toBe('running');
+    // Another path was slower.
+    if (tag > 1) expect(window.meet(tag - 1)).toBe('new');
+    if (tag > windowTags) expect(window.meet(tag - windowTags)).toBe('late');
+  });
+
+  it('moves with what changes nothing, too', () => {
+    const window = new TagWindow();
+    expect(window.meet(1)).toBe('new');
+    for (let tag = 1; tag < 2 ** 32; tag += 2 ** 30) window.see(tag);
+    expect(window.meet(0xf000_0000)).toBe('new');
+  });
+
   it('is a set, for whoever keeps to the window', () => {
     fc.assert(
       fc.property(

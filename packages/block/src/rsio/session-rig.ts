@@ -71,9 +71,10 @@ export async function sessionRig(paths = ['a', 'b', 'c'], checked = false): Prom
 export async function openOn(
   sessions: readonly ClientSession[],
   more: Partial<RemoteOptions> = {},
+  waitMs = 2000,
 ): Promise<RemoteDevice> {
   const options: RemoteOptions = { name: 'db', sessions, mode: 'exclusive', clock, log: quietLog, ...more };
-  const opened = await RemoteDevice.open(options, 2000);
+  const opened = await RemoteDevice.open(options, waitMs);
   if (!opened.ok) throw Object.assign(new Error(`errno ${opened.errno}`), { errno: opened.errno });
   ends.push(() => opened.device.close());
   return opened.device;

@@ -9,16 +9,17 @@ import {
   type Fops,
   fail,
   type Gfid,
+  type Iatt,
   locAt,
   locOf,
   newGfid,
   rootGfid,
   type Xattrs,
 } from '@mortar/core';
+import { blockDirectory } from '@mortar/xlators/lib/block-device.ts';
 import { allXattrs, type Description, decodeDescription, descriptionXattr, encodeDescription } from './description.ts';
 import type { VolumeGraph } from './graph.ts';
 
-export const blockDirectory = '.block';
 const nameForm = /^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,127}$/;
 const pageBytes = 64 * 1024;
 const namesMax = 1_000_000;
@@ -37,6 +38,12 @@ async function home(graph: VolumeGraph, make: boolean): Promise<{ ok: true; gfid
   return graph.run(async (ops, call) => {
     const loc = locAt(rootGfid, blockDirectory);
     const found = await ops.lookup(call, { loc });
+    if (found.ok && !isOnlyOurs(found.iatt)) {
+      const { uid, mode } = found.iatt;
+      const what = `/${blockDirectory} belongs to user ${uid} (mode ${(mode & 0o7777).toString(8)})`;
+      graph.log.write('ERROR', 'block', `${what}: only root may be able to change it; what is there is not used`);
+      return fail(Errno.EPERM);
+    }
     if (found.ok)
       return found.iatt.type === FileType.directory ? { ok: true, gfid: found.iatt.gfid } : fail(Errno.ENOTDIR);
     if (found.errno !== Errno.ENOENT || !make) return found;
@@ -46,6 +53,11 @@ async function home(graph: VolumeGraph, make: boolean): Promise<{ ok: true; gfid
     const again = await ops.lookup(call, { loc });
     return again.ok ? { ok: true, gfid: again.iatt.gfid } : again;
   });
+}
+
+/** Whoever can change names in a directory can put another device in the place of one. */
+function isOnlyOurs({ uid, mode }: Iatt): boolean {
+  return uid === 0 && (mode & 0o022) === 0;
 }
 
 /** ENOENT: there is none; EINVAL: what is there is no device. */
@@ -58,7 +70,8 @@ export async function findDevice(graph: VolumeGraph, name: string): Promise<Foun
   );
   if (!found.ok) return found;
   const description = decodeDescription(found.xattrs[descriptionXattr]);
-  return description ? { ok: true, gfid: found.iatt.gfid, description, xattrs: found.xattrs } : fail(Errno.EINVAL);
+  const isDevice = description !== null && isOnlyOurs(found.iatt);
+  return isDevice ? { ok: true, gfid: found.iatt.gfid, description, xattrs: found.xattrs } : fail(Errno.EINVAL);
 }
 
 /** EEXIST: the name is taken. It can be seen only as a whole: its description comes with it. */

@@ -1,9 +1,9 @@
 /** What a device's directory says of it, as JSON in xattrs. */
-import { blockXattrPrefix } from '@mortar/xlators/lib/block-device.ts';
+import { blockHolderXattr, blockXattrPrefix } from '@mortar/xlators/lib/block-device.ts';
 import { z } from 'zod';
 
 export const descriptionXattr = `${blockXattrPrefix}description`;
-export const holderXattr = `${blockXattrPrefix}holder`;
+export const holderXattr = blockHolderXattr;
 /** Asked for with a lookup: both, and the epoch. */
 export const allXattrs = `${blockXattrPrefix}*`;
 

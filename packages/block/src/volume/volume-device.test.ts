@@ -1,4 +1,4 @@
-import { type Clock, Errno, type Log, parseVolfile, type Random } from '@mortar/core';
+import { type Clock, Errno, type Log, locAt, locOf, parseVolfile, type Random, rootGfid } from '@mortar/core';
 import { SystemClock } from '@mortar/host/ports/clock.ts';
 import { afterEach, describe, expect, it } from 'vitest';
 import { bytesOf, deviceConformance, pattern } from '../device/conformance.ts';
@@ -65,6 +65,27 @@ deviceConformance('a device on a volume', {
 });
 
 describe('the devices of a volume', () => {
+  it('are not looked for in a directory that somebody else may change', async () => {
+    const graph = await graphRig();
+    expect(await made(graph)).toMatchObject({ ok: true });
+    const change = (uid: number, mode: number) =>
+      graph.run(async (ops, call) => {
+        const found = await ops.lookup(call, { loc: locAt(rootGfid, '.block') });
+        if (!found.ok) return found;
+        return ops.setattr(call, { loc: locOf(found.iatt.gfid), attr: { uid, mode } });
+      });
+    for (const [uid, mode] of [
+      [1000, 0o700],
+      [0, 0o777],
+    ] as const) {
+      expect((await change(uid, mode)).ok).toBe(true);
+      expect(await findDevice(graph, 'db')).toMatchObject({ errno: Errno.EPERM });
+      expect(await made(graph, 'other')).toMatchObject({ errno: Errno.EPERM });
+    }
+    await change(0, 0o755);
+    expect(await findDevice(graph, 'db')).toMatchObject({ ok: true });
+  });
+
   it('are made, listed, renamed and removed', async () => {
     const graph = await graphRig();
     expect(await listDevices(graph)).toEqual({ ok: true, devices: [] });

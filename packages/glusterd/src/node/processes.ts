@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { ManagementClient } from '@mortar/rpc/management/client.ts';
 import { nodeClock } from '@mortar/rpc/transports/node-ports.ts';
@@ -48,6 +48,35 @@ async function commandLine(pid: number): Promise<readonly string[] | null> {
   }
 }
 
+async function search(folder: string, recognises: (words: readonly string[]) => boolean) {
+  const found: { pid: number; words: readonly string[] }[] = [];
+  const pids = (await readdir('/proc')).map(Number).filter((pid) => Number.isInteger(pid));
+  for (const pid of pids) {
+    const words = await commandLine(pid);
+    if (words && recognises(words) && (await isOfThisUser(pid)) && (await hasSame(pid, folder)))
+      found.push({ pid, words });
+  }
+  return found;
+}
+
+async function isOfThisUser(pid: number): Promise<boolean> {
+  return (await statusOf(`/proc/${pid}`))?.uid === process.geteuid!();
+}
+
+async function hasSame(pid: number, folder: string): Promise<boolean> {
+  const [own, its] = [await statusOf(folder), await statusOf(`/proc/${pid}/root${folder}`)];
+  return own !== null && its !== null && own.dev === its.dev && own.ino === its.ino;
+}
+
+/** Null: it is not there, or not to be looked at. */
+async function statusOf(path: string) {
+  try {
+    return await stat(path);
+  } catch {
+    return null;
+  }
+}
+
 function isPortFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
@@ -61,6 +90,7 @@ export function nodeProcesses(environment: NodeJS.ProcessEnv): ProcessPort {
   return {
     run: (program, args, timeoutMs) => run(program, args, timeoutMs, environment),
     commandLine,
+    search,
     isPortFree,
     signal(pid, signal) {
       try {

@@ -1,4 +1,4 @@
-/** What a running brick tells of itself over its socket (docs/management.md: methods of bricks). */
+/** What a running brick or heal daemon tells of itself over its socket (docs/management.md: methods of bricks). */
 import { z } from 'zod';
 import type { Context } from '../context.ts';
 import type { ProcessData } from '../protocol/replies.ts';
@@ -6,6 +6,7 @@ import type { StatusSection } from '../protocol/requests.ts';
 import type { BrickInfo, VolumeInfo } from '../volume.ts';
 import { brickName } from './volumes.ts';
 
+const daemonMs = 10_000;
 const count = z.number().min(0);
 
 const client = z.object({
@@ -38,6 +39,28 @@ const sections = {
   fd: { method: 'brick.fds', field: 'fds', schema: z.array(fdTable) },
   callpool: { method: 'brick.calls', field: 'calls', schema: z.array(call) },
 } as const;
+
+/** What a heal daemon has; of `volume`, as far as it is not of the whole process. */
+const daemonSections = {
+  mem: { ...sections.mem, method: 'process.memory' },
+  inode: { ...sections.inode, method: 'heal.inodes' },
+} as const;
+
+/** Shown without the section if it does not answer, as a brick is. */
+export async function healDaemonFacts(
+  context: Context,
+  volume: VolumeInfo,
+  section: StatusSection,
+): Promise<Partial<ProcessData>> {
+  if (section !== 'mem' && section !== 'inode') return {};
+  const { method, field, schema } = daemonSections[section];
+  try {
+    return { [field]: schema.parse(await context.healDaemon.ask(method, { volume: volume.name }, daemonMs)) };
+  } catch (error) {
+    context.log.write('WARNING', 'management', `${method} of the heal daemon: ${(error as Error).message}`);
+    return {};
+  }
+}
 
 /** A brick that does not answer, or answers nonsense, is shown without the section; the log says why. */
 export async function brickFacts(

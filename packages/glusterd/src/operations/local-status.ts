@@ -5,7 +5,7 @@ import type { BrickDetail, ProcessData } from '../protocol/replies.ts';
 import type { StatusSection } from '../protocol/requests.ts';
 import { isHealable } from '../volgen/index.ts';
 import type { BrickInfo, VolumeInfo } from '../volume.ts';
-import { brickFacts } from './brick-facts.ts';
+import { brickFacts, healDaemonFacts } from './brick-facts.ts';
 import { brickName } from './volumes.ts';
 
 export async function localProcesses(
@@ -15,7 +15,7 @@ export async function localProcesses(
   { section, withDaemon }: { section?: StatusSection | undefined; withDaemon: boolean },
 ): Promise<ProcessData[]> {
   const processes = await Promise.all(bricks.map((brick) => brickProcess(context, volume, brick, section)));
-  if (withDaemon && isHealable(volume)) processes.push(await healDaemon(context, volume));
+  if (withDaemon && isHealable(volume)) processes.push(await healDaemon(context, volume, section));
   return processes;
 }
 
@@ -62,13 +62,19 @@ async function detailOf(context: Context, brick: BrickInfo): Promise<{ detail?: 
   }
 }
 
-async function healDaemon(context: Context, volume: VolumeInfo): Promise<ProcessData> {
+async function healDaemon(
+  context: Context,
+  volume: VolumeInfo,
+  section: StatusSection | undefined,
+): Promise<ProcessData> {
   const state = await context.healDaemon.state(volume.name);
+  const facts = section !== undefined && state.online ? await healDaemonFacts(context, volume, section) : {};
   return {
     kind: 'daemon',
     hostname: 'Self-heal Daemon',
     path: 'localhost',
     peerId: context.store.state.node.uuid,
     ...state,
+    ...facts,
   };
 }

@@ -1,8 +1,8 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { healDaemonPidFile, nodeHealDaemonPidFile } from '../paths.ts';
+import { healDaemonPidFile, healDaemonSocket, nodeHealDaemonPidFile } from '../paths.ts';
 import { Rig } from '../testing/rig.ts';
 
 let rig: Rig;
@@ -153,6 +153,106 @@ describe('a heal daemon that is gone', () => {
     await run('volume.stop', 'v');
     expect(rig.processes.alive.has(pid)).toBe(true);
     expect(rig.processes.signals.some((one) => one.pid === pid)).toBe(false);
+  });
+});
+
+describe('a heal daemon whose files are gone', () => {
+  const own = () => nodeHealDaemonPidFile(rig.directories);
+
+  it.each([
+    ['is told, and has its pid file again', async () => look()],
+    ['is the one that a change finds', async () => run('volume.start', 'v', true)],
+  ])('%s', async (_, next) => {
+    const pid = await started('v', 'w');
+    rmSync(own());
+    await next();
+    expect([daemons(), readFileSync(own(), 'utf8')]).toEqual([[pid], `${pid}\n`]);
+    await look();
+    await look();
+    expect(rig.processes.signals).toEqual([]);
+    expect(healed(pid)).toEqual(['v', 'w']);
+  });
+
+  it('has its pid file again each time, however often it is removed', async () => {
+    const pid = await started('v');
+    for (let times = 0; times < 3; times++) {
+      rmSync(own());
+      await look();
+      expect(readFileSync(own(), 'utf8')).toBe(`${pid}\n`);
+    }
+  });
+
+  it('is not mistaken for one that was started beside it, and ends at once', async () => {
+    const pid = await started('v');
+    rig.processes.alive.set(71, rig.processes.alive.get(pid)!);
+    writeFileSync(own(), '71\n');
+    await look();
+    rig.processes.die(71);
+    rmSync(own());
+    await look();
+    await look();
+    expect([daemons(), readFileSync(own(), 'utf8')]).toEqual([[pid], `${pid}\n`]);
+  });
+
+  it('is found again when one that was known instead of it has ended', async () => {
+    const pid = await started('v');
+    await rig.daemon.close();
+    await start();
+    // Before this glusterd has seen either.
+    rig.processes.alive.set(71, rig.processes.alive.get(pid)!);
+    writeFileSync(own(), '71\n');
+    rig.processes.stubborn.add(pid);
+    await run('volume.start', 'v', true);
+    rig.processes.alive.set(pid, ['glusterfs', ...rig.processes.alive.get(71)!.slice(1)]);
+    rig.processes.die(71);
+    rmSync(own());
+    await look();
+    await look();
+    expect([daemons(), readFileSync(own(), 'utf8')]).toEqual([[pid], `${pid}\n`]);
+  });
+
+  it('is recognised by a glusterd that starts anew', async () => {
+    const pid = await started('v', 'w');
+    await rig.daemon.close();
+    rmSync(own());
+    await start();
+    await rig.daemon.resume();
+    expect([daemons(), healed(pid)]).toEqual([[pid], ['v', 'w']]);
+    expect(readFileSync(own(), 'utf8')).toBe(`${pid}\n`);
+  });
+
+  it('ends with the last volume all the same', async () => {
+    const pid = await started('v');
+    rmSync(own());
+    await run('volume.stop', 'v');
+    expect([daemons(), rig.processes.alive.has(pid)]).toEqual([[], false]);
+  });
+
+  it('is replaced when it cannot be asked any more, but not while it may be ending', async () => {
+    const pid = await started('v', 'w');
+    rmSync(healDaemonSocket(rig.directories));
+    await rig.createReplica('x');
+    await run('volume.start', 'x');
+    for (const pause of [1, 2]) {
+      later += pause + 0.1;
+      await look();
+      expect(daemons()).toEqual([pid]);
+    }
+    later += 4.1;
+    await look();
+    await look();
+    expect([daemons().length, rig.processes.alive.has(pid)]).toEqual([1, false]);
+    expect(healed(daemons()[0]!)).toEqual(['v', 'w', 'x']);
+  });
+
+  it('is one, if there were two', async () => {
+    const pid = await started('v');
+    await rig.daemon.close();
+    rig.processes.alive.set(71, rig.processes.alive.get(pid)!);
+    await start();
+    await rig.daemon.resume();
+    expect(daemons()).toEqual([pid]);
+    expect(rig.processes.signals).toEqual([{ pid: 71, signal: 'SIGTERM' }]);
   });
 });
 

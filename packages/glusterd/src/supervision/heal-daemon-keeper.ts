@@ -2,22 +2,21 @@
  * This node's heal daemon: one process for all volumes that are to be healed here (docs/processes.md, The heal daemon). Started, told of its
  * volumes, recognised again, started again when it died unasked, ended when no volume is left.
  */
-import type { Timer } from '@mortar/core/ports.ts';
 import { z } from 'zod';
 import type { Context } from '../context.ts';
-import { formerHealDaemonSocket, healDaemonPidFile, healDaemonSocket, nodeHealDaemonPidFile } from '../paths.ts';
-import { healDaemonArguments, isFormerHealDaemon, isHealDaemon } from './brick-command.ts';
+import { healDaemonPidFile, healDaemonSocket } from '../paths.ts';
+import { HealDaemonProcess, type RunningDaemon } from './heal-daemon-process.ts';
 import { isServedOn } from './heal-wants.ts';
-import { ProcessWatch, type Running, type Watched } from './process-watch.ts';
+import { LookTimer } from './look-timer.ts';
 import type { DaemonStarter, ProcessState } from './supervisor.ts';
 
-const startTimeoutMs = 60_000;
 /** More than the daemon takes for its answer. */
 const serveTimeoutMs = 12_000;
-const lookMs = 1000;
 const firstPauseMs = 1000;
 const longestPauseMs = 60_000;
 const deathsWithinMs = 600_000;
+/** So often in vain, and no socket to ask at: it is not one that is ending. */
+const deafWithoutSocket = 4;
 
 const servedAnswer = z.array(z.object({ volume: z.string(), error: z.string().nullable() }));
 
@@ -29,14 +28,13 @@ interface WantedVolume {
 
 export class HealDaemonKeeper {
   readonly #contextOf: () => Context;
-  readonly #starter: DaemonStarter;
-  #timer: Timer | null = null;
-  #isClosed = false;
+  readonly #process: HealDaemonProcess;
+  readonly #timer: LookTimer;
   #turn: Promise<unknown> = Promise.resolve();
   #coming: Promise<void> | undefined;
   /** It should run: it did, or could not be started. False: it was never needed, or was asked to end. */
   #isExpected = false;
-  /** What a process was told last: its pid and the volumes. */
+  /** What a process was told last (`toldOf`). */
   #told = '';
   /** When it was found dead, lately. */
   #deathsMs: number[] = [];
@@ -45,11 +43,15 @@ export class HealDaemonKeeper {
   /** How often it did not take its volumes, one time after the other, and when it is told again. */
   #deafTimes = 0;
   #tellAgainMs = 0;
-  #hasEndedFormer = false;
+  #hasEndedOthers = false;
 
   constructor(context: () => Context, starter: DaemonStarter) {
     this.#contextOf = context;
-    this.#starter = starter;
+    this.#process = new HealDaemonProcess(context, starter);
+    this.#timer = new LookTimer(
+      () => this.#context.clock,
+      () => this.look(),
+    );
   }
 
   get #context(): Context {
@@ -58,15 +60,11 @@ export class HealDaemonKeeper {
 
   /** From now on what dies is started again. */
   watch(): void {
-    if (this.#isClosed) return;
-    this.#timer = this.#context.clock.after(lookMs, () => {
-      void this.look().finally(() => this.watch());
-    });
+    this.#timer.start();
   }
 
   close(): void {
-    this.#isClosed = true;
-    this.#timer?.cancel();
+    this.#timer.close();
   }
 
   /** The daemon becomes what the volumes are when its turn comes. Failures are logged: no volume's change depends on it. */
@@ -84,10 +82,8 @@ export class HealDaemonKeeper {
   }
 
   /** Of a volume's daemon, as `volume status` shows it. */
-  async state(volume: string): Promise<ProcessState> {
-    const pidFile = healDaemonPidFile(this.#context.directories, volume);
-    const running = await this.#watchOf().find({ ...this.#watched, pidFile });
-    return { online: running !== null, pid: running?.pid ?? 0, port: 0 };
+  state(volume: string): Promise<ProcessState> {
+    return this.#process.state(volume);
   }
 
   /** One call, of a volume unless `params` has none; rejects if nobody answers in time. */
@@ -99,17 +95,16 @@ export class HealDaemonKeeper {
   // --- what it is to be ---
 
   async #bring(): Promise<void> {
-    if (this.#isClosed) return;
-    const watch = this.#watchOf();
-    await this.#endFormer(watch);
+    if (this.#timer.isClosed) return;
+    await this.#endOthers();
     const wanted = this.#wanted();
     if (wanted.length === 0) {
       this.#isExpected = false;
-      await watch.end(this.#watched);
+      await this.#process.end();
       return;
     }
     this.#isExpected = true;
-    const running = (await watch.find(this.#watched)) ?? (await this.#start(watch));
+    const running = (await this.#process.search()) ?? (await this.#start());
     if (running) await this.#tell(running, wanted);
   }
 
@@ -120,67 +115,54 @@ export class HealDaemonKeeper {
       .map(({ name, id }) => ({ volume: name, id, pidFile: healDaemonPidFile(directories, name) }));
   }
 
-  async #start(watch: ProcessWatch): Promise<Running | null> {
-    const { files, processes, directories, store } = this.#context;
+  async #start(): Promise<RunningDaemon | null> {
     this.#againMs = 0;
-    // Nothing of ours lives: what a killed one left would keep this one from starting, should another program have its pid now.
-    await files.remove(this.#watched.pidFile);
-    await files.remove(healDaemonSocket(directories));
-    const args = [
-      ...healDaemonArguments(directories, store.state.node.uuid, this.#starter.server.host),
-      ...this.#starter.logLevelArguments(),
-      ...this.#starter.commonArguments(),
-    ];
-    const { exit, message } = await processes.run(this.#starter.program, args, startTimeoutMs);
-    if (exit === 0) return watch.find(this.#watched);
-    this.#died(`did not start: ${message}`);
+    const running = await this.#process.start();
+    if (typeof running !== 'string') return running;
+    this.#died(`did not start: ${running}`);
     return null;
   }
 
-  async #tell(running: Running, wanted: readonly WantedVolume[]): Promise<void> {
+  async #tell(running: RunningDaemon, wanted: readonly WantedVolume[]): Promise<void> {
     this.#told = '';
     try {
       const answer = servedAnswer.parse(await this.ask('heal.serve', { volumes: wanted }, serveTimeoutMs));
       for (const { volume, error } of answer)
         if (error !== null) this.#log('ERROR', `the heal daemon does not heal ${volume}: ${error}`);
-      this.#told = toldOf(running, wanted);
+      // By now it has its pid file again.
+      this.#told = toldOf((await this.#process.find()) ?? running, wanted);
       this.#deafTimes = 0;
     } catch (error) {
-      const pauseMs = pauseAfter(++this.#deafTimes);
-      this.#tellAgainMs = this.#context.clock.nowMs() + pauseMs;
-      const again = `told again in ${pauseMs / 1000} s`;
-      this.#log(
-        'ERROR',
-        `the heal daemon (${running.pid}) does not take its volumes, ${again}: ${(error as Error).message}`,
-      );
+      await this.#isDeaf(running, error as Error);
     }
   }
 
-  /** Of the versions before, with one for each volume. */
-  async #endFormer(watch: ProcessWatch): Promise<void> {
-    if (this.#hasEndedFormer) return;
-    const { files, directories } = this.#context;
-    const names = await files.list(`${directories.run}/shd`);
-    await Promise.all(
-      names.map(async (name) => {
-        const pidFile = healDaemonPidFile(directories, name);
-        const former = { pidFile, recognises: (words: readonly string[]) => isFormerHealDaemon(words, name, pidFile) };
-        const running = await watch.find(former);
-        if (!running) return;
-        await watch.end(former);
-        await files.remove(formerHealDaemonSocket(directories, name));
-        this.#log('INFO', `ended the heal daemon that ${name} had for itself (${running.pid})`);
-      }),
-    );
-    this.#hasEndedFormer = true;
+  async #isDeaf({ pid }: RunningDaemon, error: Error): Promise<void> {
+    const pauseMs = pauseAfter(++this.#deafTimes);
+    this.#tellAgainMs = this.#context.clock.nowMs() + pauseMs;
+    const text = `the heal daemon (${pid}) does not take its volumes`;
+    if (this.#deafTimes < deafWithoutSocket || (await this.#process.hasSocket()))
+      return this.#log('ERROR', `${text}, told again in ${pauseMs / 1000} s: ${error.message}`);
+    this.#log('ERROR', `${text}: its socket is gone. Another takes its place`);
+    await this.#process.end();
+    this.#deafTimes = 0;
+    this.#againMs = this.#context.clock.nowMs();
+  }
+
+  /** Of the versions before, and what was started twice: once, before the first change. */
+  async #endOthers(): Promise<void> {
+    if (this.#hasEndedOthers) return;
+    await this.#process.endFormer();
+    await this.#process.endOthers();
+    this.#hasEndedOthers = true;
   }
 
   // --- what dies ---
 
   async #look(): Promise<void> {
     if (!this.#isExpected) return;
-    const watch = this.#watchOf();
-    const running = await watch.find(this.#watched);
+    // One that is waited for is looked for everywhere only when it is started again.
+    const running = await (this.#againMs === 0 ? this.#process.search() : this.#process.find());
     const nowMs = this.#context.clock.nowMs();
     if (running) {
       const isDeaf = this.#deafTimes > 0 && nowMs < this.#tellAgainMs;
@@ -188,7 +170,7 @@ export class HealDaemonKeeper {
       return;
     }
     if (this.#againMs === 0) {
-      if ((await this.#context.files.read(this.#watched.pidFile)) === null) {
+      if (!(await this.#process.hasLeftPidFile())) {
         this.#isExpected = false;
         this.#log('INFO', 'the heal daemon was asked to end by somebody else; the next change of a volume starts it');
       } else this.#died('died');
@@ -202,18 +184,6 @@ export class HealDaemonKeeper {
     const pauseMs = pauseAfter(this.#deathsMs.length);
     this.#againMs = nowMs + pauseMs;
     this.#log('ERROR', `the heal daemon ${how}; again in ${pauseMs / 1000} s`);
-  }
-
-  // --- what it has ---
-
-  get #watched(): Watched {
-    const pidFile = nodeHealDaemonPidFile(this.#context.directories);
-    return { pidFile, recognises: (words) => isHealDaemon(words, pidFile) };
-  }
-
-  #watchOf(): ProcessWatch {
-    const { files, processes, clock } = this.#context;
-    return new ProcessWatch(files, processes, clock);
   }
 
   #inTurn(work: () => Promise<void>): Promise<void> {
@@ -231,6 +201,7 @@ function pauseAfter(times: number): number {
   return Math.min(firstPauseMs * 2 ** (times - 1), longestPauseMs);
 }
 
-function toldOf({ pid }: Running, wanted: readonly WantedVolume[]): string {
-  return [pid, ...wanted.map(({ volume, id }) => `${volume}=${id}`)].join(' ');
+/** Of which process, and whether it has its pid file: one that has lost it writes it anew when it is told. */
+function toldOf({ pid, isNamed }: RunningDaemon, wanted: readonly WantedVolume[]): string {
+  return [pid, isNamed, ...wanted.map(({ volume, id }) => `${volume}=${id}`)].join(' ');
 }

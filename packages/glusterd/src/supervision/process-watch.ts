@@ -31,7 +31,24 @@ export class ProcessWatch {
   /** The live process of the pid file, or null. A pid that is another program's now, or a zombie, counts as dead. */
   async find(watched: Watched): Promise<Running | null> {
     const text = await this.#files.read(watched.pidFile);
-    const pid = Number(text?.trim());
+    return this.at(Number(text?.trim()), watched);
+  }
+
+  /**
+   * As `find`; without the pid file (somebody has tidied up) also among all processes that have this folder and name that file. It gets its pid
+   * file again: another process beside it would do the same work.
+   */
+  async seek(watched: Watched, folder: string): Promise<Running | null> {
+    const named = await this.find(watched);
+    if (named) return named;
+    const isIt = (words: readonly string[]) => watched.recognises(words) && words.includes(watched.pidFile);
+    const [found] = await this.#processes.search(folder, isIt);
+    if (found) await this.#files.write(watched.pidFile, `${found.pid}\n`);
+    return found ?? null;
+  }
+
+  /** The process with this pid, if it lives and is the one. */
+  async at(pid: number, watched: Watched): Promise<Running | null> {
     if (!Number.isInteger(pid) || pid <= 1) return null;
     const words = await this.#processes.commandLine(pid);
     return words && watched.recognises(words) ? { pid, words } : null;
@@ -40,20 +57,21 @@ export class ProcessWatch {
   /** SIGTERM, some seconds, SIGKILL. Resolves when the process is gone. */
   async end(watched: Watched): Promise<void> {
     const running = await this.find(watched);
-    if (running) {
-      this.#processes.signal(running.pid, 'SIGTERM');
-      if (!(await this.#gone(watched, running.pid, patienceMs))) {
-        this.#processes.signal(running.pid, 'SIGKILL');
-        await this.#gone(watched, running.pid, patienceMs);
-      }
-    }
+    if (running) await this.stop(running, watched);
     await this.#files.remove(watched.pidFile);
+  }
+
+  /** As `end`, whatever the pid file says, which stays. */
+  async stop({ pid }: Running, watched: Watched): Promise<void> {
+    this.#processes.signal(pid, 'SIGTERM');
+    if (await this.#gone(watched, pid, patienceMs)) return;
+    this.#processes.signal(pid, 'SIGKILL');
+    await this.#gone(watched, pid, patienceMs);
   }
 
   async #gone(watched: Watched, pid: number, limitMs: number): Promise<boolean> {
     for (let waited = 0; waited <= limitMs; waited += pollMs) {
-      const words = await this.#processes.commandLine(pid);
-      if (!words || !watched.recognises(words)) return true;
+      if (!(await this.at(pid, watched))) return true;
       await this.#clock.sleep(pollMs);
     }
     return false;

@@ -2,15 +2,14 @@
  * This node's processes that move files, one for each volume with a task in which the node takes part: started, asked, stopped, and started
  * again when they die unasked. One that ended by itself has written its last status; what it was told to do stands in the volume's document.
  */
-import type { Timer } from '@mortar/core/ports.ts';
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
 import { nodesOf, nothingYet, shareOf } from '../operations/task-nodes.ts';
 import { type TaskProgress, taskProgressSchema, type VolumeInfo, type VolumeTask } from '../volume.ts';
+import { LookTimer } from './look-timer.ts';
 import { type Note, RebalanceNotes } from './rebalance-notes.ts';
 import { deathsWithinSeconds, RebalanceRestarts } from './rebalance-restarts.ts';
 
-const lookMs = 1000;
 const askMs = 8_000;
 const stopMs = 110_000;
 /** How long to wait for the document of the task that is to be started. */
@@ -27,8 +26,7 @@ interface Own {
 
 export class RebalanceKeeper {
   readonly #contextOf: () => Context;
-  #timer: Timer | null = null;
-  #isClosed = false;
+  readonly #timer: LookTimer;
   /** By volume: one thing after the other. */
   readonly #turns = new Map<string, Promise<unknown>>();
   readonly #restarts = new RebalanceRestarts();
@@ -37,6 +35,10 @@ export class RebalanceKeeper {
 
   constructor(context: () => Context) {
     this.#contextOf = context;
+    this.#timer = new LookTimer(
+      () => this.#context.clock,
+      () => this.look(),
+    );
   }
 
   get #context(): Context {
@@ -50,15 +52,11 @@ export class RebalanceKeeper {
 
   /** From now on what dies is started again. */
   watch(): void {
-    if (this.#isClosed) return;
-    this.#timer = this.#context.clock.after(lookMs, () => {
-      void this.look().finally(() => this.watch());
-    });
+    this.#timer.start();
   }
 
   close(): void {
-    this.#isClosed = true;
-    this.#timer?.cancel();
+    this.#timer.close();
   }
 
   /** Every task that runs has its process on this node. Failures are logged. */

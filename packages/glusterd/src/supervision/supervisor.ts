@@ -133,7 +133,7 @@ export class Supervisor {
   }
 
   async #startBrick(volume: VolumeInfo, brick: BrickInfo): Promise<number> {
-    const known = await this.#watch.find(this.#watchedBrick(volume.name, brick));
+    const known = await this.#watch.seek(this.#watchedBrick(volume.name, brick), this.#directories.run);
     if (known) return this.#remember(volume, brick, known.pid, portIn(known.words)).port;
     this.forget(brick.path);
     await this.#prepareFolders(volume.name);
@@ -188,13 +188,17 @@ export class Supervisor {
   }
 
   async #stopBrick(volume: VolumeInfo, brick: BrickInfo): Promise<void> {
-    await this.#watch.end(this.#watchedBrick(volume.name, brick));
+    const watched = this.#watchedBrick(volume.name, brick);
+    await this.#watch.seek(watched, this.#directories.run);
+    await this.#watch.end(watched);
     await this.#ports.files.remove(brickSocket(this.#directories, volume.name, brick));
     this.forget(brick.path);
   }
 
   async brickState(volume: VolumeInfo, brick: BrickInfo): Promise<ProcessState> {
-    const running = await this.#watch.find(this.#watchedBrick(volume.name, brick));
+    const watched = this.#watchedBrick(volume.name, brick);
+    const known = this.#bricks.get(brick.path)?.pid ?? 0;
+    const running = (await this.#watch.find(watched)) ?? (await this.#watch.at(known, watched));
     if (!running) return offline;
     const port = this.#bricks.get(brick.path)?.port || portIn(running.words);
     return { online: true, pid: running.pid, port };

@@ -1,5 +1,5 @@
 /** A whole management daemon in one process: real files below a temporary folder, recorded processes. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { nullLog } from '@mortar/rpc/null-ports.ts';
@@ -81,11 +81,16 @@ export class RecordedProcesses implements ProcessPort {
     const pid = this.#nextPid++;
     this.alive.set(pid, ['glusterfsd', ...args]);
     await nodeFiles.write(option(args, '-p'), `${pid}\n`);
+    if (args.includes('glustershd')) await nodeFiles.write(option(args, '-S'), '');
     return { exit: 0, message: '' };
   }
 
   async commandLine(pid: number): Promise<readonly string[] | null> {
     return this.alive.get(pid) ?? null;
+  }
+
+  async search(_folder: string, recognises: (words: readonly string[]) => boolean) {
+    return [...this.alive].filter(([, words]) => recognises(words)).map(([pid, words]) => ({ pid, words }));
   }
 
   signal(pid: number, signal: 'SIGTERM' | 'SIGKILL' | 'SIGHUP' | 'SIGUSR1'): boolean {
@@ -103,8 +108,9 @@ export class RecordedProcesses implements ProcessPort {
 
   /** In good order, as when a person asks for it. */
   #end(pid: number): void {
-    const pidFile = option(this.alive.get(pid) ?? [], '-p');
-    if (this.healed.has(pid)) for (const path of [pidFile, ...this.#healedBy(pid)]) rmSync(path, { force: true });
+    const words = this.alive.get(pid) ?? [];
+    const own = [option(words, '-p'), option(words, '-S'), ...this.#healedBy(pid)];
+    if (this.healed.has(pid)) for (const path of own) rmSync(path, { force: true });
     this.die(pid);
   }
 
@@ -112,13 +118,14 @@ export class RecordedProcesses implements ProcessPort {
     return (this.healed.get(pid) ?? []).map(({ pidFile }) => pidFile);
   }
 
-  /** What a heal daemon does with its volumes' pid files. */
+  /** What a heal daemon does with its pid files: its own and its volumes'. */
   #serve(socketPath: string, { volumes }: { volumes: { volume: string; pidFile: string }[] }): unknown {
-    const [pid] = [...this.alive].find(([, words]) => option(words, '-S') === socketPath) ?? [];
-    if (pid === undefined || this.deaf.has(pid)) throw new Error('nobody answers heal.serve');
+    const [pid, words = []] = [...this.alive].find(([, one]) => option(one, '-S') === socketPath) ?? [];
+    if (pid === undefined || this.deaf.has(pid) || !existsSync(socketPath))
+      throw new Error('nobody answers heal.serve');
     for (const path of this.#healedBy(pid)) rmSync(path, { force: true });
     this.healed.set(pid, volumes);
-    for (const { pidFile } of volumes) {
+    for (const pidFile of [option(words, '-p'), ...this.#healedBy(pid)]) {
       mkdirSync(dirname(pidFile), { recursive: true });
       writeFileSync(pidFile, `${pid}\n`);
     }

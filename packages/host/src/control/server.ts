@@ -6,8 +6,10 @@ import { Errno, logLevels } from '@mortar/core';
 import { ManagementError, ManagementServer } from '@mortar/rpc';
 import { unixTransport } from '@mortar/rpc/transports/unix.ts';
 import { z } from 'zod';
+import { ReportError } from '../dump/write-report.ts';
 import type { GraphKeeper } from '../graph/keeper.ts';
 import type { Host } from '../host.ts';
+import { memoryNumbers } from './memory.ts';
 
 /** Time for the answer to leave before the process ends. */
 const stopDelayMs = 50;
@@ -35,10 +37,11 @@ export function processControl(host: Host): ManagementServer {
       peer.isLocalRoot ? null : { errno: Errno.EACCES, reason: 'only the local root may control a process' },
   });
   server.method('process.info', anything, () => processInfo(host));
+  server.method('process.memory', anything, () => memoryNumbers());
   server.method('process.stop', z.object({ brick: z.string().optional() }).optional(), (params) =>
     stop(host, params?.brick),
   );
-  server.method('process.statedump', anything, () => ({ path: host.dump() }));
+  server.method('process.statedump', anything, () => dump(host));
   server.method('process.statedump.text', anything, () => ({ text: host.dumper.text() }));
   server.method('metrics.text', anything, () => ({ text: host.services.metrics.text() }));
   server.method('loglevel.set', z.object({ level: z.enum(logLevels) }), ({ level }) => {
@@ -53,6 +56,16 @@ export function processControl(host: Host): ManagementServer {
 export async function listenForControl(host: Host, server: ManagementServer, path: string): Promise<void> {
   await server.listen(unixTransport(), { kind: 'unix', path, mode: 0o600 });
   host.atEnd('control socket', () => server.close());
+}
+
+function dump(host: Host): { path: string } {
+  try {
+    return { path: host.dump() };
+  } catch (error) {
+    if (!(error instanceof ReportError)) throw error;
+    host.log.write('ERROR', host.name, error.message);
+    throw new ManagementError('NO_DUMP', error.message);
+  }
 }
 
 function processInfo(host: Host) {

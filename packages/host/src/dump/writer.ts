@@ -1,9 +1,10 @@
 /** Writes state dumps where tools look for them. */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import type { Clock } from '@mortar/core';
 import { stamp } from '../ports/log.ts';
 import { runDirectory } from '../process/directories.ts';
 import { type DumpSection, dumpText } from './sections.ts';
+import { ReportError, writeReport } from './write-report.ts';
 
 export class StateDumper {
   readonly #sections = new Set<() => readonly DumpSection[]>();
@@ -35,25 +36,24 @@ export class StateDumper {
     return dumpText(sections, started, stamp(this.#clock.wall()));
   }
 
-  /** Makes the file, complete at once, and returns its path. */
+  /** Makes the file, complete at once, and returns its path. Throws ReportError. */
   write(): string {
     const directory = givenDirectory() ?? (this.#place() || runDirectory);
-    mkdirSync(directory, { recursive: true, mode: 0o755 });
     const path = `${directory}/${this.#prefix}.${process.pid}.dump.${this.#clock.wall().sec}`;
-    const temporary = `${directory}/.dump-${process.pid}`;
-    writeFileSync(temporary, this.text(), { mode: 0o600 });
-    renameSync(temporary, path);
+    writeReport(path, this.text(), 'a state dump', `give dumps another place by path=DIR in ${optionsFile}`);
     return path;
   }
 }
 
+const optionsFile = `${runDirectory}/glusterdump.options`;
+
 /** `path=DIR` in glusterdump.options moves the dumps of all processes. */
 function givenDirectory(): string | undefined {
   try {
-    const match = /^path=(\/.*)$/m.exec(readFileSync(`${runDirectory}/glusterdump.options`, 'utf8'));
+    const match = /^path=(\/.*)$/m.exec(readFileSync(optionsFile, 'utf8'));
     return match?.[1]?.replace(/\/+$/, '') || undefined;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
+    throw new ReportError(`no state dump: ${optionsFile} cannot be read: ${(error as Error).message}`, error);
   }
 }

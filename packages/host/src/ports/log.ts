@@ -28,13 +28,23 @@ export class FileTarget implements LogTarget {
   }
 
   reopen(): void {
-    const next = openSync(this.path, 'a', 0o600);
+    const next = openAnew(this.path);
     closeSync(this.#fd);
     this.#fd = next;
   }
 
   close(): void {
     closeSync(this.#fd);
+  }
+}
+
+function openAnew(path: string): number {
+  try {
+    return openSync(path, 'a', 0o600);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const text = `the log ${path} could not be opened anew: ${message}. Lines go on into the file that was open. To do: make the directory of the log, and ask again`;
+    throw Object.assign(new Error(text, { cause: error }), { code });
   }
 }
 

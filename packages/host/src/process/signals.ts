@@ -9,6 +9,8 @@ export interface SignalActions {
   dump(): void;
   /** SIGUSR2: write the counters. */
   metrics?(): void;
+  /** One of the last three could not be done. */
+  failed(text: string): void;
 }
 
 /** A process that cannot end in good order within this time ends anyway; callers send SIGKILL after 5 s. */
@@ -36,7 +38,22 @@ export function handleSignals(actions: () => SignalActions | undefined): void {
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
-  process.on('SIGHUP', () => actions()?.reopen());
-  process.on('SIGUSR1', () => actions()?.dump());
-  process.on('SIGUSR2', () => actions()?.metrics?.());
+  const on = (signal: 'SIGHUP' | 'SIGUSR1' | 'SIGUSR2', act: (now: SignalActions) => void) =>
+    process.on(signal, () => {
+      const now = actions();
+      if (now) trying(signal, now, act);
+    });
+  on('SIGHUP', (now) => now.reopen());
+  on('SIGUSR1', (now) => now.dump());
+  on('SIGUSR2', (now) => now.metrics?.());
+}
+
+/** A full disk or a missing directory must not end a service. An error without a code is a bug, and treated as all bugs are. */
+function trying(signal: string, now: SignalActions, act: (now: SignalActions) => void): void {
+  try {
+    act(now);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error)) throw error;
+    now.failed(`${signal.replace('SIG', 'sig:')} ${error.message}`);
+  }
 }

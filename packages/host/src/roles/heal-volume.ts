@@ -1,5 +1,5 @@
 /** One volume in the heal daemon of a node: its graph, its healers and its pid file, apart from those of the others (docs/heal.md). */
-import type { Timer } from '@mortar/core';
+import type { InodeTable, Timer } from '@mortar/core';
 import { HealDaemon } from '@mortar/xlators/cluster/replicate/heal-daemon.ts';
 import { z } from 'zod';
 import type { GraphKeeper } from '../graph/keeper.ts';
@@ -27,6 +27,7 @@ export class HealVolume {
   readonly wanted: WantedVolume;
   readonly daemon: HealDaemon;
   readonly keeper: GraphKeeper;
+  readonly inodes: InodeTable;
   readonly #host: Host;
   readonly #source: ManagementVolfileSource;
   readonly #end: () => Promise<void>;
@@ -50,6 +51,7 @@ export class HealVolume {
       handOver: (next) => this.daemon.attach(next.graph),
     });
     this.keeper = kept.keeper;
+    this.inodes = kept.inodes;
     this.#end = kept.end;
     this.#unhear = link.onNotice('volfile.changed', (params) => {
       if ((params as { id?: unknown } | null | undefined)?.id === id && this.#problem !== null) void this.start();

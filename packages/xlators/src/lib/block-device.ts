@@ -6,6 +6,10 @@ export const blockEpochXattr: ByteString = 'trusted.mortar.block.epoch';
 
 /** Names of a device's xattrs begin so. */
 export const blockXattrPrefix = 'trusted.mortar.block.';
+/** On the same: who has it, as long as somebody has. */
+export const blockHolderXattr: ByteString = `${blockXattrPrefix}holder`;
+/** In the root of a volume: the directory of all devices. */
+export const blockDirectory = '.block';
 
 export function encodeEpoch(epoch: number): Uint8Array {
   const bytes = Buffer.alloc(8);

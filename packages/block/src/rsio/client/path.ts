@@ -59,6 +59,8 @@ export interface PathTimes {
 export const usualTimes: PathTimes = { pingMs: 1000, suspectMs: 250, deadMs: 450, lastDeadMs: 5000, connectMs: 5000 };
 
 function refusalOfHello(errno: number): string {
+  if (errno === Errno.EPROTONOSUPPORT)
+    return `the server does not speak version ${protocolVersion} of the protocol: upgrade servers before clients`;
   return errno === Errno.EPROTO
     ? 'the server speaks TLS, but somebody keeps it from us'
     : `the server refuses: errno ${errno}`;
@@ -234,7 +236,7 @@ export class Path {
       if ((frame.flags & FrameFlag.AGAIN) === 0) this.#pong();
       return;
     }
-    const request = this.#under.get(frame.tag);
+    const request = this.#under.get(frame.device, frame.tag);
     if (!request || request.frame.type !== frame.type) {
       // A request that was sent again here may be answered twice: once on each way.
       if ((frame.flags & FrameFlag.AGAIN) === 0 && !request) frames.destroy(`an answer to nothing: tag ${frame.tag}`);
@@ -256,7 +258,7 @@ export class Path {
 
   /** It is answered, or given up, elsewhere. */
   forget(request: Request): void {
-    if (this.#under.get(request.frame.tag) === request) this.#under.drop(request);
+    if (this.#under.get(request.frame.device, request.frame.tag) === request) this.#under.drop(request);
   }
 
   #heard(): void {

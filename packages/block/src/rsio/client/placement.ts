@@ -21,7 +21,7 @@ export interface PlacementOptions {
   readonly answerMs?: number;
   /** Without any server for so long requests fail with EIO; 0: at once (`error`), Infinity: never (`queue`). */
   readonly lossMs?: number;
-  /** How long a server may take to open it; `lossMs`, but not less than 10 s. */
+  /** How long a server that opens it is waited for before others are tried, or requests fail; `lossMs`, but not less than 10 s. */
   readonly openMs?: number;
 }
 
@@ -30,6 +30,13 @@ export interface Place {
   readonly epoch: number;
   /** What the session calls it. */
   readonly device: number;
+}
+
+/** Opening it at a server that has not answered yet. */
+interface Attempt {
+  readonly epoch: number;
+  readonly force: boolean;
+  readonly outcome: Promise<Outcome>;
 }
 
 /** A request under way. */
@@ -56,6 +63,8 @@ export class Placement {
   readonly #opened: (reply: OpenReply) => void;
   #place: Place | null = null;
   #opening: Promise<Place | null> | null = null;
+  /** A volume's device may take longer to open than anybody is patient: it is not asked for anew each time. */
+  readonly #attempts = new Map<ClientSession, Attempt>();
   /** Ends the pause between two attempts to open it. */
   #wake: () => void = () => undefined;
   #isClosed = false;
@@ -106,12 +115,15 @@ export class Placement {
     this.#asked.delete(asked);
   }
 
-  /** Tries the servers in turn until one has it open, for `waitMs`; then looks after it. Otherwise the errno of the last one. */
+  /**
+   * Tries the servers in turn until one has it open, for `waitMs`, and while one is at it for `answerMs`; then looks after it. Otherwise the
+   * errno of the last one.
+   */
   async open(force: boolean, waitMs: number): Promise<Place | Errno> {
     const { clock, sessions } = this.#options;
-    const untilMs = clock.nowMs() + waitMs;
+    const startMs = clock.nowMs();
     let errno: Errno = Errno.ENOTCONN;
-    do {
+    for (;;) {
       for (const session of sessions) {
         if (!session.isUp) continue;
         const placed = await this.#openAt(session, force);
@@ -122,32 +134,53 @@ export class Placement {
         errno = placed;
       }
       await clock.sleep(retryMs);
-    } while (clock.nowMs() < untilMs);
+      const isBeingOpened = [...this.#attempts].some(([session, { epoch }]) => session.isUp && session.epoch === epoch);
+      if (clock.nowMs() - startMs >= (isBeingOpened ? Math.max(waitMs, this.answerMs) : waitMs)) break;
+    }
+    this.#giveBackAll();
     return errno;
   }
 
-  /** The place, or why not. */
+  /** The place, or why not. ETIMEDOUT: it may come yet. */
   async #openAt(session: ClientSession, force: boolean): Promise<Place | Errno> {
-    const { name, mode, clock } = this.#options;
-    const { epoch } = session;
-    const payload = encodeMessage({ name, mode, force });
-    const asked = session.request(FrameType.OPEN, 0, 0, 0, payload.length, payload);
-    const outcome = await within(clock, this.#openMs, asked);
-    if (outcome === null) {
-      void asked.then((late) => this.#giveBack(session, epoch, late));
-      return Errno.ETIMEDOUT;
-    }
-    if (this.#isClosed) {
-      this.#giveBack(session, epoch, outcome);
-      return Errno.ESHUTDOWN;
-    }
+    const { clock } = this.#options;
+    const attempt = this.#attemptAt(session, force);
+    const { epoch } = attempt;
+    const outcome = await within(clock, this.#openMs, attempt.outcome);
+    if (outcome === null) return Errno.ETIMEDOUT;
+    // Given back already.
+    if (this.#attempts.get(session) !== attempt) return this.#isClosed ? Errno.ESHUTDOWN : Errno.ECANCELED;
+    this.#attempts.delete(session);
     if (outcome === 'lost') return Errno.ENOTCONN;
     if (outcome.errno !== 0) return asErrno(outcome.errno);
     const reply = decodeMessage(openReply, outcome.payload);
     if (!reply || session.epoch !== epoch) return Errno.EIO;
     this.#opened(reply);
     this.#place = { session, epoch, device: reply.device };
+    this.#giveBackAll();
     return this.#place;
+  }
+
+  #attemptAt(session: ClientSession, force: boolean): Attempt {
+    const known = this.#attempts.get(session);
+    if (known?.epoch === session.epoch && (known.force || !force)) return known;
+    if (known) this.#giveBackLate(session, known);
+    const { name, mode } = this.#options;
+    const payload = encodeMessage({ name, mode, force });
+    const outcome = session.request(FrameType.OPEN, 0, 0, 0, payload.length, payload);
+    const attempt = { epoch: session.epoch, force, outcome };
+    this.#attempts.set(session, attempt);
+    return attempt;
+  }
+
+  /** Nobody waits for what is still being opened. */
+  #giveBackAll(): void {
+    for (const [session, attempt] of this.#attempts) this.#giveBackLate(session, attempt);
+    this.#attempts.clear();
+  }
+
+  #giveBackLate(session: ClientSession, { epoch, outcome }: Attempt): void {
+    void outcome.then((late) => this.#giveBack(session, epoch, late));
   }
 
   /** It was opened when nobody waited for that any more: others may have it. */
@@ -252,6 +285,7 @@ export class Placement {
     this.#isClosed = true;
     this.#timer?.cancel();
     this.#wake();
+    this.#giveBackAll();
     const place = this.#place;
     if (!place?.session.isUp || place.epoch !== place.session.epoch) return;
     const told = place.session.request(FrameType.CLOSE, 0, place.device, 0, 0, null);

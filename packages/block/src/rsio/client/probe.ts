@@ -15,6 +15,8 @@ export interface ProbeOptions {
   readonly wantsTls?: boolean;
 }
 
+export const closedText = 'it closed the connection';
+
 /** Throws with the reason when nobody answers, or not as a server of the namespace does. */
 export async function probe(dial: () => Promise<Stream>, options: ProbeOptions): Promise<HelloReply> {
   const { clock, random, namespace, client, timeoutMs } = options;
@@ -34,7 +36,7 @@ export async function probe(dial: () => Promise<Stream>, options: ProbeOptions):
       },
       ended: (why) => {
         timer.cancel();
-        reject(new Error(why ?? 'it closed the connection'));
+        reject(new Error(why ?? closedText));
       },
     });
     const timer = clock.after(timeoutMs, () => frames.destroy('no answer'));

@@ -4,7 +4,7 @@
  */
 import type { Clock, Log, Random, Timer } from '@mortar/core';
 import { roomFor } from '../../device/room.ts';
-import { FrameFlag, type FrameType, type ReplyFrame, type RequestFrame } from '../frame.ts';
+import { FrameFlag, FrameType, type ReplyFrame, type RequestFrame } from '../frame.ts';
 import { windowTags } from '../tag-window.ts';
 import { Path, type PathHost, type PathPlace, type PathTimes, usualTimes } from './path.ts';
 
@@ -20,6 +20,15 @@ export interface Request {
 
 /** `lost`: the session is over; it was done or it was not. `isHole`: of a read that has no payload, as all of it is zeroes. */
 export type Outcome = { readonly errno: number; readonly payload: Buffer; readonly isHole: boolean } | 'lost';
+
+/** The requests of one device. Its tags are its own: one that does not answer holds up no other. */
+interface Lane {
+  tag: number;
+  /** In the order of their tags. */
+  readonly pending: Map<number, Request>;
+  /** Of these, those that wait for a path that has room, or for their place in the window. */
+  readonly queue: Request[];
+}
 
 export interface SessionOptions {
   readonly clock: Clock;
@@ -54,11 +63,10 @@ export class ClientSession implements PathHost {
   #isStarted = false;
   #id = '';
   #making: Path | null = null;
-  #tag = 0;
-  /** In the order of their tags. */
-  readonly #pending = new Map<number, Request>();
-  /** By device: waiting for a path that has room, or for their place in the window. */
-  readonly #queues = new Map<number, Request[]>();
+  /** By device. */
+  readonly #lanes = new Map<number, Lane>();
+  readonly #waiting = new Set<Lane>();
+  #pending = 0;
   #timer: Timer | null = null;
   #isClosed = false;
   /** Since when no path is up; null: one is. */
@@ -114,7 +122,7 @@ export class ClientSession implements PathHost {
   }
 
   get pending(): number {
-    return this.#pending.size;
+    return this.#pending;
   }
 
   /** Called when paths come and go. */
@@ -127,13 +135,24 @@ export class ClientSession implements PathHost {
   request(type: FrameType, flags: number, device: number, offset: number, length: number, payload: Uint8Array | null) {
     return new Promise<Outcome>((settle) => {
       if (this.#isClosed) return settle('lost');
-      this.#tag = this.#tag === 0xffff_ffff ? 1 : this.#tag + 1;
-      const frame: RequestFrame = { type, flags, device, tag: this.#tag, offset, length };
+      const lane = this.#laneOf(device);
+      lane.tag = lane.tag === 0xffff_ffff ? 1 : lane.tag + 1;
+      const frame: RequestFrame = { type, flags, device, tag: lane.tag, offset, length };
       const bytes = requestBytes + Math.max(length, payload?.length ?? 0);
       const request: Request = { frame, payload, bytes, wasSent: false, path: null, settle };
-      this.#pending.set(frame.tag, request);
-      if (this.#queues.has(device) || !this.#dispatch(request)) this.#wait(request);
+      lane.pending.set(frame.tag, request);
+      this.#pending++;
+      if (lane.queue.length > 0 || !this.#dispatch(lane, request)) this.#wait(lane, request);
     });
+  }
+
+  #laneOf(device: number): Lane {
+    let lane = this.#lanes.get(device);
+    if (!lane) {
+      lane = { tag: 0, pending: new Map(), queue: [] };
+      this.#lanes.set(device, lane);
+    }
+    return lane;
   }
 
   /** The session begins anew: nobody knows what became of what is under way, and the server lets nothing of it happen later. */
@@ -145,17 +164,18 @@ export class ClientSession implements PathHost {
 
   #giveUp(): void {
     this.epoch++;
-    const pending = [...this.#pending.values()];
-    this.#pending.clear();
-    this.#queues.clear();
+    const pending = [...this.#lanes.values()].flatMap((lane) => [...lane.pending.values()]);
+    this.#lanes.clear();
+    this.#waiting.clear();
+    this.#pending = 0;
     for (const request of pending) {
       request.path?.forget(request);
       request.settle('lost');
     }
   }
 
-  #dispatch(request: Request): boolean {
-    const oldest = this.#pending.keys().next().value ?? request.frame.tag;
+  #dispatch(lane: Lane, request: Request): boolean {
+    const oldest = lane.pending.keys().next().value ?? request.frame.tag;
     if (((request.frame.tag - oldest) | 0) >= windowTags) return false;
     const path = this.#choose(request);
     if (!path) return false;
@@ -181,19 +201,18 @@ export class ClientSession implements PathHost {
     return best;
   }
 
-  #wait(request: Request): void {
-    const { device } = request.frame;
-    const queue = this.#queues.get(device);
-    if (queue) queue.push(request);
-    else this.#queues.set(device, [request]);
+  #wait(lane: Lane, request: Request): void {
+    lane.queue.push(request);
+    this.#waiting.add(lane);
   }
 
   #pump(): void {
-    for (const [device, queue] of this.#queues) {
+    for (const lane of this.#waiting) {
+      const { queue } = lane;
       let sent = 0;
-      while (sent < queue.length && this.#dispatch(queue[sent]!)) sent++;
+      while (sent < queue.length && this.#dispatch(lane, queue[sent]!)) sent++;
       queue.splice(0, sent);
-      if (queue.length === 0) this.#queues.delete(device);
+      if (queue.length === 0) this.#waiting.delete(lane);
     }
   }
 
@@ -222,28 +241,34 @@ export class ClientSession implements PathHost {
   down(path: Path, lost: readonly Request[]): void {
     if (this.#making === path) this.#making = null;
     if (this.#downMs === null && !this.paths.some((one) => one.isUp)) this.#downMs = this.clock.nowMs();
-    const again = lost.filter((request) => this.#pending.get(request.frame.tag) === request);
-    for (const request of again) {
+    for (const request of lost) {
+      const lane = this.#lanes.get(request.frame.device);
+      if (lane?.pending.get(request.frame.tag) !== request) continue;
       request.path = null;
-      this.#wait(request);
+      this.#wait(lane, request);
     }
     const tagOf = (request: Request) => request.frame.tag;
     // In the order in which they were asked: the oldest one holds the window.
-    for (const queue of this.#queues.values()) queue.sort((a, b) => (tagOf(a) - tagOf(b)) | 0);
+    for (const { queue } of this.#waiting) queue.sort((a, b) => (tagOf(a) - tagOf(b)) | 0);
     this.#pump();
     this.#changed();
   }
 
   answered(request: Request, { errno, flags }: ReplyFrame, payload: Buffer, isOwn: boolean): void {
-    if (this.#pending.get(request.frame.tag) !== request) return;
-    this.#pending.delete(request.frame.tag);
+    const { type, device, tag } = request.frame;
+    const lane = this.#lanes.get(device);
+    if (lane?.pending.get(tag) !== request) return;
+    lane.pending.delete(tag);
+    this.#pending--;
+    // The server gives its number to no other device of the session.
+    if (type === FrameType.CLOSE && lane.pending.size === 0) this.#lanes.delete(device);
     let own: Buffer = isOwn ? payload : nothing;
     if (payload.length > 0 && !isOwn) {
       own = roomFor(payload.length);
       payload.copy(own);
     }
     request.settle({ errno, payload: own, isHole: (flags & FrameFlag.OPTION) !== 0 });
-    if (this.#queues.size > 0) this.#pump();
+    if (this.#waiting.size > 0) this.#pump();
   }
 
   #changed(): void {
@@ -253,7 +278,7 @@ export class ClientSession implements PathHost {
   /** Often while something is under way. */
   #watch(): void {
     if (this.#isClosed) return;
-    const isBusy = this.#pending.size > 0;
+    const isBusy = this.#pending > 0;
     const ms = isBusy ? this.times.suspectMs / 4 : Math.min(this.times.pingMs, this.times.suspectMs);
     this.#timer = this.clock.after(ms, () => {
       for (const path of this.paths) {

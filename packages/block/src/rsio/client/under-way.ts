@@ -5,20 +5,22 @@
 import { payloadsMax, requestsMax } from '../bounds.ts';
 import type { Request } from './session.ts';
 
+/** Of a device. */
 interface Share {
-  requests: number;
+  /** By tag. */
+  readonly requests: Map<number, Request>;
   payloads: number;
 }
 
 export class UnderWay {
-  readonly #requests = new Map<number, Request>();
   readonly #shares = new Map<number, Share>();
+  #count = 0;
   /** Bytes. */
   #payloads = 0;
   #weight = 0;
 
   get count(): number {
-    return this.#requests.size;
+    return this.#count;
   }
 
   /** Of all requests. */
@@ -26,42 +28,45 @@ export class UnderWay {
     return this.#weight;
   }
 
-  get(tag: number): Request | undefined {
-    return this.#requests.get(tag);
+  get(device: number, tag: number): Request | undefined {
+    return this.#shares.get(device)?.requests.get(tag);
   }
 
   hasRoomFor({ frame, payload }: Request): boolean {
-    if (this.#requests.size === 0) return true;
+    if (this.#count === 0) return true;
     const bytes = payload?.length ?? 0;
-    const share = this.#shares.get(frame.device) ?? { requests: 0, payloads: 0 };
-    const isFull = bytes > 0 && share.payloads + bytes > payloadsMax - this.#payloads;
-    return !isFull && share.requests < requestsMax - this.#requests.size;
+    const share = this.#shares.get(frame.device);
+    const isFull = bytes > 0 && (share?.payloads ?? 0) + bytes > payloadsMax - this.#payloads;
+    return !isFull && (share?.requests.size ?? 0) < requestsMax - this.#count;
   }
 
   add(request: Request): void {
     const { frame, payload, bytes } = request;
-    const share = this.#shares.get(frame.device) ?? { requests: 0, payloads: 0 };
-    this.#shares.set(frame.device, share);
-    this.#requests.set(frame.tag, request);
+    let share = this.#shares.get(frame.device);
+    if (!share) {
+      share = { requests: new Map(), payloads: 0 };
+      this.#shares.set(frame.device, share);
+    }
+    share.requests.set(frame.tag, request);
+    share.payloads += payload?.length ?? 0;
+    this.#count++;
     this.#weight += bytes;
     this.#payloads += payload?.length ?? 0;
-    share.payloads += payload?.length ?? 0;
-    share.requests++;
   }
 
   drop({ frame, payload, bytes }: Request): void {
-    if (!this.#requests.delete(frame.tag)) return;
-    const share = this.#shares.get(frame.device)!;
+    const share = this.#shares.get(frame.device);
+    if (!share?.requests.delete(frame.tag)) return;
+    this.#count--;
     this.#weight -= bytes;
     this.#payloads -= payload?.length ?? 0;
     share.payloads -= payload?.length ?? 0;
-    share.requests--;
-    if (share.requests === 0) this.#shares.delete(frame.device);
+    if (share.requests.size === 0) this.#shares.delete(frame.device);
   }
 
-  /** All of it is not under way any more. */
+  /** All of it is not under way any more; of each device in the order in which it was added. */
   takeAll(): readonly Request[] {
-    const all = [...this.#requests.values()];
+    const all = [...this.#shares.values()].flatMap(({ requests }) => [...requests.values()]);
     for (const request of all) this.drop(request);
     return all;
   }

@@ -3,6 +3,7 @@
  * networks. What answers by UDP is believed only after it said the same over TCP.
  */
 import type { Way } from '../client/dial.ts';
+import { closedText } from '../client/probe.ts';
 import type { HelloReply } from '../messages.ts';
 import { broadcastOf, localAddresses, mtuOf } from '../networks.ts';
 import { ask, type Target } from './ask.ts';
@@ -114,10 +115,18 @@ async function toldBy({ address, port }: Target, options: ExploreOptions): Promi
       failure ??= error;
     }
   }
-  const told = await inTime(look(way, anonymous, ports, timeoutMs), timeoutMs, ports);
+  const told = await inTime(look(way, anonymous, ports, timeoutMs), timeoutMs, ports).catch((error: Error) => {
+    throw new Error(explained(error.message, failure as Error | null), { cause: error });
+  });
   const isSecret = identities.some(({ namespace, tls }) => namespace === told.namespace && tls?.mode === 'required');
   if (isSecret) throw failure;
   return told;
+}
+
+/** A server that requires TLS closes what begins without. */
+function explained(clear: string, secret: Error | null): string {
+  if (clear !== closedText) return clear;
+  return secret ? secret.message : `${clear}; if it requires TLS: tls, tls-authority.. in [defaults] or [namespace]`;
 }
 
 /** Addresses that servers tell by UDP. */

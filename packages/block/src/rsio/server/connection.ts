@@ -16,12 +16,13 @@ import {
   join,
 } from '../messages.ts';
 import { type Secured, securedOf } from '../tls/secured.ts';
+import type { ClientLoad } from './client-load.ts';
 import type { Carrier, Session } from './session.ts';
 
 export interface Gate {
   readonly clock: Clock;
-  /** What the server says of itself, with a fresh challenge. */
-  introduce(): HelloReply;
+  /** What the server says of itself, with a fresh challenge, to a client of this version. */
+  introduce(version: number): HelloReply;
   /**
    * The client's key; null: nobody of that name may come. Empty: there are no keys here, or (`proven`: the name that TLS has
    * proven) it is not needed.
@@ -30,7 +31,9 @@ export interface Gate {
   /** Whether clients that want TLS get it. */
   readonly speaksTls: boolean;
   /** A session of this client by its id, or a new one; null if there is none (any more), or no room for one. */
-  sessionOf(client: string, id: string, address: string): Session | null;
+  sessionOf(client: string, id: string, address: string, version: number): Session | null;
+  /** What the client has in this server's hands. */
+  loadOf(client: string, address: string): ClientLoad;
   /** What a client may see. */
   list(session: Session): object;
   readonly leaseMs: number;
@@ -60,6 +63,7 @@ export class ServerConnection implements Carrier {
   readonly #ended: (connection: ServerConnection, why: string | null) => void;
   #hello: { asked: Hello; told: HelloReply } | null = null;
   #session: Session | null = null;
+  #load: ClientLoad | null = null;
   #path = 0;
   #requests = 0;
   #payloads = 0;
@@ -138,11 +142,14 @@ export class ServerConnection implements Carrier {
     const pinned = size > 0 && !isOwn ? this.#frames.pin() : null;
     this.#requests++;
     this.#payloads += size;
+    const load = this.#load!;
+    load.add(size);
     session.request(this, frame, payload, (isFree) => {
       if (isFree && pinned) this.#frames.unpin(pinned);
       else if (isFree) returnBytes(payload);
       this.#requests--;
       this.#payloads -= size;
+      load.drop(size);
       this.#breathe();
     });
     this.#breathe();
@@ -158,15 +165,19 @@ export class ServerConnection implements Carrier {
   }
 
   /** Who has too much under way, or does not read his answers, is not read from. */
-  #breathe(): void {
+  readonly #breathe = (): void => {
     if (this.#frames.isEnded) return;
     const { queuedBytes, stream } = this.#frames;
-    const isFull = this.#requests > requestsMax || this.#payloads > payloadsMax || queuedBytes >= unreadMax;
+    const isFull =
+      this.#requests > requestsMax ||
+      this.#payloads > payloadsMax ||
+      queuedBytes >= unreadMax ||
+      this.#load?.isFull === true;
     if (isFull === this.#isPaused) return;
     this.#isPaused = isFull;
     if (isFull) stream.pause();
     else stream.resume();
-  }
+  };
 
   #negotiate(frame: RequestFrame, payload: Buffer): void {
     if (frame.type === FrameType.HELLO && !this.#hello) {
@@ -179,7 +190,7 @@ export class ServerConnection implements Carrier {
         this.#refuse(frame, Errno.EPROTO, 'it wanted TLS, and somebody has kept that from us');
         return;
       }
-      const told = this.#gate.introduce();
+      const told = this.#gate.introduce(asked.version);
       this.#hello = { asked, told };
       const isHere = asked.namespace === '' || asked.namespace === told.namespace;
       if (isHere && asked.version === told.version) {
@@ -209,7 +220,7 @@ export class ServerConnection implements Carrier {
       this.#refuse(frame, Errno.EACCES, `'${asked.client}' is not known, or has another key`);
       return;
     }
-    const session = this.#gate.sessionOf(asked.client, joining.session, this.address);
+    const session = this.#gate.sessionOf(asked.client, joining.session, this.address, asked.version);
     if (!session) {
       this.#refuse(frame, Errno.ESTALE, 'the session is over, or there are too many');
       return;
@@ -219,6 +230,8 @@ export class ServerConnection implements Carrier {
       return;
     }
     this.#session = session;
+    this.#load = this.#gate.loadOf(asked.client, this.address);
+    this.#load.join(this.#breathe);
     this.#path = joining.path;
     const proof = serverProof(key, asked, told, { ...joining, session: session.id }, channel);
     this.reply(frame, 0, [encodeMessage({ proof, session: session.id, leaseMs: this.#gate.leaseMs })]);
@@ -234,6 +247,7 @@ export class ServerConnection implements Carrier {
 
   #gone(why: string | null): void {
     this.#session?.left(this.#path, this);
+    this.#load?.leave(this.#breathe);
     this.#ended(this, why);
   }
 }

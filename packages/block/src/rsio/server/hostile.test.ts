@@ -11,7 +11,7 @@ import { clientProof } from '../authentication.ts';
 import { payloadsMax, requestsMax } from '../bounds.ts';
 import { RemoteDevice } from '../client/remote-device.ts';
 import { FrameFlag, FrameType, putRequest, readFrame } from '../frame.ts';
-import { decodeMessage, encodeMessage, helloReply } from '../messages.ts';
+import { decodeMessage, encodeMessage, helloReply, joinReply } from '../messages.ts';
 import { quietLog, RigNetwork, rigServer, rigSession } from '../rsio-rig.ts';
 import { WatchedDevice } from '../session-rig.ts';
 
@@ -61,17 +61,21 @@ async function pass(ms = 5): Promise<void> {
 }
 
 /** A connection that has joined a session. */
-async function joined(network: RigNetwork): Promise<Line> {
+async function joined(network: RigNetwork, session = '', generation = 1): Promise<Line & { session: string }> {
   const line = await lineTo(network);
   const asked = { version: 1, namespace: 'osl', client: 'venus', nonce: 'ab'.repeat(16) };
   line.send(frame(FrameType.HELLO, encodeMessage(asked)));
   await pass();
   const decoded = readFrame(line.received(), 0, line.received().length);
+  const helloBytes = decoded.kind === 'reply' ? decoded.headBytes + decoded.bodyBytes : 0;
   const told = decodeMessage(helloReply, line.received().subarray(decoded.kind === 'reply' ? decoded.headBytes : 0))!;
-  const joining = { session: '', path: 0, generation: 1, checked: false };
+  const joining = { session, path: 0, generation, checked: false };
   line.send(frame(FrameType.JOIN, encodeMessage({ ...joining, proof: clientProof('0xvenus', asked, told, joining) })));
   await pass();
-  return line;
+  const answer = line.received().subarray(helloBytes);
+  const joinedAs = readFrame(answer, 0, answer.length);
+  const reply = decodeMessage(joinReply, answer.subarray(joinedAs.kind === 'reply' ? joinedAs.headBytes : 0))!;
+  return { ...line, session: reply.session };
 }
 
 async function withServer(
@@ -179,4 +183,28 @@ describe('a server', () => {
       }, device);
     },
   );
+
+  it('takes no more payloads from who leaves them behind and comes again than from who stays', async () => {
+    const device = new WatchedDevice(new MemoryDevice({ sizeBytes: 2 ** 20 }));
+    await withServer(async (network) => {
+      const bytes = 2 ** 19;
+      const before = device.writes;
+      device.held = [];
+      let session = '';
+      for (let times = 1; times <= 6; times++) {
+        const line = await joined(network, session, times);
+        session = line.session;
+        if (times === 1) line.send(frame(FrameType.OPEN, encodeMessage({ name: 'db', mode: 'shared', force: false })));
+        await pass();
+        for (let i = 0; i < 80; i++)
+          line.send(frame(FrameType.WRITE, Buffer.alloc(bytes), { device: 1, tag: 100 * times + i }));
+        await pass(50);
+        line.stream.close();
+        await pass();
+      }
+      // A connection's worth for the one that is there, and one for what others left.
+      expect((device.writes - before) * bytes).toBeLessThanOrEqual(2 * payloadsMax + 2 * bytes);
+      device.release();
+    }, device);
+  });
 });

@@ -4,7 +4,8 @@ import type { Address, Listener, Stream, Transport } from '@mortar/rpc/stream.ts
 import { TokenBucket } from '../../device/token-bucket.ts';
 import type { Client, ExportSource } from '../../nbd/exports.ts';
 import type { Administered, Administration } from '../administration.ts';
-import { protocolVersion } from '../messages.ts';
+import { protocolVersion, servedVersions } from '../messages.ts';
+import { ClientLoad } from './client-load.ts';
 import { ServerConnection } from './connection.ts';
 import { OpenDevices } from './open-devices.ts';
 import { Session } from './session.ts';
@@ -46,6 +47,8 @@ export class RsioServer {
   readonly #sessions = new Map<string, Session>();
   /** Ends of sessions that nobody is connected to. */
   readonly #leases = new Map<Session, Timer>();
+  /** By client; where anybody may come under any name, by address. */
+  readonly #loads = new Map<string, ClientLoad>();
   readonly #lines: TokenBucket;
   #identity: RsioIdentity;
   #isClosed = false;
@@ -101,10 +104,12 @@ export class RsioServer {
     }
     const gate = {
       clock,
-      introduce: () => this.#introduce(),
+      introduce: (version: number) => this.#introduce(version),
       speaksTls,
       keyOf: (client: string, proven: string | null) => this.#keyOf(client, proven),
-      sessionOf: (client: string, id: string, address: string) => this.#sessionOf(client, id, address),
+      sessionOf: (client: string, id: string, address: string, version: number) =>
+        this.#sessionOf(client, id, address, version),
+      loadOf: (client: string, address: string) => this.#loadOf(client, address),
       list: (session: Session) => this.#list(session),
       leaseMs,
     };
@@ -131,9 +136,10 @@ export class RsioServer {
     return { namespace: namespace.name, namespaceId: namespace.id, server: server.name, serverId: server.id };
   }
 
-  #introduce() {
+  #introduce(asked: number) {
     const nonce = Buffer.from(this.#options.random.bytes(16)).toString('hex');
-    return { version: protocolVersion, ...this.introduction, nonce };
+    const version = servedVersions.includes(asked) ? asked : protocolVersion;
+    return { version, ...this.introduction, nonce };
   }
 
   #keyOf(client: string, proven: string | null): string | null {
@@ -144,7 +150,18 @@ export class RsioServer {
     return proven === client ? '' : null;
   }
 
-  #sessionOf(client: string, id: string, address: string): Session | null {
+  #loadOf(client: string, address: string): ClientLoad {
+    const key = this.#identity.clients.size > 0 ? client : address.replace(/:\d+$/, '');
+    let load = this.#loads.get(key);
+    if (!load) {
+      for (const [other, { isIdle }] of this.#loads) if (isIdle) this.#loads.delete(other);
+      load = new ClientLoad();
+      this.#loads.set(key, load);
+    }
+    return load;
+  }
+
+  #sessionOf(client: string, id: string, address: string, version: number): Session | null {
     if (this.#isClosed) return null;
     const known = this.#sessions.get(id);
     if (id !== '') {
@@ -159,6 +176,7 @@ export class RsioServer {
       own,
       { address, identity: client, isLocalRoot: false },
       this.#devices,
+      version,
       this.#options.administer,
     );
     this.#sessions.set(own, session);

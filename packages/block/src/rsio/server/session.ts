@@ -7,7 +7,7 @@ import { type Answer, after, type Done, isHole, type ReadReply, type StatusReply
 import type { Client } from '../../nbd/exports.ts';
 import { type Administered, type Administration, administration } from '../administration.ts';
 import { FrameFlag, FrameType, type RequestFrame } from '../frame.ts';
-import { decodeMessage, encodeMessage, type OpenReply, open } from '../messages.ts';
+import { decodeMessage, encodeMessage, type OpenReply, open, tagsOfDevicesVersion } from '../messages.ts';
 import { encodeExtents } from '../status.ts';
 import { TagWindow } from '../tag-window.ts';
 import type { OpenDevice, OpenDevices } from './open-devices.ts';
@@ -32,30 +32,46 @@ const changing: ReadonlySet<number> = new Set([
   FrameType.RESIZED,
 ]);
 
+/** What came with the tags of one device. */
+class Tagged {
+  readonly window = new TagWindow();
+  /** Where the answer of a request that is being done goes. */
+  readonly carriers = new Map<number, Carrier>();
+}
+
+/** What a session has open. */
+interface Held {
+  readonly opened: OpenDevice;
+  /** Null: nothing has been changed yet. */
+  tagged: Tagged | null;
+}
+
 export class Session {
   readonly id: string;
   readonly client: Client;
   readonly #devices: OpenDevices;
   readonly #administer: Administer | undefined;
-  readonly #open = new Map<number, OpenDevice>();
+  readonly #open = new Map<number, Held>();
   readonly #opening = new Map<string, Promise<{ errno: number; reply?: OpenReply }>>();
-  readonly #window = new TagWindow();
-  /** Where the answer of a request that is being done goes. */
-  readonly #carriers = new Map<number, Carrier>();
+  /** Of what concerns no device that is open, and, of a client that counts one row of tags for all devices, of everything. */
+  readonly #own = new Tagged();
+  readonly #hasOneRow: boolean;
   /** By path: its connection, and the how manieth it is. */
   readonly paths = new Map<number, { generation: number; carrier: Carrier }>();
   #nextDevice = 1;
   isEnded = false;
 
-  constructor(id: string, client: Client, devices: OpenDevices, administer?: Administer) {
+  /** `version`: of the protocol, as the client speaks it. */
+  constructor(id: string, client: Client, devices: OpenDevices, version: number, administer?: Administer) {
     this.#administer = administer;
+    this.#hasOneRow = version < tagsOfDevicesVersion;
     this.id = id;
     this.client = client;
     this.#devices = devices;
   }
 
   get openNames(): readonly string[] {
-    return [...this.#open.values()].map((one) => one.name);
+    return [...this.#open.values()].map(({ opened }) => opened.name);
   }
 
   /** False: the path has a newer connection already. The older ones end first. */
@@ -91,30 +107,34 @@ export class Session {
       else carrier.reply(frame, Errno.EINVAL);
       return;
     }
-    const opened = this.#open.get(frame.device);
-    if (!opened) {
+    const held = this.#open.get(frame.device);
+    if (!held) {
       done(true);
       carrier.reply(frame, Errno.EBADF);
-    } else if (changing.has(frame.type)) this.#change(carrier, opened, frame, payload, done);
-    else {
+    } else if (changing.has(frame.type)) {
+      held.tagged ??= this.#hasOneRow ? this.#own : new Tagged();
+      this.#change(carrier, held.opened, held.tagged, frame, payload, done);
+    } else {
       done(true);
-      this.#look(carrier, opened, frame);
+      held.tagged?.window.see(frame.tag);
+      this.#look(carrier, held.opened, frame);
     }
   }
 
   #change(
     carrier: Carrier,
     opened: OpenDevice,
+    { window, carriers }: Tagged,
     frame: RequestFrame,
     payload: Buffer,
     done: (isFree: boolean) => void,
   ): void {
     const { tag } = frame;
-    const met = this.#window.meet(tag);
+    const met = window.meet(tag);
     if (met !== 'new') {
       done(true);
-      if (met === 'running') this.#carriers.set(tag, carrier);
-      else if (met === 'done') carrier.reply(frame, this.#window.errnoOf(tag));
+      if (met === 'running') carriers.set(tag, carrier);
+      else if (met === 'done') carrier.reply(frame, window.errnoOf(tag));
       return;
     }
     const refusal = opened.isRevoked ? Errno.EKEYREVOKED : opened.mode === 'read' ? Errno.EPERM : 0;
@@ -122,11 +142,11 @@ export class Session {
     if (!(answer instanceof Promise)) {
       done(answer.ok);
       const errno = answer.ok ? 0 : answer.errno;
-      this.#window.finish(tag, errno);
+      window.finish(tag, errno);
       carrier.reply(frame, errno);
       return;
     }
-    this.#carriers.set(tag, carrier);
+    carriers.set(tag, carrier);
     opened.begin();
     void answer
       .catch((): Done => ({ ok: false, errno: Errno.EIO }))
@@ -134,26 +154,27 @@ export class Session {
         done(reply.ok);
         opened.end();
         const errno = reply.ok ? 0 : reply.errno;
-        this.#window.finish(tag, errno);
-        this.#carriers.get(tag)?.reply(frame, errno);
-        this.#carriers.delete(tag);
+        window.finish(tag, errno);
+        carriers.get(tag)?.reply(frame, errno);
+        carriers.delete(tag);
       });
   }
 
   /** Once, as what changes a device; when it comes again afterwards its answer is a number only. */
   async #administered(carrier: Carrier, frame: RequestFrame, asked: Administration): Promise<void> {
     const { tag } = frame;
-    const met = this.#window.meet(tag);
-    if (met === 'running') this.#carriers.set(tag, carrier);
-    else if (met === 'done') carrier.reply(frame, this.#window.errnoOf(tag));
+    const { window, carriers } = this.#own;
+    const met = window.meet(tag);
+    if (met === 'running') carriers.set(tag, carrier);
+    else if (met === 'done') carrier.reply(frame, window.errnoOf(tag));
     if (met !== 'new') return;
-    this.#carriers.set(tag, carrier);
+    carriers.set(tag, carrier);
     const { errno, reply } = this.#administer
       ? await this.#administer(this.client, asked)
       : { errno: Errno.EOPNOTSUPP, reply: { text: 'this server does nothing of the kind' } };
-    this.#window.finish(tag, errno as Errno);
-    this.#carriers.get(tag)?.reply(frame, errno, [encodeMessage(reply)]);
-    this.#carriers.delete(tag);
+    window.finish(tag, errno as Errno);
+    carriers.get(tag)?.reply(frame, errno, [encodeMessage(reply)]);
+    carriers.delete(tag);
   }
 
   /** Done again when it comes again: it changes nothing. */
@@ -227,7 +248,7 @@ export class Session {
       return { errno: Errno.ESHUTDOWN };
     }
     const device = this.#nextDevice++;
-    this.#open.set(device, opened);
+    this.#open.set(device, { opened, tagged: null });
     const { sizeBytes, traits } = opened.device;
     const { readOnly, minimumBytes, preferredBytes, maximumBytes, rotational, resizable } = traits;
     const isReadOnly = readOnly || asked.mode === 'read';
@@ -237,10 +258,10 @@ export class Session {
   }
 
   #close(device: number): void {
-    const opened = this.#open.get(device);
-    if (!opened) return;
+    const held = this.#open.get(device);
+    if (!held) return;
     this.#open.delete(device);
-    this.#devices.close(opened);
+    this.#devices.close(held.opened);
   }
 
   /** Nobody has come back: what it had open is free. */

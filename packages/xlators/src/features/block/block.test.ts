@@ -18,8 +18,8 @@ import {
   type XlatorType,
 } from '@mortar/core';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { blockEpochXattr, encodeEpoch, nextEpoch } from '../../lib/block-device.ts';
-import { rigCall, rigServices, settle } from '../../lib/translator-rig.ts';
+import { blockEpochXattr, blockHolderXattr, encodeEpoch, nextEpoch } from '../../lib/block-device.ts';
+import { type ManualClock, rigCall, rigServices, settle } from '../../lib/translator-rig.ts';
 import { xlator as memory } from '../../storage/memory/index.ts';
 import { xlator as locks } from '../locks/index.ts';
 import { xlator } from './index.ts';
@@ -182,7 +182,7 @@ describe('features/block', () => {
     const second = await lock(as(20, false, 'server-2'), shard);
     expect(errno(second)).toBe(0);
     const fence = first.ok ? first.fence! : 0;
-    const late = await ops.writev(rigCall('server-1'), {
+    const late = await ops.writev(as(20, false, 'server-1'), {
       fd: new Fd(shard),
       offset: 0,
       data: Buffer.from('late'),
@@ -206,9 +206,66 @@ describe('features/block', () => {
     expect(errno(await write(as(10)))).toBe(0);
   });
 
-  it('has nothing to do with who has no attachment', async () => {
+  it('lets nobody change by hand what a holder has, until it is given up', async () => {
+    const hand = rigCall('c');
+    const made = newGfid(graph.top.services.random);
+    const node = { mode: 0o100600, rdevMajor: 0, rdevMinor: 0 };
+    expect(errno(await write(hand, 'before'))).toBe(0);
     await raise(10);
+    await ops.mknod(as(10), { loc: locAt(device, '1'), gfid: made, ...node });
+    const fd = (gfid: Gfid) => ({ fd: new Fd(gfid) });
+    const attempts = [
+      write(hand),
+      ops.writev(hand, { ...fd(made), offset: 0, data: Buffer.from('x') }),
+      ops.truncate(hand, { loc: locOf(shard), size: 0 }),
+      ops.ftruncate(hand, { ...fd(shard), size: 0 }),
+      ops.discard(hand, { ...fd(shard), offset: 0, size: 1 }),
+      ops.zerofill(hand, { ...fd(shard), offset: 0, size: 1 }),
+      ops.fallocate(hand, { ...fd(shard), mode: 0, offset: 0, size: 1 }),
+      ops.copy_file_range(hand, { from: new Fd(made), fromOffset: 0, to: new Fd(shard), toOffset: 0, size: 1 }),
+      ops.unlink(hand, { loc: locAt(device, '0') }),
+      ops.mknod(hand, { loc: locAt(device, '2'), gfid: newGfid(graph.top.services.random), ...node }),
+      ops.rename(hand, { from: locAt(device, '0'), to: locAt(rootGfid, 'away'), flags: 0 }),
+      ops.compound(hand, { steps: [{ fop: 'writev', args: { ...fd(shard), offset: 0, data: Buffer.from('x') } }] }),
+    ];
+    for (const [i, reply] of (await Promise.all(attempts)).entries())
+      expect([i, errno(reply)]).toEqual([i, Errno.EBUSY]);
+    expect(await content()).toBe('before');
+    // Heal, and what is read or of another file, are nobody's business here.
+    expect(errno(await write(rigCall('heal', { internal: 'self-heal' }), 'healed'))).toBe(0);
+    expect(
+      errno(
+        await ops.mkdir(hand, { loc: locAt(rootGfid, 'd'), mode: 0o755, gfid: newGfid(graph.top.services.random) }),
+      ),
+    ).toBe(0);
+    await ops.setxattr(as(10), { loc: locOf(device), xattrs: { [blockHolderXattr]: Buffer.from('x') }, flags: 0 });
+    await ops.removexattr(as(10), { loc: locOf(device), name: blockHolderXattr });
+    expect(errno(await write(hand, 'by hand'))).toBe(0);
+    // Whoever shows life again has it.
+    await ops.lookup(as(10), { loc: locOf(device) });
+    expect(errno(await write(hand))).toBe(Errno.EBUSY);
+    expect(graph.top.dump()).toMatchObject({ unattached: attempts.length + 1 });
+  });
+
+  it('forgets a holder that shows no life, and hears of one that was there before it', async () => {
+    await raise(10);
+    const clock = graph.top.services.clock as ManualClock;
+    await clock.advance(59_000);
+    expect(errno(await write(rigCall('c')))).toBe(Errno.EBUSY);
+    await clock.advance(2000);
     expect(errno(await write(rigCall('c'), 'by hand'))).toBe(0);
+    await ops.lookup(as(10), { loc: locOf(shard) });
+    expect(errno(await write(rigCall('c')))).toBe(Errno.EBUSY);
+  });
+
+  it('keeps the directory of devices from who is not root', async () => {
+    const user = rigCall('c', { uid: 1000, gid: 1000 });
+    const home = () => ({ loc: locAt(rootGfid, '.block'), mode: 0o755, gfid: newGfid(graph.top.services.random) });
+    expect(errno(await ops.mkdir(user, home()))).toBe(Errno.EPERM);
+    expect(errno(await ops.mkdir(rigCall('c'), home()))).toBe(0);
+    const away = { from: locAt(rootGfid, '.block'), to: locAt(rootGfid, 'x'), flags: 0 };
+    expect(errno(await ops.rename(user, away))).toBe(Errno.EPERM);
+    expect(errno(await ops.rename(rigCall('c'), away))).toBe(0);
   });
 
   it('reads the epoch again when it was forgotten', async () => {

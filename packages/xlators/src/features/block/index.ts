@@ -11,15 +11,18 @@ import {
   fail,
   type Gfid,
   type Inode,
+  type Loc,
   locOf,
   type Reply,
   rootCall,
+  rootGfid,
   runSteps,
   Xlator,
   type XlatorInit,
   type XlatorType,
 } from '@mortar/core';
-import { blockEpochXattr, encodeEpoch, epochOf } from '../../lib/block-device.ts';
+import { blockDirectory, blockEpochXattr, encodeEpoch, epochOf } from '../../lib/block-device.ts';
+import { AttachedFiles, mayChangeFiles, mayChangeNames } from './attached-files.ts';
 import { DeviceGuard } from './device-guard.ts';
 import { options } from './options.ts';
 
@@ -32,18 +35,46 @@ type Changing = 'setxattr' | 'fsetxattr';
 export class BlockGuard extends Xlator {
   #refused = 0;
   #raised = 0;
+  #unattached = 0;
+  readonly #files: AttachedFiles;
+
+  constructor(init: XlatorInit) {
+    super(init);
+    this.#files = new AttachedFiles(this.services.clock);
+  }
 
   /** Every fop: a holder that was put off neither changes nor reads anything, nor gets locks. */
   protected override bindFop<N extends FopName>(name: N, next: Fops[N]): Fops[N] {
     const bound = super.bindFop(name, next) as Fop<FopName>;
-    const guarded: Fop<FopName> = (call, args) =>
-      call.attachment === undefined || isUnlock(name, args)
-        ? bound(call, args)
-        : this.#guarded(call.attachment, name, () => bound(call, args));
+    const isChanging = mayChangeFiles(name);
+    const guarded: Fop<FopName> = (call, args) => {
+      if (call.attachment === undefined) {
+        const errno = isChanging && !call.internal ? this.#refusalOf(call, name, args) : 0;
+        return errno === 0 ? bound(call, args) : this.#refuse(errno);
+      }
+      if (isUnlock(name, args)) return bound(call, args);
+      return this.#guarded(call.attachment, name, args, () => bound(call, args));
+    };
     return guarded as Fops[N];
   }
 
-  async #guarded(attachment: Attachment, name: FopName, run: () => Promise<Reply<FopName>>): Promise<Reply<FopName>> {
+  /** For who comes without an attachment: what a device's holder has is not his to change, nor, without being root, where devices are. */
+  #refusalOf(call: Call, name: FopName, args: object): Errno | 0 {
+    if (!this.#files.isEmpty && this.#files.isHeld(name, args)) return Errno.EBUSY;
+    return call.uid !== 0 && namesHome(name, args) ? Errno.EPERM : 0;
+  }
+
+  async #refuse(errno: Errno): Promise<Reply<FopName>> {
+    this.#unattached++;
+    return fail(errno);
+  }
+
+  async #guarded(
+    attachment: Attachment,
+    name: FopName,
+    args: object,
+    run: () => Promise<Reply<FopName>>,
+  ): Promise<Reply<FopName>> {
     const { device, epoch, isRaising } = attachment;
     const inode = this.services.inodes.getHeld(device);
     const guard = this.#guardOf(inode);
@@ -62,7 +93,10 @@ export class BlockGuard extends Xlator {
       }
       guard.enter(epoch);
       try {
-        return await run();
+        if (!isRaising && !this.#files.see(device) && epoch === guard.epoch) await this.#learn(device);
+        const reply = await run();
+        if (reply.ok) this.#files.done(device, name, args);
+        return reply;
       } finally {
         guard.leave(epoch);
       }
@@ -89,6 +123,7 @@ export class BlockGuard extends Xlator {
         const shards = await this.#filesIn(inode.gfid, call());
         if (!shards.ok) return shards;
         this.#raised++;
+        this.#files.take(inode.gfid, shards.gfids);
         const gfids = [inode.gfid, ...shards.gfids];
         this.propagate({ type: 'attachment-revoked', device: inode.gfid, epoch, gfids });
         return { ok: true };
@@ -96,6 +131,12 @@ export class BlockGuard extends Xlator {
     });
     inode.slots[this.slot] = guard;
     return guard;
+  }
+
+  /** This process does not know yet what its holder has: it is new, or the holder was silent. */
+  async #learn(device: Gfid): Promise<void> {
+    const files = await this.#filesIn(device, rootCall(this.services.clock, 'self-heal'));
+    if (files.ok && !this.#files.see(device)) this.#files.take(device, files.gfids);
   }
 
   async #filesIn(device: Gfid, call: Call): Promise<{ ok: true; gfids: Gfid[] } | Failure> {
@@ -167,7 +208,7 @@ export class BlockGuard extends Xlator {
   }
 
   override dump(): Record<string, string | number | boolean> {
-    return { refused: this.#refused, raised: this.#raised };
+    return { refused: this.#refused, raised: this.#raised, unattached: this.#unattached };
   }
 }
 
@@ -178,6 +219,15 @@ function touchesEpoch(fop: FopName, args: object): boolean {
   if (fop === 'compound')
     return (args as Args<'compound'>).steps.some((step) => touchesEpoch(step.fop as FopName, step.args));
   return false;
+}
+
+/** Whether it changes the name of the directory of all devices. */
+function namesHome(name: FopName, args: object): boolean {
+  if (name === 'compound')
+    return (args as Args<'compound'>).steps.some((step) => namesHome(step.fop as FopName, step.args));
+  if (!mayChangeNames(name)) return false;
+  const { loc, from, to } = args as { loc?: Loc; from?: Loc; to?: Loc };
+  return [loc, from, to].some((one) => one?.parent === rootGfid && one.name === blockDirectory);
 }
 
 /** Who was put off may still give back what he has. */

@@ -1,0 +1,193 @@
+import { Errno, emptyIatt, Fd, type FopName, type Reply, rootGfid } from '@mortar/core';
+import { describe, expect, it } from 'vitest';
+import { settle, someCall } from '../test-rig.ts';
+import { flock, iatts, root, world, write } from './session-rig.ts';
+
+describe('after a reconnection', () => {
+  it('a write whose answer was lost is answered, and done once', async () => {
+    const { client, link, clock, cut, ran, events } = await world();
+    link.holdReplies = true;
+    const reply = write(client);
+    await settle();
+    expect(ran).toEqual(['writev']);
+    link.holdReplies = false;
+    await cut();
+    await clock.advance(200);
+    await expect(reply).resolves.toMatchObject({ ok: true });
+    expect(ran).toEqual(['writev']);
+    expect(events).toEqual(['new', 'up', 'down', 'resumed', 'up']);
+  });
+
+  it('a write that never arrived is done', async () => {
+    const { client, link, clock, cut, ran } = await world();
+    link.holdAll = true;
+    const reply = write(client);
+    await settle();
+    expect(ran).toEqual([]);
+    link.holdAll = false;
+    await cut();
+    await clock.advance(200);
+    await expect(reply).resolves.toMatchObject({ ok: true });
+    expect(ran).toEqual(['writev']);
+  });
+
+  it('a write that still runs is answered when it ends', async () => {
+    const { client, clock, cut, ran, run } = await world();
+    let finish: (reply: Reply<FopName>) => void = () => undefined;
+    run.now = () => new Promise((resolve) => (finish = resolve));
+    const reply = write(client);
+    await settle();
+    await cut();
+    await clock.advance(200);
+    finish({ ok: true, ...iatts } as never);
+    await expect(reply).resolves.toMatchObject({ ok: true, written: 4 });
+    expect(ran).toEqual(['writev']);
+  });
+
+  it('a read is done again', async () => {
+    const { client, link, clock, cut, ran, run } = await world();
+    run.now = async () => ({ ok: true, iatt: emptyIatt() }) as never;
+    link.holdReplies = true;
+    const reply = client.fop('stat', someCall, { loc: root });
+    await settle();
+    link.holdReplies = false;
+    await cut();
+    await clock.advance(200);
+    await expect(reply).resolves.toMatchObject({ ok: true });
+    expect(ran).toEqual(['stat', 'stat']);
+  });
+
+  it('files stay open', async () => {
+    const { client, clock, cut, ids, run, server } = await world();
+    const there: Fd[] = [];
+    run.now = async (_fop, _call, args) => {
+      there.push((args as unknown as { fd: Fd }).fd);
+      return { ok: true, iatt: emptyIatt() } as never;
+    };
+    const fd = new Fd(rootGfid, 2);
+    await client.fop('open', someCall, { loc: root, flags: 2, fd });
+    expect(ids.get(fd)).toBe(1);
+    await cut();
+    await clock.advance(200);
+    await client.fop('fstat', someCall, { fd });
+    expect(there[1]).toBe(there[0]);
+    client.release(1);
+    await clock.advance(10);
+    expect(there[0]!.released).toBe(true);
+    expect(server.sessions()[0]!.fds.size).toBe(0);
+  });
+
+  it('a write whose outcome had to be forgotten fails rather than runs twice', async () => {
+    const { client, link, clock, cut, ran, server } = await world({ server: { limits: { outcomes: 2 } } });
+    link.holdReplies = true;
+    const replies = [write(client, '1'), write(client, '2'), write(client, '3')];
+    await settle();
+    expect(server.sessions()[0]!.stats.outcomes).toBe(2);
+    link.holdReplies = false;
+    await cut();
+    await clock.advance(200);
+    const results = await Promise.all(replies);
+    expect(results.map((reply) => (reply.ok ? 0 : reply.errno))).toEqual([Errno.ENOTCONN, 0, 0]);
+    expect(ran).toHaveLength(3);
+  });
+
+  it('requests fail while there is no connection', async () => {
+    const { client, cut } = await world();
+    await cut();
+    await expect(write(client)).resolves.toEqual({ ok: false, errno: Errno.ENOTCONN });
+  });
+});
+
+describe('the end of a session', () => {
+  it('comes when the grace time is over: fds are released, requests fail, the next one is new', async () => {
+    const { client, link, clock, cut, ended, events, run, server } = await world({ server: { graceMs: 1000 } });
+    let there: Fd | undefined;
+    run.now = async (_fop, _call, args) => {
+      there = (args as unknown as { fd: Fd }).fd;
+      return { ok: true } as never;
+    };
+    await client.fop('open', someCall, { loc: root, flags: 2, fd: new Fd(rootGfid, 2) });
+    link.holdAll = true;
+    const lost = write(client);
+    await settle();
+    await cut();
+    await clock.advance(999);
+    expect(ended).toEqual([]);
+    await clock.advance(1);
+    expect(ended).toEqual(['client-1']);
+    expect(there?.released).toBe(true);
+    await expect(lost).resolves.toEqual({ ok: false, errno: Errno.ENOTCONN });
+    link.holdAll = false;
+    await cut();
+    await clock.advance(25_000);
+    expect(events.at(-2)).toBe('new');
+    expect(server.sessions()).toHaveLength(1);
+  });
+
+  it('is not undone by a welcome that comes after it', async () => {
+    const { client, link, clock, cut, deliver, events } = await world({ server: { graceMs: 1000 } });
+    link.holdReplies = true;
+    const lost = write(client);
+    await settle();
+    await cut();
+    await clock.advance(500);
+    await clock.advance(500);
+    await expect(lost).resolves.toEqual({ ok: false, errno: Errno.ENOTCONN });
+    link.holdReplies = false;
+    const before = events.length;
+    await deliver();
+    await clock.advance(25_000);
+    expect(events.slice(before)).not.toContain('resumed');
+    expect(events.at(-2)).toBe('new');
+    await expect(write(client)).resolves.toMatchObject({ ok: true });
+  });
+
+  it('comes at once with a goodbye', async () => {
+    const { client, ended } = await world();
+    client.stop();
+    await settle();
+    expect(ended).toEqual(['client-1']);
+  });
+
+  it('aborts what still runs', async () => {
+    const { client, run } = await world();
+    let signal: AbortSignal | undefined;
+    run.now = (_fop, call) => {
+      signal = call.signal;
+      return new Promise(() => undefined);
+    };
+    const lock = { loc: root, domain: 'd', command: 'wait', flock: flock('write') } as const;
+    const reply = client.fop('inodelk', someCall, lock);
+    await settle();
+    client.stop();
+    await settle();
+    expect(signal?.aborted).toBe(true);
+    await expect(reply).resolves.toEqual({ ok: false, errno: Errno.ENOTCONN });
+  });
+
+  it('comes when the same client begins anew', async () => {
+    const { transport, server, ended, client } = await world();
+    const [first] = server.sessions();
+    const again = await world();
+    again.client.stop();
+    client.stop();
+    await settle();
+    expect(ended).toEqual(['client-1']);
+    expect(server.sessions()).not.toContain(first);
+    expect(transport.links.size).toBe(1);
+  });
+});
+
+it('a write in flight fails when the brick has forgotten the session: it is not done again', async () => {
+  const { client, link, server, clock, ran, events, cut } = await world();
+  link.holdReplies = true;
+  const reply = write(client);
+  await settle();
+  server.endSession(server.sessions()[0]!, 'test');
+  link.holdReplies = false;
+  await cut();
+  await clock.advance(1000);
+  await expect(reply).resolves.toEqual({ ok: false, errno: Errno.ENOTCONN });
+  expect(ran).toEqual(['writev']);
+  expect(events.slice(-2)).toEqual(['new', 'up']);
+});
