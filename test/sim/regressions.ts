@@ -144,4 +144,9 @@ export const regressions: { what: string; seed: number; plan: PlanChanges }[] = 
     seed: 630111,
     plan: { clients: 3, work: ['attributes'] },
   },
+  {
+    what: 'a directory lost its new name, and with it all, where it had that, since a stale replica had it under the old one',
+    seed: 620612,
+    plan: { work: ['names'] },
+  },
 ];

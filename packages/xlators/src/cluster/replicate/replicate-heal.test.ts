@@ -1,4 +1,5 @@
-import { type Args, Errno, Fd, locAt, locOf, rootGfid, type Success } from '@mortar/core';
+import { type Args, Errno, Fd, type Gfid, locAt, locOf, rootGfid, type Success } from '@mortar/core';
+import type { RigClient } from '@mortar/testing/replica-rig.ts';
 import { describe, expect, it } from 'vitest';
 import { contents, create, marks, mkdir, onBricks, rig, rigs, until, write } from './test-rig.ts';
 
@@ -271,6 +272,55 @@ describe('healing', () => {
     await until(async () => (await daemon.info('all')).every((brick) => brick.connected && brick.entries.length === 0));
     for (const brick of bricks)
       expect(await brick.ops.lookup(client.call, { loc })).toMatchObject({ ok: true, iatt: { gfid: common } });
+  });
+
+  /** What the replicas have under a name: the gfid, or undefined. */
+  const under = (client: RigClient, parent: Gfid, name: string) =>
+    Promise.all(
+      rigs[0]!.bricks.map(async ({ ops }) => {
+        const reply = await ops.lookup(client.call, { loc: locAt(parent, name) });
+        return reply.ok ? reply.iatt.gfid : undefined;
+      }),
+    );
+
+  const mark = async (client: RigClient, child: number, gfid: Gfid, marks: Record<string, string>) => {
+    const values = Object.fromEntries(
+      Object.entries(marks).map(([key, hex]) => [`trusted.afr.${key}`, Buffer.from(hex, 'hex')]),
+    );
+    const { ops } = rigs[0]!.bricks[child]!;
+    expect(await ops.xattrop(client.call, { loc: locOf(gfid), operation: 'add32', values })).toMatchObject({
+      ok: true,
+    });
+  };
+
+  const oneName = '000000000000000000000001';
+
+  it('takes no name from the one that is right, because an accused one has the directory under another', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    const [parent, to] = [await mkdir(client, 'd'), rigs[0]!.newGfid()];
+    const moved = await mkdir(client, 'from', parent);
+    const { gfid } = await create(client, 'inside', 'deep', moved);
+    await client.xlator.drain();
+    await bricks[2]!.ops.mkdir(client.call, { loc: locAt(parent, 'to'), mode: 0o755, gfid: to });
+    for (const child of [0, 1]) {
+      const loc = { from: locAt(parent, 'from'), to: locAt(parent, 'to') };
+      await bricks[child]!.ops.rename(client.call, { ...loc, flags: 0 });
+      await mark(client, child, parent, { 'vol-client-2': oneName, dirty: oneName });
+    }
+    rigs[0]!.cut(0);
+    const found = await client.ops.lookup(client.call, { loc: locAt(parent, 'to') });
+    expect(found).toMatchObject({ ok: true, iatt: { gfid: moved } });
+    expect((await under(client, parent, 'to')).slice(0, 2)).toEqual([moved, moved]);
+    rigs[0]!.join(0);
+    const { daemon } = await rigs[0]!.healDaemon();
+    // Storage in memory does not tell where a directory is: it is made anew once its old name is gone.
+    await until(async () => {
+      daemon.launch(false);
+      return (await daemon.info('all')).every((brick) => brick.connected && brick.entries.length === 0);
+    });
+    expect(await under(client, parent, 'to')).toEqual([moved, moved, moved]);
+    expect(await onBricks(bricks, client.call, gfid)).toEqual(['deep', 'deep', 'deep']);
   });
 
   it('does not bring back a name that a majority removed, for the sake of one who accuses it of what is long healed', async () => {

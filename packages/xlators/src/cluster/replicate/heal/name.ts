@@ -275,10 +275,10 @@ export class NameHeal {
     }
   }
 
-  /** Whether a child that lacks the name has the directory under another one. */
+  /** Whether a child that lacks the name and may be right has the directory under another one. */
   async #isElsewhere(gfid: Gfid, having: readonly number[]): Promise<boolean> {
     const { set } = this.#replica;
-    const others = this.#truth.participants.filter((child) => !having.includes(child));
+    const others = this.#truth.sources.filter((child) => !having.includes(child));
     const found = succeeded(await set.wind(others, 'lookup', this.#call, () => ({ loc: locOf(gfid) })));
     const parked = await Promise.all(found.map(async (child) => (await this.#parking?.holds(child, gfid)) ?? false));
     return parked.includes(false);
