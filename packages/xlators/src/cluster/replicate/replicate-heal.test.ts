@@ -1,6 +1,8 @@
 import { type Args, Errno, Fd, type Gfid, locAt, locOf, rootGfid, type Success } from '@mortar/core';
 import type { RigClient } from '@mortar/testing/replica-rig.ts';
 import { describe, expect, it } from 'vitest';
+import { decodeVector, encodeVector, negated } from './changelog.ts';
+import { passOn } from './heal/pass-on.ts';
 import { contents, create, marks, mkdir, onBricks, rig, rigs, until, write } from './test-rig.ts';
 
 describe('healing', () => {
@@ -293,7 +295,60 @@ describe('healing', () => {
     });
   };
 
+  const anyName = '000000010000000000000001';
   const oneName = '000000000000000000000001';
+
+  it('lets one that it heals accuse those that its source accuses: a removal stays one when the source is gone', async () => {
+    await rig();
+    const client = await rigs[0]!.client();
+    const directory = await mkdir(client, 'd');
+    await create(client, 'removed', 'x', directory);
+    const kept = await create(client, 'kept', 'before', directory);
+    await client.xlator.drain();
+    rigs[0]!.cut(2);
+    await client.ops.unlink(client.call, { loc: locAt(directory, 'removed') });
+    await write(client, kept.fd, 'after!');
+    await client.xlator.drain();
+    // The disk of the second is replaced: it knows nothing any more.
+    for (const [gfid, hex] of [
+      [directory, anyName],
+      [kept.gfid, '000000010000000100000000'],
+    ] as const) {
+      const said = (await marks(rigs[0]!.bricks[1]!, client.call, gfid))['vol-client-2']!;
+      const values = { 'trusted.afr.vol-client-2': encodeVector(negated(decodeVector(Buffer.from(said, 'hex')))) };
+      await rigs[0]!.bricks[1]!.ops.xattrop(client.call, { loc: locOf(gfid), operation: 'add32', values });
+      await mark(client, 0, gfid, { 'vol-client-1': hex });
+    }
+    const { daemon, client: healer } = await rigs[0]!.healDaemon();
+    healer.gates[2]!.shutDoor();
+    daemon.launch(false);
+    const about = (child: number, gfid: Gfid) => marks(rigs[0]!.bricks[child]!, client.call, gfid);
+    for (const gfid of [directory, kept.gfid])
+      await until(async () => (await about(0, gfid))['vol-client-1'] === undefined);
+    expect(await about(1, directory)).toEqual({ 'vol-client-2': anyName });
+    expect(await about(1, kept.gfid)).toEqual({ 'vol-client-2': '000000010000000000000000' });
+    healer.gates[0]!.shutDoor();
+    rigs[0]!.cut(0);
+    rigs[0]!.join(2);
+    await until(async () => (await under(client, directory, 'removed'))[2] === undefined);
+    await until(async () => (await contents(rigs[0]!.bricks[2]!.ops, client.call, kept.gfid)) === 'after!');
+  });
+
+  it('lets none that it has healed accuse itself, having left since', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    const { fd, gfid } = await create(client, 'f', 'x');
+    await client.xlator.drain();
+    fd.release();
+    for (const child of [0, 1]) await mark(client, child, gfid, { 'vol-client-2': '000000010000000000000000' });
+    const { replica } = client.xlator;
+    const lease = await replica.leases.acquire(gfid, client.call);
+    if ('errno' in lease) throw new Error(`no lease: ${lease.errno}`);
+    lease.leaveOut(2);
+    expect(await passOn(replica, lease, gfid, 'data', [0, 1, 2], [0, 1])).toBe(true);
+    replica.leases.done(lease);
+    expect(await marks(bricks[2]!, client.call, gfid)).toEqual({});
+  });
 
   it('takes no name from the one that is right, because an accused one has the directory under another', async () => {
     const { bricks } = await rig();

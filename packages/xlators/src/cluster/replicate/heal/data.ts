@@ -248,7 +248,8 @@ async function finish(
     ...plan.alike,
     ...(arbiter !== undefined && lease.holds.has(arbiter) ? [arbiter] : []),
   ];
-  if (!(await clearMarks(replica, lease, gfid, 'data', [...new Set(whole)]))) return { state: 'again' };
+  if (!(await clearMarks(replica, lease, gfid, 'data', [...new Set(whole)], [plan.source, ...plan.alike])))
+    return { state: 'again' };
   const { sources, sinks } = judge(lease.matrix, 'data');
   const missing = [...sources, ...sinks].filter((child) => !whole.includes(child));
   return missing.length === 0

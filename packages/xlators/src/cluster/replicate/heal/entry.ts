@@ -138,7 +138,8 @@ async function finish(
   const failed = trouble[0];
   if (failed && 'failed' in failed) return { state: 'waiting', reason: failed.failed };
   const verdict = verdictOf(lease.matrix, quorumOf(replica));
-  if (!(await clearMarks(replica, lease, gfid, 'entry', lease.participants))) return { state: 'again' };
+  if (!(await clearMarks(replica, lease, gfid, 'entry', lease.participants, verdict.sources)))
+    return { state: 'again' };
   const source = verdict.sources.find((child) => lease.holds.has(child));
   const changed = verdict.sinks.filter((child) => lease.holds.has(child));
   if (source !== undefined) await restoreTimes(replica, lease, gfid, source, changed);
@@ -152,5 +153,6 @@ async function finish(
 
 /** The mark "everything in it is missing" of a new directory. */
 async function clearNewMark(context: HealContext, lease: Lease, gfid: Gfid): Promise<void> {
-  if (judge(lease.matrix, 'data').pending) await clearMarks(context.replica, lease, gfid, 'data', lease.participants);
+  if (judge(lease.matrix, 'data').pending)
+    await clearMarks(context.replica, lease, gfid, 'data', lease.participants, []);
 }

@@ -1,20 +1,26 @@
 /** Takes marks off after a heal: exactly what was read under the lease is subtracted, on every participant. */
 import { type Call, Errno, Fd, FileType, type Gfid, locOf, type Xattrs } from '@mortar/core';
-import { dirtyKey, encodeVector, isZero, type Kind, kinds, type Vector, vectorOf } from '../changelog.ts';
+import { dirtyKey, encodeVector, isZero, type Kind, kinds, vectorOf } from '../changelog.ts';
 import type { Lease } from '../lease.ts';
 import type { Replica } from '../replica.ts';
 import type { Replies } from '../replica-set.ts';
+import { missedBesides, passOn } from './pass-on.ts';
 
-/** `healed`: children that are whole now. Blame for children that took no part stays. Whether all bricks did it. */
+/**
+ * `healed`: children that are whole now; `sources`: those that it came from. Blame for children that took no part stays, and is passed on.
+ * Whether all bricks did it.
+ */
 export async function clearMarks(
   replica: Replica,
   lease: Lease,
   gfid: Gfid,
   kind: Kind,
   healed: readonly number[],
+  sources: readonly number[],
 ): Promise<boolean> {
   const at = kinds.indexOf(kind) as 0 | 1 | 2;
   const call = { ...replica.rootCall(), internal: 'self-heal' as const };
+  if (!(await passOn(replica, lease, gfid, kind, healed, sources))) return false;
   if (kind !== 'data' && !(await sync(replica, lease, gfid, call, healed))) return false;
   const { set } = replica;
   const absent = set.children.flatMap((_, j) => (lease.holds.has(j) ? [] : [j]));
@@ -75,14 +81,4 @@ async function sync(
     if (!reply) return !healed.includes(child);
     return reply.ok || reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE;
   });
-}
-
-/**
- * What one that is away is to be blamed for, besides what it is. Of a directory nobody knows which names it misses, whatever was
- * recorded: its data counter says that it may be any.
- */
-function missedBesides(kind: Kind, blame: Vector): Vector {
-  const once = (count: number) => (count === 0 ? 1 : 0);
-  if (kind === 'entry') return vectorOf({ data: once(blame[0]), entry: once(blame[2]) });
-  return vectorOf({ [kind]: once(blame[kinds.indexOf(kind) as 0 | 1 | 2]) });
 }

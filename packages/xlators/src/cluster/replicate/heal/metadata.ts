@@ -49,7 +49,7 @@ async function healUnder(context: HealContext, lease: Lease, gfid: Gfid): Promis
     if (!done) return { state: 'waiting', reason: `metadata could not be set on child ${sink}` };
   }
   if (!(await restoreTimes(replica, lease, gfid, source, sinks))) return { state: 'again' };
-  const cleared = await clearMarks(replica, lease, gfid, 'metadata', [source, ...sinks]);
+  const cleared = await clearMarks(replica, lease, gfid, 'metadata', [source, ...sinks], sources);
   const whole = verdict.sinks.every((sink) => sinks.includes(sink));
   if (!cleared) return { state: 'again' };
   return whole
