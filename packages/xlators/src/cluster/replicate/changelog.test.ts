@@ -131,6 +131,27 @@ describe('who is right', () => {
     expect(judge([clean, alone], 'entry')).toMatchObject({ sources: [0], sinks: [1] });
   });
 
+  it('nobody who is right accuses any of the accused of names: they missed nothing', () => {
+    const one: Vector = [0, 0, 1];
+    const [first, last] = [blaming(2, one), blaming(0, one)];
+    expect(judge([first, clean, last], 'entry', 2)).toMatchObject({ sources: [1], isHarmless: true });
+    const itself: Changelog = { blames: [none, one, none], dirty: none };
+    expect(judge([clean, itself], 'entry')).toMatchObject({ sources: [0], sinks: [1], isHarmless: true });
+    for (const matrix of [
+      [first, clean, undefined],
+      // Of any name, and of these.
+      [first, blaming(2, [1, 0, 0]), last],
+      [first, blaming(0, one), last],
+      // In the middle of a change.
+      [first, { ...clean, dirty: one }, last],
+      // Nobody is accused; everybody is.
+      [clean, clean, clean],
+      [blaming(1, one), blaming(2, one), blaming(0, one)],
+    ])
+      expect(judge(matrix, 'entry', 2).isHarmless).toBe(false);
+    expect(judge([blaming(2, [1, 0, 0]), clean, blaming(0, [1, 0, 0])], 'data', 2).isHarmless).toBe(false);
+  });
+
   it('is not asked of a child that is away, but it can be accused', () => {
     const matrix: Matrix = [blaming(2, [0, 0, 3]), blaming(2, [0, 0, 3]), undefined];
     expect(judge(matrix, 'entry')).toMatchObject({ sources: [0, 1], sinks: [2] });

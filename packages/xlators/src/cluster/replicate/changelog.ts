@@ -76,6 +76,11 @@ export interface Verdict {
   readonly isAlone: boolean;
   /** The sources are accused too, by fewer than can have made an acknowledged change without them. */
   readonly isDisputed: boolean;
+  /**
+   * Of names: some are accused, but those who are right accuse none of them, have nothing open, and nobody is away. Who has what was
+   * acknowledged accuses whom it passed by, so these missed nothing of it, least of all a removal: what they alone have is kept.
+   */
+  readonly isHarmless: boolean;
   /** Sinks that nobody accuses: their dirty mark, or the want of one, speaks against them. */
   readonly doubted: readonly number[];
   /** Whether any counter of this kind is non-zero anywhere. */
@@ -124,7 +129,19 @@ export function judge(matrix: Matrix, kind: Kind, quorumCount = 0): Verdict {
     isUnheard || areAlone(children, unaccused, dirtOf, (j) => matrix[j] === undefined && accusers(j) === 0);
   const doubted = unaccused.filter((j) => !sources.includes(j));
   const isDisputed = unaccused.some((j) => accusers(j) > 0);
-  return { sources, sinks, inDoubt: sources.some(isDirty), isAlone, isDisputed, doubted, pending };
+  const inDoubt = sources.some(isDirty);
+  const accused = answering.filter((j) => !unaccused.includes(j));
+  // Of a directory the data counter accuses as well: of any name.
+  const knowsOf = (i: number, j: number) => blame(i, j) !== 0 || (matrix[i]?.blames[j]?.[0] ?? 0) !== 0;
+  const isHarmless =
+    kind === 'entry' &&
+    silent + doubted.length === 0 &&
+    !inDoubt &&
+    !isDisputed &&
+    sources.length > 0 &&
+    accused.length > 0 &&
+    !sources.some((i) => accused.some((j) => knowsOf(i, j)));
+  return { sources, sinks, inDoubt, isAlone, isDisputed, isHarmless, doubted, pending };
 }
 
 /** What may be read: children that no answering child accuses and that are believed, as `judge` has it. */

@@ -298,6 +298,54 @@ describe('healing', () => {
   const anyName = '000000010000000000000001';
   const oneName = '000000000000000000000001';
 
+  it('keeps what two have that accuse each other, beside a third one that is right and accuses nobody', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    const directory = await mkdir(client, 'd');
+    const [first, last] = [
+      await create(client, 'on the first', '1', directory),
+      await create(client, 'on the last', '3', directory),
+    ];
+    const both = await mkdir(client, 'moved', directory);
+    const inside = await create(client, 'inside', 'deep', both);
+    await client.xlator.drain();
+    for (const { fd } of [first, last, inside]) fd.release();
+    const call = { ...client.call };
+    for (const child of [1, 2]) await bricks[child]!.ops.unlink(call, { loc: locAt(directory, 'on the first') });
+    for (const child of [0, 1]) await bricks[child]!.ops.unlink(call, { loc: locAt(directory, 'on the last') });
+    // A name of which each has a file of its own: that of the right one.
+    const made = bricks.map(() => rigs[0]!.newGfid());
+    for (const [i, { ops }] of bricks.entries())
+      await ops.mknod(call, {
+        loc: locAt(directory, 'three'),
+        mode: 0o100644,
+        rdevMajor: 0,
+        rdevMinor: 0,
+        gfid: made[i]!,
+      });
+    // One of which those have different files that are not right.
+    for (const child of [0, 2])
+      await bricks[child]!.ops.mkdir(call, { loc: locAt(directory, 'two'), mode: 0o755, gfid: rigs[0]!.newGfid() });
+    for (const [child, name] of [[0, 'there'] as const, [2, 'elsewhere'] as const])
+      await bricks[child]!.ops.rename(call, { from: locAt(directory, 'moved'), to: locAt(directory, name), flags: 0 });
+    await mark(client, 0, directory, { 'vol-client-2': anyName });
+    await mark(client, 2, directory, { 'vol-client-0': anyName });
+    const seen = await client.ops.lookup(client.call, { loc: locAt(directory, 'on the last') });
+    expect(seen).toMatchObject({ ok: true, iatt: { gfid: last.gfid } });
+    const { daemon } = await rigs[0]!.healDaemon();
+    await until(async () => (await daemon.info('all')).every((brick) => brick.connected && brick.entries.length === 0));
+    expect(await under(client, directory, 'on the first')).toEqual(Array(3).fill(first.gfid));
+    expect(await under(client, directory, 'on the last')).toEqual(Array(3).fill(last.gfid));
+    expect(await under(client, directory, 'three')).toEqual(Array(3).fill(made[1]));
+    expect(await under(client, directory, 'two')).toEqual(Array(3).fill(undefined));
+    expect(await under(client, directory, 'moved')).toEqual(Array(3).fill(both));
+    for (const name of ['there', 'elsewhere'])
+      expect(await under(client, directory, name)).toEqual(Array(3).fill(undefined));
+    expect(await onBricks(bricks, client.call, inside.gfid)).toEqual(['deep', 'deep', 'deep']);
+    expect(await onBricks(bricks, client.call, last.gfid)).toEqual(['3', '3', '3']);
+    for (const brick of bricks) expect(await marks(brick, client.call, directory)).toEqual({});
+  });
+
   it('lets one that it heals accuse those that its source accuses: a removal stays one when the source is gone', async () => {
     await rig();
     const client = await rigs[0]!.client();

@@ -34,6 +34,8 @@ export interface Truth {
   readonly isDisputed: boolean;
   /** Who has all that was acknowledged, and perhaps more: right where names are of different files. */
   readonly believed: readonly number[];
+  /** What the others have beyond the believed is kept (`Verdict.isHarmless`). */
+  readonly keepsMore: boolean;
 }
 
 export type NameResult = 'same' | 'healed' | { mismatch: 'gfid' | 'type'; name: ByteString } | { failed: string };
@@ -41,12 +43,15 @@ export type NameResult = 'same' | 'healed' | { mismatch: 'gfid' | 'type'; name: 
 /** Who is right about the names of a directory whose lease is held. */
 export function truthOf(lease: Lease, verdict: ReturnType<typeof judge>): Truth {
   const sources = verdict.sources.filter((child) => lease.holds.has(child));
-  const merge = sources.length === 0 || verdict.inDoubt || verdict.sinks.length === 0;
-  const { participants } = lease;
+  const { isDisputed, isHarmless: keepsMore } = verdict;
+  const merge = sources.length === 0 || verdict.inDoubt || verdict.sinks.length === 0 || keepsMore;
+  // Whose word it rests on, and who left since the lease was got: nothing is known without them.
+  const asked = keepsMore ? lease.matrix.map((_, child) => child) : sources.length === 0 ? verdict.sources : [];
+  const participants = [...new Set([...lease.participants, ...asked])].sort((a, b) => a - b);
   // What is healed is done past the transactions that keep account of names.
   lease.names.forget();
-  const { isDisputed } = verdict;
-  return { participants, sources: sources.length === 0 ? participants : sources, merge, isDisputed, believed: sources };
+  const right = sources.length === 0 || keepsMore ? participants : sources;
+  return { participants, sources: right, merge, isDisputed, believed: sources, keepsMore };
 }
 
 /** For a lookup that met replicas which differ: heals the name at once. A text: what could not be healed. */
@@ -110,6 +115,9 @@ export class NameHeal {
     const differ = new Set(having.map((child) => iattOf(child).gfid)).size > 1;
     const copiesOf = (children: readonly number[]) => children.map((child) => ({ child, iatt: iattOf(child) }));
     const right = differ ? this.#choose(copiesOf(having), copiesOf(present)) : having[0];
+    // Those who are right have none of these: none was acknowledged.
+    if (differ && right === undefined && this.#truth.keepsMore && !this.#isBelieved(having))
+      return this.#removeFrom(present, name, iattOf);
     if (differ && right === undefined) return { mismatch: 'gfid', name };
     if (right === undefined && unnumbered.length > 0)
       return { failed: `${name} has no gfid on child ${unnumbered[0]}, and nobody who is right has one for it` };
@@ -121,7 +129,8 @@ export class NameHeal {
     const owners = having.filter((child) => iattOf(child).gfid === truly.gfid);
     // A directory has one name. In doubt it is the one that a quorum has.
     const alike = present.filter((child) => iattOf(child).gfid === truly.gfid);
-    const inDoubt = truly.type === FileType.directory && this.#truth.merge && !set.suffices(alike);
+    const isCertain = this.#truth.keepsMore ? this.#isBelieved(alike) : set.suffices(alike);
+    const inDoubt = truly.type === FileType.directory && this.#truth.merge && !isCertain;
     if (inDoubt && (await this.#isElsewhere(truly.gfid, alike)))
       return (await this.#giveUpName(name, truly, alike)) ?? 'healed';
     let result: NameResult = 'same';
@@ -148,6 +157,10 @@ export class NameHeal {
     if (believed.length > 0 && alike(believed[0]!, believed) === believed.length) return believed[0]!.child;
     const common = copies.find((one) => 2 * alike(one, all) > this.#replica.set.count);
     return common?.child ?? choose(this.#replica.live.policy, copies);
+  }
+
+  #isBelieved(having: readonly number[]): boolean {
+    return having.some((child) => this.#truth.believed.includes(child));
   }
 
   async #removeFrom(

@@ -164,7 +164,7 @@ async function resolveName(
       replica,
       lease,
       parent,
-      { ...truth, merge: true, sources: lease.participants },
+      { ...truth, merge: true, sources: lease.participants, keepsMore: false },
       (gfid) => found.push(gfid),
       (all) => winnerOf(choice, all),
     );
