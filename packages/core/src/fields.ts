@@ -146,6 +146,11 @@ export interface Xdata {
   typeWithoutGfid?: FileType;
   /** lookup, stat, fstat replies; set by md-cache, read by the mount: it was asked so long ago, and is to be believed for that much less. */
   ageMs?: number;
+  /**
+   * lk; set by replicate, read by protocol/client: the lock is held on enough other replicas. One that does not get it here must keep
+   * the caller's descriptor out with `strict-locks`.
+   */
+  heldElsewhere?: boolean;
   /** open replies; set by meta, read by the mount: what is read must not come from a cache, nor end at the size seen. */
   uncached?: boolean;
 }

@@ -42,6 +42,8 @@ export class Gate extends Xlator {
   late: (fop: FopName) => Promise<void> | undefined = () => undefined;
   /** Requests that reached the brick, by fop. */
   readonly counts = new Map<FopName, number>();
+  /** Locks that were asked for at the shut door. */
+  readonly turnedAway: Args<'lk'>[] = [];
   #brick: BrickTop;
   #open = false;
   readonly #fds = new Map<Fd, Fd>();
@@ -87,6 +89,7 @@ export class Gate extends Xlator {
 
   protected override bindFop<N extends FopName>(name: N, _next: Fops[N]): Fops[N] {
     const run: Fop<N> = async (call, args) => {
+      if (!this.#open && name === 'lk') this.turnedAway.push(args as unknown as Args<'lk'>);
       if (!this.#open) return fail(Errno.ENOTCONN);
       const fault = this.fault(name, args);
       if (typeof fault === 'number') return fail(fault);

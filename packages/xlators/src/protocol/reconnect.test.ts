@@ -167,4 +167,58 @@ describe('protocol/client, when its brick is back', () => {
       fd.release();
     });
   });
+
+  describe('a lock that others have, and the brick does not', () => {
+    const flock = { type: 'write', start: 0, length: 0, owner: 'aa', pid: 1 } as const;
+
+    /** Asked for while the brick is away; `isGone`: so long that it forgets the client. */
+    async function missed(strict: 'on' | 'off', isGone: boolean, ...others: 'unlock'[]) {
+      const world = await start({ client: { 'strict-locks': strict } });
+      const { client, clock, cut, call, network } = world;
+      const fd = new Fd(rootGfid, 2);
+      await client.ops.open(call, { loc: root, flags: 2, fd });
+      const { connect } = network;
+      await cut();
+      const ask = { fd, command: 'set' as const, flock };
+      await client.ops.lk(call, { ...ask, xdata: { heldElsewhere: true } });
+      for (const type of others) await client.ops.lk(call, { ...ask, flock: { ...flock, type } });
+      if (isGone) network.connect = () => Promise.reject(new Error('unreachable'));
+      if (isGone) await clock.advance(15_000);
+      network.connect = connect;
+      await clock.advance(5000);
+      return { ...world, fd };
+    }
+
+    it.each([false, true])('keeps the file out with strict-locks; session ended: %s', async (isGone) => {
+      const { client, call, fd } = await missed('on', isGone);
+      expect(await client.ops.fstat(call, { fd })).toEqual({ ok: false, errno: Errno.EBADFD });
+      const other = new Fd(rootGfid, 2);
+      await client.ops.open(call, { loc: root, flags: 2, fd: other });
+      expect(await client.ops.fstat(call, { fd: other })).toMatchObject({ ok: true });
+      fd.release();
+      other.release();
+    });
+
+    it.each([
+      ['on', false, 'unlock'],
+      ['on', true, 'unlock'],
+      ['off', false],
+      ['off', true],
+    ] as const)('does not with strict-locks %s, session ended: %s, %s', async (strict, isGone, other?: 'unlock') => {
+      const { client, call, fd } = await missed(strict, isGone, ...(other ? [other] : []));
+      expect(await client.ops.fstat(call, { fd })).toMatchObject({ ok: true });
+      fd.release();
+    });
+
+    it('keeps the file out at once where the brick is there and refuses it', async () => {
+      const { client, call, brick } = await start({ client: { 'strict-locks': 'on' } });
+      const fd = new Fd(rootGfid, 2);
+      await client.ops.open(call, { loc: root, flags: 2, fd });
+      brick.child.answer = async (fop) =>
+        (fop === 'lk' ? { ok: false, errno: Errno.EAGAIN } : { ok: true, iatt: emptyIatt() }) as never;
+      await client.ops.lk(call, { fd, command: 'set', flock, xdata: { heldElsewhere: true } });
+      expect(await client.ops.fstat(call, { fd })).toEqual({ ok: false, errno: Errno.EBADFD });
+      fd.release();
+    });
+  });
 });

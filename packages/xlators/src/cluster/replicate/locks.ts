@@ -69,7 +69,11 @@ async function posixLock(replica: Replica, call: Call, args: Args<'lk'>): Promis
   const refusal = replies.find(
     (reply): reply is Failure => reply !== undefined && !reply.ok && !isAbsence(reply.errno),
   );
-  if ((!refusal || unlocking) && set.suffices(done)) return successAt(replies, done[0]!)!;
+  if ((!refusal || unlocking) && set.suffices(done)) {
+    // One that is away does not have it when it is back, and somebody else may get it with its help.
+    if (!unlocking) tellAbsent(replica, 'lk', call, { ...args, command: 'set', xdata: { heldElsewhere: true } });
+    return successAt(replies, done[0]!)!;
+  }
   if (!unlocking) await set.wind(done, 'lk', call, () => ({ ...args, command: 'set' as const, flock: undo }));
   return refusal ?? fail(Errno.ENOTCONN);
 }
@@ -84,7 +88,10 @@ async function inTurn<N extends FopName>(replica: Replica, fop: N, call: Call, a
   return replies;
 }
 
-/** A replica that is away may have the lock still, if its session lives on: it is given back there when it can be reached. */
+/**
+ * A replica that is away may have the lock still, if its session lives on: it is given back there when it can be reached. One that is
+ * taken it is not to be worked without there (`strict-locks`).
+ */
 function tellAbsent<N extends FopName>({ set }: Replica, fop: N, call: Call, args: Args<N>): void {
   for (const child of set.children.keys()) if (!set.isUp(child)) void set.windOne(child, fop, call, args);
 }

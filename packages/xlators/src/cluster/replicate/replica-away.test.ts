@@ -5,6 +5,31 @@ import { contents, create, marks, mkdir, onBricks, rig, rigs, until, write, writ
 const O_RDWR = 2;
 
 describe('with a replica away', () => {
+  it('tells it of locks that it does not get, and that they are given back', async () => {
+    await rig();
+    const client = await rigs[0]!.client();
+    const { fd } = await create(client, 'f', 'x');
+    await client.xlator.drain();
+    rigs[0]!.cut(2);
+    const lk = (type: 'write' | 'unlock', owner: string, command: 'set' | 'wait' = 'set') => {
+      const flock = { type, start: 0, length: 0, owner, pid: 1 };
+      return client.ops.lk({ ...client.call, lockOwner: owner }, { fd, command, flock });
+    };
+    expect(await lk('write', 'aa', 'wait')).toMatchObject({ ok: true });
+    expect(await lk('write', 'bb')).toMatchObject({ errno: Errno.EAGAIN });
+    expect(await lk('unlock', 'aa')).toMatchObject({ ok: true });
+    const told = client.gates[2]!.turnedAway.map(({ command, flock, xdata }) => [
+      command,
+      flock.type,
+      flock.owner,
+      xdata?.heldElsewhere,
+    ]);
+    expect(told).toEqual([
+      ['set', 'write', 'aa', true],
+      ['set', 'unlock', 'aa', undefined],
+    ]);
+  });
+
   it('blames it before the first change is acknowledged', async () => {
     const { bricks } = await rig();
     const client = await rigs[0]!.client();

@@ -10,7 +10,9 @@ interface RemoteFd {
   isUnread?: boolean;
   /** Who has locks through it; `all`: too many to know. */
   owners?: Set<string> | 'all';
-  /** The brick has forgotten those locks: nothing is done through it any more. */
+  /** The brick never got one of those locks. */
+  isMissed?: boolean;
+  /** The brick does not have those locks: nothing is done through it any more. */
   isLost?: boolean;
 }
 
@@ -90,6 +92,14 @@ export class RemoteFds implements ClientFds {
     else remote.owners = 'all';
   }
 
+  /** One of its locks is held elsewhere, and could not be got here: the brick refused it, or could not be asked. */
+  missed(fd: Fd, isRefused: boolean): void {
+    const remote = this.#open.get(fd);
+    if (!remote) return;
+    remote.isMissed = true;
+    if (isRefused) this.#keepOut(remote);
+  }
+
   /** This owner has none any more. */
   unlocked(fd: Fd, owner: string): void {
     const owners = this.#open.get(fd)?.owners;
@@ -109,13 +119,24 @@ export class RemoteFds implements ClientFds {
   invalidate(keepsOut: boolean): { fd: Fd; isDirectory: boolean }[] {
     for (const remote of this.#open.values()) {
       remote.id = 0;
-      const isLocked = remote.owners === 'all' || (remote.owners?.size ?? 0) > 0;
-      if (!keepsOut || !isLocked || remote.isLost) continue;
-      remote.isLost = true;
-      this.#lost++;
+      if (keepsOut) this.#keepOut(remote);
     }
     const opened = [...this.#open].filter(([, { isUnread, isLost }]) => !isUnread && !isLost);
     return opened.map(([fd, { isDirectory }]) => ({ fd, isDirectory }));
+  }
+
+  /** The brick has all locks that it got. */
+  resumed(): void {
+    for (const remote of this.#open.values()) if (remote.isMissed) this.#keepOut(remote);
+  }
+
+  /** If it has locks. */
+  #keepOut(remote: RemoteFd): void {
+    const isLocked = remote.owners === 'all' || (remote.owners?.size ?? 0) > 0;
+    remote.isMissed = false;
+    if (!isLocked || remote.isLost) return;
+    remote.isLost = true;
+    this.#lost++;
   }
 
   /** The graph goes: the fds live on without state here. */

@@ -75,7 +75,7 @@ export class ProtocolClient extends Xlator {
     this.#tls = tlsOfOptions(init.texts);
     this.#fds = new RemoteFds(this.slot, (id) => this.#session.release(id));
     const opensLate = () => this.#session.isUp && this.#features.includes(lateOpendir);
-    this.#spared = sparedFops({ fds: this.#fds, opensLate }, this.#sent);
+    this.#spared = sparedFops({ fds: this.#fds, opensLate, isStrict: () => this.#values['strict-locks'] }, this.#sent);
     this.#session = new ClientSession({
       clock,
       random,
@@ -237,7 +237,10 @@ export class ProtocolClient extends Xlator {
   async #attached(welcome: Welcome): Promise<void> {
     this.#reached = true;
     this.#features = welcome.features;
-    if (welcome.resumed) return this.#orphans.giveBack((name, call, args) => this.#session.fop(name, call, args, true));
+    if (welcome.resumed) {
+      this.#fds.resumed();
+      return this.#orphans.giveBack((name, call, args) => this.#session.fop(name, call, args, true));
+    }
     this.#orphans.clear();
     const files = this.#fds.invalidate(this.#values['strict-locks']);
     if (this.#hadSession) this.propagate({ type: 'session-lost' });

@@ -24,11 +24,11 @@ export class Lockers {
     this.#fds.locked(fd, flock.owner);
   }
 
-  /** The brick has done it. */
-  unlocked({ fd, command, flock }: Args<'lk'>): void {
+  /** `isDone`: by the brick. One that is away has forgotten the lock when it is back, or is told then. */
+  unlocked({ fd, command, flock }: Args<'lk'>, isDone: boolean): void {
     const isWhole = flock.start === 0 && flock.length === 0;
     if (command === 'get' || flock.type !== 'unlock' || !isWhole) return;
-    this.#known.delete(keyOf(fd.gfid, flock.owner));
+    if (isDone) this.#known.delete(keyOf(fd.gfid, flock.owner));
     this.#fds.unlocked(fd, flock.owner);
   }
 

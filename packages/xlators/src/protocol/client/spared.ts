@@ -3,6 +3,7 @@ import {
   type Args,
   type Call,
   compoundStep,
+  Errno,
   type FopName,
   type Fops,
   locOf,
@@ -16,10 +17,12 @@ export interface SparingHost {
   readonly fds: RemoteFds;
   /** Whether the brick is there and refuses nobody to open a directory. */
   readonly opensLate: () => boolean;
+  /** Whether nothing is to be done through a descriptor whose locks the brick lacks. */
+  readonly isStrict: () => boolean;
 }
 
 /** `sent`: how each fop goes to the brick. The result is what callers get instead, for some of them. */
-export function sparedFops({ fds, opensLate }: SparingHost, sent: Fops): Partial<Fops> {
+export function sparedFops({ fds, opensLate, isStrict }: SparingHost, sent: Fops): Partial<Fops> {
   const lockers = new Lockers(fds);
   const done: Promise<{ ok: true }> = Promise.resolve({ ok: true });
   return {
@@ -38,9 +41,11 @@ export function sparedFops({ fds, opensLate }: SparingHost, sent: Fops): Partial
       return lockers.flushes(args.fd.gfid, call.lockOwner) ? sent.flush(call, args) : done;
     },
     async lk(call, args) {
-      lockers.note(args);
+      const isElsewhere = args.xdata?.heldElsewhere === true;
+      if (!isElsewhere || isStrict()) lockers.note(args);
       const reply = await sent.lk(call, args);
-      if (reply.ok) lockers.unlocked(args);
+      lockers.unlocked(args, reply.ok);
+      if (!reply.ok && isElsewhere && isStrict()) fds.missed(args.fd, reply.errno !== Errno.ENOTCONN);
       return reply;
     },
     compound(call, args) {
