@@ -4,7 +4,7 @@ import {
   type Call,
   Errno,
   type Failure,
-  type FileType,
+  FileType,
   type FopName,
   fail,
   type Gfid,
@@ -204,8 +204,17 @@ export class Replica {
 
   /** The same for who is to be served: contents are nobody's while it is not known who owns them and who may read them. */
   servers(gfid: Gfid, kind: Kind, context: InodeContext): number[] {
+    if (this.#isArbitersAlone(gfid, context)) return [];
     const isOwnerUnknown = context.readable.metadata.length === 0 && context.choice === undefined;
     return kind === 'data' && isOwnerUnknown ? [] : this.readers(gfid, kind, context);
+  }
+
+  /** Of a file whose data only an arbiter is right about, which has none, nothing is told and nothing changed, as in GlusterFS. */
+  #isArbitersAlone(gfid: Gfid, context: InodeContext): boolean {
+    const { arbiter } = this.set;
+    if (arbiter === undefined || this.contexts.inode(gfid).type !== FileType.regular) return false;
+    const clean = context.readable.data.filter((child) => this.set.isUp(child));
+    return context.choice === undefined && clean.length === 1 && clean[0] === arbiter;
   }
 
   /** Those on this machine; all, if that makes no difference. */
@@ -245,6 +254,7 @@ export class Replica {
     let asked = await ask();
     if (!('errno' in asked) && asked.length === 0 && (await settleByPolicy(this, gfid))) asked = await ask();
     if ('errno' in asked || asked.length > 0) return asked;
+    if (this.#isArbitersAlone(gfid, this.contexts.of(gfid))) return fail(Errno.ENOTCONN);
     const what = kind === 'data' ? 'data and metadata' : kind;
     this.warn(`${gfid}: no replica is clean of ${what}; ${await this.accusations(gfid, call)}`);
     return fail(Errno.EIO);

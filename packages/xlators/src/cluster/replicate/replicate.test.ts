@@ -332,4 +332,33 @@ describe('an arbiter', () => {
     rigs[0]!.cut(1);
     expect(await other.ops.lookup(other.call, { loc: locAt(rootGfid, 'f') })).toMatchObject({ iatt: { size: 4 } });
   });
+
+  it('that alone is right about the data of a file neither tells nor changes anything of it, but its names', async () => {
+    await rig();
+    const client = await rigs[0]!.client({ 'arbiter-count': '1' });
+    const { fd, gfid } = await create(client, 'f', 'data');
+    const directory = await mkdir(client, 'd');
+    await client.xlator.drain();
+    rigs[0]!.cut(0);
+    expect(await write(client, fd, 'more')).toMatchObject({ ok: true });
+    const [xattrs, loc] = [{ 'user.x': Buffer.from('y') }, locOf(gfid)];
+    await client.xlator.drain();
+    rigs[0]!.join(0);
+    rigs[0]!.cut(1);
+    const { call, ops } = client;
+    const gone = { ok: false, errno: Errno.ENOTCONN };
+    expect(await ops.getxattr(call, { loc })).toEqual(gone);
+    expect(await ops.fgetxattr(call, { fd })).toEqual(gone);
+    expect(await ops.fstat(call, { fd })).toEqual(gone);
+    expect(await contents(ops, call, gfid)).toBe(Errno.ENOTCONN);
+    expect(await ops.setxattr(call, { loc, xattrs, flags: 0 })).toEqual(gone);
+    expect(await ops.setattr(call, { loc, attr: { mode: 0o600 } })).toEqual(gone);
+    expect(await write(client, fd, 'x')).toEqual(gone);
+    expect(await ops.setxattr(call, { loc: locOf(directory), xattrs, flags: 0 })).toMatchObject({ ok: true });
+    const to = locAt(directory, 'here');
+    expect(await ops.rename(call, { from: locAt(rootGfid, 'f', gfid), to, flags: 0 })).toMatchObject({ ok: true });
+    rigs[0]!.join(1);
+    expect(await ops.setxattr(call, { loc, xattrs, flags: 0 })).toMatchObject({ ok: true });
+    expect(await contents(ops, call, gfid)).toBe('more');
+  });
 });

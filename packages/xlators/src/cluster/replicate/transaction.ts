@@ -8,6 +8,7 @@ import {
   compoundStep,
   Errno,
   type Failure,
+  FileType,
   type FopName,
   fail,
   locOf,
@@ -105,11 +106,19 @@ export class Transactions {
     const count = quorumCount(this.#set.quorum, this.#set.count);
     if (leases.some(({ matrix }) => judge(matrix, kind, count).isAlone)) return fail(Errno.ENOTCONN);
     if (kind === 'entry') return undefined;
+    if (kind === 'metadata' && this.#isArbitersAlone(leases[0]!, participants)) return fail(Errno.ENOTCONN);
     const sources = this.#accusations.sources(kind, leases).filter((child) => participants.includes(child));
     if (sources.length === 0) return fail(Errno.EIO);
     // An arbiter has no bytes: with only it left unaccused, the data would exist nowhere.
     if (kind === 'data' && !sources.some((child) => this.#set.holdsData(child))) return fail(Errno.ENOTCONN);
     return undefined;
+  }
+
+  /** Whether it is a file whose data only an arbiter is right about: nothing of it is read or changed then. */
+  #isArbitersAlone(lease: Lease, participants: readonly number[]): boolean {
+    if (this.#set.arbiter === undefined || lease.inode.type !== FileType.regular) return false;
+    const sources = this.#accusations.sources('data', [lease]).filter((child) => participants.includes(child));
+    return sources.length > 0 && !sources.some((child) => this.#set.holdsData(child));
   }
 
   async #wind<N extends FopName>(
