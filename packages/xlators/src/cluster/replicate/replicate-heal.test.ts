@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { type Args, Errno, Fd, type Gfid, locAt, locOf, rootGfid, type Success } from '@mortar/core';
 import type { RigClient } from '@mortar/testing/replica-rig.ts';
 import { describe, expect, it } from 'vitest';
@@ -585,6 +586,28 @@ describe('healing', () => {
       failed: true,
       lines: ['Healing /f failed: File not in split-brain.'],
     });
+  });
+
+  it('heals the attributes of a file in split-brain, and leaves the times that tell which data win', async () => {
+    const { bricks } = await rig(2);
+    const client = await rigs[0]!.client({ 'post-op-delay-secs': '0', 'favorite-child-policy': 'mtime' });
+    const { fd, gfid } = await create(client, 'f', 'same');
+    await client.xlator.drain();
+    const at = (sec: number) => ({ ...client.call, time: { sec: client.call.time.sec + sec, nsec: 0 } });
+    rigs[0]!.cut(0);
+    await client.ops.writev(at(1), { fd, offset: 0, data: Buffer.from('left') });
+    await client.ops.setattr(at(1), { loc: locOf(gfid), attr: { mode: 0o600 } });
+    await client.xlator.drain();
+    rigs[0]!.join(0);
+    rigs[0]!.cut(1);
+    await client.ops.writev(at(2), { fd, offset: 0, data: Buffer.from('won!') });
+    await client.xlator.drain();
+    rigs[0]!.join(1);
+    await rigs[0]!.healDaemon();
+    const blame = { 'vol-client-0': '000000010000000000000000' };
+    await until(async () => isDeepStrictEqual(await marks(bricks[1]!, client.call, gfid), blame));
+    expect(await bricks[0]!.ops.stat(client.call, { loc: locOf(gfid) })).toMatchObject({ iatt: { mode: 0o600 } });
+    expect(await contents(client.ops, client.call, gfid)).toBe('won!');
   });
 
   it('decides by the policy of the volume when the file is read', async () => {

@@ -3,11 +3,12 @@ import { FileType, type Gfid, type Iatt, locOf, type Success, type Xattrs } from
 import { judge } from '../changelog.ts';
 import type { Lease } from '../lease.ts';
 import { quorumCount } from '../quorum.ts';
-import { isOwnXattr } from '../replica.ts';
+import { isOwnXattr, type Replica } from '../replica.ts';
 import { successAt } from '../replica-set.ts';
+import { isSplit } from '../split-brain.ts';
 import { clearMarks } from './marks.ts';
 import { type HealContext, type HealResult, newest, notLocked, waitsForTheOther } from './result.ts';
-import { restoreTimes } from './times.ts';
+import { restoreTimes, setTimes, type Times, timesOn } from './times.ts';
 
 export async function healMetadata(context: HealContext, gfid: Gfid): Promise<HealResult> {
   const { replica } = context;
@@ -44,17 +45,28 @@ async function healUnder(context: HealContext, lease: Lease, gfid: Gfid): Promis
   const source = newest(found, replies);
   const truth = successAt(replies, source)!;
   const sinks = lease.participants.filter((child) => child !== source && successAt(replies, child));
+  // Their times may tell which data are right.
+  const own = isSplit(replica, lease, 'data') ? await timesOfAll(replica, gfid, sinks) : undefined;
+  if (own === 'unknown') return { state: 'again' };
   for (const sink of sinks) {
     const done = await bringUp(context, lease, gfid, truth, successAt(replies, sink)!, source, sink);
     if (!done) return { state: 'waiting', reason: `metadata could not be set on child ${sink}` };
   }
-  if (!(await restoreTimes(replica, lease, gfid, source, sinks))) return { state: 'again' };
+  const timed = own
+    ? (await Promise.all(own.map((times, i) => setTimes(replica, lease, gfid, times, [sinks[i]!])))).every(Boolean)
+    : await restoreTimes(replica, lease, gfid, source, sinks);
+  if (!timed) return { state: 'again' };
   const cleared = await clearMarks(replica, lease, gfid, 'metadata', [source, ...sinks], sources);
   const whole = verdict.sinks.every((sink) => sinks.includes(sink));
   if (!cleared) return { state: 'again' };
   return whole
     ? { state: verdict.pending ? 'healed' : 'clean' }
     : { state: 'waiting', reason: 'a replica that is to be healed is away or lacks the file' };
+}
+
+async function timesOfAll(replica: Replica, gfid: Gfid, children: readonly number[]): Promise<Times[] | 'unknown'> {
+  const found = await Promise.all(children.map((child) => timesOn(replica, gfid, child)));
+  return found.every((times) => times !== undefined) ? found : 'unknown';
 }
 
 async function bringUp(
