@@ -46,7 +46,7 @@ export function addBrickMethods(server: ManagementServer, host: Host, keeper: Gr
   server.method('brick.profile', profileParams, ({ what, peek }) => brickProfile(statistics(), what, peek));
   server.method('brick.top', topParams, async ({ operation, count, measure }) => {
     const [stats] = statistics();
-    const answer = stats?.top(operation, count) ?? { openNow: 0, openMax: 0, openMaxTime: '', members: [] };
+    const answer = (await stats?.top(operation, count)) ?? { openNow: 0, openMax: 0, openMaxTime: '', members: [] };
     const directory = ofType<Xlator>(keeper, 'storage/posix')[0]?.texts.get('directory');
     if (!measure || directory === undefined) return answer;
     return { ...answer, measured: await writeSpeed(directory, measure.blockSize, measure.blocks) };

@@ -1,18 +1,22 @@
 /** debug/io-stats: counts operations and measures how long they take, at its place in the graph. */
 import {
   type Args,
+  type ByteString,
   type Counter,
   Errno,
   type Fop,
   type FopName,
   type Fops,
   fail,
+  type Gfid,
   type GraphEvent,
   type Histogram,
   type LogLevel,
+  locOf,
   type OptionTable,
   type OptionValues,
   type Reply,
+  rootCall,
   runSteps,
   Xlator,
   type XlatorInit,
@@ -36,6 +40,8 @@ const upcallNames: Record<Extract<GraphEvent, { type: 'upcall' }>['what'], Upcal
 };
 
 const defaultLevel: LogLevel = 'INFO';
+/** Of files, of directories. */
+const pathKeys: readonly ByteString[] = ['glusterfs.gfidtopath', 'glusterfs.ancestry.path'];
 
 interface Meters {
   readonly hits: Counter;
@@ -106,8 +112,19 @@ export class IoStats extends Xlator implements LatencyMeter {
   }
 
   /** What `volume top` shows. */
-  top(operation: TopOperation, count: number): TopAnswer | undefined {
-    return this.#top?.report(operation, count);
+  async top(operation: TopOperation, count: number): Promise<TopAnswer | undefined> {
+    return this.#top?.report(operation, count, (gfid) => this.#pathOf(gfid));
+  }
+
+  /** As the disk has it: a client that works by gfid has never told the names. */
+  async #pathOf(gfid: Gfid): Promise<string | undefined> {
+    for (const name of pathKeys) {
+      const reply = await this.child.getxattr(rootCall(this.services.clock), { loc: locOf(gfid), name });
+      const value = reply.ok ? reply.xattrs[name] : undefined;
+      const path = value && Buffer.from(value).toString('latin1').split(/[:\0]/)[0];
+      if (path) return path.startsWith('/') ? path : `/${path}`;
+    }
+    return undefined;
   }
 
   protected override bindFop<N extends FopName>(name: N, next: Fops[N]): Fops[N] {

@@ -138,17 +138,34 @@ describe('io-stats', () => {
 
   it('knows the busiest files of a brick, most first, and forgets them when told', async () => {
     const r = await setUp({ ...on, 'unique-id': '/d/brick' });
+    r.child.answers.getxattr = async () => fail(Errno.ENODATA);
     const other = new Fd('00000000-0000-0000-0000-000000000002' as typeof rootGfid, 2);
     for (const one of [fd, other, other]) await r.xlator.ops.readv(call, { fd: one, size: 10, offset: 0 });
-    expect(r.xlator.top('read', 100)!.members).toEqual([
+    expect((await r.xlator.top('read', 100))!.members).toEqual([
       { name: `<gfid:${other.gfid}>`, value: 2 },
       { name: '/', value: 1 },
     ]);
-    expect(r.xlator.top('read', 1)!.members).toHaveLength(1);
+    expect((await r.xlator.top('read', 1))!.members).toHaveLength(1);
     // 10 bytes in 2 ms.
-    expect(r.xlator.top('read-perf', 1)!.members[0]).toMatchObject({ value: 0.005 });
-    expect(r.xlator.top('clear', 1)).toMatchObject({ cleared: true, members: [] });
-    expect(r.xlator.top('read', 100)!.members).toEqual([]);
+    expect((await r.xlator.top('read-perf', 1))!.members[0]).toMatchObject({ value: 0.005 });
+    expect(await r.xlator.top('clear', 1)).toMatchObject({ cleared: true, members: [] });
+    expect((await r.xlator.top('read', 100))!.members).toEqual([]);
+  });
+
+  it('names files of a brick as its disk does where nobody has told the name', async () => {
+    const r = await setUp({ ...on, 'unique-id': '/d/brick' });
+    const asked: string[] = [];
+    r.child.answers.getxattr = async (_call, { name }) => {
+      asked.push(name!);
+      return name === 'glusterfs.gfidtopath'
+        ? { ok: true, xattrs: { [name]: Buffer.from('/dir/file:/other\0') } }
+        : fail(Errno.ENODATA);
+    };
+    const other = new Fd('00000000-0000-0000-0000-000000000002' as typeof rootGfid, 2);
+    for (const one of [fd, other, other]) await r.xlator.ops.readv(call, { fd: one, size: 10, offset: 0 });
+    expect((await r.xlator.top('read', 1))!.members).toEqual([{ name: '/dir/file', value: 2 }]);
+    expect((await r.xlator.top('read-perf', 2))!.members.map(({ name }) => name)).toContain('/dir/file');
+    expect(asked).toEqual(['glusterfs.gfidtopath', 'glusterfs.gfidtopath']);
   });
 
   it('counts open files of a brick until they are closed', async () => {
@@ -156,9 +173,9 @@ describe('io-stats', () => {
     r.child.answers.open = async () => ({ ok: true });
     const opened = new Fd(rootGfid, 2);
     await r.xlator.ops.open(call, { loc: locOf(rootGfid), flags: 2, fd: opened });
-    expect(r.xlator.top('open', 9)).toMatchObject({ openNow: 1, openMax: 1, members: [{ name: '/', value: 1 }] });
+    expect(await r.xlator.top('open', 9)).toMatchObject({ openNow: 1, openMax: 1, members: [{ name: '/', value: 1 }] });
     opened.release();
-    expect(r.xlator.top('open', 9)).toMatchObject({ openNow: 0, openMax: 1 });
+    expect(await r.xlator.top('open', 9)).toMatchObject({ openNow: 0, openMax: 1 });
   });
 
   it.each([

@@ -14,6 +14,12 @@ export interface TopAnswer {
   cleared?: true;
 }
 
+interface Member {
+  readonly gfid: Gfid;
+  readonly value: number;
+  readonly time?: string;
+}
+
 interface Speed {
   megabytesPerSecond: number;
   time: string;
@@ -80,19 +86,29 @@ export class TopFiles {
     speeds.set(gfid, { megabytesPerSecond, time: this.#now() });
   }
 
-  report(operation: TopOperation, count: number): TopAnswer {
+  /** `pathOf`: asked of those that are shown and have no name in memory. */
+  async report(
+    operation: TopOperation,
+    count: number,
+    pathOf: (gfid: Gfid) => Promise<string | undefined>,
+  ): Promise<TopAnswer> {
     if (operation === 'clear') return this.#clear();
-    const members =
+    const all: Member[] =
       operation === 'read-perf' || operation === 'write-perf'
         ? this.#fastest(operation === 'read-perf' ? 'read' : 'write')
-        : [...entry(this.#counts, operation)].map(([gfid, value]) => ({ name: this.#nameOf(gfid), value }));
-    members.sort((a, b) => b.value - a.value);
-    return { ...this.#open(), members: members.slice(0, count) };
+        : [...entry(this.#counts, operation)].map(([gfid, value]) => ({ gfid, value }));
+    all.sort((a, b) => b.value - a.value);
+    const members: TopAnswer['members'] = [];
+    for (const { gfid, ...shown } of all.slice(0, count)) {
+      const path = this.#inodes.pathOf(gfid) ?? (await pathOf(gfid));
+      members.push({ name: path ?? `<gfid:${gfid}>`, ...shown });
+    }
+    return { ...this.#open(), members };
   }
 
-  #fastest(kind: 'read' | 'write'): TopAnswer['members'] {
+  #fastest(kind: 'read' | 'write'): Member[] {
     const speeds = [...entry(this.#speeds, kind)];
-    return speeds.map(([gfid, { megabytesPerSecond: value, time }]) => ({ name: this.#nameOf(gfid), value, time }));
+    return speeds.map(([gfid, { megabytesPerSecond: value, time }]) => ({ gfid, value, time }));
   }
 
   #clear(): TopAnswer {
@@ -105,10 +121,6 @@ export class TopFiles {
 
   #open() {
     return { openNow: this.#openNow, openMax: this.#openMax, openMaxTime: this.#openMaxTime };
-  }
-
-  #nameOf(gfid: Gfid): string {
-    return this.#inodes.pathOf(gfid) ?? `<gfid:${gfid}>`;
   }
 
   #now(): string {
