@@ -149,4 +149,9 @@ export const regressions: { what: string; seed: number; plan: PlanChanges }[] = 
     seed: 620612,
     plan: { work: ['names'] },
   },
+  {
+    what: 'those of whom each is accused by one lost their marks in a heal that took them for alike, and differed for good',
+    seed: 601805,
+    plan: {},
+  },
 ];

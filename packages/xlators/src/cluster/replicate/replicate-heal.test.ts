@@ -231,6 +231,30 @@ describe('healing', () => {
     expect(await onBricks(bricks, client.call, gfid)).toEqual(['good', 'good', 'good']);
   });
 
+  it('makes those alike of whom each is accused by one, and nobody by enough', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client({ 'post-op-delay-secs': '0' });
+    const { fd, gfid } = await create(client, 'f', 'good');
+    fd.release();
+    await client.xlator.drain();
+    // Brick 0 wrote what brick 1 had no room for, and brick 2 lost with its machine that it says so, too.
+    const later = { ...client.call, time: { ...client.call.time, sec: client.call.time.sec + 60 } };
+    await bricks[0]!.ops.writev(later, { fd: new Fd(gfid, 2), offset: 0, data: Buffer.from('some') });
+    const one = Buffer.from('000000010000000000000000', 'hex');
+    const accuse = (by: number, accused: readonly number[]) =>
+      bricks[by]!.ops.xattrop(client.call, {
+        loc: locOf(gfid),
+        operation: 'add32',
+        values: Object.fromEntries(accused.map((child) => [`trusted.afr.vol-client-${child}`, one])),
+      });
+    await accuse(0, [1]);
+    await accuse(1, [0, 2]);
+    await rigs[0]!.healDaemon();
+    const left = async () => Promise.all(bricks.map((brick) => marks(brick, client.call, gfid)));
+    await until(async () => (await left()).every((one) => Object.keys(one).length === 0));
+    expect(await onBricks(bricks, client.call, gfid)).toEqual(['good', 'good', 'good']);
+  });
+
   it('leaves the mark of an interrupted write while one of those that were in it cannot be looked at', async () => {
     const { bricks } = await rig();
     const client = await rigs[0]!.client({ 'post-op-delay-secs': '0' });

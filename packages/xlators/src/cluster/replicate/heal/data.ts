@@ -81,7 +81,8 @@ async function makePlan(context: HealContext, lease: Lease, gfid: Gfid, call: Ca
   const source = newest(holders, before && holders.every((child) => successAt(before, child)) ? before : replies);
   const size = successAt(replies, source)!.iatt.size;
   // What a dirty one was told, a settled one may have been told as well, and have lost the mark with its machine but not the data.
-  const inDoubt = lease.participants.some((child) => lease.matrix[child]!.dirty[0] !== 0);
+  // Of several who are each accused by too few, all have what was acknowledged, and may differ in what was not.
+  const inDoubt = verdict.isDisputed || lease.participants.some((child) => lease.matrix[child]!.dirty[0] !== 0);
   const sinks = lease.participants.filter(
     (child) =>
       child !== source &&
@@ -90,7 +91,7 @@ async function makePlan(context: HealContext, lease: Lease, gfid: Gfid, call: Ca
       (context.full || inDoubt || !holders.includes(child)),
   );
   const hadData = sinks.some((child) => successAt(replies, child)!.iatt.size > 0);
-  const voters = verdict.inDoubt && sinks.length > 1 ? holders : [];
+  const voters = (verdict.inDoubt || verdict.isDisputed) && sinks.length > 1 ? holders : [];
   const diff = voters.length > 0 || context.algorithm === 'diff' || (context.algorithm === 'auto' && hadData);
   // In doubt each is made like the source; one that could not be asked just now keeps its mark, and is looked at again.
   const alike = inDoubt ? [] : verdict.sources;
