@@ -1,4 +1,4 @@
-import { faultKinds, type PlanChanges, workKinds } from '@mortar/testing/sim/plan.ts';
+import { faultKinds, type PlanChanges, wordsOf, workKinds } from '@mortar/testing/sim/plan.ts';
 import { simulate } from '@mortar/testing/sim/simulation.ts';
 import { describe, expect, it } from 'vitest';
 import { regressions } from './regressions.ts';
@@ -12,9 +12,8 @@ const clean = [
 /** All that a person needs to run it again. */
 async function problemsOf(seed: number, plan: PlanChanges = {}): Promise<string[]> {
   const { problems } = await simulate(seed, { plan });
-  const { clients, faults, work } = plan;
-  const own = `${clients ? ` --clients ${clients}` : ''}${faults ? ` --faults ${faults.join()}` : ''}${work ? ` --work ${work.join()}` : ''}`;
-  return problems.map((problem) => `seed ${seed} (npm run sim -- --only ${seed}${own} --trace): ${problem}`);
+  const own = wordsOf(plan);
+  return problems.map((problem) => `seed ${seed} (npm run sim -- --only ${seed} ${own} --trace): ${problem}`);
 }
 
 describe('a simulated replica set', () => {

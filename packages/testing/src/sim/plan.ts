@@ -39,6 +39,16 @@ export interface Plan {
 
 export type PlanChanges = Partial<Plan>;
 
+/** The words of `npm run sim` that change a plan so; of what it has words for. */
+export function wordsOf({ clients, faults, work }: PlanChanges): string {
+  const words = [
+    clients && `--clients ${clients}`,
+    faults && `--faults ${faults.join()}`,
+    work && `--work ${work.join()}`,
+  ];
+  return words.filter(Boolean).join(' ');
+}
+
 export function planOf(random: SeededRandom, changes: PlanChanges = {}): Plan {
   const subset = <T>(all: readonly T[], probability: number): T[] => all.filter(() => random.chance(probability));
   const work = subset(workKinds, 0.4);

@@ -41,13 +41,24 @@ const refusing = (bad: string): Fault => {
 };
 
 describe('the first change of a lease', () => {
-  it('travels with the request for it, and is marked, fenced and settled as any other', async () => {
+  it('travels with the request for it under the fence of that lock, is marked first, and settled when the lease ends', async () => {
     const { bricks } = await rig();
     const client = await rigs[0]!.client({ 'post-op-delay-secs': '60' });
     const gfid = await coldFile(client);
+    const steps: unknown[] = [];
+    client.gates[0]!.fault = (_fop, args) => {
+      steps.push(...((args as { steps?: object[] }).steps ?? []));
+      return 'pass';
+    };
     const before = requests(client);
     expect(await chmod(client, gfid, 0o600)).toMatchObject({ ok: true, post: { mode: 0o600 } });
     expect(requests(client).map((count, i) => count - before[i]!)).toEqual([1, 1, 1]);
+    expect(steps).toMatchObject([
+      { fop: 'inodelk' },
+      { fop: 'lookup', args: { xdata: { ifQuiet: true } } },
+      { fop: 'xattrop', args: { xdata: { underGrant: true } } },
+      { fop: 'setattr', args: { xdata: { underGrant: true } } },
+    ]);
     for (const brick of bricks) expect(await marks(brick, client.call, gfid)).toEqual(dirty(1));
     expect(await chmod(client, gfid, 0o640)).toMatchObject({ ok: true });
     for (const brick of bricks) expect(await marks(brick, client.call, gfid)).toEqual(dirty(1));
@@ -171,7 +182,7 @@ describe('the first change of a lease', () => {
       expect(await marks(bricks[i]!, client.call, gfid)).toEqual({ 'vol-client-0': '000000000000000100000000' });
   });
 
-  it('with a replica away travels behind durable marks, as any other', async () => {
+  it('does not travel while a replica is away: the marks that accuse that one are durable first', async () => {
     const { bricks } = await rig();
     const client = await rigs[0]!.client();
     const gfid = await coldFile(client);
