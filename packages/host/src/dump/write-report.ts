@@ -17,7 +17,9 @@ export function writeReport(path: string, text: string, what: string, otherwise:
   const temporary = `${directory}/.dump-${process.pid}`;
   try {
     mkdirSync(directory, { recursive: true, mode: 0o755 });
-    writeFileSync(temporary, text, { mode: 0o600 });
+    // A killed one of this pid may have left its own; in a directory where others may write, a link of theirs is not followed.
+    rmSync(temporary, { force: true });
+    writeFileSync(temporary, text, { mode: 0o600, flag: 'wx' });
     renameSync(temporary, path);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;

@@ -69,11 +69,7 @@ export class Leases {
   ): Promise<Lease | Failure> {
     for (;;) {
       const held = this.#host.contexts.find(gfid)?.lease;
-      if (held && !held.recalled) {
-        this.#idle.stop(held);
-        held.users++;
-        return held;
-      }
+      if (held && !held.recalled) return this.#use(held);
       // A lease may be recalled from its first moment, with no user whose end would give it back.
       const left = held && this.#leave(held);
       if (held && patience === 'try') return fail(Errno.EAGAIN);
@@ -85,11 +81,15 @@ export class Leases {
         if (!running || (got.errno !== Errno.EINTR && got.errno !== Errno.EAGAIN)) return got;
       } else if (!running && rider?.replies) {
         // It is done, be the lease recalled or not.
-        this.#idle.stop(got);
-        got.users++;
-        return got;
+        return this.#use(got);
       }
     }
+  }
+
+  #use(lease: Lease): Lease {
+    this.#idle.stop(lease);
+    lease.users++;
+    return lease;
   }
 
   /** Takes over locks that were got together with the creation of the file. */
