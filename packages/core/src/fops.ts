@@ -152,7 +152,7 @@ export const fops = {
   /** Requests that have no file: index crawl, statistics. `operation` names a registered one. */
   ipc: fop(47, 'control', { operation: f.text, data: optional(f.bytes) }, { data: optional(f.bytes) }),
   seek: fop(48, 'read', { fd: f.fd, offset: f.u64, what: choice('data', 'hole') }, { offset: f.u64 }),
-  /** Steps run in order on one brick; the first that fails ends it (docs/compound.md). */
+  /** Steps run in order on one brick; the first that fails ends it (`runSteps`). */
   compound: fop(49, 'control', { steps: f.steps }, { replies: f.replies }),
   lease: fop(
     50,

@@ -52,6 +52,9 @@ export interface Refusal {
  */
 export const lateOpendir = 'late-opendir';
 
+/** A brick that does the steps of a compound behind a lookup `ifQuiet` only where it is, and under the lock before it (core's `Xdata`). */
+export const guardedSteps = 'guarded-steps';
+
 /** The handshake ended with a reasoned no; trying again unchanged won't help. */
 export class RefusedError extends Error {
   readonly code = 'EREFUSED';

@@ -2,17 +2,19 @@
 import {
   type Args,
   type Call,
+  compoundStep,
   Errno,
   emptyIatt,
   Fd,
   type FopName,
   locOf,
   newGfid,
+  type RawStep,
   type Reply,
   rootCall,
   rootGfid,
 } from '@mortar/core';
-import { MemoryTransport } from '@mortar/rpc';
+import { lateOpendir, MemoryTransport, SessionServer } from '@mortar/rpc';
 import { LinesLog, ManualClock, seededRandom, settle } from '@mortar/rpc/test-rig.ts';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -182,5 +184,61 @@ describe('flush', () => {
     await ops.compound(call, { steps: [{ fop: 'lk', args: { fd, command: 'set', flock: lock('write') } }] });
     await ops.flush({ ...call, lockOwner: '0a' }, { fd });
     expect(fopsSeen()).toEqual(['lk', 'flush', 'lk', 'flush']);
+  });
+});
+
+describe('a change that travels with the request for its lease', () => {
+  const loc = locOf(rootGfid);
+  const steps: RawStep[] = [
+    compoundStep('lookup', { loc, want: [] }),
+    compoundStep('lookup', { loc, want: [], xdata: { ifQuiet: true } }),
+    compoundStep('setxattr', { loc, xattrs: { 'user.a': Buffer.of(1) }, flags: 0 }),
+  ];
+  const others = steps.map(({ fop, args }) => ({ fop, args: { ...args, xdata: {} } }));
+
+  it('goes to a brick that may leave it', async () => {
+    const { ops, call, fopsSeen } = await start();
+    await ops.compound(call, { steps });
+    expect(fopsSeen()).toEqual(['lookup', 'lookup', 'setxattr']);
+  });
+
+  it('stays here where an older brick would do it whoever has the lock', async () => {
+    const clock = new ManualClock();
+    const network = new MemoryTransport();
+    const random = seededRandom(5);
+    const seen: RawStep[] = [];
+    const older = new SessionServer({
+      clock,
+      random,
+      name: 'older',
+      admit: () => ({ isTrusted: true, features: [lateOpendir] }),
+      run: async (_fop, _call, args) => {
+        const asked = (args as unknown as Args<'compound'>).steps;
+        seen.push(...asked);
+        return {
+          ok: true,
+          replies: asked.map(() => ({ ok: true, iatt: emptyIatt(), postParent: emptyIatt(), xattrs: {} })),
+        } as never;
+      },
+    });
+    await older.listen(network, { kind: 'tcp', host: '127.0.0.1', port: 49152 });
+    cleanups.push(() => older.close());
+    const log = new LinesLog();
+    const client = await startClient({
+      clock,
+      random,
+      transport: { transport: network },
+      log,
+      client: { 'remote-port': '49152' },
+    });
+    cleanups.push(() => client.stop());
+    await settle();
+
+    const reply = await client.ops.compound(rootCall(clock), { steps });
+    expect(reply).toMatchObject({ ok: true, replies: [{ ok: true }, { ok: true }] });
+    expect(seen.splice(0).map(({ fop }) => fop)).toEqual(['lookup', 'lookup']);
+    // All others it does as ever.
+    await client.ops.compound(rootCall(clock), { steps: others });
+    expect(seen.map(({ fop }) => fop)).toEqual(['lookup', 'lookup', 'setxattr']);
   });
 });

@@ -24,6 +24,7 @@ import {
 import {
   type Address,
   ClientSession,
+  guardedSteps,
   type Identity,
   lateOpendir,
   type TlsSettings,
@@ -74,8 +75,13 @@ export class ProtocolClient extends Xlator {
     this.#clientId = this.#newClientId();
     this.#tls = tlsOfOptions(init.texts);
     this.#fds = new RemoteFds(this.slot, (id) => this.#session.release(id));
-    const opensLate = () => this.#session.isUp && this.#features.includes(lateOpendir);
-    this.#spared = sparedFops({ fds: this.#fds, opensLate, isStrict: () => this.#values['strict-locks'] }, this.#sent);
+    const host = {
+      fds: this.#fds,
+      opensLate: () => this.#session.isUp && this.#features.includes(lateOpendir),
+      guardsSteps: () => this.#features.includes(guardedSteps),
+      isStrict: () => this.#values['strict-locks'],
+    };
+    this.#spared = sparedFops(host, this.#sent);
     this.#session = new ClientSession({
       clock,
       random,

@@ -7,6 +7,7 @@ import {
   type FopName,
   type Fops,
   locOf,
+  type RawStep,
   type Reply,
   replyOfStep,
 } from '@mortar/core';
@@ -17,12 +18,14 @@ export interface SparingHost {
   readonly fds: RemoteFds;
   /** Whether the brick is there and refuses nobody to open a directory. */
   readonly opensLate: () => boolean;
+  /** Whether the brick knows which steps of a compound it must not do where another client works on the file. */
+  readonly guardsSteps: () => boolean;
   /** Whether nothing is to be done through a descriptor whose locks the brick lacks. */
   readonly isStrict: () => boolean;
 }
 
 /** `sent`: how each fop goes to the brick. The result is what callers get instead, for some of them. */
-export function sparedFops({ fds, opensLate, isStrict }: SparingHost, sent: Fops): Partial<Fops> {
+export function sparedFops({ fds, opensLate, guardsSteps, isStrict }: SparingHost, sent: Fops): Partial<Fops> {
   const lockers = new Lockers(fds);
   const done: Promise<{ ok: true }> = Promise.resolve({ ok: true });
   return {
@@ -50,7 +53,8 @@ export function sparedFops({ fds, opensLate, isStrict }: SparingHost, sent: Fops
     },
     compound(call, args) {
       for (const step of args.steps) if (step.fop === 'lk') lockers.note(step.args as Args<'lk'>);
-      return sent.compound(call, args);
+      // An older brick does all steps, whoever has the lock: who sent them does without those that it may be asked later.
+      return sent.compound(call, guardsSteps() ? args : { ...args, steps: unguarded(args.steps) });
     },
   };
 }
@@ -71,4 +75,10 @@ async function openedWith<N extends 'readdir' | 'readdirp'>(
   if (opened.ok) return replyOfStep(fop, replies, 1)!;
   fds.stillUnread(fd);
   return opened;
+}
+
+/** The steps up to the one that decides whether the others may be done. */
+function unguarded(steps: RawStep[]): RawStep[] {
+  const decides = steps.findIndex(({ args }) => (args as Args<FopName>).xdata?.ifQuiet);
+  return decides < 0 ? steps : steps.slice(0, decides + 1);
 }

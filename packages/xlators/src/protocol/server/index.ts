@@ -20,6 +20,7 @@ import {
 import {
   type Address,
   type Admission,
+  guardedSteps,
   type Hello,
   lateOpendir,
   type PeerIdentity,
@@ -136,12 +137,12 @@ export class ProtocolServer extends Xlator {
     if (verdict.directory === undefined) return { isTrusted: verdict.isTrusted, features: this.#features() };
     const own = rootCall(this.services.clock);
     const within = await findSubtree(this.#subvolume(hello.subvolume)!, own, verdict.directory);
-    return 'errno' in within ? within : { isTrusted: verdict.isTrusted, within };
+    return 'errno' in within ? within : { isTrusted: verdict.isTrusted, within, features: [guardedSteps] };
   }
 
   #features(): readonly string[] {
     const denies = this.#squashes || hasBelow(this, 'features/access-control');
-    return denies ? [] : [lateOpendir];
+    return denies ? [guardedSteps] : [guardedSteps, lateOpendir];
   }
 
   #run<N extends FopName>(fop: N, call: Call, args: Args<N>, session: ServerSession): Promise<Reply<N>> {
