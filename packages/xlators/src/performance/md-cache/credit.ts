@@ -6,7 +6,7 @@
 /** Names of one directory that had to be asked for within a second, before it is listed. */
 export const missesBefore = 3;
 const burstMs = 1000;
-/** Entries that are listed on trust. */
+/** Entries that are listed on trust, where no listing before was of use. */
 export const trust = 256;
 /** What a lookup that needs no asking is worth, in entries listed. */
 export const perHit = 8;
@@ -21,6 +21,8 @@ export class Credit {
   #begunMs = Number.NEGATIVE_INFINITY;
   #restMs = 0;
   #left = 0;
+  /** Entries that the next listing begins with. */
+  #trust = trust;
   #listed = 0;
   #hits = 0;
 
@@ -42,12 +44,14 @@ export class Credit {
     if (this.#listed === 0) return;
     const useful = this.#hits * perHit >= this.#listed;
     this.#restMs = useful ? 0 : Math.min(restMaxMs, Math.max(restMinMs, this.#restMs * 2));
+    // Whoever takes longer than a listing is believed goes on as he did; if he is done, half is all that is listed for nobody.
+    this.#trust = useful ? Math.min(creditMax, Math.max(trust, this.#listed / 2)) : trust;
     this.#listed = 0;
   }
 
   begin(nowMs: number): void {
     this.#begunMs = nowMs;
-    this.#left = trust;
+    this.#left = this.#trust;
     this.#listed = 0;
     this.#hits = 0;
   }

@@ -169,6 +169,19 @@ describe('a large directory', () => {
     expect(asked('lookup')).toBeLessThan(20);
   });
 
+  it('is asked for less of when it is listed again for who goes on, in whatever order', async () => {
+    files = 1500;
+    // Each name once, since 611 has no factor in common with 1500.
+    const walk = async () => {
+      const before = asked('lookup');
+      for (let i = 0; i < files; i++) await lookup((i * 611) % files);
+      return asked('lookup') - before;
+    };
+    const first = await walk();
+    await r.services.clock.advance(1001);
+    expect(await walk()).toBeLessThan(first / 3);
+  });
+
   it.each([
     ['nobody wants more of it', () => r.services.clock.advance(1500)],
     ['a brick goes', async () => r.xlator.notify({ type: 'child-down' }, r.child)],
@@ -237,6 +250,22 @@ describe('credit', () => {
       credit.spend(trust);
     }
     expect(listings).toBeLessThan(25);
+  });
+
+  it('trusts who used the last listing with half of it, and nobody who did not', () => {
+    const credit = new Credit();
+    const listing = (nowMs: number, used: number) => {
+      for (let i = 0; i < missesBefore; i++) credit.missed(nowMs, 1000);
+      credit.begin(nowMs);
+      let listed = 0;
+      for (; credit.isLeft && listed < 2000; listed++) credit.spend(1);
+      for (let i = 0; i < used; i++) credit.earn();
+      for (; credit.isLeft && listed < 2000; listed++) credit.spend(1);
+      return listed;
+    };
+    expect(listing(0, 1500)).toBe(2000);
+    expect(listing(2000, 0)).toBe(1000);
+    expect(listing(8000, 0)).toBe(trust);
   });
 
   it('goes on as long as what it lists is worth it, and no longer', () => {
