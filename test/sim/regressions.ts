@@ -154,4 +154,19 @@ export const regressions: { what: string; seed: number; plan: PlanChanges }[] = 
     seed: 601805,
     plan: {},
   },
+  {
+    what: 'beside an arbiter that had nothing open, or had, nobody was believed who had the data, though the only other one was accused',
+    seed: 829,
+    plan: { arbiter: true },
+  },
+  {
+    what: 'the same where a disk was full: the arbiter makes every change, having no bytes to find room for',
+    seed: 391,
+    plan: { arbiter: true },
+  },
+  {
+    what: 'the same where the machine of the only one that was right went down',
+    seed: 78,
+    plan: { arbiter: true },
+  },
 ];

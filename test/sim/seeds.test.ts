@@ -40,6 +40,14 @@ describe('a simulated replica set', () => {
       for (let seed = first; seed <= last; seed++) expect(await problemsOf(seed)).toEqual([]);
   });
 
+  it('stays whole with an arbiter in place of a third copy', { timeout: 240_000 }, async () => {
+    for (let seed = 720_000; seed <= 720_199; seed++) expect(await problemsOf(seed, { arbiter: true })).toEqual([]);
+  });
+
+  it.each([4, 5])('stays whole with %i replicas', { timeout: 240_000 }, async (bricks) => {
+    for (let seed = 1; seed <= 30; seed++) expect(await problemsOf(seed, { bricks })).toEqual([]);
+  });
+
   it('shows who opens a file to read it what was written before', { timeout: 240_000 }, async () => {
     const faults = ['cut', 'partition', 'half-partition', 'brick-kill', 'brick-power'] as const;
     for (let seed = 2080; seed <= 2229; seed++)

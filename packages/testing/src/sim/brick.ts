@@ -18,6 +18,7 @@ import {
   type XlatorInit,
   type XlatorType,
 } from '@mortar/core';
+import { xlator as arbiter } from '@mortar/xlators/features/arbiter/index.ts';
 import { xlator as block } from '@mortar/xlators/features/block/index.ts';
 import { options as indexOptions } from '@mortar/xlators/features/index/options.ts';
 import { xlator as locks } from '@mortar/xlators/features/locks/index.ts';
@@ -93,16 +94,19 @@ export class SimBrick {
   readonly disk: SimDisk;
   readonly faults: DiskFaults;
   readonly #world: World;
+  /** It has no data. */
+  readonly isArbiter: boolean;
   node: SimNode;
   #graph: Graph | undefined;
   #top: BrickTop | undefined;
   #sessions = new Map<string, Session>();
   #fence = new PlacementFence();
 
-  constructor(name: string, world: World, faults: DiskFaults) {
+  constructor(name: string, world: World, faults: DiskFaults, isArbiter = false) {
     this.name = name;
     this.#world = world;
     this.faults = faults;
+    this.isArbiter = isArbiter;
     const { scheduler } = world;
     this.disk = new SimDisk(storageSlot, scheduler.wall(), () => scheduler.nowMs);
     this.node = new SimNode(name, scheduler);
@@ -135,13 +139,9 @@ export class SimBrick {
       subvolumes: { min: 1, max: 1 },
       create: (init: XlatorInit) => new MemoryIndexXlator(init, this.disk.index),
     };
-    for (const type of [storage, index, locks as unknown as XlatorType, block as unknown as XlatorType])
-      types.set(type.type, type);
-    const graph = buildGraph(
-      parseVolfile(this.#world.guard ? volfile + guardVolume : volfile, `${this.name}.vol`),
-      types,
-      services,
-    );
+    for (const type of [storage, index, locks, arbiter, block] as unknown as XlatorType[]) types.set(type.type, type);
+    const text = volfileOf(this.isArbiter, this.#world.guard === true);
+    const graph = buildGraph(parseVolfile(text, `${this.name}.vol`), types, services);
     const top = new BrickTop(this, services);
     top.bind([graph.top.ops], undefined);
     graph.top.parents = [top];
@@ -313,25 +313,22 @@ class BrickTop extends Xlator {
   }
 }
 
-const volfile = `volume storage
- type storage/simulated
- option size 1GB
-end-volume
-volume locks
- type features/locks
- subvolumes storage
-end-volume
-volume index
- type features/index
- option index-base /indices
- option xattrop-pending-watchlist trusted.afr.vol-
- option xattrop-dirty-watchlist trusted.afr.dirty
- subvolumes locks
-end-volume
-`;
-
-const guardVolume = `volume guard
- type features/block
- subvolumes index
-end-volume
-`;
+function volfileOf(isArbiter: boolean, isGuarded: boolean): string {
+  const pending = [
+    'option xattrop-pending-watchlist trusted.afr.vol-',
+    'option xattrop-dirty-watchlist trusted.afr.dirty',
+  ];
+  const layers: [string, ...string[]][] = [
+    ['storage/simulated', 'option size 1GB'],
+    ...(isArbiter ? [['features/arbiter'] as [string]] : []),
+    ['features/locks'],
+    ['features/index', 'option index-base /indices', ...pending],
+    ...(isGuarded ? [['features/block'] as [string]] : []),
+  ];
+  return layers
+    .map(([type, ...lines], i) => {
+      const below = i > 0 ? [`subvolumes ${layers[i - 1]![0]}`] : [];
+      return [`volume ${type}`, `type ${type}`, ...lines, ...below, 'end-volume', ''].join('\n');
+    })
+    .join('');
+}

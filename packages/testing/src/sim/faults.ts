@@ -6,11 +6,15 @@ import { Nemesis } from './nemesis.ts';
 import type { FaultKind, Plan } from './plan.ts';
 import type { Remote } from './remote.ts';
 
+/** Those that the weak brick is struck by alone. */
+const lossy: readonly FaultKind[] = ['brick-power', 'disk-error'];
+
 export class ReplicaNemesis extends Nemesis<FaultKind> {
   readonly #bricks: readonly SimBrick[];
   readonly #moods: readonly DiskMood[];
   readonly #clients: readonly SimClient[];
   readonly #working: readonly SimClient[];
+  readonly #plan: Plan;
   #isOver = false;
   #crashes = 0;
   /** The only brick that loses what it had not synced: what a minority loses must be safe, more need not be. */
@@ -26,11 +30,18 @@ export class ReplicaNemesis extends Nemesis<FaultKind> {
     working: readonly SimClient[],
   ) {
     super(world, plan);
+    this.#plan = plan;
     this.#bricks = bricks;
     this.#weak = this.random.integer(bricks.length);
     this.#moods = moods;
     this.#clients = clients;
     this.#working = working;
+  }
+
+  /** Only one brick has what was acknowledged, if the other one with data is away: what that one loses nobody promised. */
+  get mayLose(): boolean {
+    const { arbiter, faults } = this.#plan;
+    return arbiter && !this.#bricks[this.#weak]!.isArbiter && faults.some((kind) => lossy.includes(kind));
   }
 
   get mayStrike(): boolean {

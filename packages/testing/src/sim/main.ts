@@ -4,22 +4,23 @@ import { allWorkKinds, faultKinds, type PlanChanges, wordsOf } from './plan.ts';
 import { simulate } from './simulation.ts';
 
 const command = 'npm run sim --';
-const args = readArguments(command, '[--work KIND,KIND] [--clients N] [--strict]', {
+const args = readArguments(command, '[--work KIND,KIND] [--clients N] [--bricks N] [--arbiter] [--strict]', {
   strict: { type: 'boolean', default: false },
+  arbiter: { type: 'boolean', default: false },
   work: { type: 'string' },
   clients: { type: 'string' },
+  bricks: { type: 'string' },
 });
 const faults = args.among('faults', faultKinds);
 const work = args.among('work', allWorkKinds);
-const count = args.among('clients', ['1', '2', '3', '4', '5']);
-if (count?.length === 0) {
-  console.error(`${command} --clients is a number from 1 to 5`);
-  process.exit(2);
-}
+const clients = numberOf('clients', ['1', '2', '3', '4', '5']);
+const bricks = numberOf('bricks', ['3', '4', '5']);
 const plan: PlanChanges = {
+  ...(args.isSet('arbiter') && { arbiter: true }),
   ...(faults && { faults }),
   ...(work && { work }),
-  ...(count && { clients: Number(count[0]) }),
+  ...(clients && { clients }),
+  ...(bricks && { bricks }),
 };
 let events = 0;
 await runSeeds(
@@ -34,3 +35,10 @@ await runSeeds(
     `faults ${had.join(',') || 'none'}; work ${did.join(',')}; ${clients} clients`,
   () => `${events} events`,
 );
+
+function numberOf(option: string, all: readonly string[]): number | undefined {
+  const given = args.among(option, all);
+  if (given === undefined || given.length === 1) return given && Number(given[0]);
+  console.error(`${command} --${option} is a number from ${all[0]} to ${all.at(-1)}`);
+  process.exit(2);
+}

@@ -22,6 +22,8 @@ export type WorkKind = (typeof allWorkKinds)[number];
 
 export interface Plan {
   readonly bricks: number;
+  /** The last brick has names and attributes, and no data. Not drawn by seeds. */
+  readonly arbiter: boolean;
   readonly clients: number;
   readonly options: Readonly<Record<string, string>>;
   readonly faults: readonly FaultKind[];
@@ -40,8 +42,10 @@ export interface Plan {
 export type PlanChanges = Partial<Plan>;
 
 /** The words of `npm run sim` that change a plan so; of what it has words for. */
-export function wordsOf({ clients, faults, work }: PlanChanges): string {
+export function wordsOf({ bricks, arbiter, clients, faults, work }: PlanChanges): string {
   const words = [
+    bricks && `--bricks ${bricks}`,
+    arbiter && '--arbiter',
     clients && `--clients ${clients}`,
     faults && `--faults ${faults.join()}`,
     work && `--work ${work.join()}`,
@@ -55,6 +59,7 @@ export function planOf(random: SeededRandom, changes: PlanChanges = {}): Plan {
   const spread = random.pick([1, 5, 50]);
   const plan: Plan = {
     bricks: 3,
+    arbiter: false,
     clients: 1 + random.integer(3),
     options: {
       'eager-lock': random.chance(0.8) ? 'on' : 'off',

@@ -5,25 +5,34 @@ import type { SimBrick } from './brick.ts';
 
 const ownPrefix = 'trusted.afr.';
 
-/** By path: everything that replicas must have in common. */
-function listing(brick: SimBrick): Map<string, string> {
-  const found = new Map<string, string>();
+/** What replicas must have in common of a file. */
+interface Version {
+  readonly attributes: string;
+  /** What it holds or leads to; undefined: an arbiter's, which has no contents. */
+  readonly data: string | undefined;
+}
+
+/** By path. */
+function listing(brick: SimBrick): Map<string, Version> {
+  const found = new Map<string, Version>();
   const visit = (file: MemoryFile, path: string): void => {
-    found.set(path, describe(file));
+    found.set(path, versionOf(file, brick.isArbiter));
     for (const name of [...file.entries.keys()].sort()) visit(file.entries.get(name)!.file, `${path}/${name}`);
   };
   visit(brick.disk.volume.root, '');
   return found;
 }
 
-function describe(file: MemoryFile): string {
+function versionOf(file: MemoryFile, isArbiters: boolean): Version {
   const xattrs = [...file.xattrs]
     .filter(([name]) => !name.startsWith(ownPrefix))
     .map(([name, value]) => `${name}=${Buffer.from(value).toString('latin1')}`)
     .sort();
-  const data = file.type === FileType.regular ? file.content.read(0, file.size).toString('latin1') : file.target;
+  const isRegular = file.type === FileType.regular;
+  const data = isRegular ? file.content.read(0, file.size).toString('latin1') : file.target;
   const links = file.isDirectory ? '' : ` links ${file.nlink}`;
-  return `${file.gfid.slice(-6)} type ${file.type} mode ${file.mode.toString(8)} ${file.uid}:${file.gid}${links} [${xattrs.join(' ')}] ${JSON.stringify(data)}`;
+  const attributes = `${file.gfid.slice(-6)} type ${file.type} mode ${file.mode.toString(8)} ${file.uid}:${file.gid}${links} [${xattrs.join(' ')}]`;
+  return { attributes, data: isRegular && isArbiters ? undefined : JSON.stringify(data) };
 }
 
 /** What is wrong, in words; empty: nothing. */
@@ -32,17 +41,26 @@ export function differences(bricks: readonly SimBrick[]): string[] {
   const lists = bricks.map(listing);
   const paths = new Set(lists.flatMap((list) => [...list.keys()]));
   for (const path of [...paths].sort()) {
-    const versions = lists.map((list) => list.get(path) ?? 'nothing');
-    if (new Set(versions).size > 1)
-      problems.push(`${path || '/'} differs: ${versions.map((v, i) => `${bricks[i]!.name}: ${v}`).join(' | ')}`);
+    const versions = lists.map((list) => list.get(path));
+    if (areAlike(versions)) continue;
+    const words = versions.map((one, i) => `${bricks[i]!.name}: ${one ? `${one.attributes} ${one.data}` : 'nothing'}`);
+    problems.push(`${path || '/'} differs: ${words.join(' | ')}`);
   }
   for (const brick of bricks) problems.push(...marks(brick));
   return problems;
 }
 
+function areAlike(versions: readonly (Version | undefined)[]): boolean {
+  const [first, ...others] = versions;
+  const data = versions.flatMap((one) => one?.data ?? []);
+  return others.every((one) => one?.attributes === first?.attributes) && new Set(data).size <= 1;
+}
+
 function marks(brick: SimBrick): string[] {
   const problems: string[] = [];
   const { index, volume } = brick.disk;
+  const bytes = brick.isArbiter ? volume.used : 0;
+  if (bytes > 0) problems.push(`${brick.name} is an arbiter and has ${bytes} bytes of files`);
   for (const kind of ['xattrop', 'dirty', 'entry-changes'] as const) {
     const names = index.names(kind, undefined, '', 10);
     if (names.length > 0)

@@ -66,16 +66,21 @@ class Run {
     this.#scheduler = scheduler;
     this.#trace = trace;
     this.#patience = new Patience(scheduler, patienceMs);
-    const { graceMs, pingMs, delayMs } = this.#plan;
+    const { graceMs, pingMs } = this.#plan;
     this.#world = { scheduler, trace, random, graceMs, pingMs };
     this.#moods = Array.from({ length: this.#plan.bricks }, () => new DiskMood(random.fork()));
-    this.#bricks = this.#moods.map((mood, i) => new SimBrick(`brick-${i}`, this.#world, mood));
-    const client = (name: string, more: Record<string, string> = {}) =>
-      new SimClient(name, this.#world, this.#bricks, { ...this.#plan.options, ...more }, delayMs);
-    this.#clients = Array.from({ length: this.#plan.clients }, (_, i) => client(`client-${i}`));
-    this.#healer = client('healer', { 'iam-self-heal-daemon': 'yes' });
+    const isArbiter = (i: number) => this.#plan.arbiter && i === this.#plan.bricks - 1;
+    this.#bricks = this.#moods.map((mood, i) => new SimBrick(`brick-${i}`, this.#world, mood, isArbiter(i)));
+    this.#clients = Array.from({ length: this.#plan.clients }, (_, i) => this.#client(`client-${i}`));
+    this.#healer = this.#client('healer', { 'iam-self-heal-daemon': 'yes' });
     this.#shared = { appended: new Map(), made: [], say: (who, what) => trace.add(who, what) };
     trace.add('plan', JSON.stringify(this.#plan));
+  }
+
+  #client(name: string, more: Readonly<Record<string, string>> = {}): SimClient {
+    const { options, arbiter, delayMs } = this.#plan;
+    const all = { ...options, ...(arbiter && { 'arbiter-count': '1' }), ...more };
+    return new SimClient(name, this.#world, this.#bricks, all, delayMs);
   }
 
   async go(): Promise<Verdict> {
@@ -132,10 +137,11 @@ class Run {
     await this.#patience.until('all connect again', () =>
       [...survivors, this.#healer].every((client) => client.isWhole),
     );
-    return this.#finish(scene, survivors);
+    return this.#finish(scene, survivors, nemesis.mayLose);
   }
 
-  async #finish(scene: Scene, survivors: readonly SimClient[]): Promise<string[]> {
+  /** `mayLose`: what was acknowledged may be gone; all the same the bricks must agree, and be whole. */
+  async #finish(scene: Scene, survivors: readonly SimClient[], mayLose: boolean): Promise<string[]> {
     await this.#patience.complete('clients drain', Promise.all(survivors.map((client) => client.xlator.drain())));
     const { graceMs, pingMs } = this.#plan;
     const sessionsEndMs = this.#scheduler.nowMs + graceMs + 2 * pingMs;
@@ -143,13 +149,15 @@ class Run {
     const healed = await this.#heal();
     const problems = healed ? [] : ['healing does not come to its end'];
     problems.push(...differences(this.#bricks));
-    const last = new SimClient('verifier', this.#world, this.#bricks, this.#plan.options, this.#plan.delayMs);
+    const last = this.#client('verifier');
     await last.start();
     await this.#patience.until('the last client connects', () => last.isWhole);
     const worker = this.#worker(last, scene);
     await this.#patience.complete('the last client opens', worker.open());
     await this.#patience.complete('the last client reads', worker.readAll());
-    problems.push(...(await this.#patience.complete('the last client verifies', worker.verify())));
+    const lost = await this.#patience.complete('the last client verifies', worker.verify());
+    if (mayLose) return problems;
+    problems.push(...lost);
     for (const [key, operations] of this.#history.registers()) {
       const checked = this.#options.strict ? operations : bySession(operations);
       const wrong = notLinearizable(checked, initialOf(key));

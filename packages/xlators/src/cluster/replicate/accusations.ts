@@ -19,7 +19,6 @@ import { encodeVector, type Kind, kinds, vectorOf } from './changelog.ts';
 import type { InodeContexts } from './inode-context.ts';
 import { bearers, wholeAmong } from './lasting.ts';
 import type { Lease } from './lease.ts';
-import { quorumCount } from './quorum.ts';
 import { failureOf, type ReplicaSet, type Replies } from './replica-set.ts';
 
 export interface AccusationHost {
@@ -43,7 +42,7 @@ export class Accusations {
 
   /** Who holds the truth of a kind. */
   sources(kind: Kind, leases: readonly Lease[]): readonly number[] {
-    return leases[0]!.sources(kind, quorumCount(this.#set.quorum, this.#set.count));
+    return leases[0]!.sources(kind, this.#set);
   }
 
   /** Whether a change that only `done` made is the set's: a quorum made it, among them one that holds the truth. */
@@ -95,10 +94,11 @@ export class Accusations {
     done: readonly number[],
   ): Promise<Failure | undefined> {
     if (!this.#host.ensureDurability) return undefined;
-    const count = quorumCount(this.#set.quorum, this.#set.count);
     const holders = change.kind === 'data' ? done.filter((child) => this.#set.holdsData(child)) : done;
     for (const lease of leases) {
-      const bearing = bearers(holders, lease.sources(change.kind, count), (children) => this.#set.suffices(children));
+      const bearing = bearers(holders, lease.sources(change.kind, this.#set), (children) =>
+        this.#set.suffices(children),
+      );
       if (bearing.length === 0) continue;
       const replies = await this.#set.wind(bearing, 'compound', change.call, () => ({
         steps: this.sync(change, lease),
@@ -128,8 +128,7 @@ export class Accusations {
     if (change.kind === 'entry') return;
     // Of others nobody knows whether they did it, or a part of it.
     const isKnown = refusing.length === failed.length && refusing.every((child) => replies[child] !== shortWrite);
-    const count = quorumCount(this.#set.quorum, this.#set.count);
-    const known = isKnown ? wholeAmong(refusing, leases[0]!.matrix, change.kind, count) : [];
+    const known = isKnown ? wholeAmong(refusing, leases[0]!.matrix, change.kind, this.#set) : [];
     const whole = change.kind !== 'data' || known.some((child) => this.#set.holdsData(child)) ? known : [];
     if (whole.length === 0 && !this.stands(change.kind, leases, refusing)) return;
     const at = kinds.indexOf(change.kind) as 0 | 1 | 2;

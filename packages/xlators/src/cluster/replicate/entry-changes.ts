@@ -19,7 +19,6 @@ import type { Change, Outcome } from './change.ts';
 import type { Lease } from './lease.ts';
 import { lookup } from './lookup.ts';
 import { newObjectBlame } from './new-object.ts';
-import { quorumCount } from './quorum.ts';
 import type { Replica } from './replica.ts';
 import { type Replies, successAt } from './replica-set.ts';
 
@@ -209,8 +208,7 @@ async function remove<N extends 'unlink' | 'rmdir'>(
  */
 async function refusedBelowQuorum(replica: Replica, loc: Loc, leases: readonly Lease[]): Promise<Failure | undefined> {
   const { set } = replica;
-  const count = quorumCount(set.quorum, set.count);
-  const isBelieved = (child: number) => leases.every((lease) => lease.sources('entry', count).includes(child));
+  const isBelieved = (child: number) => leases.every((lease) => lease.sources('entry', set).includes(child));
   const present = set.up.filter((child) => leases.every((lease) => lease.holds.has(child)));
   if (set.suffices(present.filter(isBelieved))) return undefined;
   const replies = await set.wind(present, 'lookup', replica.rootCall(), () => ({ loc: { ...loc, gfid: null } }));

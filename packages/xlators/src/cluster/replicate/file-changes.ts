@@ -15,7 +15,6 @@ import {
 import { isZero } from './changelog.ts';
 import type { Lease } from './lease.ts';
 import type { Claim } from './ordering.ts';
-import { quorumCount } from './quorum.ts';
 import { isOwnXattr, type Replica } from './replica.ts';
 import { failureOf, type Replies, succeeded, successAt } from './replica-set.ts';
 
@@ -152,7 +151,7 @@ async function cutBack(
 }
 
 async function sizeUnder(replica: Replica, lease: Lease, call: Call): Promise<number | Failure> {
-  const sources = lease.sources('data', quorumCount(replica.set.quorum, replica.set.count));
+  const sources = lease.sources('data', replica.set);
   const source = sources.find((child) => lease.holds.has(child) && replica.set.holdsData(child));
   if (source === undefined) return fail(Errno.EIO);
   const reply = await replica.set.windOne(source, 'stat', call, { loc: locOf(lease.gfid) });

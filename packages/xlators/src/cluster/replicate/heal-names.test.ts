@@ -3,10 +3,11 @@ import { Errno, Fd, type Gfid, locAt, locOf } from '@mortar/core';
 import type { RigClient } from '@mortar/testing/replica-rig.ts';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { changelogOf, dirtyKey, encodeVector, isZero, judge, type Matrix, negated, type Vector } from './changelog.ts';
+import { changelogOf, dirtyKey, encodeVector, isZero, type Matrix, negated, type Vector } from './changelog.ts';
 import { heal } from './heal/healer.ts';
 import { healNameNow } from './heal/name.ts';
 import { SetHealer } from './heal/set-healer.ts';
+import { judge } from './judgement.ts';
 import { mkdir, rig, rigs } from './test-rig.ts';
 
 const names = ['a', 'b', 'c'];

@@ -48,21 +48,23 @@ describe('who is known to have all that was acknowledged', () => {
   });
 
   it('is whoever nobody accuses, also in doubt', () => {
-    expect(wholeAmong([1, 2], [undefined, log([0]), log([0])], 'data', 2)).toEqual([1, 2]);
-    expect(wholeAmong([2], [undefined, log([0], 1), log([0], 1)], 'data', 2)).toEqual([2]);
+    expect(wholeAmong([1, 2], [undefined, log([0]), log([0])], 'data', { quorumCount: 2 })).toEqual([1, 2]);
+    expect(wholeAmong([2], [undefined, log([0], 1), log([0], 1)], 'data', { quorumCount: 2 })).toEqual([2]);
   });
 
   it('is not who is accused, or not believed beside another', () => {
-    expect(wholeAmong([2], [undefined, log([0, 2]), log([0])], 'data', 2)).toEqual([]);
-    expect(wholeAmong([2], [undefined, log([0], 1), log([0])], 'data', 2)).toEqual([]);
+    expect(wholeAmong([2], [undefined, log([0, 2]), log([0])], 'data', { quorumCount: 2 })).toEqual([]);
+    expect(wholeAmong([2], [undefined, log([0], 1), log([0])], 'data', { quorumCount: 2 })).toEqual([]);
   });
 
   it('is not who lost something with its machine, be it all that is left', () => {
-    expect(wholeAmong([1, 2], [undefined, log([0], shakenCount), log([0], shakenCount)], 'data', 2)).toEqual([]);
+    expect(
+      wholeAmong([1, 2], [undefined, log([0], shakenCount), log([0], shakenCount)], 'data', { quorumCount: 2 }),
+    ).toEqual([]);
   });
 
   it('is nobody where all are accused', () => {
     const matrix = [log([2]), log([0, 2]), log([0, 1])];
-    expect(wholeAmong([0, 1, 2], matrix, 'data', 2)).toEqual([]);
+    expect(wholeAmong([0, 1, 2], matrix, 'data', { quorumCount: 2 })).toEqual([]);
   });
 });

@@ -22,7 +22,6 @@ import type { BrickLocks } from './brick-locks.ts';
 import { dirtyKey, encodeVector, isZero, type Kind, kinds, negated } from './changelog.ts';
 import type { Lease } from './lease.ts';
 import type { LeaseHost } from './leases.ts';
-import { quorumCount } from './quorum.ts';
 
 /** Most leases of one request: what comes after it on its brick waits for all of them. */
 const bundleMax = 32;
@@ -256,7 +255,7 @@ export class LeaseEnding {
   /** Where only the lost hold the truth, those that are left must not accuse them: nobody would be right. They stay dirty. */
   #mayBlame(lease: Lease, kind: Kind): boolean {
     const { set } = this.#host;
-    const sources = lease.sources(kind, quorumCount(set.quorum, set.count));
+    const sources = lease.sources(kind, set);
     if (sources.length === 0) return kind === 'entry';
     return sources.some((child) => lease.holds.has(child) && (kind !== 'data' || set.holdsData(child)));
   }

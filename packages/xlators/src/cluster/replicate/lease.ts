@@ -4,7 +4,8 @@
  * apply the same changes in the same order (docs/replicate.md).
  */
 import { Fd, type Gfid, type Inode, type Xattrs } from '@mortar/core';
-import { dirtyKey, encodeVector, isZero, judge, type Kind, kinds, type Matrix, vectorOf } from './changelog.ts';
+import { dirtyKey, encodeVector, isZero, type Kind, kinds, type Matrix, vectorOf } from './changelog.ts';
+import { judge, type Rules } from './judgement.ts';
 import { KnownNames } from './known-names.ts';
 import { Ordering } from './ordering.ts';
 import type { ReplicaSet } from './replica-set.ts';
@@ -121,8 +122,8 @@ export class Lease {
   }
 
   /** Participants that hold the truth of a kind; empty: split-brain. */
-  sources(kind: Kind, quorumCount: number): readonly number[] {
-    return judge(this.matrix, kind, quorumCount).sources;
+  sources(kind: Kind, rules: Rules): readonly number[] {
+    return judge(this.matrix, kind, rules).sources;
   }
 }
 
@@ -138,7 +139,7 @@ export function preOp(lease: Lease, child: number, kind: Kind, set: ReplicaSet):
   }
   for (const absent of absentees(lease, set))
     if (!lease.blamed[kind].has(absent)) values[set.pendingKeys[absent]!] = one;
-  const doubted = disbelieved(lease, kind).filter((other) => !lease.blamed[kind].has(other));
+  const doubted = disbelieved(lease, kind, set).filter((other) => !lease.blamed[kind].has(other));
   // All will be dirty now: who is right is told by blame from here on. Nobody knows which names these were.
   if (!doubted.includes(child))
     for (const other of doubted)
@@ -150,8 +151,8 @@ export function preOp(lease: Lease, child: number, kind: Kind, set: ReplicaSet):
  * Participants that nobody accuses and that were not believed when the lease was got: they lost a change with their machine, or
  * made one that the others did not.
  */
-export function disbelieved(lease: Lease, kind: Kind): number[] {
-  const { doubted } = judge(lease.matrix, kind);
+export function disbelieved(lease: Lease, kind: Kind, { arbiter }: Rules): number[] {
+  const { doubted } = judge(lease.matrix, kind, { arbiter });
   return doubted.filter((child) => lease.holds.has(child));
 }
 

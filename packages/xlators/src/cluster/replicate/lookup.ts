@@ -16,7 +16,6 @@ import { healNameNow } from './heal/name.ts';
 import type { AccessHealer } from './heal/on-access.ts';
 import { isKnownMissing, learnFromMiss } from './known-names.ts';
 import { isHidden } from './listing-torn.ts';
-import { quorumCount } from './quorum.ts';
 import { type Asked, answering, attemptsMax, lookupFailure, type Replica, withoutOwn } from './replica.ts';
 import { type Replies, succeeded, successAt } from './replica-set.ts';
 
@@ -145,9 +144,7 @@ async function settle(replica: Replica, call: Call, args: Args<'lookup'>): Promi
   try {
     const again = await replica.lookupAll(args.loc, call, args.want ?? []);
     if (agree(again) === 'yes') return again;
-    const trusted = lease
-      .sources('entry', quorumCount(set.quorum, set.count))
-      .filter((child) => lease.holds.has(child));
+    const trusted = lease.sources('entry', set).filter((child) => lease.holds.has(child));
     const settled = await healNameNow(replica, lease, parent, args.loc.name!);
     if (settled !== undefined) replica.warn(`${describe(args.loc)}: ${settled}`);
     const replies = await replica.lookupAll(args.loc, call, args.want ?? []);

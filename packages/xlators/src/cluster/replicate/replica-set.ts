@@ -16,7 +16,7 @@ import {
   type Success,
 } from '@mortar/core';
 import { Laggards } from './laggards.ts';
-import { hasQuorum, type QuorumRule, type QuorumType, quorumRule } from './quorum.ts';
+import { hasQuorum, type QuorumRule, type QuorumType, quorumCount, quorumRule } from './quorum.ts';
 
 /** Replies by child; undefined where the fop was not wound. */
 export type Replies<N extends FopName> = (Reply<N> | undefined)[];
@@ -103,6 +103,11 @@ export class ReplicaSet {
       this.quorum,
       this.children.map((_, i) => children.includes(i)),
     );
+  }
+
+  /** How many make a quorum at the least; 0: there is none. */
+  get quorumCount(): number {
+    return quorumCount(this.quorum, this.count);
   }
 
   holdsData(child: number): boolean {

@@ -19,8 +19,9 @@ import {
 } from '@mortar/core';
 import { withMovedAgo } from '../../lib/departures.ts';
 import { lookupGivingGfid } from './adoption.ts';
-import { changelogOf, dirtyKey, isZero, type Kind, kinds, type Matrix, readable } from './changelog.ts';
+import { changelogOf, dirtyKey, isZero, type Kind, kinds, type Matrix } from './changelog.ts';
 import { type InodeContext, InodeContexts } from './inode-context.ts';
+import { readable } from './judgement.ts';
 import { Leases } from './leases.ts';
 import { isAbsence, isFault, type ReplicaSet, type Replies, successAt } from './replica-set.ts';
 import { type Policy, settleByPolicy } from './split-brain.ts';
@@ -135,7 +136,7 @@ export class Replica {
     const holds = context.lease?.holds;
     const exclude = holds && holds.size > 0 ? this.set.children.flatMap((_, i) => (holds.has(i) ? [] : [i])) : [];
     for (const kind of kinds)
-      context.readable[kind] = readable(matrix, kind).filter((child) => !exclude.includes(child));
+      context.readable[kind] = readable(matrix, kind, this.set.arbiter).filter((child) => !exclude.includes(child));
     context.present = replies.flatMap((reply, i) => (reply?.ok ? [i] : []));
     context.generation = this.contexts.isDoubted(gfid, asked.doubts) ? 0 : asked.generation;
     const type = context.present.length > 0 ? successAt(replies, context.present[0]!)!.iatt.type : undefined;

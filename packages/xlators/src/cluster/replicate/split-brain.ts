@@ -3,9 +3,9 @@
  * are taken back, so that an ordinary heal follows (docs/heal.md).
  */
 import { type Gfid, type Iatt, locOf, type Xattrs } from '@mortar/core';
-import { dirtyKey, encodeVector, judge, type Kind, kinds, vectorOf } from './changelog.ts';
+import { dirtyKey, encodeVector, type Kind, kinds, vectorOf } from './changelog.ts';
+import { judge } from './judgement.ts';
 import type { Lease } from './lease.ts';
-import { quorumCount } from './quorum.ts';
 import type { Replica } from './replica.ts';
 import { succeeded, successAt } from './replica-set.ts';
 
@@ -54,7 +54,7 @@ function largest(
 /** Whether a kind is in split-brain by what the lease shows. */
 export function isSplit(replica: Replica, lease: Lease, kind: Kind): boolean {
   const { set } = replica;
-  const { pending, sources } = judge(lease.matrix, kind, quorumCount(set.quorum, set.count));
+  const { pending, sources } = judge(lease.matrix, kind, set);
   return pending && sources.length === 0;
 }
 

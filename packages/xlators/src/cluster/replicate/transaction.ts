@@ -20,10 +20,10 @@ import {
 import { type AccusationHost, Accusations } from './accusations.ts';
 import { isLost, whole, withoutData } from './answers.ts';
 import type { Change, Outcome } from './change.ts';
-import { judge, type Kind } from './changelog.ts';
+import type { Kind } from './changelog.ts';
+import { judge } from './judgement.ts';
 import { absentees, disbelieved, isHidden, type Lease, preOp } from './lease.ts';
 import type { Leases } from './leases.ts';
-import { quorumCount } from './quorum.ts';
 import { failureOf, isAbsence, type ReplicaSet, type Replies, succeeded, successAt } from './replica-set.ts';
 import { Rider } from './rider.ts';
 
@@ -103,8 +103,7 @@ export class Transactions {
 
   /** Data and metadata may only change where a copy is that holds the truth; names where nobody who is away may know it better. */
   #refusal(kind: Kind, leases: readonly Lease[], participants: readonly number[]): Failure | undefined {
-    const count = quorumCount(this.#set.quorum, this.#set.count);
-    if (leases.some(({ matrix }) => judge(matrix, kind, count).isAlone)) return fail(Errno.ENOTCONN);
+    if (leases.some(({ matrix }) => judge(matrix, kind, this.#set).isAlone)) return fail(Errno.ENOTCONN);
     if (kind === 'entry') return undefined;
     if (kind === 'metadata' && this.#isArbitersAlone(leases[0]!, participants)) return fail(Errno.ENOTCONN);
     const sources = this.#accusations.sources(kind, leases).filter((child) => participants.includes(child));
@@ -134,7 +133,7 @@ export class Transactions {
       ]),
     );
     for (const lease of leases) {
-      const doubted = disbelieved(lease, change.kind);
+      const doubted = disbelieved(lease, change.kind, this.#set);
       this.#host.contexts.exclude(lease.gfid, change.kind, doubted);
       for (const child of [...absentees(lease, this.#set), ...doubted]) lease.blamed[change.kind].add(child);
     }

@@ -1,8 +1,8 @@
 /** Data heal: the contents of a source go to the sinks, window by window; clients work in between. */
 import { type Call, Errno, type Failure, Fd, fail, type Gfid, locOf, type Reply } from '@mortar/core';
-import { judge, type Matrix } from '../changelog.ts';
+import type { Matrix } from '../changelog.ts';
+import { judge } from '../judgement.ts';
 import type { Lease } from '../lease.ts';
-import { quorumCount } from '../quorum.ts';
 import { successAt } from '../replica-set.ts';
 import { clearMarks } from './marks.ts';
 import { type HealContext, type HealResult, newest, notLocked, sameMarks, waitsForTheOther } from './result.ts';
@@ -61,7 +61,7 @@ async function healOpen(context: HealContext, gfid: Gfid, fd: Fd): Promise<HealR
 
 async function makePlan(context: HealContext, lease: Lease, gfid: Gfid, call: Call): Promise<Plan | HealResult> {
   const { set } = context.replica;
-  const verdict = judge(lease.matrix, 'data', quorumCount(set.quorum, set.count));
+  const verdict = judge(lease.matrix, 'data', set);
   if (!verdict.pending && !context.full) return { state: 'clean' };
   if (verdict.isAlone) return waitsForTheOther;
   const replies = await context.replica.lookupAll(locOf(gfid), call, []);
@@ -251,7 +251,7 @@ async function finish(
   ];
   if (!(await clearMarks(replica, lease, gfid, 'data', [...new Set(whole)], [plan.source, ...plan.alike])))
     return { state: 'again' };
-  const { sources, sinks } = judge(lease.matrix, 'data');
+  const { sources, sinks } = judge(lease.matrix, 'data', { arbiter });
   const missing = [...sources, ...sinks].filter((child) => !whole.includes(child));
   return missing.length === 0
     ? { state: 'healed' }

@@ -1,9 +1,8 @@
 /** Entry heal: the names of a directory. Adds and removes on the sinks what the sources have and lack. */
 import { type ByteString, type Call, Fd, type Gfid, locOf } from '@mortar/core';
-import { judge, type Matrix, type Vector, type Verdict } from '../changelog.ts';
+import type { Matrix, Vector } from '../changelog.ts';
+import { judge, type Rules, type Verdict } from '../judgement.ts';
 import type { Lease } from '../lease.ts';
-import { quorumCount } from '../quorum.ts';
-import type { Replica } from '../replica.ts';
 import { clearMarks } from './marks.ts';
 import { NameHeal, type NameResult, type Truth, truthOf } from './name.ts';
 import { type HealContext, type HealResult, notLocked, sameMarks, waitsForTheOther } from './result.ts';
@@ -24,7 +23,7 @@ export async function healEntries(context: HealContext, gfid: Gfid): Promise<Hea
     if ('errno' in lease) return notLocked(lease, 'cannot lock the directory for entry heal');
     lease.recalled = true;
     try {
-      const verdict = verdictOf(lease.matrix, quorumOf(replica));
+      const verdict = verdictOf(lease.matrix, replica.set);
       if (!verdict.pending && !context.full) return { state: 'clean' };
       if (verdict.isAlone) return waitsForTheOther;
       if (first && !sameMarks(first.matrix, lease.matrix, 'entry')) return { state: 'again' };
@@ -45,15 +44,13 @@ export async function healEntries(context: HealContext, gfid: Gfid): Promise<Hea
   }
 }
 
-const quorumOf = ({ set }: Replica) => quorumCount(set.quorum, set.count);
-
 /** A directory's data counter says that any name may be missing: it accuses as the entry counter does. */
-function verdictOf(matrix: Matrix, quorum: number): Verdict {
+function verdictOf(matrix: Matrix, rules: Rules): Verdict {
   const accusing = ([data, metadata, entry]: Vector): Vector => [data, metadata, entry === 0 ? data : entry];
   return judge(
     matrix.map((log) => log && { blames: log.blames.map(accusing), dirty: log.dirty }),
     'entry',
-    quorum,
+    rules,
   );
 }
 
@@ -137,7 +134,7 @@ async function finish(
     };
   const failed = trouble[0];
   if (failed && 'failed' in failed) return { state: 'waiting', reason: failed.failed };
-  const verdict = verdictOf(lease.matrix, quorumOf(replica));
+  const verdict = verdictOf(lease.matrix, replica.set);
   if (!(await clearMarks(replica, lease, gfid, 'entry', lease.participants, verdict.sources)))
     return { state: 'again' };
   const source = verdict.sources.find((child) => lease.holds.has(child));

@@ -1,8 +1,7 @@
 /** Metadata heal: owner, mode, xattrs and times of a source go to the sinks. */
 import { FileType, type Gfid, type Iatt, locOf, type Success, type Xattrs } from '@mortar/core';
-import { judge } from '../changelog.ts';
+import { judge } from '../judgement.ts';
 import type { Lease } from '../lease.ts';
-import { quorumCount } from '../quorum.ts';
 import { isOwnXattr, type Replica } from '../replica.ts';
 import { successAt } from '../replica-set.ts';
 import { isSplit } from '../split-brain.ts';
@@ -29,7 +28,7 @@ async function healUnder(context: HealContext, lease: Lease, gfid: Gfid): Promis
   const { replica } = context;
   const { set } = replica;
   const call = { ...replica.rootCall(), internal: 'self-heal' as const };
-  const verdict = judge(lease.matrix, 'metadata', quorumCount(set.quorum, set.count));
+  const verdict = judge(lease.matrix, 'metadata', set);
   if (!verdict.pending && !context.full) return { state: 'clean' };
   if (verdict.isAlone) return waitsForTheOther;
   const sources = verdict.sources.filter((child) => lease.holds.has(child));

@@ -14,10 +14,10 @@ import {
   statMode,
 } from '@mortar/core';
 import { typeWithoutGfid } from '../adoption.ts';
-import { changelogOf, dirtyKey, judge } from '../changelog.ts';
+import { changelogOf, dirtyKey } from '../changelog.ts';
+import { judge } from '../judgement.ts';
 import type { Lease } from '../lease.ts';
 import { newObjectBlame } from '../new-object.ts';
-import { quorumCount } from '../quorum.ts';
 import type { Replica } from '../replica.ts';
 import { type Replies, succeeded, successAt } from '../replica-set.ts';
 import { type Candidate, choose } from '../split-brain.ts';
@@ -62,7 +62,7 @@ export async function healNameNow(
   name: ByteString,
 ): Promise<string | undefined> {
   const { set } = replica;
-  const truth = truthOf(lease, judge(lease.matrix, 'entry', quorumCount(set.quorum, set.count)));
+  const truth = truthOf(lease, judge(lease.matrix, 'entry', set));
   const result = await new NameHeal(replica, lease, parent, truth, () => {}).heal(name);
   if (typeof result !== 'object') return undefined;
   return 'failed' in result ? result.failed : `the replicas have different files of this name (${result.mismatch})`;

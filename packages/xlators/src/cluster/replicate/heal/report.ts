@@ -1,6 +1,7 @@
 /** What `gluster volume heal V info` shows: for each brick, what its index says and what is the matter with it. */
 import { type ByteString, Errno, FileType, type Gfid, locOf, printable } from '@mortar/core';
-import { changelogOf, judge, type Kind, type Matrix, zeroVector } from '../changelog.ts';
+import { changelogOf, type Kind, type Matrix, zeroVector } from '../changelog.ts';
+import { judge } from '../judgement.ts';
 import type { Replica } from '../replica.ts';
 import { successAt } from '../replica-set.ts';
 import { isMissing } from './healer.ts';
@@ -89,7 +90,7 @@ async function examine(healer: SetHealer, child: number, gfid: Gfid): Promise<Re
   if (!blamed && (await inUse(replica, child, gfid))) return undefined;
   // Who is accused adds nothing by a mark of its own: the accusers list it.
   if (blamed && isOnlyAccused(matrix, child)) return undefined;
-  const verdicts = kinds.map((kind) => judge(matrix, kind));
+  const verdicts = kinds.map((kind) => judge(matrix, kind, { arbiter: replica.set.arbiter }));
   if (!blamed && !verdicts.some((verdict) => verdict.pending)) return undefined;
   const seen = healer.item(gfid);
   const splitBrain =

@@ -1,8 +1,7 @@
 /** `gluster volume heal V split-brain ...`: the operator decides. Texts are GlusterFS's. */
 import { type ByteString, byteString, Errno, type Gfid, isGfid, locAt, rootGfid } from '@mortar/core';
-import { judge } from '../changelog.ts';
+import { judge } from '../judgement.ts';
 import { lookup } from '../lookup.ts';
-import { quorumCount } from '../quorum.ts';
 import type { Replica } from '../replica.ts';
 import { succeeded, successAt } from '../replica-set.ts';
 import { arbitrate, type Candidate, candidates, choose, isSplit } from '../split-brain.ts';
@@ -159,7 +158,7 @@ async function resolveName(
   const found: Gfid[] = [];
   try {
     const { set } = replica;
-    const truth = truthOf(lease, judge(lease.matrix, 'entry', quorumCount(set.quorum, set.count)));
+    const truth = truthOf(lease, judge(lease.matrix, 'entry', set));
     const nameHeal = new NameHeal(
       replica,
       lease,

@@ -14,7 +14,8 @@ import {
   replyOfStep,
   type Xattrs,
 } from '@mortar/core';
-import { encodeVector, judge, type Matrix, vectorOf } from '../changelog.ts';
+import { encodeVector, type Matrix, vectorOf } from '../changelog.ts';
+import { judge } from '../judgement.ts';
 import type { Lease } from '../lease.ts';
 import type { Replica } from '../replica.ts';
 import { type Replies, successAt } from '../replica-set.ts';
