@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { newUuid } from '@mortar/glusterd/uuid.ts';
 import type { SeededRandom } from '@mortar/testing/sim/random.ts';
+import { hasProgram } from './cluster.ts';
 import type { ClusterNode, Nodes } from './nodes.ts';
 import { root } from './sandbox.ts';
 
@@ -83,6 +84,15 @@ export class DiskNode {
     return this.node.sh(`rm -f ${this.disk}/filler`);
   }
 
+  /** Whoever writes to it waits until it is let go; reads go on. */
+  freezeDisk(): Promise<string> {
+    return this.node.sh(`fsfreeze -f ${this.disk}`);
+  }
+
+  thawDisk(): Promise<string> {
+    return this.node.sh(`fsfreeze -u ${this.disk}`);
+  }
+
   /** As after an error of the journal: all is read-only from now on, and what was not written is not. */
   failDisk(): Promise<string> {
     return this.node.sh(`mount -o remount,abort ${this.disk}`);
@@ -143,6 +153,12 @@ export function faultsOf(cluster: Nodes, one: DiskNode, client: ClusterNode): Fa
       begin: () => node.setRoute(client, 'cut'),
       end: () => node.setRoute(client, 'open'),
     },
+    {
+      what: 'the client does not reach it',
+      begin: () => client.setRoute(node, 'cut'),
+      end: () => client.setRoute(node, 'open'),
+    },
+    { what: 'its disk hangs', begin: () => one.freezeDisk(), end: () => one.thawDisk() },
     { what: 'its disk is full', begin: () => one.fillDisk(), end: () => one.emptyDisk() },
     { what: 'its disk fails', begin: () => one.failDisk(), end: () => one.repairDisk() },
     { what: 'it loses its power', begin: () => one.cutPower(), end: () => one.givePower() },
@@ -154,11 +170,20 @@ interface Line {
   readonly ms?: number;
   readonly error?: string;
   readonly held?: number;
+  readonly released?: number;
   readonly ended?: string;
 }
 
-export const workKinds = ['append', 'rename', 'make', 'count', 'watch'] as const;
-export type WorkKind = (typeof workKinds)[number];
+/** What one request of these waited for says how long the volume stood still; the others are programs of many requests. */
+export const requestKinds = ['append', 'rename', 'make', 'count', 'watch'] as const;
+const programOf = { untar: 'tar', verify: 'fio', bench: 'dbench' } as const;
+export type WorkKind = (typeof requestKinds)[number] | keyof typeof programOf;
+
+/** All that this machine has the programs for. */
+export function workKinds(): WorkKind[] {
+  const programs = Object.entries(programOf) as [keyof typeof programOf, string][];
+  return [...requestKinds, ...programs.filter(([, program]) => hasProgram(program)).map(([kind]) => kind)];
+}
 
 /** A program on the client that works without end, in a directory of its own but for `watch`. */
 export class Worker {
@@ -198,8 +223,9 @@ export class Worker {
     return this.lines.filter(({ error }) => error !== undefined).map(({ n, error }) => `${n}: ${error}`);
   }
 
-  get longestMs(): number {
-    return Math.max(0, ...this.lines.map(({ ms }) => ms ?? 0));
+  /** The longest wait since so many lines were written. */
+  longestMs(since: number): number {
+    return this.lines.slice(since).reduce((longest, { ms }) => Math.max(longest, ms ?? 0), 0);
   }
 
   /** Resolves when it rests; false if a request of it does not end. */

@@ -9,8 +9,9 @@
  * Changes a directory in one way until FILE.stop is there, and writes a line for all that was acknowledged or refused: what a test
  * expects to find afterwards. While FILE.hold is there it waits, and says so.
  *
- *   node fault-worker.mjs append|rename|make|count|watch DIRECTORY FILE
+ *   node fault-worker.mjs append|rename|make|count|watch|untar|verify|bench DIRECTORY FILE
  */
+import { execFileSync } from 'node:child_process';
 import fs, { appendFileSync, constants, existsSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -45,6 +46,11 @@ function withFile(path, flags, act) {
   } finally {
     fs.closeSync(fd);
   }
+}
+
+/** Throws with what it said if a command of it fails. */
+function shell(script) {
+  execFileSync('bash', ['-euc', script], { stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
 const path = (name) => join(directory, name);
@@ -113,6 +119,37 @@ const kinds = {
         }),
       );
   },
+
+  /** Trees are unpacked, are as they were packed, and go. */
+  untar() {
+    const tree = `${file}.tree`;
+    shell(`mkdir -p ${tree}/d{0..3}
+      for i in {0..23}; do head -c $((i * 397)) /dev/urandom > ${tree}/d$((i % 4))/f$i; done
+      ln -s f0 ${tree}/d0/link; ln ${tree}/d1/f1 ${tree}/d2/again; tar cf ${tree}.tar -C ${tree} .`);
+    return (n) => {
+      const at = path(`tree-${n}`);
+      attempt(n, () => shell(`mkdir ${at}; tar xf ${tree}.tar -C ${at}; diff -r ${tree} ${at}; rm -r ${at}`));
+    };
+  },
+
+  /** fio writes and reads what it wrote, every other time past the caches of the kernel. */
+  verify() {
+    const job =
+      'fio --name=verify --nrfiles=4 --filesize=256k --bs=16k --rw=randwrite --ioengine=psync --fallocate=none ' +
+      '--verify=crc32c --verify_fatal=1 --do_verify=1 --verify_state_save=0 --fsync=8 --thinktime=2000 --minimal';
+    return (n) => {
+      const at = path(`fio-${n}`);
+      attempt(n, () => shell(`mkdir ${at}; ${job} --direct=${n % 2} --directory=${at}; rm -r ${at}`));
+    };
+  },
+
+  /** dbench tells what it was refused, and what it did not find. */
+  bench() {
+    return (n) => {
+      const at = path(`bench-${n}`);
+      attempt(n, () => shell(`mkdir ${at}; dbench -t 2 -D ${at} 2; rm -r ${at}`));
+    };
+  },
 };
 
 const step = kinds[kind]();
@@ -121,6 +158,8 @@ for (let n = 1; !existsSync(`${file}.stop`); n++) {
   if (existsSync(`${file}.hold`)) {
     say({ held: n });
     while (existsSync(`${file}.hold`) && !existsSync(`${file}.stop`)) sleep(20);
+    // What it does next may take long: that it was held before says nothing any more.
+    say({ released: n });
   }
   step(n);
   sleep(pauseMs);
