@@ -2,6 +2,7 @@ import { Errno } from '@mortar/core';
 import type { ServedGraph } from '@mortar/host/client/graphs.ts';
 import type { OpName } from '../protocol/index.ts';
 import type { FuseCall } from './call.ts';
+import type { Node } from './nodes.ts';
 import type { Session } from './session.ts';
 
 /** A request under way: answered exactly once. */
@@ -15,6 +16,8 @@ export class Ask {
   /** Where it is served; null only for requests that need no graph. */
   graph: ServedGraph | null = null;
   answered = false;
+  /** The node of which the kernel asks the attributes. */
+  about: Node | null = null;
   /** Of a write: lent, and given back when it is answered. */
   payload: Uint8Array | null = null;
   /** Its neighbours among the requests under way. */
@@ -30,6 +33,12 @@ export class Ask {
     this.uniqueHigh = uniqueHigh;
     this.nodeId = nodeId;
     this.call = call;
+  }
+
+  /** The answer tells the attributes of this node: notices about it wait for that. */
+  tells(node: Node): void {
+    this.about = node;
+    node.asking++;
   }
 
   fail(errno: number): void {

@@ -8,10 +8,10 @@ export function invalidateByUpcall(session: Session, event: Extract<GraphEvent, 
   if (!node) return;
   switch (event.what) {
     case 'metadata':
-      session.channel.notify(invalidateInode(node.id, -1, 0));
+      session.notices.stale(node, 'attributes');
       return;
     case 'data':
-      session.channel.notify(invalidateInode(node.id, 0, 0));
+      session.notices.stale(node, 'data');
       return;
     case 'entry':
       session.channel.notify(invalidateInode(node.id, 0, 0));

@@ -28,6 +28,8 @@ export class Node {
   mode = -1;
   /** Of the data when last seen: changes with every change of it. */
   stamp = unknownStamp;
+  /** Requests for its attributes that are under way. */
+  asking = 0;
   /** Made without a name (O_TMPFILE): its first link says so. */
   unnamed = false;
   readonly #shortIno: boolean;

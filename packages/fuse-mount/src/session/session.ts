@@ -42,6 +42,7 @@ import { type Handle, HandleTable } from './handles.ts';
 import { agreeOn } from './init.ts';
 import { NodeLimit } from './lru.ts';
 import { type Node, NodeTable } from './nodes.ts';
+import { Notices } from './notices.ts';
 import { type Handler, handlers } from './ops/table.ts';
 import type { SessionOptions } from './options.ts';
 import type { PendingRequest, SessionStats } from './stats.ts';
@@ -78,6 +79,7 @@ export class Session {
   readonly channel: Channel;
   readonly nodes: NodeTable;
   readonly handles = new HandleTable();
+  readonly notices = new Notices(this);
   readonly graphs: Graphs;
   /** What is open, as it moves from graph to graph. */
   readonly files: OpenFiles;
@@ -205,6 +207,7 @@ export class Session {
   end(): void {
     this.graphs.end();
     this.#limit.end();
+    this.notices.end();
     for (const ask of this.#asks.list()) ask.call.interrupt();
     for (const handle of [...this.handles.all()]) {
       this.handles.remove(handle.fh);
@@ -280,6 +283,7 @@ export class Session {
   #finish(ask: Ask): void {
     ask.graph?.end();
     this.#asks.remove(ask);
+    if (ask.about) this.notices.answered(ask.about);
     if (!ask.counted) return;
     const wasSaturated = this.saturated;
     this.#inFlight--;

@@ -34,6 +34,7 @@ async function attributes(s: Session, ask: Ask, node: Node, flags: number, fh: n
 export function getattr(s: Session, ask: Ask, { flags, fh }: RequestOf<'getattr'>): void {
   const node = nodeOf(s, ask);
   if (!node) return;
+  ask.tells(node);
   const answer = (reply: Reply<'stat'>): void => {
     if (reply.ok) answerAttr(s, ask, node, reply.iatt, reply.xdata?.ageMs);
     else failWith(ask, reply);
@@ -52,6 +53,7 @@ function statOpen(s: Session, ask: Ask, node: Node, reply: Reply<'stat'>): Promi
 export async function statx(s: Session, ask: Ask, { flags, fh }: RequestOf<'statx'>): Promise<void> {
   const node = nodeOf(s, ask);
   if (!node) return;
+  ask.tells(node);
   const reply = await attributes(s, ask, node, flags, fh);
   if (!reply) return;
   if (!reply.ok) return failWith(ask, reply);

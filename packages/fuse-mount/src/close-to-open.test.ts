@@ -1,0 +1,91 @@
+/** What a program reads through a file that it has just opened, while other clients go on changing it. Needs root and /dev/fuse. */
+import { execFile } from 'node:child_process';
+import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Fd, type Gfid, InodeTable, locOf, rootCall, type Services, type Subvolume } from '@mortar/core';
+import { SystemClock } from '@mortar/host/ports/clock.ts';
+import { SystemRandom } from '@mortar/host/ports/random.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type FuseMount, mountFuse } from './index.ts';
+import { memory } from './session/session-rig.ts';
+
+function canMount(): boolean {
+  try {
+    accessSync('/dev/fuse', constants.R_OK | constants.W_OK);
+    return process.getuid?.() === 0;
+  } catch {
+    return false;
+  }
+}
+
+const services: Services = {
+  clock: new SystemClock(),
+  random: new SystemRandom(),
+  log: { level: 'INFO', setLevel: () => {}, write: () => {} },
+  metrics: { counter: () => ({ add: () => {} }), histogram: () => ({ record: () => {} }) },
+  inodes: new InodeTable(),
+  port: (name) => {
+    throw new Error(`no port ${name}`);
+  },
+};
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+describe.skipIf(!canMount())('a file that others go on changing', () => {
+  const { ops } = memory(services);
+  let folder = '';
+  let mount: FuseMount;
+  let changing: Gfid | undefined;
+  /** A round trip to a brick, which tells on the way of a change by somebody else. */
+  const slow = <A extends unknown[], R>(fop: (...args: A) => Promise<R>) => {
+    return async (...args: A): Promise<R> => {
+      const reply = await fop(...args);
+      await pause(10);
+      if (changing) mount.upcall({ type: 'upcall', gfid: changing, what: 'data' });
+      await pause(10);
+      return reply;
+    };
+  };
+  const top: Subvolume = { ...ops, stat: slow(ops.stat), fstat: slow(ops.fstat) };
+
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'mortar-mount-'));
+    mount = await mountFuse({
+      mountPoint: folder,
+      source: 'localhost:/memory',
+      services,
+      clientId: 'test',
+      top,
+      session: {},
+      options: { session: {}, kernelFlags: [], kernelOptions: [] },
+    });
+  });
+  afterAll(async () => {
+    await mount.unmount();
+    await mount.closed;
+    rmSync(folder, { recursive: true });
+  });
+
+  const sh = (script: string): Promise<string> =>
+    new Promise((resolve, reject) => {
+      execFile('bash', ['-ec', `cd ${folder}\n${script}`], { cwd: '/', timeout: 50_000 }, (error, stdout) =>
+        error ? reject(error) : resolve(stdout),
+      );
+    });
+
+  it('has what was written when it was opened', async () => {
+    await sh('printf 1, > log');
+    const gfid = [...services.inodes.all()].find(({ name }) => name === 'log')!.gfid;
+    const fd = new Fd(gfid, constants.O_WRONLY);
+    const call = rootCall(services.clock);
+    expect(await ops.open(call, { loc: locOf(gfid), flags: constants.O_WRONLY, fd })).toMatchObject({ ok: true });
+    let expected = '1,';
+    changing = gfid;
+    for (let i = 2; i < 12; i++) {
+      expect(await sh('cat log')).toBe(expected);
+      const data = Buffer.from(`${i},`);
+      expect(await ops.writev(call, { fd, offset: 0, data, append: true })).toMatchObject({ ok: true });
+      expected += `${i},`;
+    }
+  });
+});
