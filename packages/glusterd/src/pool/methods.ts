@@ -10,7 +10,7 @@ import { LateLocks } from './late-locks.ts';
 import { type Credentials, credentials, type HelloReply, joinSchema } from './messages.ts';
 import { memberCallNames } from './parts.ts';
 import type { PoolService } from './service.ts';
-import { type SiteCallName, siteCalls } from './site-calls.ts';
+import { bricksHere, type SiteCallName, type SiteParams, siteCalls } from './site-calls.ts';
 
 export function addPoolMethods(server: ManagementServer, context: Context, pool: PoolService): void {
   const { store } = context;
@@ -85,9 +85,16 @@ export function addPoolMethods(server: ManagementServer, context: Context, pool:
 
   for (const name of Object.keys(siteCalls) as SiteCallName[]) {
     const call = siteCalls[name];
-    forMembers(`site.${name}`, call.params, async (params) =>
-      (call.run as (context: Context, params: unknown) => Promise<unknown>)(context, params),
-    );
+    forMembers(`site.${name}`, call.params, async (params, { caller }) => {
+      try {
+        return await (call.run as (context: Context, params: unknown) => Promise<unknown>)(context, params);
+      } finally {
+        if (name === 'startBricks') {
+          const { volume, bricks } = params as unknown as SiteParams<'startBricks'>;
+          pool.unagreed.started(caller, volume, bricksHere(context, volume, bricks));
+        }
+      }
+    });
   }
 }
 

@@ -35,6 +35,34 @@ describe('volumes over nodes', () => {
     expect(await node(2).file('vols/v/info')).toBeNull();
   });
 
+  it('have no bricks left where the node that starts them dies before that is agreed on', async () => {
+    const members = await pool(3);
+    await make();
+    const start = (index: number) => node(index).run({ verb: 'volume.start', volume: 'v', force: false });
+    let go = () => {};
+    node(2).processes.gate = new Promise((resolve) => {
+      go = resolve;
+    });
+    const starting = start(3).catch(() => undefined);
+    await until('node 1 runs its brick', () => runningOn(node(1)) === 1);
+    await node(3).down();
+    go();
+    await starting;
+    await until('node 2 has come to run its brick', () =>
+      node(2).processes.ran.some(({ args }) => args.includes('--brick-port')),
+    );
+    await until('nobody runs a brick', () => runningOn(node(1)) + runningOn(node(2)) === 0);
+    await node(3).up();
+    await connected(members);
+    await until('node 3 runs none either', () => runningOn(node(3)) === 0);
+    expect(await start(3)).toMatchObject({ ok: true });
+    // Agreed on, they are no longer the matter of who had them started.
+    await node(3).down();
+    await new Promise((resolve) => setTimeout(resolve, 4000));
+    expect(members.map(runningOn)).toEqual([1, 1, 1]);
+    await node(3).up();
+  });
+
   it('have a heal daemon again that was asked to end, when a member comes back', async () => {
     await pool(3);
     await make();

@@ -13,6 +13,7 @@ import { Reconciler } from './reconcile.ts';
 import { ServerQuorum } from './server-quorum.ts';
 import { AddressBook } from './trust.ts';
 import type { DocumentChange, Holding } from './types.ts';
+import { UnagreedBricks } from './unagreed-bricks.ts';
 
 export interface PoolSettings {
   transport: Transport;
@@ -37,6 +38,7 @@ export class PoolService {
   readonly addresses: AddressBook;
   readonly quorum: ServerQuorum;
   readonly log: PeerLog;
+  readonly unagreed: UnagreedBricks;
   readonly #context: Context;
   readonly #reconciler: Reconciler;
   readonly #settings: PoolSettings;
@@ -61,6 +63,7 @@ export class PoolService {
       reached: this.others().filter(({ uuid }) => this.connections.isConnected(uuid)).length + 1,
     }));
     this.log = new PeerLog(context.clock);
+    this.unagreed = new UnagreedBricks(context);
     const tell = (event: 'PEER_CONNECT' | 'PEER_DISCONNECT', uuid: string) =>
       context.events?.emit(event, { host: this.nameOf(uuid), uuid });
     const lost = (uuid: string) => {
@@ -133,6 +136,7 @@ export class PoolService {
     this.#isClosed = true;
     this.#timer?.cancel();
     this.quorum.close();
+    this.unagreed.close();
     this.connections.close();
   }
 

@@ -54,7 +54,8 @@ function own(context: Context, list: readonly BrickInfo[]): BrickInfo[] {
   return [...list];
 }
 
-function chosen(context: Context, volume: VolumeInfo, ids: readonly string[]): BrickInfo[] {
+/** Those of this node among the bricks with these ids. */
+export function bricksHere(context: Context, volume: VolumeInfo, ids: readonly string[]): BrickInfo[] {
   const { uuid } = context.store.state.node;
   return volume.bricks.filter((brick) => brick.hostUuid === uuid && ids.includes(brick.brickId));
 }
@@ -134,7 +135,7 @@ export const siteCalls = {
     async run(context, { volume }) {
       context.volfiles.check(volume);
       const ids = volume.bricks.map((brick) => brick.brickId);
-      const problems = chosen(context, volume, ids).map((brick) => brickProblem(context, volume, brick));
+      const problems = bricksHere(context, volume, ids).map((brick) => brickProblem(context, volume, brick));
       return { problem: problems.find((problem) => problem !== null) ?? null };
     },
   }),
@@ -154,7 +155,7 @@ export const siteCalls = {
           failures.push(error.message);
         }
       };
-      await Promise.all(chosen(context, volume, ids).map(start));
+      await Promise.all(bricksHere(context, volume, ids).map(start));
       return { ports, failures };
     },
   }),
@@ -164,7 +165,7 @@ export const siteCalls = {
     result: z.object({}),
     timeoutMs: slow,
     async run(context, { volume, bricks: ids }) {
-      await Promise.all(chosen(context, volume, ids).map((brick) => context.supervisor.stopBrick(volume, brick)));
+      await Promise.all(bricksHere(context, volume, ids).map((brick) => context.supervisor.stopBrick(volume, brick)));
       return {};
     },
   }),
@@ -175,7 +176,7 @@ export const siteCalls = {
     result: z.object({}),
     timeoutMs: slow,
     async run(context, { volume, bricks: ids }) {
-      await Promise.all(chosen(context, volume, ids).map((brick) => context.supervisor.retireBrick(volume, brick)));
+      await Promise.all(bricksHere(context, volume, ids).map((brick) => context.supervisor.retireBrick(volume, brick)));
       return {};
     },
   }),
@@ -194,7 +195,7 @@ export const siteCalls = {
     async run(context, { volume: name, bricks: ids, section, withDaemon }) {
       const volume = context.store.state.volumes.get(name);
       if (!volume) return { processes: [] };
-      const processes: ProcessData[] = await localProcesses(context, volume, chosen(context, volume, ids), {
+      const processes: ProcessData[] = await localProcesses(context, volume, bricksHere(context, volume, ids), {
         section,
         withDaemon,
       });
@@ -219,7 +220,7 @@ export const siteCalls = {
           return [];
         }
       };
-      return { answers: (await Promise.all(chosen(context, volume, ids).map(ask))).flat() };
+      return { answers: (await Promise.all(bricksHere(context, volume, ids).map(ask))).flat() };
     },
   }),
 
@@ -234,7 +235,7 @@ export const siteCalls = {
     result: z.object({}),
     timeoutMs: quick,
     async run(context, { volume, brick: id, names, counters }) {
-      const [brick] = chosen(context, volume, [id]);
+      const [brick] = bricksHere(context, volume, [id]);
       if (!brick) throw new OperationError(`there is no brick ${id} of ${volume.name} on this node`);
       const { online } = await context.supervisor.brickState(volume, brick);
       if (online) await context.supervisor.askBrick(volume, brick, 'brick.blame', { names, counters });
@@ -310,7 +311,7 @@ export const siteCalls = {
     timeoutMs: quick,
     async run(context, { volume: name, bricks: ids }) {
       const volume = context.store.state.volumes.get(name);
-      if (volume) await rotateHere(context, volume, chosen(context, volume, ids));
+      if (volume) await rotateHere(context, volume, bricksHere(context, volume, ids));
       return {};
     },
   }),
