@@ -3,7 +3,7 @@
  * 4 and 3 again; 2 x replica 3 becomes 3 x replica 3 and 2 x again. MORTAR_REBALANCE_ROUNDS: how often; MORTAR_REBALANCE_SEED:
  * what is done in which order (not how fast).
  */
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { BusyVolume } from '../support/busy-volume.ts';
 import { type Brick, startCluster } from '../support/cluster.ts';
 import { canMount } from '../support/sandbox.ts';
@@ -14,22 +14,29 @@ const patienceMs = 120_000 + rounds * 400_000;
 
 describe.skipIf(!canMount)('no file vanishes, appears twice or reads as it was before', () => {
   const cluster = startCluster();
+  let current: BusyVolume | undefined;
   const begin = async (volume: string, seed: number) => {
     console.log(`${volume}: seed ${seed}`);
     const busy = new BusyVolume(cluster, volume, seed);
+    current = busy;
     await busy.begin();
     return busy;
   };
+  afterEach(() => current?.stop());
 
   it(
     'while 3 bricks become 5, 4 and 3 again',
     async () => {
       const volume = 'plain';
-      await cluster.createAndStart(volume, [], 3);
+      const bricks = await cluster.createAndStart(volume, [], 3);
       const busy = await begin(volume, firstSeed);
       for (let round = 0; round < rounds; round++) {
         const [first, second] = [0, 1].map((i) => cluster.brick(`${volume}-r${round}-${i}`).name) as [string, string];
-        const grown = await busy.grow([first, second], () => busy.killClient());
+        const meanwhile = async () => {
+          await busy.killBrick(cluster.brickPid(volume, busy.random.pick(bricks)));
+          await busy.killClient();
+        };
+        const grown = await busy.grow([first, second], meanwhile, true);
         const shrunk = [await busy.shrink([second]), await busy.shrink([first])];
         console.log(`${volume} round ${round}: ${[grown, ...shrunk].join('')}`);
       }

@@ -4,7 +4,8 @@ import fs from 'node:fs/promises';
 import { join } from 'node:path';
 import { SeededRandom } from '@mortar/testing/sim/random.ts';
 import { expect } from 'vitest';
-import { type Cluster, digest, eventually, hasProgram, type MountedVolume, pause } from './cluster.ts';
+import { type BusyProgram, busyPrograms } from './busy-programs.ts';
+import { type Cluster, digest, eventually, type MountedVolume, pause } from './cluster.ts';
 import { commandLine } from './sandbox.ts';
 
 interface File {
@@ -20,6 +21,7 @@ class Work {
   #serial = 0;
   over = false;
   rests = false;
+  isBusy = false;
 
   constructor(mnt: string, prefix: string, random: SeededRandom) {
     this.#mnt = mnt;
@@ -28,7 +30,12 @@ class Work {
   }
 
   async until(): Promise<void> {
-    for (; !this.over; await pause(2)) if (!this.rests) await this.step();
+    for (; !this.over; await pause(2)) {
+      if (this.rests) continue;
+      this.isBusy = true;
+      await this.step();
+      this.isBusy = false;
+    }
   }
 
   #bytes(below: number): Buffer {
@@ -98,11 +105,6 @@ class Work {
   }
 }
 
-const fio = [
-  'fio --name=verify --nrfiles=6 --filesize=512k --bs=16k --rw=randwrite --verify=crc32c --verify_fatal=1 --do_verify=1',
-  '--ioengine=psync --fallocate=none --openfiles=3 --thinktime=2000 --minimal',
-].join(' ');
-
 export class BusyVolume {
   readonly random: SeededRandom;
   readonly #cluster: Cluster;
@@ -112,17 +114,24 @@ export class BusyVolume {
   readonly #running: Promise<unknown>[] = [];
   readonly #mounts: MountedVolume[] = [];
   #counted = 0;
+  readonly #runs = new Map<string, number>();
   #over = false;
   #rests = 0;
+  #isBlind = false;
+  #active = 0;
   #failure: unknown;
   #listings = 0;
-  #trees = 0;
-  #verified = 0;
 
   constructor(cluster: Cluster, volume: string, seed: number) {
     this.#cluster = cluster;
     this.#volume = volume;
     this.random = new SeededRandom(seed);
+  }
+
+  /** Whatever goes wrong, nobody works on. */
+  stop(): void {
+    this.#over = true;
+    for (const work of this.#work) work.over = true;
   }
 
   /** Throws what went wrong so far. */
@@ -145,8 +154,8 @@ export class BusyVolume {
     await fs.mkdir(join(a.path, 'others'));
     const work = new Work(a.path, 'w', this.random.fork());
     this.#work.push(work);
-    const jobs = [work.until(), this.#count(a.path), this.#watch(b.path), this.#untar(a.path)];
-    if (hasProgram('fio')) jobs.push(this.#fio(a.path));
+    const jobs = [work.until(), this.#count(a.path), this.#watch(b.path)];
+    for (const program of busyPrograms()) jobs.push(this.#repeat(a.path, program));
     for (const job of jobs)
       this.#running.push(
         job.catch((error: unknown) => {
@@ -167,44 +176,61 @@ export class BusyVolume {
     }
   }
 
-  async #turn(ms: number): Promise<void> {
-    do await pause(Math.max(ms, 5));
-    while (this.#rests > 0 && !this.#over);
-  }
-
-  async #count(mnt: string): Promise<void> {
-    for (; !this.#over; await this.#turn(10)) {
-      await fs.appendFile(join(mnt, 'counter'), 'x');
-      this.#counted++;
+  /** As `quiet`, with nothing under way at all: what is done meanwhile may keep bricks from answering. */
+  async still(work: () => Promise<void>): Promise<void> {
+    this.#isBlind = true;
+    try {
+      await this.quiet(async () => {
+        const isIdle = () => this.#active === 0 && this.#work.every(({ isBusy }) => !isBusy);
+        await eventually('nothing is under way', () => this.#failure !== undefined || isIdle(), 120_000);
+        this.check();
+        await work();
+      });
+    } finally {
+      this.#isBlind = false;
     }
   }
 
-  /** Trees come, are as they were packed, and go. */
-  async #untar(mnt: string): Promise<void> {
-    const from = this.#cluster.at('tree');
-    await this.#cluster.sh(`rm -rf ${from}; mkdir -p ${from}/d{0..3}/e{0..1}
-      for i in {0..79}; do head -c $((i * 97)) /dev/urandom > ${from}/d$((i % 4))/e$((i / 4 % 2))/f$i; done
-      ln -s f0 ${from}/d0/e0/link; ln ${from}/d1/e0/f1 ${from}/d1/again
-      tar cf ${from}.tar -C ${from} .`);
-    for (; !this.#over; this.#trees++) {
-      const at = join(mnt, 'others', `tree${this.#trees}`);
-      await this.#cluster.sh(`mkdir ${at}; tar xf ${from}.tar -C ${at}; diff -r ${from} ${at};
+  /** `step` as long as it is used, resting between in due time. */
+  async #loop(ms: number, rests: () => boolean, step: () => Promise<unknown>): Promise<void> {
+    while (!this.#over) {
+      this.#active++;
+      try {
+        await step();
+      } finally {
+        this.#active--;
+      }
+      do await pause(ms);
+      while (rests() && !this.#over);
+    }
+  }
+
+  #count(mnt: string): Promise<void> {
+    return this.#loop(
+      10,
+      () => this.#rests > 0,
+      async () => {
+        await fs.appendFile(join(mnt, 'counter'), 'x');
+        this.#counted++;
+      },
+    );
+  }
+
+  async #repeat(mnt: string, program: BusyProgram): Promise<void> {
+    await program.prepare?.(this.#cluster);
+    const step = async () => {
+      const run = this.#runs.get(program.name) ?? 0;
+      const at = join(mnt, 'others', `${program.name}${run}`);
+      await this.#cluster.sh(`mkdir ${at}; ${program.script(this.#cluster, at)}
         rm -r ${at} || { find ${at} >&2; sleep 2; find ${at} >&2; exit 1; }`);
-      await this.#turn(50);
-    }
-  }
-
-  async #fio(mnt: string): Promise<void> {
-    for (; !this.#over; this.#verified++) {
-      const at = join(mnt, 'others', `fio${this.#verified}`);
-      await this.#cluster.sh(`mkdir ${at}; ${fio} --directory=${at} >/dev/null; rm -r ${at}`);
-      await this.#turn(0);
-    }
+      this.#runs.set(program.name, run + 1);
+    };
+    await this.#loop(50, () => this.#rests > 0, step);
   }
 
   /** Names that do not change: each is there once, with what is in it. */
-  async #watch(mnt: string): Promise<void> {
-    for (; !this.#over; await pause(5)) {
+  #watch(mnt: string): Promise<void> {
+    const look = async () => {
       const names = await fs.readdir(mnt);
       this.#listings++;
       const seen = names.filter((name) => this.#still.has(name)).sort();
@@ -217,7 +243,8 @@ export class BusyVolume {
       const least = this.#counted;
       const counted = (await fs.readFile(join(mnt, 'counter'))).length;
       if (counted < least) await this.#old(join(mnt, 'counter'), least, counted);
-    }
+    };
+    return this.#loop(5, () => this.#isBlind, look);
   }
 
   /** What the volume itself says, past the kernel's cache, must not be old; what the kernel says only for the time that it is told. */
@@ -226,7 +253,7 @@ export class BusyVolume {
     const { size } = await handle.stat();
     const { bytesRead } = await handle.read(Buffer.alloc(2 ** 20), 0, 2 ** 20, 0);
     await handle.close();
-    const said = `${counted} of ${least} appends were seen; then the size was ${size}, and ${bytesRead} were read directly`;
+    const said = `${new Date().toISOString()}: ${counted} of ${least} appends were seen; then the size was ${size}, and ${bytesRead} were read directly`;
     console.log(said);
     throw new Error(said);
   }
@@ -258,6 +285,25 @@ export class BusyVolume {
     await this.#cluster.sh(`umount -l ${mount.path}`);
   }
 
+  /** With nobody but the rebalance at work: of a volume without replicas what is on that brick is away until it is back. */
+  async killBrick(pid: number): Promise<void> {
+    await this.still(async () => {
+      await this.#cluster.kill(pid);
+      await pause(this.random.integer(1000));
+      await this.#cluster.must('volume', 'start', this.#volume, 'force');
+      for (const { path } of this.#mounts) await eventually(`${path} has all bricks`, () => this.#hasAll(path), 60_000);
+    });
+  }
+
+  async #hasAll(mnt: string): Promise<boolean> {
+    const all = [...this.#still.keys()].map((name) => join(mnt, name)).join(' ');
+    const { exitCode } = await this.#cluster.run('bash', [
+      '-c',
+      `for f in ${all}; do dd if=$f of=/dev/null bs=64k iflag=direct status=none || exit 1; done`,
+    ]);
+    return exitCode === 0;
+  }
+
   // --- tasks ---
 
   async ended(...words: string[]): Promise<string> {
@@ -275,7 +321,8 @@ export class BusyVolume {
     return said;
   }
 
-  async grow(names: readonly string[], meanwhile: () => Promise<void>): Promise<string> {
+  /** `mayFail`: what is done meanwhile may end a run, which is then started again. */
+  async grow(names: readonly string[], meanwhile: () => Promise<void>, mayFail = false): Promise<string> {
     const { must, gluster } = this.#bound();
     await must('volume', 'add-brick', this.#volume, ...names, 'force');
     await must('volume', 'rebalance', this.#volume, 'start', 'force');
@@ -288,7 +335,13 @@ export class BusyVolume {
     }
     await meanwhile();
     this.check();
-    return `${kills} killed\n${await this.ended('rebalance', this.#volume)}`;
+    const said = await this.ended('rebalance', this.#volume).catch(async (error: unknown) => {
+      this.check();
+      if (!mayFail) throw error;
+      await must('volume', 'rebalance', this.#volume, 'start', 'force');
+      return `once more after ${(error as Error).message}\n${await this.ended('rebalance', this.#volume)}`;
+    });
+    return `${kills} killed\n${said}`;
   }
 
   async shrink(names: readonly string[]): Promise<string> {
@@ -324,8 +377,7 @@ export class BusyVolume {
   // --- the end ---
 
   async end(): Promise<string> {
-    this.#over = true;
-    for (const work of this.#work) work.over = true;
+    this.stop();
     await Promise.all(this.#running);
     this.check();
     expect(this.#listings).toBeGreaterThan(3);
@@ -335,7 +387,8 @@ export class BusyVolume {
     this.#mounts.push(c);
     for (const { path } of this.#mounts) await same(path, expected);
     expect((await fs.readFile(join(c.path, 'counter'))).length).toBe(this.#counted);
-    return `${this.#listings} listings, ${this.#trees} trees, ${this.#verified} runs of fio, ${this.#counted} appends`;
+    const runs = [...this.#runs].map(([name, count]) => `${count} runs of ${name}`);
+    return [`${this.#listings} listings`, ...runs, `${this.#counted} appends`].join(', ');
   }
 
   get mounts(): readonly MountedVolume[] {
