@@ -11,6 +11,7 @@ import { type Credentials, credentials, type HelloReply, joinSchema } from './me
 import { memberCallNames } from './parts.ts';
 import type { PoolService } from './service.ts';
 import { bricksHere, type SiteCallName, type SiteParams, siteCalls } from './site-calls.ts';
+import { type Unagreed, unagreedBrick, unagreedTask } from './unagreed.ts';
 
 export function addPoolMethods(server: ManagementServer, context: Context, pool: PoolService): void {
   const { store } = context;
@@ -89,13 +90,18 @@ export function addPoolMethods(server: ManagementServer, context: Context, pool:
       try {
         return await (call.run as (context: Context, params: unknown) => Promise<unknown>)(context, params);
       } finally {
-        if (name === 'startBricks') {
-          const { volume, bricks } = params as unknown as SiteParams<'startBricks'>;
-          pool.unagreed.started(caller, volume, bricksHere(context, volume, bricks));
-        }
+        pool.unagreed.started(caller, startedBy(context, name, params));
       }
     });
   }
+}
+
+/** The processes that a site call starts. */
+function startedBy(context: Context, name: SiteCallName, params: unknown): Unagreed[] {
+  if (name === 'startTask') return [unagreedTask(context, (params as SiteParams<'startTask'>).volume)];
+  if (name !== 'startBricks') return [];
+  const { volume, bricks } = params as SiteParams<'startBricks'>;
+  return bricksHere(context, volume, bricks).map((brick) => unagreedBrick(context, volume, brick));
 }
 
 function asRefusal(error: unknown): unknown {

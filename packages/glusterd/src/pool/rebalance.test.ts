@@ -141,3 +141,25 @@ it('takes no bricks away whose node is down, neither at the start nor at the end
   await node(1).done({ ...leaving, bricks: [...leaving.bricks], action: 'force' });
   await node(2).up();
 }, 30_000);
+
+it('has no process left where the node that starts them dies before that is agreed on', async () => {
+  let go = () => {};
+  node(3).processes.gate = new Promise((resolve) => {
+    go = resolve;
+  });
+  const starting = run(2, 'force').catch(() => undefined);
+  await until('node 1 moves files', () => alive()[0] === 1);
+  await node(2).down();
+  go();
+  await starting;
+  await until('nobody does', () => alive()[0] === 0 && alive()[2] === 0);
+  await node(2).up();
+  await until('node 2 is met', () => node(1).daemon.context.pool!.isConnected(node(2).uuid));
+  await run(1, 'force');
+  expect(alive()[0]).toBe(1);
+  // Agreed on, they are no longer the matter of who had them started.
+  await node(1).down();
+  await new Promise((resolve) => setTimeout(resolve, 4000));
+  expect(alive()[2]).toBe(1);
+  await node(1).up();
+}, 40_000);

@@ -13,7 +13,7 @@ import { Reconciler } from './reconcile.ts';
 import { ServerQuorum } from './server-quorum.ts';
 import { AddressBook } from './trust.ts';
 import type { DocumentChange, Holding } from './types.ts';
-import { UnagreedBricks } from './unagreed-bricks.ts';
+import { UnagreedProcesses } from './unagreed.ts';
 
 export interface PoolSettings {
   transport: Transport;
@@ -38,7 +38,7 @@ export class PoolService {
   readonly addresses: AddressBook;
   readonly quorum: ServerQuorum;
   readonly log: PeerLog;
-  readonly unagreed: UnagreedBricks;
+  readonly unagreed: UnagreedProcesses;
   readonly #context: Context;
   readonly #reconciler: Reconciler;
   readonly #settings: PoolSettings;
@@ -63,7 +63,7 @@ export class PoolService {
       reached: this.others().filter(({ uuid }) => this.connections.isConnected(uuid)).length + 1,
     }));
     this.log = new PeerLog(context.clock);
-    this.unagreed = new UnagreedBricks(context);
+    this.unagreed = new UnagreedProcesses(context);
     const tell = (event: 'PEER_CONNECT' | 'PEER_DISCONNECT', uuid: string) =>
       context.events?.emit(event, { host: this.nameOf(uuid), uuid });
     const lost = (uuid: string) => {

@@ -65,7 +65,7 @@ export class RecordedProcesses implements ProcessPort {
   readonly stubborn = new Set<number>();
   /** Paths of bricks that do not start. */
   readonly broken = new Set<string>();
-  /** Bricks do not start before it. */
+  /** Bricks, and who moves files, do not start before it. */
   gate: Promise<void> = Promise.resolve();
   answers: Record<string, unknown> = {};
   /** Heal daemons that answer nothing, by pid. */
@@ -78,7 +78,7 @@ export class RecordedProcesses implements ProcessPort {
     this.ran.push({ program, args });
     if (!args.includes('--process-name')) return { exit: 0, message: '' };
     if (this.broken.has(option(args, '--brick-name'))) return { exit: 1, message: 'the brick is broken' };
-    if (args.includes('--brick-port')) await this.gate;
+    if (args.includes('--brick-port') || args.includes('rebalance')) await this.gate;
     if (args.includes('--brick-port') && this.portsTaken-- > 0)
       return { exit: 98, message: 'listen EADDRINUSE: address already in use' };
     const pid = this.#nextPid++;
