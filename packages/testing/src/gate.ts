@@ -4,6 +4,7 @@
  */
 import {
   type Args,
+  type Call,
   Errno,
   Fd,
   type Fop,
@@ -17,7 +18,11 @@ import {
 } from '@mortar/core';
 
 /** What happens to a request before or after the brick has it. */
-export type Fault = (fop: FopName, args: unknown) => 'pass' | 'drop-request' | 'drop-reply' | Promise<void> | Errno;
+export type Fault = (
+  fop: FopName,
+  args: unknown,
+  call: Call,
+) => 'pass' | 'drop-request' | 'drop-reply' | Promise<void> | Errno;
 
 /** The upper end of a brick: hands events that come up to the gates of all clients. */
 export class BrickTop extends Xlator {
@@ -91,7 +96,7 @@ export class Gate extends Xlator {
     const run: Fop<N> = async (call, args) => {
       if (!this.#open && name === 'lk') this.turnedAway.push(args as unknown as Args<'lk'>);
       if (!this.#open) return fail(Errno.ENOTCONN);
-      const fault = this.fault(name, args);
+      const fault = this.fault(name, args, call);
       if (typeof fault === 'number') return fail(fault);
       if (fault instanceof Promise) await fault;
       if (fault === 'drop-request') return fail(Errno.ENOTCONN);

@@ -1,4 +1,4 @@
-import { Errno, type Gfid, locOf } from '@mortar/core';
+import { byteString, Errno, type Gfid, locOf, rootGfid } from '@mortar/core';
 import type { Fault } from '@mortar/testing/gate.ts';
 import type { RigBrick, RigClient } from '@mortar/testing/replica-rig.ts';
 import { describe, expect, it } from 'vitest';
@@ -65,6 +65,27 @@ describe('the first change of a lease', () => {
     await client.xlator.drain();
     for (const brick of bricks) expect(await marks(brick, client.call, gfid)).toEqual({});
     expect(await modes(bricks, client, gfid)).toEqual([0o640, 0o640, 0o640]);
+  });
+
+  it('goes under the name of who makes it: not with that request, where that is another user than root or who moves the file', async () => {
+    await rig();
+    const client = await rigs[0]!.client({ 'post-op-delay-secs': '60' });
+    const changes: unknown[] = [];
+    client.gates[0]!.fault = (fop, args, { uid, internal }) => {
+      const { steps = [] } = args as { steps?: { fop: string }[] };
+      if ([{ fop }, ...steps].some((step) => step.fop === 'setattr')) changes.push([uid, internal]);
+      return 'pass';
+    };
+    for (const who of [{ uid: 1000 }, { internal: 'rebalance' as const }]) {
+      const gfid = await coldFile(client);
+      const call = { ...client.call, ...who };
+      expect(await client.ops.setattr(call, { loc: locOf(gfid), attr: { mode: 0o600 } })).toMatchObject({ ok: true });
+      await client.ops.unlink(client.call, { loc: { gfid, parent: rootGfid, name: byteString('f') } });
+    }
+    expect(changes).toEqual([
+      [1000, undefined],
+      [0, 'rebalance'],
+    ]);
   });
 
   it('is done once where one that did it goes before the others have answered, and that one is blamed', async () => {
