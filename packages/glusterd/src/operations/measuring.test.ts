@@ -116,3 +116,30 @@ describe('system uuid reset', () => {
     expect(await rig.file('glusterd.info')).toContain(`UUID=${uuid}\n`);
   });
 });
+
+describe('volume statedump', () => {
+  const request = { verb: 'volume.statedump' as const, volume: 'v', options: [] };
+  const dumps = () => rig.processes.asked.filter(({ method }) => method === 'process.statedump');
+
+  it('is made by each brick that runs', async () => {
+    rig.processes.answers['process.statedump'] = { path: '/dump' };
+    rig.processes.die(rig.processes.pidsOf('brick')[0]!);
+    expect(await rig.done(request)).toEqual({});
+    expect(new Set(dumps().map(({ socketPath }) => socketPath)).size).toBe(2);
+  });
+
+  it('names each brick that could not write it, and why', async () => {
+    const { ask } = rig.processes;
+    const sockets: string[] = [];
+    rig.processes.ask = (socketPath, method, params) => {
+      if (method === 'process.statedump' && sockets.push(socketPath) !== 2)
+        return Promise.reject(new Error('could not write a state dump: ENOSPC'));
+      return ask.call(rig.processes, socketPath, method, params);
+    };
+    rig.processes.answers['process.statedump'] = { path: '/dump' };
+    const [first, second, ...rest] = (await rig.refusal(request)).split('\n');
+    expect(rest).toEqual([]);
+    for (const line of [first, second]) expect(line).toMatch(/^node1:\/\S+v-\d: could not write a state dump: ENOSPC$/);
+    expect(first).not.toBe(second);
+  });
+});

@@ -1,56 +1,19 @@
-/** statedump, log rotate, sync; peer commands, as far as they need no peer. */
+/** log rotate, sync; peer commands, as far as they need no peer. */
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
 import { detachPeer, probePeer } from '../pool/membership.ts';
 import { gather, onSite } from '../pool/sites.ts';
 import type { ReplyData } from '../protocol/replies.ts';
 import type { RequestOf } from '../protocol/requests.ts';
-import type { BrickInfo, VolumeInfo } from '../volume.ts';
-import { refreshBricks } from './ask-bricks.ts';
 import { requireConnected } from './brick-sites.ts';
 import { rotateHere } from './rotate.ts';
-import { brickName, localBricks, volumeNamed } from './volumes.ts';
-
-function started(context: Context, name: string): VolumeInfo {
-  const volume = volumeNamed(context, name);
-  if (volume.status !== 'started') throw new OperationError(`Volume ${name} is not in the started state`);
-  return volume;
-}
-
-export async function statedump(
-  context: Context,
-  request: RequestOf<'volume.statedump'>,
-): Promise<Record<string, never>> {
-  const volume = started(context, request.volume);
-  // Dumps of clients are asked for with SIGUSR1 where they run; GlusterFS answers success whatever becomes of it.
-  if (request.client !== undefined) return {};
-  // A place that was set a moment ago counts already.
-  await refreshBricks(context, volume);
-  for (const brick of localBricks(context, volume)) {
-    const { online } = await context.supervisor.brickState(volume, brick);
-    if (online) await dumpBrick(context, volume, brick);
-  }
-  await gather(context, volume.bricks, (node, own) => {
-    const bricks = own.map((brick) => brick.brickId);
-    return onSite(context, node, 'askBricks', { volume: volume.name, bricks, method: 'process.statedump', params: {} });
-  });
-  return {};
-}
-
-/** The dump is complete when the brick answers. */
-async function dumpBrick(context: Context, volume: VolumeInfo, brick: BrickInfo): Promise<void> {
-  try {
-    await context.supervisor.askBrick(volume, brick, 'process.statedump', {});
-  } catch (error) {
-    context.log.write('WARNING', 'management', `state dump of ${brickName(brick)}: ${(error as Error).message}`);
-  }
-}
+import { brickName, localBricks, startedVolume } from './volumes.ts';
 
 export async function rotateLogs(
   context: Context,
   request: RequestOf<'volume.log.rotate'>,
 ): Promise<Record<string, never>> {
-  const volume = started(context, request.volume);
+  const volume = startedVolume(context, request.volume);
   const { brick: wanted } = request;
   const bricks = volume.bricks.filter((brick) => wanted === undefined || brickName(brick) === wanted);
   if (wanted !== undefined && bricks.length === 0)

@@ -43,3 +43,10 @@ export async function commit(context: Context, change: Change): Promise<void> {
 export function commitVolume(context: Context, volume: VolumeInfo): Promise<void> {
   return commit(context, { volumes: new Map([[volume.name, volume]]) });
 }
+
+/** Throws OperationError. */
+export function startedVolume(context: Context, name: string): VolumeInfo {
+  const volume = volumeNamed(context, name);
+  if (volume.status !== 'started') throw new OperationError(`Volume ${name} is not in the started state`);
+  return volume;
+}

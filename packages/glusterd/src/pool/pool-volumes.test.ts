@@ -92,6 +92,25 @@ describe('volumes over nodes', () => {
     await until('the files follow', shown);
   });
 
+  it('are dumped on all nodes, and the brick that could not is named', async () => {
+    await pool(3);
+    await make();
+    await node(1).done({ verb: 'volume.start', volume: 'v', force: false });
+    for (const i of [1, 2, 3]) node(i).processes.answers['process.statedump'] = { path: '/dump' };
+    const request = { verb: 'volume.statedump' as const, volume: 'v', options: [] };
+    expect(await node(1).done(request)).toEqual({});
+    node(3).processes.answers = {};
+    expect(await node(1).refusal(request)).toBe(`${node(3).at('v')}: nobody answers process.statedump`);
+    const { ask } = node(1).daemon.context.pool!;
+    node(1).daemon.context.pool!.ask = (uuid, method, ...more) =>
+      method === 'site.dumpBricks' && uuid === node(2).uuid
+        ? Promise.reject(new Error('no answer in 10 s'))
+        : ask.call(node(1).daemon.context.pool!, uuid, method, ...more);
+    const lines = (await node(1).refusal(request)).split('\n');
+    expect(lines[0]).toMatch(`${node(2).at('v')}: Host 10.9.0.2 does not answer: no answer in 10 s`);
+    expect(lines).toHaveLength(2);
+  });
+
   it('cannot be changed by less than half of the pool', async () => {
     const members = await pool(3);
     await make();

@@ -8,6 +8,7 @@ import { OperationError } from '../errors.ts';
 import { awaitedHere, awaitedSchema } from '../operations/awaited-here.ts';
 import { checkAvailable, checkDirectory, realPath } from '../operations/brick-checks.ts';
 import { brickProblem } from '../operations/brick-problem.ts';
+import { dumpHere, reasonMaxLength } from '../operations/dump-here.ts';
 import { localProcesses } from '../operations/local-status.ts';
 import { makeBricks, withFacts } from '../operations/new-bricks.ts';
 import { rotateHere } from '../operations/rotate.ts';
@@ -67,7 +68,6 @@ const brickMethods = [
   'brick.clearLocks',
   'brick.clients',
   'brick.fencePlacement',
-  'process.statedump',
   'graph.refresh',
 ] as const;
 const healMethods = ['heal.launch', 'heal.info', 'heal.count', 'heal.statistics', 'heal.splitBrain'] as const;
@@ -221,6 +221,19 @@ export const siteCalls = {
         }
       };
       return { answers: (await Promise.all(bricksHere(context, volume, ids).map(ask))).flat() };
+    },
+  }),
+
+  /** State dumps of the running bricks of this node; who has written none, and why. */
+  dumpBricks: call({
+    params: z.object({ volume: word, bricks: brickIds }),
+    result: z.object({
+      failures: z.array(z.object({ brick: word, reason: z.string().max(reasonMaxLength) })).max(4096),
+    }),
+    timeoutMs: quick,
+    async run(context, { volume: name, bricks: ids }) {
+      const volume = context.store.state.volumes.get(name);
+      return { failures: volume ? await dumpHere(context, volume, chosen(context, volume, ids)) : [] };
     },
   }),
 

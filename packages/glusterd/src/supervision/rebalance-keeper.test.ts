@@ -1,5 +1,5 @@
 /** The process that moves files dies, ends, is stopped, and outlives glusterd. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { MachinePorts } from '../ports.ts';
@@ -159,6 +159,51 @@ describe('a rebalance process', () => {
     }
     expect(started()).toBe(1);
     expect(await now()).toMatchObject({ state: 'stopped' });
+  });
+
+  describe('whose pid file is gone', () => {
+    const pidFile = () => {
+      const words = rig.processes.alive.get(rig.processes.pidsOf('rebalance/v')[0]!)!;
+      return words[words.indexOf('-p') + 1]!;
+    };
+    beforeEach(async () => {
+      await run('force');
+      rmSync(pidFile());
+    });
+
+    it('is the one that goes on, and gets it again', async () => {
+      rig.processes.answers = { 'rebalance.status': { state: 'running', ...counts } };
+      for (let i = 0; i < 3; i++) {
+        await look();
+        rig.aheadMs += 10_000;
+      }
+      expect([started(), alive()]).toEqual([1, 1]);
+      expect(await now()).toMatchObject({ state: 'running', movedFiles: 3 });
+      expect(readFileSync(pidFile(), 'utf8')).toBe(`${rig.processes.pidsOf('rebalance/v')[0]}\n`);
+    });
+
+    it('is recognised by a glusterd that starts anew', async () => {
+      await rig.start();
+      await look();
+      rig.aheadMs += 1000;
+      await look();
+      expect([started(), alive()]).toEqual([1, 1]);
+    });
+
+    it('ends when it is stopped', async () => {
+      rig.processes.answers = { 'rebalance.stop': { state: 'stopped', ...counts } };
+      await run('stop');
+      expect(alive()).toBe(0);
+    });
+
+    it('has none beside it when the next task starts', async () => {
+      const { store, rebalances } = rig.daemon.context;
+      const volume = store.state.volumes.get('v')!;
+      const next = { ...volume, task: { ...volume.task!, id: nextId } };
+      await store.commit({ volumes: new Map([['v', next]]) });
+      await rebalances.start(next);
+      expect([started(), alive()]).toEqual([2, 1]);
+    });
   });
 
   it('outlives glusterd, which recognises it; one that died meanwhile is started again', async () => {

@@ -212,7 +212,7 @@ export class Supervisor {
     { share = '', isAgain = false }: { share?: string; isAgain?: boolean } = {},
   ): Promise<void> {
     return this.#inTurn(`rebalance/${volume.name}`, async () => {
-      await this.#watch.end(this.#watchedRebalance(volume, node));
+      await this.#endRebalance(volume, node);
       const { files, processes } = this.#ports;
       await this.#prepareFolders(volume.name);
       await files.makeDirectory(dirname(rebalancePidFile(this.#directories, volume.name, node)));
@@ -228,11 +228,18 @@ export class Supervisor {
   }
 
   async isRebalancing(volume: VolumeInfo, node: string): Promise<boolean> {
-    return (await this.#watch.find(this.#watchedRebalance(volume, node))) !== null;
+    return (await this.#watch.seek(this.#watchedRebalance(volume, node), this.#directories.run)) !== null;
   }
 
   endRebalance(volume: VolumeInfo, node: string): Promise<void> {
-    return this.#inTurn(`rebalance/${volume.name}`, () => this.#watch.end(this.#watchedRebalance(volume, node)));
+    return this.#inTurn(`rebalance/${volume.name}`, () => this.#endRebalance(volume, node));
+  }
+
+  /** Also one that has lost its pid file. */
+  async #endRebalance(volume: VolumeInfo, node: string): Promise<void> {
+    const watched = this.#watchedRebalance(volume, node);
+    await this.#watch.seek(watched, this.#directories.run);
+    await this.#watch.end(watched);
   }
 
   askRebalance(volume: VolumeInfo, method: string, timeoutMs: number): Promise<unknown> {
