@@ -59,6 +59,38 @@ describe.skipIf(!canMount)('volume set', () => {
     await eventually('lines again', () => lines().every((count, index) => count > before[index]!));
   });
 
+  it('gives bricks that run other translators, without a new connection, and the options that come with and after them', async () => {
+    const open = await fs.open(at('kept'), 'w+');
+    const log = (path: string) =>
+      readFileSync(cluster.at(`log/bricks/${path.slice(1).replaceAll('/', '-')}.log`), 'utf8');
+    const connections = () => bricks.map(({ path }) => log(path).match(/ connected$/gm)?.length);
+    const before = connections();
+    const dump = async () => {
+      await cluster.sh(`rm -f ${cluster.at('run')}/*.dump.*`);
+      await cluster.must('volume', 'statedump', 'vol');
+      return cluster.sh(`cat ${cluster.at('run')}/*.dump.*`);
+    };
+    const count = async () => (await dump()).match(/^\[features\/access-control\./gm)?.length ?? 0;
+    await set('features.acl', 'on');
+    await eventually('access-control in each brick', async () => (await count()) === 3);
+    await open.write('before');
+    await set('storage.owner-uid', '1234', 'storage.owner-gid', '5');
+    for (const { path } of bricks)
+      await eventually('the owner', async () => {
+        const { uid, gid } = await fs.stat(path);
+        return uid === 1234 && gid === 5;
+      });
+    await set('features.acl', 'off');
+    await eventually('no access-control any more', async () => (await count()) === 0);
+    await open.write(' after');
+    await open.close();
+    expect(await fs.readFile(at('kept'), 'utf8')).toBe('before after');
+    expect(connections()).toEqual(before);
+    for (const { path } of bricks) expect(log(path)).not.toMatch(/ [EC] \[/);
+    await set('storage.owner-uid', '0', 'storage.owner-gid', '0');
+    await cluster.must('volume', 'reset', 'vol');
+  }, 120_000);
+
   it('shows what was set in info, get and the volfiles', async () => {
     await set('network.ping-timeout', '7');
     expect(await cluster.must('volume', 'info', 'vol')).toContain('network.ping-timeout: 7\n');

@@ -56,7 +56,7 @@ async function serveBrick(host: Host): Promise<void> {
   // The disk's slowness is told from that of a machine whose processors are busy (docs/io-threads.md).
   host.services.clock.waits = threadWaits;
   const { source, link } = openVolfile(host);
-  const keeper = host.keepGraph({ source });
+  const keeper = host.keepGraph({ source, isOnlyOne: true });
   try {
     await keeper.start();
   } catch (error) {

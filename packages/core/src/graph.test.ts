@@ -160,6 +160,9 @@ describe('graph', () => {
     );
     await expect(startGraph(bad)).rejects.toThrow('no disk');
     expect(life.filter((line) => line.startsWith('fini'))).toEqual(['fini b', 'fini a']);
+    // Nothing refers to it any more, and its slots serve others.
+    const { inodes } = bad.top.services;
+    expect([0, 1, 2].map(() => inodes.allocateSlot(() => undefined))).toEqual([0, 1, 2]);
   });
 
   it.each([

@@ -39,14 +39,14 @@ export interface XlatorOverride {
   readonly value: string;
 }
 
-function typeOf(node: VolumeNode, registry: Registry): XlatorType {
+export function typeOf(node: VolumeNode, registry: Registry): XlatorType {
   const found = registry.get(node.type);
   if (found) return found;
   const near = nearest(node.type, registry.keys());
   throw new GraphError(`unknown translator type '${node.type}'${near ? `; did you mean '${near}'?` : ''}`, node);
 }
 
-function textsOf(node: VolumeNode, type: XlatorType, overrides: readonly XlatorOverride[]): Map<string, string> {
+export function textsOf(node: VolumeNode, type: XlatorType, overrides: readonly XlatorOverride[]): Map<string, string> {
   const texts = new Map(node.options);
   for (const { volume, option, value } of overrides) {
     const pattern = new RegExp(`^${volume.split('*').map(escapeRegExp).join('.*')}$`);
@@ -65,7 +65,7 @@ function escapeRegExp(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }
 
-function makeXlator(node: VolumeNode, type: XlatorType, texts: Map<string, string>, services: Services): Xlator {
+export function makeXlator(node: VolumeNode, type: XlatorType, texts: Map<string, string>, services: Services): Xlator {
   const { min, max } = type.subvolumes;
   const count = node.subvolumes.length;
   if (count < min || count > max) {
@@ -122,19 +122,25 @@ export function buildGraph(volfile: Volfile, registry: Registry, services: Servi
   }
 }
 
-/** Children first. When one fails, those already begun are ended again. */
+/** Children first. When one fails, those already begun are ended again, and nothing of the graph is left. */
 export async function startGraph(graph: Graph): Promise<void> {
+  await initAll([...graph.xlators.values()]);
+  graph.top.notify({ type: 'parent-up' }, null);
+}
+
+/** Children first. When one fails, those already begun are ended again, and the slots of all are free. */
+export async function initAll(xlators: readonly Xlator[]): Promise<void> {
   const begun: Xlator[] = [];
   try {
-    for (const xlator of graph.xlators.values()) {
+    for (const xlator of xlators) {
       begun.push(xlator);
       await xlator.init();
     }
   } catch (error) {
     for (const xlator of begun.reverse()) await xlator.fini().catch(() => undefined);
+    for (const xlator of xlators) xlator.services.inodes.freeSlot(xlator.slot);
     throw error;
   }
-  graph.top.notify({ type: 'parent-up' }, null);
 }
 
 /** Parents first; frees the translators' slots in the inode table. */
@@ -161,7 +167,7 @@ export function canReconfigure(from: Volfile, to: Volfile, registry: Registry): 
   });
 }
 
-function isLive(table: OptionTable, name: string): boolean {
+export function isLive(table: OptionTable, name: string): boolean {
   const known = optionNamed(table, name);
   return known === undefined || table[known]!.live;
 }

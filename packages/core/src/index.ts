@@ -1,4 +1,5 @@
 export * from './address-rules.ts';
+export * from './alter-graph.ts';
 export * from './bytes.ts';
 export * from './call.ts';
 export * from './compound.ts';

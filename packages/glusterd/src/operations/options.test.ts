@@ -35,6 +35,16 @@ describe('volume set', () => {
     expect(volume().version).toBe(1);
   });
 
+  it('says of how bricks listen that those that run do not take it', async () => {
+    const key = 'server.ssl';
+    expect(await rig.done(set('v', [key, 'off']))).toEqual({});
+    await rig.done({ verb: 'volume.start', volume: 'v', force: false });
+    const { warning } = await rig.done(set('v', [key, 'on'], ['network.ping-timeout', '10'], ['ssl.ca-list', '/ca']));
+    expect(warning?.split('\n')).toEqual(
+      [key, 'ssl.ca-list'].map((one) => `${one} has no effect on bricks that run: stop the volume and start it`),
+    );
+  });
+
   it('reads groups from the working directory only', async () => {
     mkdirSync(join(rig.directories.work, 'groups'), { recursive: true });
     writeFileSync(join(rig.directories.work, 'groups/mine'), 'network.ping-timeout=12\n\nuser.x=1\n');

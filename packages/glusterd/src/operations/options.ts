@@ -84,6 +84,13 @@ function checkPlace(context: Context, key: string, value: string): void {
     throw new OperationError(`Failed: Invalid path for ${key}: ${value} is not a directory`);
 }
 
+/** How bricks listen is settled when they start (docs/host.md). */
+function noteForRunning({ status }: VolumeInfo, key: string): string | undefined {
+  const isOfListening = key === 'server.ssl' || key === 'transport.address-family' || key.startsWith('ssl.');
+  if (status !== 'started' || !isOfListening) return undefined;
+  return `${key} has no effect on bricks that run: stop the volume and start it`;
+}
+
 function planForVolume(
   context: Context,
   name: string,
@@ -96,7 +103,7 @@ function planForVolume(
     // Each is checked against what the ones before it leave.
     const { key, value } = checked(context, volume, pair, byOtherCommand);
     checkPlace(context, key, value);
-    const note = noteForOption(key, value);
+    const note = noteForOption(key, value) ?? noteForRunning(volume, key);
     if (note !== undefined) notes.push(note);
     volume = { ...volume, options: withOption(volume.options, key, value) };
   }

@@ -237,6 +237,57 @@ describe('GraphKeeper', () => {
     expect([one.current.graph.id, one.generations]).toEqual([1, 2]);
   });
 
+  describe('of a process whose graph cannot stand twice', () => {
+    const over = (...names: string[]) =>
+      [volfile('fixed a'), ...names, 'volume top\ntype test/over\nsubvolumes v\nend-volume'].join('\n');
+    const types = (): LazyRegistry => {
+      const above = { ...leaf, type: 'test/over', options: {}, subvolumes: { min: 1, max: 1 } };
+      const create = (init: XlatorInit) => new Over(init);
+      return new LazyRegistry({ ...loaders, 'test/over': async () => ({ ...above, create }) as XlatorType });
+    };
+    class Over extends Xlator {
+      override async fini(): Promise<void> {
+        told.push(`fini ${this.name}`);
+      }
+    }
+    const between = over()
+      .replace('volume top', 'volume mid\ntype test/over\nsubvolumes v\nend-volume\nvolume top')
+      .replace(/subvolumes v(?=\nend-volume$)/, 'subvolumes mid');
+
+    it('has translators come and go in the one that it has; those that went end when their requests had the time', async () => {
+      text = over();
+      const one = keeper({ isOnlyOne: true, registry: types(), drainTimeoutMs: 20 });
+      const before = await one.start();
+      text = between;
+      await one.refresh();
+      expect([one.current.top, one.current.graph.id, one.generations]).toEqual([before.top, 0, 1]);
+      expect([...one.current.graph.xlators.keys()]).toEqual(['v', 'mid', 'top']);
+      text = over();
+      await one.refresh();
+      expect(told).not.toContain('fini mid');
+      await vi.waitFor(() => expect(told).toContain('fini mid'));
+      text = between;
+      await one.refresh();
+      text = over();
+      await one.refresh();
+      await one.stop();
+      expect(told.slice(-3)).toEqual(['fini mid', 'fini top', 'fini a']);
+    });
+
+    it('says once what waits for a new process', async () => {
+      text = over();
+      const one = keeper({ isOnlyOne: true, registry: types() });
+      await one.start();
+      for (const value of ['1', '2']) {
+        text = over().replace('option fixed a', 'option fixed b').replace('option live 0', `option live ${value}`);
+        await one.refresh();
+      }
+      expect(leaves[0]!.values).toEqual({ fixed: 'a', live: 2 });
+      expect(lines.filter((line) => line.includes('is taken when this process starts anew: v: fixed'))).toHaveLength(1);
+      await one.stop();
+    });
+  });
+
   it('takes a change that the source reports', async () => {
     const one = keeper();
     await one.start();

@@ -4,11 +4,13 @@
  * that cannot be had, parsed or built changes nothing but the log.
  */
 import {
+  alterGraph,
   buildGraph,
   canReconfigure,
   type Graph,
   type GraphEvent,
   placementOf,
+  type Registry,
   reconfigureGraph,
   type Subvolume,
   startGraph,
@@ -21,6 +23,7 @@ import { parseVolfile } from '@mortar/core/volfile/parse.ts';
 import type { LazyRegistry } from '../registry/registry.ts';
 import type { HostServices } from '../services.ts';
 import type { VolfileSource, VolfileText } from '../volfile/source.ts';
+import { Departed } from './departed.ts';
 import { GraphTop } from './top.ts';
 
 export interface KeeperOptions {
@@ -35,6 +38,11 @@ export interface KeeperOptions {
   upTimeoutMs?: number;
   /** How long requests may stay in a graph that was replaced; then it is ended under them. */
   drainTimeoutMs?: number;
+  /**
+   * The graph cannot stand twice beside each other: instead of another one beside it, the one in service gets and loses translators. Options
+   * that only a new graph could take wait for the process to start anew.
+   */
+  isOnlyOne?: boolean;
   /** Says in the log whose graph it is, where a process has several. */
   origin?: string;
   /** Events of the graph in service. */
@@ -66,6 +74,10 @@ export class GraphKeeper {
   /** Comes up beside the one in service. */
   #coming: RunningGraph | undefined;
   readonly #ending = new Set<RunningGraph>();
+  /** Have left the graph, and may have requests under way. */
+  readonly #left = new Departed();
+  /** Options that wait for a new process. */
+  #waiting = '';
   #nextId = 0;
   /** Changes run one after the other. */
   #queue: Promise<unknown> = Promise.resolve();
@@ -121,6 +133,7 @@ export class GraphKeeper {
     await this.#queue;
     const running = this.#current;
     this.#current = undefined;
+    await this.#left.endAll();
     if (running) await this.#end(running);
   }
 
@@ -154,6 +167,7 @@ export class GraphKeeper {
     const { services, registry } = this.#options;
     const volfile = await this.#parse(file);
     const types = await registry.loadTypes(volfile);
+    if (this.#options.isOnlyOne) return this.#alter(file, volfile, types, before);
     if (canReconfigure(before.graph.volfile, volfile, types)) {
       const graph = reconfigureGraph(before.graph, volfile, types, this.#overrides);
       this.#current = { ...before, graph, text: file.text, volumeVersion: file.volumeVersion };
@@ -170,6 +184,25 @@ export class GraphKeeper {
     services.log.write('INFO', this.#origin, `switched to graph ${next.graph.id}`);
     await this.#drained(before, handedOver);
     await this.#end(before);
+  }
+
+  async #alter(file: VolfileText, volfile: Volfile, types: Registry, before: RunningGraph): Promise<void> {
+    const { services, drainTimeoutMs = defaultDrainTimeoutMs } = this.#options;
+    const altered = await alterGraph(before.graph, volfile, types, services, this.#overrides);
+    const { graph, added, removed } = altered;
+    const { text, volumeVersion } = file;
+    this.#current = { ...before, graph, ops: graph.top.ops, text, volumeVersion };
+    this.#left.end(removed, services, drainTimeoutMs);
+    const names = [...added.map(({ name }) => `+${name}`), ...removed.map(({ name }) => `-${name}`)];
+    const what = names.length === 0 ? '' : `, translators changed: ${names.join(' ')}`;
+    services.log.write('INFO', this.#origin, `options reconfigured in graph ${graph.id}${what}`);
+    this.#tellWaiting(altered.waiting.join(', '));
+  }
+
+  #tellWaiting(waiting: string): void {
+    if (waiting !== '' && waiting !== this.#waiting)
+      this.#options.services.log.write('WARNING', this.#origin, `is taken when this process starts anew: ${waiting}`);
+    this.#waiting = waiting;
   }
 
   async #untilUp({ top, graph }: RunningGraph): Promise<void> {

@@ -23,8 +23,8 @@ export const options = {
     description: 'Seconds after which an unanswered check has failed; 0 waits for ever.',
     min: 0,
   }),
-  'brick-uid': option.int('-1', { description: 'Owner that the root of the brick gets.', min: -1, live: false }),
-  'brick-gid': option.int('-1', { description: 'Group that the root of the brick gets.', min: -1, live: false }),
+  'brick-uid': option.int('-1', { description: 'Owner that the root of the brick gets.', min: -1 }),
+  'brick-gid': option.int('-1', { description: 'Group that the root of the brick gets.', min: -1 }),
   ctime: option.bool('on', {
     description: 'Show the times that all replicas agree on, kept in an extended attribute.',
   }),

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -11,6 +11,7 @@ import {
   gfidFromBytes,
   locAt,
   locOf,
+  parseOptions,
   type Reply,
   rootGfid,
   type Xlator,
@@ -20,6 +21,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { type RigServices, rigServices } from '../../lib/translator-rig.ts';
 import { handlePath } from './handle.ts';
 import { HealthCheck } from './health.ts';
+import { xlator as posix } from './index.ts';
 import { type PosixRig, posixRig, removeBrick, rootAt, temporaryBrick } from './rig.ts';
 
 const gfid = (n: number): Gfid => gfidFromBytes(new Uint8Array(16).fill(n));
@@ -95,6 +97,19 @@ describe('start', () => {
       expect(existsSync(join(hidden, name))).toBe(true);
     expect(libc.readlinkat(-100, join(hidden, handlePath(rootGfid)))).toBe('../../..');
     expect(libc.getxattr(directory, 'trusted.gfid')).toEqual(new Uint8Array(gfidBytes(rootGfid)));
+  });
+
+  it('gives the root its owner, and another one when that is set later; -1 leaves it', async () => {
+    const directory = made();
+    const owner = () => [statSync(directory).uid, statSync(directory).gid];
+    const r = await start({ directory, 'brick-uid': '1001' });
+    expect(owner()).toEqual([1001, 0]);
+    const set = (texts: Record<string, string>) =>
+      r.xlator.reconfigure(parseOptions(posix.options, new Map(Object.entries({ directory, ...texts }))).values);
+    set({ 'brick-uid': '1002', 'brick-gid': '7' });
+    expect(owner()).toEqual([1002, 7]);
+    set({});
+    expect(owner()).toEqual([1002, 7]);
   });
 
   it('empties unlink and landfill, handles included', async () => {

@@ -89,19 +89,28 @@ function checkVolumeId(sys: Sys, rootFd: number, { volumeId, settings }: StartOp
 }
 
 function checkRootGfid(sys: Sys, rootFd: number, directory: string, options: StartOptions): void {
-  const { uid, gid, settings, time } = options;
+  const { settings, time } = options;
   const found = readGfid(sys, rootFd);
   if (typeof found === 'number') must(found as number, `cannot read the gfid of ${directory}`);
   if (found !== null && (found as Gfid) !== rootGfid)
     throw new BrickError(`${directory} has the gfid ${found}: it is a directory inside of another brick`);
   if (found === null) must(sys.setxattr(rootFd, gfidXattr, gfidBytes(rootGfid)), `cannot set the gfid of ${directory}`);
-  if (uid >= 0 || gid >= 0) must(sys.fchown(rootFd, uid, gid), `cannot set the owner of ${directory}`);
+  setRootOwner(sys, rootFd, options);
   if (settings.ctime && sys.getxattrInto(rootFd, mdataXattr, new Uint8Array(0)) === -61) {
     const stat = new Stat();
     sys.fstat(rootFd, stat);
     const times = found === null ? allTimes(time) : stat;
     must(sys.setxattr(rootFd, mdataXattr, encodeMdata(times)), `cannot set the times of ${directory}`);
   }
+}
+
+/** Throws BrickError. */
+export function setRootOwner(
+  sys: Sys,
+  rootFd: number,
+  { uid, gid, settings }: Pick<StartOptions, 'uid' | 'gid' | 'settings'>,
+): void {
+  if (uid >= 0 || gid >= 0) must(sys.fchown(rootFd, uid, gid), `cannot set the owner of ${settings.directory}`);
 }
 
 function makeTree(sys: Sys, rootFd: number, directory: string): number {

@@ -31,7 +31,7 @@ import type { options } from './options.ts';
 import { isPlaced, Placing, poolShare } from './placing.ts';
 import { isMereLinkto } from './remove.ts';
 import { type PosixOptions, settingsOf } from './settings.ts';
-import { openBrick } from './startup.ts';
+import { openBrick, setRootOwner } from './startup.ts';
 import { statfs } from './statfs.ts';
 import { type Opened, PosixStore, type Target } from './store.ts';
 import { Syncs } from './syncs.ts';
@@ -103,9 +103,21 @@ export class PosixXlator extends Xlator {
   }
 
   override reconfigure(values: OptionValues<OptionTable>): void {
+    const before = this.#values;
     this.#values = values as unknown as PosixOptions;
     if (this.#store) this.#store.brick.settings = settingsOf(this.#values);
     this.#upkeep?.reconfigure(this.#values);
+    const isOther = (['brick-uid', 'brick-gid'] as const).some((name) => before[name] !== this.#values[name]);
+    if (isOther && this.#store) this.#takeOwner(this.#store);
+  }
+
+  #takeOwner({ brick }: PosixStore): void {
+    const { 'brick-uid': uid, 'brick-gid': gid } = this.#values;
+    try {
+      setRootOwner(this.#sys, brick.rootFd, { uid, gid, settings: brick.settings });
+    } catch (error) {
+      this.services.log.write('ERROR', this.name, (error as Error).message);
+    }
   }
 
   override notify(event: GraphEvent): void {
