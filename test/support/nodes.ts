@@ -112,6 +112,8 @@ export class ClusterNode {
   readonly index: number;
   readonly address: string;
   readonly home: string;
+  /** Variables, NAME=VALUE, of all that is started here. */
+  readonly environment: string[] = [];
   #holder: ChildProcess | undefined;
   #pid = 0;
 
@@ -148,7 +150,8 @@ export class ClusterNode {
 
   /** A command inside. */
   run(...words: string[]): Promise<Said> {
-    const env = [`MORTAR_RUN_DIRECTORY=${this.at('run')}`, `MORTAR_LOG_DIRECTORY=${this.at('log')}`];
+    const places = [`MORTAR_RUN_DIRECTORY=${this.at('run')}`, `MORTAR_LOG_DIRECTORY=${this.at('log')}`];
+    const env = [...places, ...this.environment];
     return run('nsenter', ['-t', `${this.#pid}`, '-n', '-m', '-p', '-u', '--', 'env', ...env, ...words]);
   }
 
@@ -251,12 +254,12 @@ export class ClusterNode {
   }
 
   /** `name`: of the mount, where a volume is mounted more than once. */
-  async mount(volume: string, servers: readonly ClusterNode[], name = volume): Promise<string> {
+  async mount(volume: string, servers: readonly ClusterNode[], name = volume, options = ''): Promise<string> {
     const place = this.at('mnt', name);
     mkdirSync(place, { recursive: true });
     const from = servers.map(({ address }) => `--volfile-server=${address}`).join(' ');
     await this.sh(
-      `${join(root, 'bin/glusterfs')} ${from} --volfile-id=/${volume} --log-file=${this.at('log', `mnt-${name}.log`)} ${place}`,
+      `${join(root, 'bin/glusterfs')} ${from} --volfile-id=/${volume} --log-file=${this.at('log', `mnt-${name}.log`)} ${options} ${place}`,
     );
     return place;
   }
