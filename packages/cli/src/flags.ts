@@ -18,6 +18,12 @@ export const defaultSocketPath = '/var/run/glusterd.socket';
 export const logDirectory = '/var/log/glusterfs';
 export const stateDumpDirectory = '/var/run/gluster';
 
+/** All that begin with `--`. */
+export const optionNames = [
+  ...['mode', 'remote-host', 'glusterd-sock', 'log-file', 'log-level', 'timeout', 'xml', 'json', 'wignore'],
+  ...['wignore-partition', 'nolog', 'secure-mgmt', 'inet6', 'version', 'help', 'print-logdir', 'print-statedumpdir'],
+];
+
 export type ParsedFlags =
   | { kind: 'run'; flags: Flags; words: string[] }
   | { kind: 'print'; text: string }

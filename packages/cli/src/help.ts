@@ -1,3 +1,4 @@
+import { nearest } from '@mortar/core/nearest.ts';
 import { type Command, commands, type Family, patternOf } from './commands.ts';
 import { errorLine, type Io, line } from './io.ts';
 
@@ -36,6 +37,12 @@ export function printOverview(io: Io): number {
   }
   line(io, '\n');
   return 0;
+}
+
+/** Beside the words of the original, which are on standard output: what a mistyped one most likely meant. */
+export function hint(io: Io, word: string, known: Iterable<string>): void {
+  const meant = nearest(word, known);
+  if (meant !== undefined) errorLine(io, `Did you mean ${meant}?`);
 }
 
 /** After words that are no command. */

@@ -1,3 +1,5 @@
+import type { ProgressPort } from './progress.ts';
+
 /** What a command may do to the terminal; the process and the tests each have one. */
 export interface Io {
   out(text: string): void;
@@ -7,6 +9,8 @@ export interface Io {
   readonly inputIsTerminal: boolean;
   /** At a terminal: a line that is edited, with history and with completion of its last word. Null at its end. */
   prompt?(text: string, complete: Completer): Promise<string | null>;
+  /** Where it can be told that work goes on: a terminal. */
+  readonly progress?: ProgressPort | undefined;
   /** A line of the command line's own log, where there is one. A log that cannot be written stops no command. */
   log?(file: string, level: 'I' | 'E', text: string): void;
 }

@@ -22,6 +22,51 @@ describe('--json', () => {
     expect(parsed(stdout)).toEqual({ opRet: -1, opErrno: 7, opErrstr: 'No' });
   });
 
+  it.each([
+    ['system:: uuid get', { uuid: 'u' }, { uuid: 'u' }],
+    ['system:: uuid reset --mode=script', { uuid: 'u' }, { uuid: 'u' }],
+    ['system:: getwd', { path: '/w' }, { path: '/w' }],
+    ['system:: getspec v', { text: 'volume a\n' }, { volfile: 'volume a\n' }],
+    ['volume clear-locks v /f kind all posix', { lines: ['a', 'b'] }, { lines: { line: ['a', 'b'] } }],
+  ])('is there for what GlusterFS has no document for: %s', async (words, data, expected) => {
+    const { stdout, exit } = await runCommand(`gluster --json ${words}`, () => ok(data));
+    expect([parsed(stdout), exit]).toEqual([{ opRet: 0, opErrno: 0, opErrstr: '', ...expected }, 0]);
+  });
+
+  it('has the state of get-state, with lists of peers, volumes and bricks', async () => {
+    const text = [
+      ...['[Global]', 'MYUUID: u', '', '[Global options]', 'cluster.x: 1', '', '[Peers]', 'Peer1.uuid: p', ''],
+      ...['[Volumes]', 'Volume1.name: v', 'Volume1.Brick1.path: h:/a', 'Volume1.Brick2.path: h:/b'],
+      ...[
+        'Volume1.rebalance.status: not_started',
+        'Volume1.options.network.ping-timeout: 9',
+        '',
+        'Volume2.name: w',
+        '',
+      ],
+    ].join('\n');
+    const { stdout } = await runCommand('gluster get-state --json', () => ok({ path: '/s', text }));
+    expect(parsed(stdout)).toEqual({
+      ...{ opRet: 0, opErrno: 0, opErrstr: '', path: '/s' },
+      state: {
+        Global: { MYUUID: 'u' },
+        'Global options': { 'cluster.x': '1' },
+        Peers: [{ uuid: 'p' }],
+        Volumes: [
+          {
+            name: 'v',
+            bricks: [{ path: 'h:/a' }, { path: 'h:/b' }],
+            'rebalance.status': 'not_started',
+            options: { 'network.ping-timeout': '9' },
+          },
+          { name: 'w' },
+        ],
+      },
+    });
+    const none = await runCommand('gluster get-state --json', () => ok({ path: '/s', text: '[Peers]\n\n[Volumes]\n' }));
+    expect(parsed(none.stdout)).toMatchObject({ state: { Peers: [], Volumes: [] } });
+  });
+
   it('keeps attributes and the fields of mixed content', () => {
     const file = { name: 'file', attributes: { gfid: 'g' }, text: '/a<b' };
     const brick = {

@@ -111,6 +111,18 @@ describe('options', () => {
     expect(exit).toBe(1);
   });
 
+  it.each([
+    ['volume strat v', 'start'],
+    ['volme info', 'volume'],
+    ['peer prbe h', 'probe'],
+    ['--xlm volume info', '--xml'],
+    ['--remote-hots=h volume info', '--remote-host'],
+  ])('says what %s most likely meant, beside what the original says', async (words, meant) => {
+    const { stdout, stderr, exit } = await runCommand(`gluster ${words}`);
+    expect([stderr, exit]).toEqual([`Did you mean ${meant}?\n`, 1]);
+    expect(stdout).toMatch(/^unrecognized (word|option)/);
+  });
+
   it('takes --wignore for force', async () => {
     const { requests } = await runCommand('gluster --wignore volume create v h:/b', () => ({ ok: true, data: {} }));
     expect(requests[0]).toMatchObject({ force: true });
@@ -124,6 +136,6 @@ it.each([
   'volume quota v enable',
 ])('%s is refused by its name', async (words) => {
   const { stderr, exit } = await runCommand(`gluster ${words}`);
-  expect(stderr).toContain(`${words.split(' ').slice(0, 2).join(' ')}: not available in this build`);
+  expect(stderr).toContain(`${words.split(' ').slice(0, 2).join(' ')}: not available in this version`);
   expect(exit).toBe(1);
 });

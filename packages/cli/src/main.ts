@@ -2,7 +2,7 @@
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Flags } from './flags.ts';
-import { parseFlags } from './flags.ts';
+import { optionNames, parseFlags } from './flags.ts';
 import type { Io } from './io.ts';
 import type { Caller } from './session.ts';
 
@@ -22,9 +22,17 @@ export async function main(
     const connect = connectWith ?? (async (flags: Flags) => (await import('./connect.ts')).connect(flags));
     return logged(io, parsed.flags, parsed.words, () => run(io, parsed.flags, parsed.words, connect));
   }
-  const { printGeneralUsage, printVersion } = await import('./help.ts');
+  const { hint, printGeneralUsage, printVersion } = await import('./help.ts');
   if (parsed.kind === 'version') return printVersion(io);
-  if (parsed.kind === 'unknown') io.out(`unrecognized option --${parsed.option}\n`);
+  if (parsed.kind === 'unknown') {
+    io.out(`unrecognized option --${parsed.option}\n`);
+    const [name = ''] = parsed.option.split('=');
+    hint(
+      io,
+      `--${name}`,
+      optionNames.map((one) => `--${one}`),
+    );
+  }
   printGeneralUsage(io);
   return parsed.kind === 'unknown' ? 1 : 0;
 }

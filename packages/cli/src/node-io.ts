@@ -5,6 +5,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import type { Completer, Io } from './io.ts';
+import type { ProgressPort } from './progress.ts';
 
 export class NodeIo implements Io {
   #lines: Interface | undefined;
@@ -13,6 +14,17 @@ export class NodeIo implements Io {
 
   get inputIsTerminal(): boolean {
     return process.stdin.isTTY === true;
+  }
+
+  get progress(): ProgressPort | undefined {
+    if (process.stderr.isTTY !== true) return undefined;
+    return {
+      write: (text) => this.err(text),
+      every(ms, callback) {
+        const timer = setInterval(callback, ms);
+        return () => clearInterval(timer);
+      },
+    };
   }
 
   out(text: string): void {

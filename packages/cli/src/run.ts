@@ -1,6 +1,6 @@
 /** From words to an exit status. */
 import type { Flags } from './flags.ts';
-import { printGeneralUsage, printUsage } from './help.ts';
+import { hint, printGeneralUsage, printUsage } from './help.ts';
 import { errorLine, type Io, line } from './io.ts';
 import { type Caller, ConnectionFailed, Session, UsageError } from './session.ts';
 import { findCommand } from './tree.ts';
@@ -13,12 +13,13 @@ export async function runWords(session: Session, words: readonly string[]): Prom
       session.io,
       unknown ? `unrecognized word: ${found.word} (position ${found.position})` : 'unrecognized command',
     );
+    if (unknown) hint(session.io, found.word, found.known);
     printGeneralUsage(session.io);
     return 1;
   }
   const { command } = found;
   if (!command.load) {
-    errorLine(session.io, `${command.path.join(' ')}: not available in this build of Mortar`);
+    errorLine(session.io, `${command.path.join(' ')}: not available in this version of Mortar`);
     return 1;
   }
   try {

@@ -2,6 +2,10 @@ import type { CommandReply, ReplyData } from '@mortar/glusterd/protocol/replies.
 import type { RequestOf, Verb } from '@mortar/glusterd/protocol/requests.ts';
 import type { Flags } from './flags.ts';
 import { type Io, line } from './io.ts';
+import { withProgress } from './progress.ts';
+
+/** Of a command, in the line that says that it is under way. */
+const mostWords = 4;
 
 /** One connection to glusterd; opened when the first command needs it. */
 export interface Caller {
@@ -46,7 +50,9 @@ export class Session {
     request: RequestOf<V> & { verb: V },
   ): Promise<CommandReply<ReplyData[V]>> {
     this.#caller ??= await this.#connect(this.flags);
-    const reply = await this.#caller.call('cli.command', { request, line: words.join(' ') });
+    const asked = this.#caller.call('cli.command', { request, line: words.join(' ') });
+    const { progress } = this.io;
+    const reply = progress ? await withProgress(progress, words.slice(0, mostWords).join(' '), asked) : await asked;
     return reply as CommandReply<ReplyData[V]>;
   }
 

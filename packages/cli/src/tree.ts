@@ -3,7 +3,7 @@ import { type Command, commands } from './commands.ts';
 
 export type Found =
   | { kind: 'command'; command: Command }
-  | { kind: 'unknown-word'; word: string; position: number }
+  | { kind: 'unknown-word'; word: string; position: number; known: readonly string[] }
   | { kind: 'incomplete' };
 
 /** The one that is `text` or alone begins with it. */
@@ -32,6 +32,6 @@ export function findCommand(words: readonly string[]): Found {
     if (next !== undefined) candidates = longer.filter((command) => command.path[position] === next);
     else if (complete[0]) return { kind: 'command', command: complete[0] };
     else if (given === undefined) return { kind: 'incomplete' };
-    else return { kind: 'unknown-word', word: given, position };
+    else return { kind: 'unknown-word', word: given, position, known: longer.map(({ path }) => path[position]!) };
   }
 }

@@ -3,6 +3,7 @@ import type { Handler } from '../commands.ts';
 import { line } from '../io.ts';
 import { fail, operation, succeedXml } from '../outcome.ts';
 import { UsageError } from '../session.ts';
+import { element } from '../xml.ts';
 
 const dumpOptions = [
   'nfs',
@@ -77,6 +78,13 @@ export const clearLocks: Handler = async (session, words) => {
     ...(detail !== undefined && { detail }),
   });
   if (!reply.ok) return fail(session, 'Volume clear-locks unsuccessful\n', reply.error);
+  if (session.flags.json)
+    return succeedXml(session, [
+      element(
+        'lines',
+        reply.data.lines.map((text) => element('line', text)),
+      ),
+    ]);
   line(session.io, 'Volume clear-locks successful');
   for (const text of reply.data.lines) line(session.io, text);
   return 0;
@@ -135,7 +143,15 @@ export const getState: Handler = async (session, words) => {
   }
   const reply = await session.request(words, request);
   if (!reply.ok) return fail(session, 'Failed to get daemon state: ', reply.error);
-  line(session.io, `glusterd state dumped to ${reply.data.path}`);
+  const { path, text } = reply.data;
+  if (session.flags.json) {
+    const { stateDocument } = await import('../state-document.ts');
+    session.io.out(
+      `${JSON.stringify({ opRet: 0, opErrno: 0, opErrstr: '', path, state: stateDocument(text) }, null, 2)}\n`,
+    );
+    return 0;
+  }
+  line(session.io, `glusterd state dumped to ${path}`);
   return 0;
 };
 
@@ -144,6 +160,7 @@ export const getSpec: Handler = async (session, words) => {
   if (volume === undefined || words.length !== 3) throw new UsageError();
   const reply = await session.request(words, { verb: 'system.getspec', volume });
   if (!reply.ok) return fail(session, 'getspec: failed: ', reply.error);
+  if (session.flags.json) return succeedXml(session, [element('volfile', reply.data.text)]);
   session.io.out(reply.data.text);
   return 0;
 };
@@ -151,6 +168,7 @@ export const getSpec: Handler = async (session, words) => {
 export const uuidGet: Handler = async (session, words) => {
   const reply = await session.request(words, { verb: 'system.uuid.get' });
   if (!reply.ok) return fail(session, 'uuid get: failed: ', reply.error);
+  if (session.flags.json) return succeedXml(session, [element('uuid', reply.data.uuid)]);
   line(session.io, `UUID: ${reply.data.uuid}`);
   return 0;
 };
@@ -161,6 +179,7 @@ export const uuidReset: Handler = async (session, words) => {
   if (!(await session.ask(question))) return 0;
   const reply = await session.request(words, { verb: 'system.uuid.reset' });
   if (!reply.ok) return fail(session, '', reply.error);
+  if (session.flags.json) return succeedXml(session, [element('uuid', reply.data.uuid)]);
   line(session.io, 'resetting the peer uuid has been successful');
   return 0;
 };
@@ -168,6 +187,7 @@ export const uuidReset: Handler = async (session, words) => {
 export const workingDirectory: Handler = async (session, words) => {
   const reply = await session.request(words, { verb: 'system.getwd' });
   if (!reply.ok) return fail(session, 'getwd: failed: ', reply.error);
+  if (session.flags.json) return succeedXml(session, [element('path', reply.data.path)]);
   line(session.io, reply.data.path);
   return 0;
 };

@@ -15,15 +15,16 @@ import { brickName } from './volumes.ts';
 
 type GetState = RequestOf<'get-state'>;
 
-export async function getState(context: Context, request: GetState): Promise<{ path: string }> {
+export async function getState(context: Context, request: GetState): Promise<{ path: string; text: string }> {
   const directory = request.directory ?? context.directories.run;
   if (!(await context.files.isDirectory(directory)))
     throw new OperationError(`Output directory ${directory} does not exist.`);
   const file = request.file ?? `glusterd_state_${stamp(context.clock.wall().sec)}`;
   if (file.includes('/')) throw new OperationError(`${file} is not a file name`);
   const path = `${directory.replace(/\/$/, '')}/${file}`;
-  await context.files.write(path, await stateText(context, request), 0o600);
-  return { path };
+  const text = await stateText(context, request);
+  await context.files.write(path, text, 0o600);
+  return { path, text };
 }
 
 /** `20261120_205728`, UTC. */

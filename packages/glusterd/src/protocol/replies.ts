@@ -311,7 +311,7 @@ export interface ReplyData {
   'events.status': { webhooks: string[]; nodes: { node: string; up: boolean }[] };
   /** Names of those that were given the state of this node, and its version. */
   'system.pool.recover': { members: string[]; version: number };
-  'get-state': { path: string };
+  'get-state': { path: string; text: string };
 }
 
 export type ReplyFor<V extends Verb> = CommandReply<ReplyData[V]>;
