@@ -36,6 +36,16 @@ describe('the command line of glusterd', () => {
     });
   });
 
+  it('gives bricks the ports of base-port and max-port', () => {
+    const ports = (...options: string[]) =>
+      parse(...options.flatMap((option) => ['--xlator-option', `management.${option}`])).brickPorts;
+    expect(ports()).toEqual({ first: 49152, last: 60999 });
+    expect(ports('base-port=62000')).toEqual({ first: 62000, last: 62000 });
+    expect(ports('base-port=50000', 'max-port=50009')).toEqual({ first: 50000, last: 50009 });
+    for (const wrong of [['base-port=x'], ['max-port=49151'], ['base-port=0'], ['max-port=65536']])
+      expect(() => ports(...wrong)).toThrow();
+  });
+
   it('serves metrics where it is told to', () => {
     expect(parse()).toMatchObject({ metrics: null });
     expect(parse('--metrics-port=9713')).toMatchObject({ metrics: { port: 9713, address: '127.0.0.1' } });

@@ -2,6 +2,7 @@
 import { type LogLevel, logLevels } from '@mortar/core/ports.ts';
 import { type OptionSpecs, parseArguments, UsageError } from '@mortar/host/arguments/getopt.ts';
 import { type Directories, defaultDirectories, managementPort } from './paths.ts';
+import { defaultPorts, type Ports } from './supervision/port-range.ts';
 
 const none = { value: 'none' } as const;
 const required = { value: 'required' } as const;
@@ -38,6 +39,8 @@ export interface DaemonArguments {
   /** Address to listen at; null: all. */
   bindAddress: string | null;
   port: number;
+  /** At which bricks listen. */
+  brickPorts: Ports;
   /** Where Prometheus finds the node's metrics; null: nowhere. */
   metrics: { port: number; address: string } | null;
 }
@@ -66,6 +69,7 @@ export function daemonArguments(words: readonly string[], environment: NodeJS.Pr
     socketPath: settings.get('glusterd-sockfile') ?? '/var/run/glusterd.socket',
     bindAddress: settings.get('transport.socket.bind-address') ?? null,
     port: portOf('listen-port', settings.get('transport.socket.listen-port') ?? `${managementPort}`),
+    brickPorts: brickPorts(settings),
     metrics: metricsPlace(given.get('metrics-port'), given.get('metrics-address')),
   };
 }
@@ -80,6 +84,14 @@ function managementOptions(options: readonly { name: string; value: string | nul
     found.set(match[1]!, match[2]!);
   }
   return found;
+}
+
+/** GlusterFS's `base-port` and `max-port`. */
+function brickPorts(settings: ReadonlyMap<string, string>): Ports {
+  const first = portOf('base-port', settings.get('base-port') ?? `${defaultPorts.first}`);
+  const last = portOf('max-port', settings.get('max-port') ?? `${Math.max(first, defaultPorts.last)}`);
+  if (first < 1 || first > last) throw new UsageError(`base-port ${first} and max-port ${last} leave no port`);
+  return { first, last };
 }
 
 function levelOf(text: string): LogLevel {

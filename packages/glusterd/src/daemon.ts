@@ -17,6 +17,7 @@ import { VolfileService } from './server/volfiles.ts';
 import type { Batches } from './store/database.ts';
 import { Store } from './store/store.ts';
 import { HealDaemonKeeper } from './supervision/heal-daemon-keeper.ts';
+import type { Ports } from './supervision/port-range.ts';
 import { RebalanceKeeper } from './supervision/rebalance-keeper.ts';
 import { type ServerAddress, Supervisor } from './supervision/supervisor.ts';
 import { LockTable } from './transaction/lock.ts';
@@ -33,6 +34,8 @@ export interface DaemonSettings {
   bindAddress?: string | null;
   /** Where daemons of this node find glusterd. */
   server?: ServerAddress;
+  /** At which bricks listen. */
+  brickPorts?: Ports;
   inspector?: BrickInspector;
   /** How peers are talked to; null: this node stays alone. */
   pool?: PoolSettings;
@@ -78,6 +81,7 @@ export class Daemon {
       settings.binaries,
       settings.server,
       (key) => state()?.globals.options[key],
+      settings.brickPorts,
     );
     const context: Context = {
       ...ports,

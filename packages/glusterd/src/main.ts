@@ -14,7 +14,7 @@ const help =
   '                [--xlator-option=management.OPTION=VALUE]... [--metrics-port=PORT [--metrics-address=ADDRESS]]\n' +
   '                [--version]\n' +
   'Options: working-directory, run-directory, logging-directory, glusterd-sockfile, transport.socket.bind-address,\n' +
-  '         transport.socket.listen-port\n';
+  '         transport.socket.listen-port, base-port, max-port\n';
 
 /** Runs glusterd with these words; resolves to the exit status, or to null while it serves. */
 export async function main(words: readonly string[]): Promise<number | null> {

@@ -80,6 +80,7 @@ async function start(args: DaemonArguments, installation: string): Promise<Signa
     binaries,
     seeds: join(installation, 'share', 'glusterd'),
     bindAddress: args.bindAddress,
+    brickPorts: args.brickPorts,
     server: { host: args.bindAddress ?? 'localhost', port: args.port },
     pool: {
       // Peers know this node by the address that it listens at.

@@ -15,7 +15,7 @@ import {
 import type { MachinePorts } from '../ports.ts';
 import type { BrickInfo, VolumeInfo, VolumeTask } from '../volume.ts';
 import { brickArguments, isBrickProcess, isRebalance, portIn, rebalanceArguments } from './brick-command.ts';
-import { PortRange } from './port-range.ts';
+import { defaultPorts, PortRange, type Ports } from './port-range.ts';
 import { ProcessWatch, type Watched } from './process-watch.ts';
 
 /** What the portmap knows of a brick that runs. */
@@ -82,6 +82,7 @@ export class Supervisor {
     binaries: string,
     server: ServerAddress = { host: 'localhost', port: managementPort },
     poolOption: (key: string) => string | undefined = () => undefined,
+    brickPorts: Ports = defaultPorts,
   ) {
     this.#poolOption = poolOption;
     this.#server = server;
@@ -89,7 +90,7 @@ export class Supervisor {
     this.#directories = directories;
     this.#binaries = binaries;
     this.#watch = new ProcessWatch(ports.files, ports.processes, ports.clock);
-    this.#range = new PortRange(ports.processes, ports.random);
+    this.#range = new PortRange(ports.processes, ports.random, brickPorts);
   }
 
   /**
