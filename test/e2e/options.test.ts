@@ -88,6 +88,13 @@ describe.skipIf(!canMount)('volume set', () => {
     expect(connections()).toEqual(before);
     for (const { path } of bricks) expect(log(path)).not.toMatch(/ [EC] \[/);
     await set('storage.owner-uid', '0', 'storage.owner-gid', '0');
+    const limits = async () =>
+      (await cluster.must('volume', 'status', 'vol', 'inode')).match(/^LRU limit +: \d+/gm)?.join();
+    const thrice = (limit: number) => Array(3).fill(`LRU limit     : ${limit}`).join();
+    await set('network.inode-lru-limit', '77');
+    await eventually('the limit of inodes', async () => (await limits()) === thrice(77));
+    await cluster.must('volume', 'reset', 'vol', 'network.inode-lru-limit');
+    await eventually('the limit that bricks have by themselves', async () => (await limits()) === thrice(16384));
     await cluster.must('volume', 'reset', 'vol');
   }, 120_000);
 

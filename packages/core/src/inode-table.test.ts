@@ -30,6 +30,20 @@ describe('inode table', () => {
     expect(table.find(gfid(2))).toBeUndefined();
   });
 
+  it('forgets at once what a smaller limit has no room for, but not what is held', () => {
+    const table = new InodeTable(9);
+    const forgotten: Gfid[] = [];
+    const slot = table.allocateSlot((inode) => void forgotten.push(inode.gfid));
+    for (let i = 1; i < 6; i++) table.get(gfid(i)).slots[slot] = i;
+    table.hold(table.get(gfid(1)));
+    table.limit = 2;
+    expect(forgotten).toEqual([gfid(2), gfid(3)]);
+    expect(table.stats()).toEqual({ active: 2, lru: 2, limit: 2 });
+    table.limit = 0;
+    for (let i = 10; i < 30; i++) table.get(gfid(i));
+    expect(table.stats().lru).toBe(22);
+  });
+
   it('keeps the order of use over any getting, holding and dropping', () => {
     const step = fc.record({ what: fc.constantFrom('get', 'hold', 'release', 'drop'), n: fc.nat(7) });
     fc.assert(

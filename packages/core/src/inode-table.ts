@@ -38,7 +38,7 @@ export interface InodeTableStats {
 }
 
 export class InodeTable {
-  readonly limit: number;
+  #limit: number;
   readonly #inodes = new Map<Gfid, Inode>();
   /** Unheld inodes, a list from the oldest to the newest: a Set finds its first element slowly once many have left. */
   #oldest: Inode | null = null;
@@ -48,10 +48,20 @@ export class InodeTable {
 
   /** `limit`: how many unheld inodes are kept; 0 keeps all. */
   constructor(limit = 65536) {
-    this.limit = limit;
+    this.#limit = limit;
     const root = this.get(rootGfid);
     root.type = FileType.directory;
     this.hold(root);
+  }
+
+  /** How many unheld inodes are kept; 0 keeps all. Those beyond it are forgotten at once, the oldest first. */
+  get limit(): number {
+    return this.#limit;
+  }
+
+  set limit(limit: number) {
+    this.#limit = limit;
+    this.#prune();
   }
 
   /** Reserves a slot; the number is valid in `inode.slots` until `freeSlot`. */
@@ -138,7 +148,7 @@ export class InodeTable {
   }
 
   stats(): InodeTableStats {
-    return { active: this.#inodes.size - this.#idleCount, lru: this.#idleCount, limit: this.limit };
+    return { active: this.#inodes.size - this.#idleCount, lru: this.#idleCount, limit: this.#limit };
   }
 
   all(): IterableIterator<Inode> {
@@ -172,8 +182,8 @@ export class InodeTable {
   }
 
   #prune(): void {
-    if (this.limit === 0) return;
-    while (this.#idleCount > this.limit) this.#forget(this.#oldest!);
+    if (this.#limit === 0) return;
+    while (this.#idleCount > this.#limit) this.#forget(this.#oldest!);
   }
 
   #forget(inode: Inode): void {

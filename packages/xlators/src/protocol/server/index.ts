@@ -51,12 +51,15 @@ export class ProtocolServer extends Xlator {
   #childDown: string | null = null;
   #addresses: Address[] = [];
   readonly #fence = new PlacementFence();
+  /** As the process has it while the volume says nothing. */
+  readonly #ownLimit: number;
 
   constructor(init: XlatorInit<typeof options>) {
     super(init as unknown as XlatorInit);
     this.#values = init.options;
     this.#texts = init.texts;
     this.#port = init.services.port<TransportPort>(transportPortName);
+    this.#ownLimit = init.services.inodes.limit;
     const { clock, random, log, metrics } = init.services;
     this.#server = new SessionServer({
       clock,
@@ -86,12 +89,20 @@ export class ProtocolServer extends Xlator {
   }
 
   override async init(): Promise<void> {
+    this.#boundInodes();
     for (const address of this.#wantedAddresses()) {
       const listener = await this.#server.listen(this.#port.transport, address);
       this.#addresses.push(listener.address);
       this.services.log.write('INFO', this.name, `listening on ${printableAddress(listener.address)}`);
     }
     this.#port.listening?.(this.name, this.#addresses);
+  }
+
+  /** Unused inodes that are kept, as `network.inode-lru-limit` says. */
+  #boundInodes(): void {
+    const { inodes } = this.services;
+    const wanted = this.#texts.has('inode-lru-limit') ? this.#values['inode-lru-limit'] : this.#ownLimit;
+    if (inodes.limit !== wanted) inodes.limit = wanted;
   }
 
   #wantedAddresses(): Address[] {
@@ -209,6 +220,7 @@ export class ProtocolServer extends Xlator {
     this.#values = values;
     this.#texts = texts;
     this.#server.limits.outstanding = values['rpc.outstanding-rpc-limit'] || Number.POSITIVE_INFINITY;
+    this.#boundInodes();
     if (values['dynamic-auth']) void this.#checkAgain();
   }
 
