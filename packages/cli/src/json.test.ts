@@ -28,6 +28,55 @@ describe('--json', () => {
     ['system:: getwd', { path: '/w' }, { path: '/w' }],
     ['system:: getspec v', { text: 'volume a\n' }, { volfile: 'volume a\n' }],
     ['volume clear-locks v /f kind all posix', { lines: ['a', 'b'] }, { lines: { line: ['a', 'b'] } }],
+    ['volume heal v', { kind: 'done' }, {}],
+    ['volume heal v granular-entry-heal enable', { kind: 'done' }, {}],
+    [
+      'volume heal v statistics heal-count',
+      {
+        kind: 'count',
+        bricks: [
+          { name: 'h:/a', count: 2 },
+          { name: 'h:/b', count: null },
+        ],
+      },
+      {
+        bricks: {
+          brick: [
+            { name: 'h:/a', numberOfEntries: 2 },
+            { name: 'h:/b', numberOfEntries: '-' },
+          ],
+        },
+      },
+    ],
+    [
+      'volume heal v statistics',
+      {
+        kind: 'statistics',
+        bricks: [
+          {
+            ...{ index: 0, hostname: 'h' },
+            crawls: [{ startSeconds: 1, endSeconds: null, type: 'INDEX', healed: 3, splitBrain: 0, failed: 1 }],
+          },
+        ],
+      },
+      {
+        bricks: {
+          brick: [
+            {
+              ...{ index: 0, hostname: 'h' },
+              crawls: {
+                crawl: [{ startTime: 1, endTime: '-', type: 'INDEX', healed: 3, splitBrain: 0, failed: 1 }],
+              },
+            },
+          ],
+        },
+      },
+    ],
+    [
+      'volume set help',
+      { text: 'Option: a.b\nDefault Value: on\nDescription: what it does\n\n' },
+      { options: { option: [{ name: 'a.b', default: 'on', description: 'what it does' }] } },
+    ],
   ])('is there for what GlusterFS has no document for: %s', async (words, data, expected) => {
     const { stdout, exit } = await runCommand(`gluster --json ${words}`, () => ok(data));
     expect([parsed(stdout), exit]).toEqual([{ opRet: 0, opErrno: 0, opErrstr: '', ...expected }, 0]);

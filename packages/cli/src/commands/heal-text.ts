@@ -83,6 +83,24 @@ export function countText(brick: HealCountData): string {
   return `\nBrick ${brick.name}\nNumber of entries: ${brick.count}\n`;
 }
 
+export function countElement({ name, count }: HealCountData): Element {
+  return element('brick', [element('name', name), element('numberOfEntries', count ?? '-')]);
+}
+
+export function statisticsElement({ index, hostname, crawls }: CrawlBrickData): Element {
+  const rows = crawls.map((crawl) =>
+    element('crawl', [
+      element('startTime', crawl.startSeconds),
+      element('endTime', crawl.endSeconds ?? '-'),
+      element('type', crawl.type),
+      element('healed', crawl.healed),
+      element('splitBrain', crawl.splitBrain),
+      element('failed', crawl.failed),
+    ]),
+  );
+  return element('brick', [element('index', index), element('hostname', hostname), element('crawls', rows)]);
+}
+
 const days = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
 const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 

@@ -3,8 +3,8 @@ import type { HealOperation } from '@mortar/glusterd/protocol/requests.ts';
 import type { Handler } from '../commands.ts';
 import { errorLine, line } from '../io.ts';
 import { type Session, UsageError } from '../session.ts';
-import { element, outcome, printDocument } from '../xml.ts';
-import { countText, infoElement, infoText, statisticsText } from './heal-text.ts';
+import { type Element, element, outcome, printDocument } from '../xml.ts';
+import { countElement, countText, infoElement, infoText, statisticsElement, statisticsText } from './heal-text.ts';
 import { parseHeal } from './heal-words.ts';
 
 export const volumeHeal: Handler = async (session, words) => {
@@ -42,6 +42,21 @@ function sentence(operation: HealOperation): { before: string; after: string } {
   }
 }
 
+function documentOf(data: Exclude<HealData, { kind: 'info' }>): Element[] {
+  switch (data.kind) {
+    case 'done':
+      return [];
+    case 'count':
+      return [element('bricks', data.bricks.map(countElement))];
+    case 'statistics':
+      return [element('bricks', data.bricks.map(statisticsElement))];
+    case 'split-brain': {
+      const lines = data.lines.map((text) => element('line', text));
+      return [element('failed', Number(data.failed)), element('lines', lines)];
+    }
+  }
+}
+
 /** `info` and `split-brain` are answered by a helper in GlusterFS, which has a voice of its own. */
 function isHelper(operation: HealOperation): boolean {
   return operation.kind === 'info' || operation.kind === 'split-brain';
@@ -54,6 +69,10 @@ function refused(session: Session, volume: string, operation: HealOperation, err
       line(session.io, error.text);
       line(session.io, 'Volume heal failed.');
     }
+    return error.exit ?? 1;
+  }
+  if (session.flags.json) {
+    printDocument(session, outcome(-1, error.errno, error.text));
     return error.exit ?? 1;
   }
   errorLine(session.io, `${sentence(operation).before} on volume ${volume} has been unsuccessful:`);
@@ -73,6 +92,11 @@ function print(session: Session, volume: string, operation: HealOperation, data:
       printDocument(session, [element('healInfo', [bricks]), ...outcome(0)]);
     } else io.out(data.bricks.map((brick) => infoText(brick, kind)).join(''));
     return 0;
+  }
+  // GlusterFS has documents of info only.
+  if (session.flags.json) {
+    printDocument(session, [...outcome(0), ...documentOf(data)]);
+    return data.kind === 'split-brain' ? data.exit : 0;
   }
   if (data.kind === 'split-brain') {
     for (const text of data.lines) line(io, text);

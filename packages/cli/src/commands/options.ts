@@ -3,7 +3,7 @@ import type { Handler } from '../commands.ts';
 import { line } from '../io.ts';
 import { fail, operation, succeedXml } from '../outcome.ts';
 import { type Session, UsageError } from '../session.ts';
-import { element } from '../xml.ts';
+import { type Element, element } from '../xml.ts';
 
 const columnWidth = 40;
 const valueWidth = 40;
@@ -63,8 +63,17 @@ async function sendSet(
 async function setHelp(session: Session, words: readonly string[]): Promise<number> {
   const reply = await session.request(words, { verb: 'volume.set.help' });
   if (!reply.ok) return fail(session, 'volume set: failed: ', reply.error);
+  if (session.flags.json) return succeedXml(session, [element('options', optionsIn(reply.data.text))]);
   session.io.out(reply.data.text);
   return 0;
+}
+
+/** The blocks of the text: `Option: `, `Default Value: `, `Description: `. */
+function optionsIn(text: string): Element[] {
+  const blocks = text.matchAll(/^Option: (.*)\nDefault Value: (.*)\nDescription: (.*)$/gm);
+  return [...blocks].map(([, name = '', fallback = '', description = '']) =>
+    element('option', [element('name', name), element('default', fallback), element('description', description)]),
+  );
 }
 
 export const get: Handler = async (session, words) => {
