@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { fopLimits } from './frame.ts';
-import { FrameReader, slabBytes } from './frame-reader.ts';
+import { FrameError, fopLimits, helloLimits } from './frame.ts';
+import { FrameReader, firstSlabBytes, slabBytes } from './frame-reader.ts';
 import { Output } from './output.ts';
 
 interface Message {
@@ -42,27 +42,33 @@ function bytesOf(list: readonly Message[]): Buffer {
 
 it('gives back what was sent, however the stream is cut', () => {
   fc.assert(
-    fc.property(messages, fc.array(fc.integer({ min: 1, max: 100_000 }), { minLength: 1 }), (sent, cuts) => {
-      const stream = bytesOf(sent);
-      const got: Message[] = [];
-      const reader = new FrameReader(fopLimits, (header, meta, payload) => {
-        got.push({ id: header.id, meta: meta.raw(meta.left), payload: Buffer.from(payload) });
-        return true;
-      });
-      for (let at = 0, cut = 0; at < stream.length; cut++) {
-        const space = reader.space();
-        expect(space.length).toBeGreaterThan(0);
-        const count = Math.min(space.length, cuts[cut % cuts.length]!, stream.length - at);
-        stream.copy(space, 0, at, at + count);
-        at += count;
-        reader.received(count);
-      }
-      expect(got.map(({ id }) => id)).toEqual(sent.map(({ id }) => id));
-      got.forEach((message, i) => {
-        expect(message.meta.equals(sent[i]!.meta)).toBe(true);
-        expect(message.payload.equals(sent[i]!.payload)).toBe(true);
-      });
-    }),
+    fc.property(
+      messages,
+      fc.array(fc.integer({ min: 1, max: 100_000 }), { minLength: 1 }),
+      fc.nat(8),
+      (sent, cuts, trusted) => {
+        const stream = bytesOf(sent);
+        const got: Message[] = [];
+        const reader = new FrameReader(fopLimits, (header, meta, payload) => {
+          got.push({ id: header.id, meta: meta.raw(meta.left), payload: Buffer.from(payload) });
+          if (got.length === trusted) reader.limits = fopLimits;
+          return true;
+        });
+        for (let at = 0, cut = 0; at < stream.length; cut++) {
+          const space = reader.space();
+          expect(space.length).toBeGreaterThan(0);
+          const count = Math.min(space.length, cuts[cut % cuts.length]!, stream.length - at);
+          stream.copy(space, 0, at, at + count);
+          at += count;
+          reader.received(count);
+        }
+        expect(got.map(({ id }) => id)).toEqual(sent.map(({ id }) => id));
+        got.forEach((message, i) => {
+          expect(message.meta.equals(sent[i]!.meta)).toBe(true);
+          expect(message.payload.equals(sent[i]!.payload)).toBe(true);
+        });
+      },
+    ),
     { numRuns: 40 },
   );
 });
@@ -89,4 +95,27 @@ it('takes back a frame that turned out too large, and goes on', () => {
   output.raw(Buffer.alloc(11));
   expect(() => output.endFrame(limits, 0, 1, 1, 0, 0, 0, null)).toThrow('too large');
   expect(output.pendingBytes).toBe(0);
+});
+
+it('holds a few KiB for who is not trusted yet, grows with a frame that is allowed, and refuses a larger one by its header', () => {
+  const seen: number[] = [];
+  const reader = new FrameReader(helloLimits, (_header, meta) => seen.push(meta.left) > 0);
+  const put = (bytes: Buffer) => {
+    for (let at = 0; at < bytes.length; ) {
+      const space = reader.space();
+      const count = Math.min(space.length, bytes.length - at);
+      bytes.copy(space, 0, at, at + count);
+      at += count;
+      reader.received(count);
+    }
+  };
+  const hello = (metaBytes: number) => bytesOf([{ id: 1, meta: filled(metaBytes, 1), payload: Buffer.alloc(0) }]);
+  expect(reader.space()).toHaveLength(firstSlabBytes);
+  put(hello(helloLimits.metaBytes));
+  expect([seen, reader.space().length]).toEqual([[helloLimits.metaBytes], firstSlabBytes]);
+  expect(() => put(hello(helloLimits.metaBytes + 1).subarray(0, 64))).toThrow(FrameError);
+  expect(firstSlabBytes + helloLimits.metaBytes).toBeLessThanOrEqual(20 * 1024);
+  const open = new FrameReader(helloLimits, () => true);
+  open.limits = fopLimits;
+  expect(open.space()).toHaveLength(slabBytes);
 });

@@ -4,6 +4,8 @@ import { type FrameLimits, Header, headerBytes } from './frame.ts';
 
 /** Frames up to this size are parsed out of the slab; the payload of a larger one is received in place. */
 export const slabBytes = 64 * 1024;
+/** While nobody is trusted yet. A frame that is larger and within the limits makes it grow. */
+export const firstSlabBytes = 4096;
 
 const none = Buffer.alloc(0);
 
@@ -18,12 +20,13 @@ export type OnFrame = (header: Header, meta: ByteReader, payload: Buffer) => boo
  * small frames share one slab, large payloads arrive in their own buffer without a copy.
  */
 export class FrameReader {
-  /** May be replaced when the handshake is through. */
-  limits: FrameLimits;
+  #limits: FrameLimits;
   readonly #onFrame: OnFrame;
   readonly #header = new Header();
   readonly #meta: ByteReader;
-  #slab = Buffer.allocUnsafeSlow(slabBytes);
+  /** What the slab is to have when it is empty. */
+  #capacity = firstSlabBytes;
+  #slab = Buffer.allocUnsafeSlow(firstSlabBytes);
   #start = 0;
   #end = 0;
   /** A payload that is being received in place; its header is in `#header`, its meta still in the slab. */
@@ -32,9 +35,15 @@ export class FrameReader {
   #stopped = false;
 
   constructor(limits: FrameLimits, onFrame: OnFrame) {
-    this.limits = limits;
+    this.#limits = limits;
     this.#onFrame = onFrame;
     this.#meta = new ByteReader(this.#slab);
+  }
+
+  /** The handshake is through: from the next frame on these count, and there is room for many at once. */
+  set limits(limits: FrameLimits) {
+    this.#limits = limits;
+    this.#capacity = slabBytes;
   }
 
   /** Where the next bytes belong; never empty. */
@@ -42,8 +51,8 @@ export class FrameReader {
     if (this.#payload) return this.#payload.subarray(this.#filled);
     if (this.#start === this.#end) {
       this.#start = this.#end = 0;
-      if (this.#slab.length > slabBytes) this.#replaceSlab(slabBytes);
-    } else if (this.#slab.length - this.#end < slabBytes / 8 && this.#start > 0) {
+      if (this.#slab.length !== this.#capacity) this.#replaceSlab(this.#capacity);
+    } else if (this.#slab.length - this.#end < this.#capacity / 8 && this.#start > 0) {
       this.#slab.copyWithin(0, this.#start, this.#end);
       this.#end -= this.#start;
       this.#start = 0;
@@ -79,7 +88,7 @@ export class FrameReader {
       const available = this.#end - this.#start;
       if (available < headerBytes) return;
       header.read(this.#meta.view, this.#start);
-      header.check(this.limits);
+      header.check(this.#limits);
       const prefix = headerBytes + header.metaBytes;
       if (available >= header.length) {
         const at = this.#start + prefix;
@@ -111,7 +120,7 @@ export class FrameReader {
   /** Room in the slab for a whole frame, or for its header and meta part. */
   #reserve(bytes: number): void {
     if (this.#start + bytes <= this.#slab.length) return;
-    this.#replaceSlab(Math.max(bytes, slabBytes));
+    this.#replaceSlab(Math.max(bytes, this.#capacity));
   }
 
   #replaceSlab(capacity: number): void {

@@ -32,7 +32,7 @@ export interface FrameLimits {
 export const fopLimits: Readonly<FrameLimits> = { metaBytes: 1 << 20, payloadBytes: 4 << 20 };
 export const managementLimits: Readonly<FrameLimits> = { metaBytes: 1 << 16, payloadBytes: 8 << 20 };
 /** Until the handshake is through nobody may make us hold more than this. */
-export const helloLimits: Readonly<FrameLimits> = { metaBytes: 1 << 16, payloadBytes: 0 };
+export const helloLimits: Readonly<FrameLimits> = { metaBytes: 1 << 14, payloadBytes: 0 };
 
 export type BadFrameReason = 'length' | 'flags' | 'meta' | 'payload' | 'handshake' | 'channel' | 'decode' | 'sequence';
 
