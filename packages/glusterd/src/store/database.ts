@@ -1,4 +1,5 @@
 /** The documents on disk: one batch a commit, synced; what is read back is checked. */
+import { chmodSync, mkdirSync } from 'node:fs';
 import type { Level } from 'level';
 import { z } from 'zod';
 import { type Change, globalsSchema, nodeSchema, peerSchema, type State, volumeDocumentSchema } from './documents.ts';
@@ -17,7 +18,9 @@ export class StoreError extends Error {
   readonly code = 'ESTORE';
 }
 
+/** What is in it (credentials of volumes, tokens of webhooks) is for its owner only. */
 export async function openLevel(path: string): Promise<Batches> {
+  closeDirectory(path);
   const { Level: Store } = await import('level');
   const level: Level<string, string> = new Store(path, { keyEncoding: 'utf8', valueEncoding: 'utf8' });
   try {
@@ -35,6 +38,16 @@ export async function openLevel(path: string): Promise<Batches> {
     batch: (operations) => level.batch(operations, { sync: true }),
     close: () => level.close(),
   };
+}
+
+function closeDirectory(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    // One of an earlier version was open to all.
+    chmodSync(path, 0o700);
+  } catch (error) {
+    throw new StoreError(`the database ${path} cannot be made: ${(error as Error).message}`, { cause: error });
+  }
 }
 
 const schemas = { volume: volumeDocumentSchema, peer: peerSchema };
