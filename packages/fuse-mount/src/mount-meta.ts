@@ -7,6 +7,7 @@ import type { MetaFacts, MetaGraph, MetaRoot } from '@mortar/xlators/meta/index.
 import type { FuseMount } from './index.ts';
 import { mountSettings } from './mount-settings.ts';
 import { defaultSessionOptions } from './session/options.ts';
+import { SharedVolfiles } from './shared-volfiles.ts';
 
 interface Past {
   readonly id: number;
@@ -16,12 +17,13 @@ interface Past {
   volfile: Volfile;
 }
 
-/** Beyond it the oldest are forgotten; each costs its volfile. */
+/** Beyond it the oldest are forgotten; each costs what is new in its volfile. */
 const graphsMax = 1000;
 
 export class GraphHistory {
   readonly #host: Host;
   readonly #past: Past[] = [];
+  readonly #shared = new SharedVolfiles();
 
   constructor(host: Host) {
     this.#host = host;
@@ -30,9 +32,11 @@ export class GraphHistory {
   /** A graph took over, from `previous` if there was one. */
   took(graph: Graph, previous?: Graph): void {
     const ended = previous && this.#note(previous);
-    if (ended) ended.volfile = previous.volfile;
+    if (ended) ended.volfile = this.#shared.share(previous.volfile);
     this.#note(graph);
-    if (this.#past.length > graphsMax) this.#past.shift();
+    if (this.#past.length <= graphsMax) return;
+    this.#past.shift();
+    this.#shared.keepOnly(this.#past.map(({ volfile }) => volfile));
   }
 
   /** `current`: the graph that serves, as it is now. */
