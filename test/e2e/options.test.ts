@@ -161,4 +161,11 @@ describe.skipIf(!canMount)('volume set', () => {
       );
     expect(readFileSync(mount.log, 'utf8')).not.toMatch(/ [EC] \[/);
   }, 120_000);
+
+  it('has its credentials in no log', async () => {
+    const info = readFileSync(cluster.at('lib/vols/vol/info'), 'utf8');
+    const password = /^password=(\S+)$/m.exec(info)![1]!;
+    expect(await cluster.sh(`grep -rl ${password} ${cluster.at('log')} ${cluster.at('run')} || true`)).toBe('');
+    expect(await cluster.sh(`grep -l ${password} ${cluster.at('lib/vols/vol/info')}`)).toContain('info');
+  });
 });
