@@ -28,6 +28,13 @@ it('are printed as they were, and have what is the same once', () => {
   );
 });
 
+it('are the same whatever version of the volume they were made of', () => {
+  const shared = new SharedVolfiles();
+  const of = (version: string) => shared.share(parsed('s', { a: '1', 'placement-version': version })).volumes[1];
+  expect(of('7')).toBe(of('8'));
+  expect([...of('9')!.options]).toEqual([['a', '1']]);
+});
+
 it('keep nothing of those that are gone', () => {
   const shared = new SharedVolfiles();
   shared.share(parsed('s', { a: '1' }));
