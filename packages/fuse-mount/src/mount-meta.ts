@@ -18,7 +18,7 @@ interface Past {
 }
 
 /** Beyond it the oldest are forgotten; each costs what is new in its volfile. */
-const graphsMax = 1000;
+const graphsMax = 100;
 
 export class GraphHistory {
   readonly #host: Host;
