@@ -39,6 +39,26 @@ describe('volume heal', () => {
       refused('stopped: Not able to fetch volfile from glusterd', { exit: 251 }),
     ));
 
+  it('has no bricks in the document of a refusal', async () => {
+    const text = 'Volume none does not exist';
+    const { stdout, exit } = await runCommand('gluster --xml volume heal none info', () =>
+      refused(text, { errno: 2, exit: 254 }),
+    );
+    expect([exit, stdout]).toEqual([
+      254,
+      `<?xml version="1.0" encoding="UTF-8" standalone="yes"?>
+<cliOutput>
+  <healInfo>
+    <bricks/>
+  </healInfo>
+  <opRet>-1</opRet>
+  <opErrno>2</opErrno>
+  <opErrstr>${text}</opErrstr>
+</cliOutput>
+`,
+    ]);
+  });
+
   const xml = transcript('heal', 'gluster --xml volume heal rep3 info').stdout;
   const pending = [...xml.matchAll(/<file gfid="([^"]+)">([^<]+)</g)]
     .slice(0, 6)

@@ -64,7 +64,10 @@ function isHelper(operation: HealOperation): boolean {
 
 function refused(session: Session, volume: string, operation: HealOperation, error: CommandError): number {
   if (isHelper(operation)) {
-    if (session.flags.xml) printDocument(session, outcome(-1, error.errno, error.text));
+    const { json, xml } = session.flags;
+    const failure = outcome(-1, error.errno, error.text);
+    if (xml && operation.kind === 'info') printDocument(session, [healInfo([]), ...failure]);
+    else if (json) printDocument(session, failure);
     else {
       line(session.io, error.text);
       line(session.io, 'Volume heal failed.');
@@ -80,16 +83,17 @@ function refused(session: Session, volume: string, operation: HealOperation, err
   return error.exit ?? 1;
 }
 
+function healInfo(bricks: Element[]): Element {
+  return element('healInfo', [element('bricks', bricks)]);
+}
+
 function print(session: Session, volume: string, operation: HealOperation, data: HealData): number {
   const { io } = session;
   if (data.kind === 'info') {
     const kind = operation.kind === 'info' ? operation.what : 'all';
     if (session.flags.xml) {
-      const bricks = element(
-        'bricks',
-        data.bricks.map((brick) => infoElement(brick, kind)),
-      );
-      printDocument(session, [element('healInfo', [bricks]), ...outcome(0)]);
+      const bricks = data.bricks.map((brick) => infoElement(brick, kind));
+      printDocument(session, [healInfo(bricks), ...outcome(0)]);
     } else io.out(data.bricks.map((brick) => infoText(brick, kind)).join(''));
     return 0;
   }

@@ -20,9 +20,10 @@ type HealMethod = SiteParams<'askHealDaemon'>['method'];
 const launchTimeoutMs = 30_000;
 const infoTimeoutMs = 600_000;
 
-/** What `glfs_init` failed with in GlusterFS's helper, as exit status. */
-const notHealableExit = 234;
-const noVolfileExit = 251;
+/** What GlusterFS's helper fails with: the negative error number is its exit status. */
+const noVolume = { errno: 2, exit: 254 };
+const noVolfile = { errno: 5, exit: 251 };
+const notHealable = { errno: 22, exit: 234 };
 
 export async function healVolume(context: Context, request: RequestOf<'volume.heal'>): Promise<HealData> {
   const { volume: name, operation } = request;
@@ -60,13 +61,13 @@ async function switchHeal(
 /** A volume for the operations that GlusterFS leaves to a helper program. */
 function helperVolume(context: Context, name: string): VolumeInfo {
   const volume = context.store.state.volumes.get(name);
-  if (!volume) throw new OperationError(`Volume ${name} does not exist`);
+  if (!volume) throw new OperationError(`Volume ${name} does not exist`, noVolume);
   if (volume.status !== 'started')
-    throw new OperationError(`${name}: Not able to fetch volfile from glusterd`, { exit: noVolfileExit });
+    throw new OperationError(`${name}: Not able to fetch volfile from glusterd`, noVolfile);
   if (!isHealable(volume))
     throw new OperationError(
       `This command is supported for only volumes of replicate/disperse type. Volume ${name} is not of type replicate/disperse`,
-      { exit: notHealableExit },
+      notHealable,
     );
   return volume;
 }

@@ -1,12 +1,12 @@
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
 import { UndecidedError } from '../pool/errors.ts';
-import { onAllSites, onSite } from '../pool/sites.ts';
+import { gather, onAllSites, onSite } from '../pool/sites.ts';
 import type { ReplyData } from '../protocol/replies.ts';
 import type { RequestOf } from '../protocol/requests.ts';
 import type { Operation } from '../transaction/operation.ts';
 import type { BrickInfo, VolumeInfo } from '../volume.ts';
-import { brickProblem } from './brick-problem.ts';
+import { type BrickProblem, brickProblem, worstProblem } from './brick-problem.ts';
 import { requireConnected, startElsewhere, stopElsewhere } from './brick-sites.ts';
 import { runHooks } from './run-hooks.ts';
 import { commitVolume, localBricks, nextVersion, volumeNamed } from './volumes.ts';
@@ -24,18 +24,16 @@ async function stage(context: Context, { volume: name, force }: RequestOf<'volum
   const volume = volumeNamed(context, name);
   if (volume.status === 'started' && !force) throw new OperationError(`Volume ${name} already started`);
   context.volfiles.check(volume);
-  for (const brick of localBricks(context, volume)) {
-    const problem = brickProblem(context, volume, brick);
-    if (problem !== null && !force) throw new OperationError(problem);
-  }
-  if (!force) {
-    requireConnected(context, volume.bricks);
-    const answers = await onAllSites(context, volume.bricks, (node) =>
-      onSite(context, node, 'brickProblems', { volume }),
-    );
-    for (const { problem } of answers) if (problem !== null) throw new OperationError(problem);
-  }
+  refuse(worstProblem(localBricks(context, volume).map((brick) => brickProblem(context, volume, brick))), force);
+  if (!force) requireConnected(context, volume.bricks);
+  const ask = (node: string) => onSite(context, node, 'brickProblems', { volume });
+  const answers = await (force ? gather : onAllSites)(context, volume.bricks, ask);
+  for (const { problem, foreign } of answers) refuse(problem === null ? null : { text: problem, foreign }, force);
   return volume;
+}
+
+function refuse(problem: BrickProblem | null, force: boolean): void {
+  if (problem !== null && (problem.foreign || !force)) throw new OperationError(problem.text);
 }
 
 export function hookArguments(context: Context, volume: VolumeInfo, operation: string): string[] {

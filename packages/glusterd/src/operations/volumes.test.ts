@@ -186,6 +186,8 @@ describe('volume start', () => {
     systemInspector.setVolumeId(join(rig.root, 'v-1'), '11111111-2222-4333-8444-555555555555');
     const text = await rig.refusal({ verb: 'volume.start', volume: 'v', force: false });
     expect(text).toMatch(/^Volume id mismatch for brick node1:.*\/v-1\. Expected volume id /);
+    expect(await rig.refusal({ verb: 'volume.start', volume: 'v', force: true })).toBe(text);
+    expect([rig.processes.alive.size, volume('v').status]).toEqual([0, 'created']);
   });
 
   it('is refused if a brick is gone', async () => {
@@ -290,6 +292,30 @@ it('starts no brick of a volume that is stopped while management comes up', asyn
   await rig.done({ verb: 'volume.stop', volume: 'v', force: true });
   await coming;
   expect([1, 2, 3].flatMap((n) => rig.processes.pidsOf(`${rig.root}/v-${n}`))).toEqual([]);
+});
+
+it.each<[string, () => Promise<unknown>, object]>([
+  ['is not there', async () => undefined, { text: 'Volume v does not exist', errno: 2, exit: 254 }],
+  [
+    'is not started',
+    () => rig.createReplica('v'),
+    { text: 'v: Not able to fetch volfile from glusterd', errno: 5, exit: 251 },
+  ],
+  [
+    'has no replicas',
+    async () => {
+      await rig.create('v', [rig.brick('b')]);
+      await rig.done({ verb: 'volume.start', volume: 'v', force: false });
+    },
+    { text: expect.stringMatching(/^This command is supported for only volumes of /), errno: 22, exit: 234 },
+  ],
+])("has the error number of GlusterFS's helper where a volume to be healed %s", async (_, make, error) => {
+  await make();
+  for (const operation of [
+    { kind: 'info', what: 'all' },
+    { kind: 'split-brain', policy: 'bigger-file', file: '/f' },
+  ] as const)
+    expect(await rig.run({ verb: 'volume.heal', volume: 'v', operation })).toEqual({ ok: false, error });
 });
 
 it('does not run two changes of a volume at a time', async () => {

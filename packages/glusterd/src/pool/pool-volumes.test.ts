@@ -1,5 +1,6 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { systemInspector } from '../brick-inspector.ts';
 import { announceBrick } from '../server/brick-started.ts';
 import { connected, equal, fourNodes, network, node, nodes, pool } from '../testing/four-nodes-rig.ts';
 import { type PoolNode, until } from '../testing/pool-rig.ts';
@@ -61,6 +62,20 @@ describe('volumes over nodes', () => {
     await new Promise((resolve) => setTimeout(resolve, 4000));
     expect(members.map(runningOn)).toEqual([1, 1, 1]);
     await node(3).up();
+  });
+
+  it('are not started, by force either, over a directory of another volume on any node', async () => {
+    const members = await pool(3);
+    await make();
+    const path = node(2)
+      .at('v')
+      .slice(node(2).at('v').indexOf(':') + 1);
+    systemInspector.setVolumeId(path, '11111111-2222-4333-8444-555555555555');
+    for (const force of [false, true]) {
+      const reply = await node(1).run({ verb: 'volume.start', volume: 'v', force });
+      expect(reply.ok || reply.error.text).toMatch(/^Volume id mismatch for brick 10\.9\.0\.2:/);
+    }
+    expect(members.map(runningOn)).toEqual([0, 0, 0]);
   });
 
   it('have a heal daemon again that was asked to end, when a member comes back', async () => {

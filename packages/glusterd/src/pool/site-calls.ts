@@ -7,7 +7,7 @@ import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
 import { awaitedHere, awaitedSchema } from '../operations/awaited-here.ts';
 import { checkAvailable, checkDirectory, realPath } from '../operations/brick-checks.ts';
-import { brickProblem } from '../operations/brick-problem.ts';
+import { brickProblem, worstProblem } from '../operations/brick-problem.ts';
 import { dumpHere, reasonMaxLength } from '../operations/dump-here.ts';
 import { localProcesses } from '../operations/local-status.ts';
 import { makeBricks, withFacts } from '../operations/new-bricks.ts';
@@ -130,13 +130,15 @@ export const siteCalls = {
   /** Why the directories of a volume's bricks are not its own, if so. */
   brickProblems: call({
     params: z.object({ volume: volumeInfoSchema }),
-    result: z.object({ problem: z.string().nullable() }),
+    // Nodes of older versions don't say whether it is foreign.
+    result: z.object({ problem: z.string().nullable(), foreign: z.boolean().default(false) }),
     timeoutMs: quick,
     async run(context, { volume }) {
       context.volfiles.check(volume);
       const ids = volume.bricks.map((brick) => brick.brickId);
       const problems = bricksHere(context, volume, ids).map((brick) => brickProblem(context, volume, brick));
-      return { problem: problems.find((problem) => problem !== null) ?? null };
+      const problem = worstProblem(problems);
+      return { problem: problem?.text ?? null, foreign: problem?.foreign ?? false };
     },
   }),
 
