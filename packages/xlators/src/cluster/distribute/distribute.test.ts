@@ -24,7 +24,7 @@ describe('xattrs', () => {
     const name = 'dht.file.hashed-subvol.f';
     const reply = await rig.ops.getxattr(rig.call, { loc: locOf(rootGfid), name });
     const child = (await spread(rig, '/f')).indexOf('data');
-    expect(reply.ok && Buffer.from(reply.xattrs[name]!).toString()).toBe(`tr-client-${child}`);
+    expect(reply.ok && Buffer.from(reply.xattrs[name]!).toString()).toBe(`tr-client-${child}\0`);
   });
 });
 

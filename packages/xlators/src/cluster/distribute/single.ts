@@ -33,7 +33,7 @@ export function mkdirOnOne(d: Distribute, call: Call, args: Args<'mkdir'>): Prom
 export async function getxattrOnOne(d: Distribute, call: Call, args: Args<'getxattr'>): Promise<Reply<'getxattr'>> {
   const { name } = args;
   if (name?.startsWith('dht.file.hashed-subvol.'))
-    return { ok: true, xattrs: { [name]: Buffer.from(byteString(d.childName(0)), 'latin1') } };
+    return { ok: true, xattrs: { [name]: Buffer.from(`${byteString(d.childName(0))}\0`, 'latin1') } };
   const reply = await d.child.getxattr(call, args);
   if (!reply.ok) return reply;
   if (name !== 'glusterfs.pathinfo' && name !== 'trusted.glusterfs.pathinfo')
@@ -41,5 +41,5 @@ export async function getxattrOnOne(d: Distribute, call: Call, args: Args<'getxa
   const place = Buffer.from(reply.xattrs[name] ?? [])
     .toString('latin1')
     .replace(/\0+$/, '');
-  return { ok: true, xattrs: { [name]: Buffer.from(`(<DISTRIBUTE:${byteString(d.name)}> ${place})`, 'latin1') } };
+  return { ok: true, xattrs: { [name]: Buffer.from(`(<DISTRIBUTE:${byteString(d.name)}> ${place})\0`, 'latin1') } };
 }

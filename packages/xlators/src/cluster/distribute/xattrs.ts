@@ -18,6 +18,7 @@ import { onFile, onOne } from './on-file.ts';
 import type { State } from './state.ts';
 
 const pathinfoNames = new Set(['glusterfs.pathinfo', 'trusted.glusterfs.pathinfo']);
+const nodeName = 'trusted.glusterfs.node-uuid';
 const nodeListName = 'trusted.glusterfs.list-node-uuids';
 const hashedPrefix = 'dht.file.hashed-subvol.';
 
@@ -45,7 +46,8 @@ async function read<N extends Reading>(
   const ask: Ask = (child) => (child[fop] as Fop<N>)(call, args) as Promise<Reply<Reading>>;
   if (name !== undefined && !call.internal) {
     if (pathinfoNames.has(name)) return pathinfo(d, name, state, ask);
-    if (name === nodeListName) return nodeList(d, name, state, ask);
+    if (name === nodeListName || (name === nodeName && state.kind === 'directory'))
+      return nodeList(d, name, state, ask);
     if (name.startsWith(hashedPrefix)) return hashedSubvolume(d, call, name, state, gfid);
     if (isInternalXattr(name)) return fail(Errno.ENODATA);
   }
@@ -58,8 +60,9 @@ async function read<N extends Reading>(
 
 type Ask = (child: Subvolume) => Promise<Reply<Reading>>;
 
+/** Programs read these as strings of C. */
 function textReply(name: string, text: string): { ok: true; xattrs: Xattrs } {
-  return { ok: true, xattrs: { [name]: Buffer.from(byteString(text), 'latin1') } };
+  return { ok: true, xattrs: { [name]: Buffer.from(`${byteString(text)}\0`, 'latin1') } };
 }
 
 function textOf(xattrs: Xattrs, name: string): string {

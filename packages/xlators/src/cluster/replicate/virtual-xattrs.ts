@@ -17,7 +17,8 @@ import { HealIndex } from './heal/index-access.ts';
 import type { Replica } from './replica.ts';
 import { isAbsence, type Replies, succeeded, successAt } from './replica-set.ts';
 
-const nodeKeys = ['trusted.glusterfs.node-uuid', 'trusted.glusterfs.list-node-uuids'];
+const nodeKey = 'trusted.glusterfs.node-uuid';
+const nodeListKey = 'trusted.glusterfs.list-node-uuids';
 
 /** The answer, or undefined for a name that is not replicate's. */
 export async function virtualXattr(
@@ -29,7 +30,7 @@ export async function virtualXattr(
 ): Promise<Reply<'getxattr'> | undefined> {
   if (name === 'trusted.glusterfs.pathinfo' || name === 'glusterfs.pathinfo')
     return pathinfo(replica, name, call, args);
-  if (nodeKeys.includes(name)) return joined(replica, name, call, args);
+  if (name === nodeKey || name === nodeListKey) return nodes(replica, name, call, args);
   if (name === settleXattr) return settle(replica, gfid, name, call);
   if (name === 'replica.split-brain-status') return splitBrainStatus(replica, gfid, name, call);
   return undefined;
@@ -47,16 +48,16 @@ async function pathinfo(
   return answer(name, `(<REPLICATE:${replica.name}> ${texts.join(' ')})`);
 }
 
-async function joined(
+/** The machine of the first replica that answers, or those of all; a brick knows only its own. */
+async function nodes(
   replica: Replica,
   name: ByteString,
   call: Call,
   args: Args<'getxattr'>,
 ): Promise<Reply<'getxattr'>> {
-  const texts = await textsOf(replica, name, call, args);
-  return texts.length === 0
-    ? fail(Errno.ENODATA)
-    : answer(name, name.endsWith('list-node-uuids') ? texts.join(' ') : texts[0]!);
+  const texts = await textsOf(replica, nodeKey, call, { ...args, name: nodeKey });
+  if (texts.length === 0) return fail(Errno.ENODATA);
+  return answer(name, name === nodeListKey ? texts.join(' ') : texts[0]!);
 }
 
 async function textsOf(replica: Replica, name: ByteString, call: Call, args: Args<'getxattr'>): Promise<string[]> {

@@ -20,7 +20,7 @@ export function virtualXattr(brick: Brick, node: Node, name: ByteString): Uint8A
   if (directory !== null) return brick.settings.gfid2path ? encodePlace(placeOf(brick, node, directory)) : EOPNOTSUPP;
   switch (name) {
     case 'glusterfs.gfid.string':
-      return text(`${node.gfid}\0`);
+      return text(node.gfid);
     case 'glusterfs.gfidtopath':
     case 'trusted.glusterfs.gfidtopath':
       return paths(brick, node, brick.settings.gfid2pathSeparator);
