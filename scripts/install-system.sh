@@ -15,21 +15,31 @@ links+=("$prefix/sbin/mount.glusterfs $root/bin/mount.glusterfs")
 
 own() { [[ -L $1 && $(readlink "$1") == "$2" ]]; }
 
-install_links() {
+# What is not ours stays as it is, and then nothing is linked: half of the commands would be another program's.
+check_links() {
   local entry link target failed=0
   for entry in "${links[@]}"; do
     read -r link target <<<"$entry"
+    if own "$link" "$target" || [[ ! -e $link && ! -L $link ]]; then continue; fi
+    echo "install-system: $link exists and is not of this checkout; remove it (or the package it is of) first" >&2
+    failed=1
+  done
+  return $failed
+}
+
+install_links() {
+  local entry link target
+  check_links || {
+    echo "install-system: nothing was changed" >&2
+    return 1
+  }
+  for entry in "${links[@]}"; do
+    read -r link target <<<"$entry"
     if own "$link" "$target"; then continue; fi
-    if [[ -e $link || -L $link ]]; then
-      echo "install-system: $link exists and is not of this checkout; it is left as it is" >&2
-      failed=1
-      continue
-    fi
     mkdir -p "$(dirname "$link")"
     ln -s "$target" "$link"
     echo "$link -> $target"
   done
-  return $failed
 }
 
 uninstall_links() {
