@@ -6,19 +6,18 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 
 say() { echo "setup: $*" >&2; }
 
-node_major=$(node -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0)
-if ((node_major < 20)); then
-  say "Node 20 or newer is needed, found $(node --version 2>/dev/null || echo none)"
+if ! node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' 2>/dev/null; then
+  say "Node 20.19 or newer is needed, found $(node --version 2>/dev/null || echo none)"
   exit 1
 fi
 
 # npm writes node_modules/.package-lock.json when it has finished.
 if [[ ! -e node_modules/.package-lock.json || package-lock.json -nt node_modules/.package-lock.json ]]; then
-  say "installing npm packages (npm ci)"
+  say "installing npm packages"
   # npm ci refuses a lock file that lacks optional packages for other platforms; npm leaves them out when the registry
   # that the file was made with does not carry them. npm install takes the versions of the lock file as well.
-  npm ci --no-audit --no-fund >/dev/null 2>&1 || {
-    say "npm ci refuses the lock file; using npm install"
+  problem=$(npm ci --no-audit --no-fund --loglevel=error 2>&1 >/dev/null) || {
+    say "npm ci failed ($(grep -m 1 'code ' <<<"$problem" || echo "$problem")); trying npm install"
     npm install --no-audit --no-fund --loglevel=error >&2
   }
   touch node_modules/.package-lock.json
