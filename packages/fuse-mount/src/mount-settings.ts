@@ -53,6 +53,21 @@ const withoutEffect: readonly ProcessOptionName[] = [
   'io-engine',
   'client-pid',
   'secure-mgmt',
+  'inode-table-size',
+  'invalidate-limit',
+  'volfile-check',
+  'mem-accounting',
+  'no-mem-accounting',
+  'global-threading',
+  'global-timer-wheel',
+  'fuse-flush-handle-interrupt',
+  'fuse-setlk-handle-interrupt',
+  'fuse-handle-copy_file_range',
+  'fuse-dev-eperm-ratelimit-ns',
+  'logger',
+  'log-format',
+  'log-buf-size',
+  'log-flush-timeout',
 ];
 
 export function optionsWithoutEffect({ given }: ProcessArguments): readonly ProcessOptionName[] {

@@ -76,10 +76,14 @@ describe('processArguments', () => {
     expect(parse('--log-level=warning').logLevel).toBe('WARNING');
   });
 
-  it.each(['-L LOUD', '--volfile-server-port=70000', '--volfile-server-port=x', '--xlator-option a', '--lru-limit=-1'])(
-    'refuses %s',
-    (line) => {
-      expect(() => parse(line)).toThrow(UsageError);
-    },
-  );
+  it.each([
+    '-L LOUD',
+    '--volfile-server-transport=rdma',
+    '--volfile-server-port=70000',
+    '--volfile-server-port=x',
+    '--xlator-option a',
+    '--lru-limit=-1',
+  ])('refuses %s', (line) => {
+    expect(() => parse(line)).toThrow(UsageError);
+  });
 });

@@ -64,7 +64,7 @@ export function processArguments(args: readonly string[], cwd: string): ProcessA
   return {
     servers: all('volfile-server'),
     serverPort: whole('volfile-server-port', 1, 65535) ?? managementPort,
-    serverTransport: text('volfile-server-transport') ?? 'socket',
+    serverTransport: serverTransport(text('volfile-server-transport')),
     ...identity,
     volfile: path('volfile') ?? path('spec-file'),
     fetchAttempts: whole('volfile-max-fetch-attempts', 1, 1_000_000) ?? 1,
@@ -107,6 +107,13 @@ function defaultLogFile(mountPoint: string | undefined, volfile: string | undefi
   const source = mountPoint ?? volfile;
   const name = source === undefined ? 'glusterfs' : source.replace(/^\/+|\/+$/g, '').replaceAll('/', '-');
   return `${logDirectory}/${name === '' ? 'root' : name}.log`;
+}
+
+const transports = ['socket', 'tcp', 'unix'];
+
+function serverTransport(text = 'socket'): string {
+  if (transports.includes(text)) return text;
+  throw new UsageError(`volfile-server-transport '${text}': one of ${transports.join(', ')} is expected`);
 }
 
 function logLevel(text: string | undefined): LogLevel {
