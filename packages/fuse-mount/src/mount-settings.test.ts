@@ -1,4 +1,4 @@
-/** What a command line of glusterfs means for the mount; its defaults are GlusterFS's. */
+/** What a command line of glusterfs means for the mount. */
 import { processArguments } from '@mortar/host/arguments/process-arguments.ts';
 import { describe, expect, it } from 'vitest';
 import { mountSettings, optionsWithoutEffect } from './mount-settings.ts';
@@ -22,6 +22,12 @@ describe('settings of a mount', () => {
       acl: false,
       selinux: false,
     });
+  });
+
+  it('differ in two defaults: the kernel decides what it forgets, and groups are not believed for long', () => {
+    expect(session()).toMatchObject({ lruLimit: 0 });
+    expect(mountSettings(parse()).gidTimeoutMs).toBeUndefined();
+    expect(mountSettings(parse('--gid-timeout=300')).gidTimeoutMs).toBe(300_000);
   });
 
   it.each<[string, object]>([
