@@ -182,7 +182,7 @@ describe('a start that fails', () => {
     const { status, stderr } = box.command('glusterfs', '-f', path);
     expect(status).toBe(1);
     expect(stderr).toBe(
-      `${path}:1:8: volume m: unknown translator type 'storage/memroy'; did you mean 'storage/memory'?\n`,
+      `${path}:2:7: volume m: unknown translator type 'storage/memroy'; did you mean 'storage/memory'?\n`,
     );
   });
 

@@ -255,6 +255,8 @@ describe.skipIf(!canMount)('mount.glusterfs', () => {
     [['h:/v', '/no/such/dir'], 1, 'ERROR: Mount point does not exist'],
     [['h:/v', '/'], 2, 'Cannot mount over root'],
     [['h:/v', '/tmp'], 2, 'Cannot mount over /tmp'],
+    [['h:/v', 'mnt', '-o', 'worm'], 1, '--worm: this build has no features/worm translator'],
+    [['h:/v', 'mnt', '-o', 'transport=rdma'], 1, "volfile-server-transport 'rdma'"],
     [['h:/v', 'mnt', '-o', 'bogus'], 1, 'Invalid option bogus'],
     [['h:/v', 'mnt', '-o', 'atribute-timeout=1'], 1, 'did you mean attribute-timeout?'],
     [['v', 'mnt'], 1, 'Server name/volume name unspecified'],

@@ -8,6 +8,7 @@ import { rootGfid } from './gfid.ts';
 import { buildGraph, canReconfigure, GraphError, reconfigureGraph, startGraph, stopGraph } from './graph.ts';
 import { InodeTable } from './inode-table.ts';
 import { type OptionValues, option } from './options.ts';
+import { parseVolfile } from './volfile/parse.ts';
 import type { VolumeNode } from './volfile/types.ts';
 import { type Services, stances, Xlator, type XlatorInit, type XlatorType } from './xlator.ts';
 
@@ -185,6 +186,22 @@ describe('graph', () => {
   ])('refuses %s', (_what, volumes, message) => {
     expect(() => build(...volumes)).toThrow(GraphError);
     expect(() => build(...volumes)).toThrow(message);
+  });
+
+  it('says where in the file the type, the option or the value is that is wrong', () => {
+    const read = (text: string) => () => buildGraph(parseVolfile(text, 'x.vol'), registry, services());
+    expect(read('volume b\n  type test/botom\n  option errno 1\nend-volume\n')).toThrow(
+      /^x\.vol:2:8: volume b: unknown translator type 'test\/botom'/,
+    );
+    expect(read('volume b\n  type test/bottom\n  option path /p\n  option errno x\nend-volume\n')).toThrow(
+      /^x\.vol:4:16: volume b: invalid number format "x"/,
+    );
+    logged.length = 0;
+    read('volume b\n  type test/bottom\n  option errn 1\nend-volume\n')();
+    expect(logged).toEqual(["b: option 'errn' is not recognized; did you mean 'errno'? (x.vol:3:10)"]);
+    const overrides = [{ volume: 'b', option: 'errno', value: 'y' }];
+    const parsed = parseVolfile('volume b\n  type test/bottom\n  option errno 1\nend-volume\n', 'x.vol');
+    expect(() => buildGraph(parsed, registry, services(), { overrides })).toThrow(/^x\.vol:1:8: volume b: .*"y"/);
   });
 
   it('warns of an unknown option and goes on', () => {

@@ -1,7 +1,7 @@
 /** Builds translators from a volfile, binds them, and takes them through their life. */
 import { nearest } from './nearest.ts';
 import { OptionError, type OptionTable, optionNamed, parseOptions } from './options.ts';
-import type { Volfile, VolumeNode } from './volfile/types.ts';
+import type { Position, Volfile, VolumeNode } from './volfile/types.ts';
 import { keptTogether, type Services, type Xlator, type XlatorInit, type XlatorType } from './xlator.ts';
 
 export type Registry = ReadonlyMap<string, XlatorType>;
@@ -10,10 +10,15 @@ export class GraphError extends Error {
   readonly code = 'EGRAPH';
   readonly node: VolumeNode | undefined;
 
-  constructor(message: string, node?: VolumeNode) {
-    super(node ? `${node.at.file}:${node.at.line}:${node.at.column}: volume ${node.name}: ${message}` : message);
+  /** `at`: what of the node is wrong; its name, if nothing else is known. */
+  constructor(message: string, node?: VolumeNode, at: Position | undefined = node?.at) {
+    super(node && at ? `${placeText(at)}: volume ${node.name}: ${message}` : message);
     this.node = node;
   }
+}
+
+function placeText({ file, line, column }: Position): string {
+  return `${file}:${line}:${column}`;
 }
 
 export interface Graph {
@@ -39,11 +44,17 @@ export interface XlatorOverride {
   readonly value: string;
 }
 
+/** `types`: those that there are. */
+export function unknownType(node: VolumeNode, types: Iterable<string>): GraphError {
+  const near = nearest(node.type, types);
+  const text = `unknown translator type '${node.type}'${near ? `; did you mean '${near}'?` : ''}`;
+  return new GraphError(text, node, node.places?.type);
+}
+
 export function typeOf(node: VolumeNode, registry: Registry): XlatorType {
   const found = registry.get(node.type);
-  if (found) return found;
-  const near = nearest(node.type, registry.keys());
-  throw new GraphError(`unknown translator type '${node.type}'${near ? `; did you mean '${near}'?` : ''}`, node);
+  if (!found) throw unknownType(node, registry.keys());
+  return found;
 }
 
 export function textsOf(node: VolumeNode, type: XlatorType, overrides: readonly XlatorOverride[]): Map<string, string> {
@@ -75,19 +86,31 @@ export function makeXlator(node: VolumeNode, type: XlatorType, texts: Map<string
   try {
     const { values, unknown } = parseOptions(type.options, texts);
     for (const { name, nearest: near } of unknown) {
-      services.log.write(
-        'WARNING',
-        node.name,
-        `option '${name}' is not recognized${near ? `; did you mean '${near}'?` : ''}`,
-        101174,
-      );
+      const place = node.places?.options.get(name)?.name;
+      const where = place === undefined ? '' : ` (${placeText(place)})`;
+      const text = `option '${name}' is not recognized${near ? `; did you mean '${near}'?` : ''}${where}`;
+      services.log.write('WARNING', node.name, text, 101174);
     }
     const init: XlatorInit = { name: node.name, type: node.type, options: values, texts, services };
     return type.create(init);
   } catch (error) {
-    if (error instanceof OptionError) throw new GraphError(error.message, node);
+    if (error instanceof OptionError)
+      throw new GraphError(error.message, node, valuePlace(node, type, error.option, texts));
     throw error;
   }
+}
+
+/** Where the value of an option stands, unless it came from the command line. `option`: its own name, not an alias. */
+function valuePlace(
+  node: VolumeNode,
+  { options }: XlatorType,
+  option: string,
+  texts: ReadonlyMap<string, string>,
+): Position | undefined {
+  const given = [...node.options].find(
+    ([name, text]) => optionNamed(options, name) === option && texts.get(name) === text,
+  );
+  return given && node.places?.options.get(given[0])?.value;
 }
 
 /** Makes and binds all translators that the entry needs. Nothing is started; a failure leaves nothing behind. */

@@ -35,7 +35,10 @@ export async function mountRole(host: Host): Promise<void> {
   const { args, services } = host;
   const mountPoint = args.mountPoint!;
   const settings = mountSettings(args);
-  if (args.given.has('worm')) throw new StartError('--worm: set features.worm on the volume instead');
+  if (args.given.has('worm'))
+    throw new StartError(
+      '--worm: this build has no features/worm translator; --read-only keeps a mount from being written',
+    );
   for (const name of optionsWithoutEffect(args)) host.log.write('WARNING', 'fuse', `--${name} has no effect`);
   checkMountPoint(host, mountPoint);
   const { source } = openVolfile(host);

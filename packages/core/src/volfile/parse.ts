@@ -4,7 +4,7 @@ import { VolfileError, type VolfileErrorCode } from './error.ts';
 import { expandBackticks } from './expand.ts';
 import { type Keyword, type Token, tokenize } from './lexer.ts';
 import { positionOf, type Source } from './source.ts';
-import type { Position, Volfile, VolumeNode } from './types.ts';
+import type { OptionPlace, Position, Volfile, VolumeNode } from './types.ts';
 
 /** Characters of a volfile, before and after expansion. The largest clusters' volfiles have a few million. */
 export const maxVolfileLength = 16 * 2 ** 20;
@@ -40,6 +40,16 @@ function checkText(source: Source): void {
 
 type Word = Token & { kind: 'word' };
 
+interface Body {
+  options: Map<string, string>;
+  optionPlaces: Map<string, OptionPlace>;
+  subvolumes: string[];
+}
+
+function placeOf({ at: { file, line, column } }: Token): Position {
+  return { file, line, column };
+}
+
 class Parser {
   readonly #tokens: readonly Token[];
   readonly #options: ParseOptions;
@@ -70,28 +80,28 @@ class Parser {
       );
     this.#keyword('type');
     const type = this.#word('a translator type such as cluster/replicate');
-    const { options, subvolumes } = this.#body(name.text);
-    const { file, line, column } = name.at;
-    const at = { file, line, column };
-    this.#volumes.set(name.text, { name: name.text, type: type.text, options, subvolumes, at });
+    const { options, optionPlaces, subvolumes } = this.#body(name.text);
+    const places = { type: placeOf(type), options: optionPlaces };
+    this.#volumes.set(name.text, { name: name.text, type: type.text, options, subvolumes, at: placeOf(name), places });
   }
 
   /** Options and at most one subvolumes line in any order, at least one of all, then `end-volume`. */
-  #body(name: string): { options: Map<string, string>; subvolumes: string[] } {
+  #body(name: string): Body {
     const options = new Map<string, string>();
+    const optionPlaces = new Map<string, OptionPlace>();
     let subvolumes: string[] | undefined;
     for (let lines = 0; ; lines++) {
       const allowed: Keyword[] = ['option'];
       if (!subvolumes) allowed.push('subvolumes');
       if (lines > 0) allowed.push('end-volume');
       const keyword = this.#keyword(...allowed);
-      if (keyword === 'end-volume') return { options, subvolumes: subvolumes ?? [] };
-      if (keyword === 'option') this.#option(options);
+      if (keyword === 'end-volume') return { options, optionPlaces, subvolumes: subvolumes ?? [] };
+      if (keyword === 'option') this.#option(options, optionPlaces);
       else subvolumes = this.#subvolumes(name);
     }
   }
 
-  #option(options: Map<string, string>): void {
+  #option(options: Map<string, string>, places: Map<string, OptionPlace>): void {
     const key = this.#word('the name of an option', true);
     const value = this.#word(`a value for option '${key.text}'`, true);
     if (key.text === '' || value.text === '')
@@ -100,6 +110,7 @@ class Parser {
       if (options.has(key.text))
         this.#options.warn?.(key.at, `option '${key.text}' is given again, its last value is taken`);
       options.set(key.text, value.text);
+      places.set(key.text, { name: placeOf(key), value: placeOf(value) });
     }
   }
 

@@ -17,6 +17,13 @@ export interface VolumeNode {
   readonly subvolumes: readonly string[];
   /** Where its name stands. */
   readonly at: Position;
+  /** Where its type and its options stand, if it was read from a file. */
+  readonly places?: { readonly type: Position; readonly options: ReadonlyMap<string, OptionPlace> };
+}
+
+export interface OptionPlace {
+  readonly name: Position;
+  readonly value: Position;
 }
 
 export interface Volfile {

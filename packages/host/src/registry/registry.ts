@@ -1,5 +1,5 @@
 /** Which translators there are, and the loading of those that a volfile names: a process pays only for what it runs. */
-import { GraphError, nearest, type Registry, type Volfile, type XlatorType } from '@mortar/core';
+import { type Registry, unknownType, type Volfile, type XlatorType } from '@mortar/core';
 import { xlatorLoaders } from './loaders.ts';
 import type { XlatorLoader } from './types.ts';
 
@@ -17,11 +17,8 @@ export class LazyRegistry {
 
   /** Loads what the volfile names. Throws GraphError with the place of a type that does not exist. */
   async loadTypes(volfile: Volfile): Promise<Registry> {
-    for (const node of volfile.volumes) {
-      if (Object.hasOwn(this.#loaders, node.type)) continue;
-      const near = nearest(node.type, this.types);
-      throw new GraphError(`unknown translator type '${node.type}'${near ? `; did you mean '${near}'?` : ''}`, node);
-    }
+    const missing = volfile.volumes.find((node) => !Object.hasOwn(this.#loaders, node.type));
+    if (missing) throw unknownType(missing, this.types);
     const wanted = new Set(volfile.volumes.map((node) => node.type));
     await Promise.all([...wanted].map((type) => this.#load(type)));
     return this.#loaded;
