@@ -377,10 +377,20 @@ export class ClientSession {
     this.#totals.bytesSent += connection.stats.bytesSent;
     this.#totals.bytesReceived += connection.stats.bytesReceived;
     if (this.#state === 'stopped') return;
+    this.#state = 'connecting';
+    if (reason.code === 'ping-timeout') this.#failReads();
     if (this.#pending.size > 0 && !this.#graceTimer)
       this.#graceTimer = this.#options.clock.after(this.#graceMs, () => this.giveUp());
-    this.#state = 'connecting';
     this.#reconnecting.failed(reason.message);
+  }
+
+  /**
+   * A brick that was silent for all of the ping timeout is not waited for any longer by who only looks. What changes
+   * something, takes a lock or opens a file is: it may have been done, and only the session's next connection knows.
+   */
+  #failReads(): void {
+    for (const [sequence, pending] of this.#pending.entries())
+      if (fops[pending.fop].class === 'read' && this.#pending.take(sequence)) this.#settle(pending, notConnected);
   }
 
   /** Requests fail, and because nobody waits for their answers any more, the next connection begins a new session. */

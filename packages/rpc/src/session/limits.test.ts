@@ -1,7 +1,7 @@
 import { Errno, emptyIatt, Fd, type FopName, type Reply, rootGfid } from '@mortar/core';
 import { describe, expect, it } from 'vitest';
 import { settle, someCall } from '../test-rig.ts';
-import { iatts, root, world, write } from './session-rig.ts';
+import { flock, iatts, root, world, write } from './session-rig.ts';
 
 describe('time', () => {
   it('ends a request at its deadline, and its late answer does no harm', async () => {
@@ -48,6 +48,24 @@ describe('time', () => {
     await clock.advance(5000);
     expect(events).toEqual(['new', 'up', 'down']);
     expect(log.lines.join('\n')).toContain('silent for 4000 ms');
+  });
+
+  it('in which the brick was silent ends reads at once, and leaves changes and locks to the grace time', async () => {
+    const { clock, link, client } = await world({ server: { graceMs: 3000 }, client: { pingTimeoutMs: 4000 } });
+    link.holdAll = true;
+    const ended: string[] = [];
+    const watch = (what: string, reply: Promise<{ ok: boolean }>) =>
+      void reply.then((got) => ended.push(`${what} ${JSON.stringify(got)}`));
+    const notConnected = JSON.stringify({ ok: false, errno: Errno.ENOTCONN });
+    watch('stat', client.fop('stat', someCall, { loc: root }));
+    watch('write', write(client));
+    watch('lock', client.fop('lk', someCall, { fd: new Fd(rootGfid), command: 'set', flock: flock('write') }));
+    await clock.advance(3500);
+    expect(ended).toEqual([]);
+    await clock.advance(1500);
+    expect(ended).toEqual([`stat ${notConnected}`]);
+    await clock.advance(3000);
+    expect(ended.sort()).toEqual([`lock ${notConnected}`, `stat ${notConnected}`, `write ${notConnected}`]);
   });
 
   it('that passed while this process was stopped is not held against the brick', async () => {
