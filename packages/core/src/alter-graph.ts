@@ -11,6 +11,7 @@ import {
   type Registry,
   textsOf,
   typeOf,
+  wrongOption,
   type XlatorOverride,
 } from './graph.ts';
 import { OptionError, type OptionTable, type OptionValues, parseOptions } from './options.ts';
@@ -109,8 +110,7 @@ function take(xlator: Xlator, node: VolumeNode, type: XlatorType, texts: Map<str
   try {
     return { values: parseOptions(type.options, texts).values, texts, waiting };
   } catch (error) {
-    if (error instanceof OptionError) throw new GraphError(error.message, node);
-    throw error;
+    throw error instanceof OptionError ? wrongOption(error, node, type, texts) : error;
   }
 }
 

@@ -94,10 +94,17 @@ export function makeXlator(node: VolumeNode, type: XlatorType, texts: Map<string
     const init: XlatorInit = { name: node.name, type: node.type, options: values, texts, services };
     return type.create(init);
   } catch (error) {
-    if (error instanceof OptionError)
-      throw new GraphError(error.message, node, valuePlace(node, type, error.option, texts));
-    throw error;
+    throw error instanceof OptionError ? wrongOption(error, node, type, texts) : error;
   }
+}
+
+export function wrongOption(
+  { message, option }: OptionError,
+  node: VolumeNode,
+  type: XlatorType,
+  texts: ReadonlyMap<string, string>,
+): GraphError {
+  return new GraphError(message, node, valuePlace(node, type, option, texts));
 }
 
 /** Where the value of an option stands, unless it came from the command line. `option`: its own name, not an alias. */

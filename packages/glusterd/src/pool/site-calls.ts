@@ -235,7 +235,7 @@ export const siteCalls = {
     timeoutMs: quick,
     async run(context, { volume: name, bricks: ids }) {
       const volume = context.store.state.volumes.get(name);
-      return { failures: volume ? await dumpHere(context, volume, chosen(context, volume, ids)) : [] };
+      return { failures: volume ? await dumpHere(context, volume, bricksHere(context, volume, ids)) : [] };
     },
   }),
 
