@@ -267,6 +267,15 @@ describe('healing the names of a directory', () => {
       await client.xlator.drain();
       for (const child of away) rigs[0]!.join(child);
     }
+    // It took one alone to acknowledge it: that two have another one takes nothing from it.
+    const lookup = () => client.ops.lookup(client.call, { loc: locAt(directory, 'name') });
+    for (let i = 0; i < 3; i++) expect(await lookup()).toMatchObject({ ok: false, errno: Errno.EIO });
+    const gfidOn = async (child: number) => {
+      const there = await bricks[child]!.ops.lookup(client.call, { loc: locAt(directory, 'name') });
+      return there.ok && there.iatt.gfid;
+    };
+    expect(await gfidOn(0)).not.toBe(await gfidOn(1));
+    expect(await gfidOn(2)).toBe(await gfidOn(1));
     const { daemon } = await rigs[0]!.healDaemon({ 'quorum-type': 'none', 'self-heal-daemon': 'off' });
     expect(await daemon.resolve('bigger-file', '/d/name', undefined)).toEqual({
       lines: ['No bigger file for file /d/name'],
@@ -277,7 +286,7 @@ describe('healing the names of a directory', () => {
       lines: ['GFID split-brain resolved for file /d/name'],
       exit: 0,
     });
-    const found = await client.ops.lookup(client.call, { loc: locAt(directory, 'name') });
+    const found = await lookup();
     const gfid = found.ok && found.iatt.gfid;
     expect(gfid && (await onBricks(bricks, client.call, gfid))).toEqual(['by one', 'by one', 'by one']);
   });

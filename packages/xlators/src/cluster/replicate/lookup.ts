@@ -173,8 +173,7 @@ async function byQuorum(
     groups.set(key, [...(groups.get(key) ?? []), child]);
   }
   const enough = [...groups.values()].filter((children) => set.suffices(children));
-  // Where less than a majority suffices (quorum-type none or fixed), several may: none of them is right by that.
-  const right = enough.length === 1 ? enough[0] : enough.find((children) => 2 * children.length > set.count);
+  const right = set.majorityDecides ? enough[0] : undefined;
   if (right) return withSameGfid(replica, call, args, only(replies, right));
   const gfids = [...groups.keys()].filter((key) => key !== 'none');
   if (gfids.length > 1) {

@@ -2,7 +2,7 @@
  * Opening files. To be read a file is opened on so many replicas that each acknowledged write is on one of them: what these
  * agree on is as good as what all would. For anything else it is opened on all that are up.
  */
-import type { Args, Call, Fd, Iatt, Loc, Reply } from '@mortar/core';
+import type { Args, Call, Failure, Fd, Gfid, Iatt, Loc, Reply } from '@mortar/core';
 import { openFlag } from './open-flags.ts';
 import type { Replica } from './replica.ts';
 import { failureOf, type Replies, succeeded, successAt } from './replica-set.ts';
@@ -18,6 +18,8 @@ interface OpenToRead {
 
 export async function open(replica: Replica, call: Call, args: Args<'open'>): Promise<Reply<'open'>> {
   const { contents: _wanted, ...plain } = args;
+  const refusal = await unreadable(replica, call, args.fd.gfid);
+  if (refusal) return refusal;
   if ((args.flags & openFlag.O_TRUNC) !== 0) return openTruncating(replica, call, plain);
   const { set } = replica;
   const few = fewToRead(replica, call, args);
@@ -34,6 +36,15 @@ export async function open(replica: Replica, call: Call, args: Args<'open'>): Pr
   const others = await set.wind(rest, 'open', call, () => plain);
   const replies = set.children.map((_, child) => first[child] ?? others[child]);
   return succeeded(replies).length > 0 ? agreed(replica, args.fd, replies) : failureOf(replies);
+}
+
+/** A file that is known to be in split-brain is not opened, as in GlusterFS: an empty one would pass for one that can be read. */
+async function unreadable(replica: Replica, call: Call, gfid: Gfid): Promise<Failure | undefined> {
+  const context = call.internal ? undefined : replica.contexts.find(gfid);
+  if (!context || context.generation !== replica.set.generation) return undefined;
+  if (replica.servers(gfid, 'data', context).length > 0) return undefined;
+  const clean = await replica.cleanChildren(gfid, 'data', call);
+  return 'errno' in clean ? clean : undefined;
 }
 
 /** For what is not read through it: locks end with an fd only where it is open. */

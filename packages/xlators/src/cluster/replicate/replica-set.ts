@@ -110,6 +110,11 @@ export class ReplicaSet {
     return quorumCount(this.quorum, this.count);
   }
 
+  /** Whether what a majority has is what was acknowledged. Where fewer make a quorum, others may have been told of something else. */
+  get majorityDecides(): boolean {
+    return 2 * this.quorumCount > this.count;
+  }
+
   holdsData(child: number): boolean {
     return child !== this.arbiter;
   }

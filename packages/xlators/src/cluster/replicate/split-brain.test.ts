@@ -38,7 +38,7 @@ describe('a file whose metadata are in split-brain', () => {
     expect(await contents(client.ops, client.call, gfid)).toBe(Errno.EIO);
     const fd = new Fd(gfid, 0);
     const opened = await client.ops.open(client.call, { loc: locOf(gfid), flags: 0, fd, contents: 4096 });
-    expect(opened.ok && opened.data).toBeFalsy();
+    expect(opened).toEqual({ ok: false, errno: Errno.EIO });
     fd.release();
     expect(rigs[0]!.lines.some((line) => line.includes('no replica is clean of data and metadata'))).toBe(true);
   });

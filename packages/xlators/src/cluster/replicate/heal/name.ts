@@ -147,7 +147,7 @@ export class NameHeal {
   }
 
   /**
-   * What is acknowledged is on those that are believed, and on a majority; else a policy says. Where those differ, what they
+   * What is acknowledged is on those that are believed, and on a majority if it takes one; else a policy says. Where those differ, what they
    * differ about was not acknowledged to all of them, and an accused one may tell which of it was there before.
    */
   #settle(copies: readonly Candidate[], all: readonly Candidate[]): number | undefined {
@@ -155,7 +155,8 @@ export class NameHeal {
       among.filter(({ iatt }) => iatt.gfid === one.iatt.gfid).length;
     const believed = copies.filter(({ child }) => this.#truth.believed.includes(child));
     if (believed.length > 0 && alike(believed[0]!, believed) === believed.length) return believed[0]!.child;
-    const common = copies.find((one) => 2 * alike(one, all) > this.#replica.set.count);
+    const { set } = this.#replica;
+    const common = set.majorityDecides ? copies.find((one) => 2 * alike(one, all) > set.count) : undefined;
     return common?.child ?? choose(this.#replica.live.policy, copies);
   }
 
