@@ -7,6 +7,7 @@ import type { PoolService, Propose } from './pool/service.ts';
 import type { MachinePorts } from './ports.ts';
 import type { VolfileService } from './server/volfiles.ts';
 import type { Store } from './store/store.ts';
+import type { BrickKeeper } from './supervision/brick-keeper.ts';
 import type { HealDaemonKeeper } from './supervision/heal-daemon-keeper.ts';
 import type { RebalanceKeeper } from './supervision/rebalance-keeper.ts';
 import type { Supervisor } from './supervision/supervisor.ts';
@@ -23,6 +24,7 @@ export interface Context extends MachinePorts {
   healDaemon: HealDaemonKeeper;
   /** This node's processes that move files. */
   rebalances: RebalanceKeeper;
+  brickKeeper: BrickKeeper;
   volfiles: VolfileService;
   hooks: Hooks;
   /** Null: this node is alone and stays so. */

@@ -16,6 +16,7 @@ import { addRebalanceMethods } from './server/rebalance-methods.ts';
 import { VolfileService } from './server/volfiles.ts';
 import type { Batches } from './store/database.ts';
 import { Store } from './store/store.ts';
+import { BrickKeeper } from './supervision/brick-keeper.ts';
 import { HealDaemonKeeper } from './supervision/heal-daemon-keeper.ts';
 import type { Ports } from './supervision/port-range.ts';
 import { RebalanceKeeper } from './supervision/rebalance-keeper.ts';
@@ -94,6 +95,7 @@ export class Daemon {
       supervisor,
       healDaemon: new HealDaemonKeeper(() => context, supervisor.starter),
       rebalances: new RebalanceKeeper(() => context),
+      brickKeeper: new BrickKeeper(() => context),
       hooks: new Hooks(files, processes, directories, log),
       pool: null,
       events: null,
@@ -127,12 +129,14 @@ export class Daemon {
     healDaemon.watch();
     // Their bricks run by now, as far as this node can see to it.
     this.context.rebalances.watch();
+    this.context.brickKeeper.watch();
   }
 
   /** Bricks and the heal daemon go on. */
   async close(): Promise<void> {
     this.context.healDaemon.close();
     this.context.rebalances.close();
+    this.context.brickKeeper.close();
     this.context.pool?.close();
     this.context.events?.close();
     await this.server.close();

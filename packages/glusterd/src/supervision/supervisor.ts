@@ -71,6 +71,8 @@ export class Supervisor {
   readonly #range: PortRange;
   /** By path: paths of bricks are unique on a node. */
   readonly #bricks = new Map<string, BrickRecord>();
+  /** By path: bricks that were started here and not ended here. */
+  readonly #wanted = new Set<string>();
   /** What is under way for a brick (by path) or a rebalance (by `rebalance/VOLUME`): one thing after the other. */
   readonly #turns = new Map<string, Promise<unknown>>();
   readonly #server: ServerAddress;
@@ -133,9 +135,39 @@ export class Supervisor {
     return own;
   }
 
+  /** Whether it should run: it was started here, and nobody here has ended it since. */
+  isWanted({ path }: BrickInfo): boolean {
+    return this.#wanted.has(path);
+  }
+
+  /** `died`: it left its pid file, as who ends in order does not. */
+  async fateOf(volume: VolumeInfo, brick: BrickInfo): Promise<'runs' | 'died' | 'ended'> {
+    const watched = this.#watchedBrick(volume.name, brick);
+    const known = this.#bricks.get(brick.path)?.pid ?? 0;
+    if ((await this.#watch.find(watched)) ?? (await this.#watch.at(known, watched))) return 'runs';
+    return (await this.#ports.files.read(watched.pidFile)) === null ? 'ended' : 'died';
+  }
+
+  /** Somebody else has ended it, who may want it so. */
+  letGo({ path }: BrickInfo): void {
+    this.#wanted.delete(path);
+  }
+
+  /** As `startBrick`, if it is still wanted when its turn comes, and `current` has its volume running. */
+  restartBrick(brick: BrickInfo, current: () => VolumeInfo | undefined): Promise<void> {
+    return this.#inTurn(brick.path, async () => {
+      const volume = current();
+      const now = volume?.bricks.find(({ path, hostUuid }) => path === brick.path && hostUuid === brick.hostUuid);
+      if (volume?.status === 'started' && now && this.isWanted(now)) await this.#startBrick(volume, now);
+    });
+  }
+
   async #startBrick(volume: VolumeInfo, brick: BrickInfo): Promise<number> {
     const known = await this.#watch.seek(this.#watchedBrick(volume.name, brick), this.#directories.run);
-    if (known) return this.#remember(volume, brick, known.pid, portIn(known.words)).port;
+    if (known) {
+      this.#wanted.add(brick.path);
+      return this.#remember(volume, brick, known.pid, portIn(known.words)).port;
+    }
     this.forget(brick.path);
     await this.#prepareFolders(volume.name);
     // A socket that a killed brick left would keep its successor from listening.
@@ -143,6 +175,7 @@ export class Supervisor {
     const port = await this.#startBrickAtFreePort(volume, brick);
     const started = await this.#watch.find(this.#watchedBrick(volume.name, brick));
     this.#remember(volume, brick, started?.pid ?? 0, port);
+    this.#wanted.add(brick.path);
     return port;
   }
 
@@ -189,6 +222,7 @@ export class Supervisor {
   }
 
   async #stopBrick(volume: VolumeInfo, brick: BrickInfo): Promise<void> {
+    this.#wanted.delete(brick.path);
     const watched = this.#watchedBrick(volume.name, brick);
     await this.#watch.seek(watched, this.#directories.run);
     await this.#watch.end(watched);

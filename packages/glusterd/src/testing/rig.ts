@@ -114,6 +114,7 @@ export class RecordedProcesses implements ProcessPort {
     const words = this.alive.get(pid) ?? [];
     const own = [option(words, '-p'), option(words, '-S'), ...this.#healedBy(pid)];
     if (this.healed.has(pid)) for (const path of own) rmSync(path, { force: true });
+    else if (words.includes('--brick-port')) rmSync(option(words, '-p'), { force: true });
     this.die(pid);
   }
 

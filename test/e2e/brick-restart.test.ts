@@ -1,0 +1,48 @@
+/** Real bricks that are killed, and asked to end. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { startCluster } from '../support/cluster.ts';
+import { canMount, isAlive, until } from '../support/sandbox.ts';
+
+describe.skipIf(!canMount)('with cluster.brick-restart', () => {
+  const cluster = startCluster();
+
+  it('a brick that is killed comes back, at its port, and one that is asked to end does not', {
+    timeout: 120_000,
+  }, async () => {
+    const [brick] = await cluster.create('v', [], 1);
+    await cluster.must('volume', 'set', 'v', 'cluster.brick-restart', 'on');
+    await cluster.must('volume', 'start', 'v');
+    const mount = await cluster.mount('v');
+    const row = async () => (await cluster.must('volume', 'status', 'v')).match(/ (\d+|N\/A) +(?:0|N\/A) +([YN]) /)!;
+    const [, port] = await row();
+    const killed = cluster.brickPid('v', brick!);
+    await cluster.kill(killed);
+    expect(await until(() => runs(cluster.brickPid('v', brick!), killed))).toBe(true);
+    const [, portNow, online] = await row();
+    expect([portNow, online]).toEqual([port, 'Y']);
+    // By the same mount, in the end.
+    expect(await until(() => written(join(mount.path, 'file')))).toBe(true);
+
+    await cluster.kill(cluster.brickPid('v', brick!), 'SIGTERM');
+    await cluster.sh('sleep 4');
+    expect((await row())[2]).toBe('N');
+    await cluster.must('volume', 'start', 'v', 'force');
+    expect((await row())[2]).toBe('Y');
+    await cluster.destroy('v', mount);
+  });
+});
+
+function runs(pid: number, notThis: number): boolean {
+  return pid !== notThis && isAlive(pid);
+}
+
+function written(path: string): boolean {
+  try {
+    writeFileSync(path, 'x');
+    return true;
+  } catch {
+    return false;
+  }
+}
