@@ -12,7 +12,7 @@ import { type ClusterNode, Nodes, nodesImpossible } from '../support/nodes.ts';
 import { RandomSets } from '../support/random-sets.ts';
 
 const problem = nodesImpossible() ?? (hasProgram('dbench') ? null : 'there is no dbench');
-const sets = Number(process.env.MORTAR_VOLUME_SETS ?? 12);
+const sets = Number(process.env.MORTAR_VOLUME_SETS ?? 6);
 const seed = Number(process.env.MORTAR_VOLUME_SET_SEED ?? 11);
 /** Compared is what there is after so many sets, and each so many more. */
 const firstLook = 200;
