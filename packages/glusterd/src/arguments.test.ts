@@ -1,4 +1,7 @@
-import { describe, expect, it } from 'vitest';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
 import { daemonArguments } from './arguments.ts';
 
 const parse = (...words: string[]) => daemonArguments(words, {});
@@ -60,4 +63,44 @@ describe('the command line of glusterd', () => {
       expect(() => parse(...words)).toThrow();
     },
   );
+});
+
+describe('the volfile of glusterd', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'mortar-glusterd-'));
+  const file = join(folder, 'glusterd.vol');
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+  const written = (text: string): string => {
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder);
+    writeFileSync(file, text);
+    return file;
+  };
+  const volume = (...options: string[]) =>
+    written(`volume management\ntype mgmt/glusterd\n${options.map((one) => `option ${one}\n`).join('')}end-volume\n`);
+
+  it('says where everything is, unless the command line does', () => {
+    const path = volume(
+      'working-directory /w',
+      'max-port 60000',
+      'transport.socket.listen-port 24100',
+      'ping-timeout 0',
+    );
+    const found = parse('-f', path, '--xlator-option', 'management.working-directory=/x');
+    expect(found).toMatchObject({ port: 24100, brickPorts: { last: 60000 }, withoutEffect: ['ping-timeout'] });
+    expect(found.directories.work).toBe('/x');
+    expect(parse(`--volfile=${path}`).directories.work).toBe('/w');
+  });
+
+  it.each([
+    ['is not there', () => join(folder, 'other'), /ENOENT/],
+    ['is none', () => written('volume'), /glusterd\.vol:1/],
+    [
+      'is a volume of bricks',
+      () => written('volume v\ntype storage/posix\noption directory /b\nend-volume\n'),
+      /mgmt\/glusterd, not storage\/posix/,
+    ],
+    ['has a port that is none', () => volume('max-port many'), /max-port 'many'/],
+  ])('is refused where it %s', (_why, make, message) => {
+    expect(() => parse('-f', make())).toThrow(message);
+  });
 });

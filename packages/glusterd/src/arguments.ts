@@ -1,6 +1,7 @@
 /** The command line of glusterd. */
 import { type LogLevel, logLevels } from '@mortar/core/ports.ts';
 import { type OptionSpecs, parseArguments, UsageError } from '@mortar/host/arguments/getopt.ts';
+import { ownVolfile } from './own-volfile.ts';
 import { type Directories, defaultDirectories, managementPort } from './paths.ts';
 import { defaultPorts, type Ports } from './supervision/port-range.ts';
 
@@ -43,13 +44,29 @@ export interface DaemonArguments {
   brickPorts: Ports;
   /** Where Prometheus finds the node's metrics; null: nowhere. */
   metrics: { port: number; address: string } | null;
+  /** Options of its volfile that change nothing. */
+  withoutEffect: readonly string[];
 }
+
+/** Of the management volume; the command line's come before those of the volfile. */
+const settingNames: ReadonlySet<string> = new Set([
+  'working-directory',
+  'run-directory',
+  'logging-directory',
+  'glusterd-sockfile',
+  'transport.socket.bind-address',
+  'transport.socket.listen-port',
+  'base-port',
+  'max-port',
+]);
 
 export function daemonArguments(words: readonly string[], environment: NodeJS.ProcessEnv): DaemonArguments {
   const parsed = parseArguments(words, specs);
   if (parsed.words[0] !== undefined) throw new UsageError(`unexpected word '${parsed.words[0]}'`);
   const given = new Map(parsed.options.map(({ name, value }) => [name, value]));
-  const settings = managementOptions(parsed.options);
+  const file = given.get('volfile');
+  const inFile = typeof file === 'string' ? ownVolfile(file) : new Map<string, string>();
+  const settings = new Map([...inFile, ...managementOptions(parsed.options)]);
   const directories: Directories = {
     work: settings.get('working-directory') ?? defaultDirectories.work,
     run: settings.get('run-directory') ?? environment.MORTAR_RUN_DIRECTORY ?? defaultDirectories.run,
@@ -71,6 +88,7 @@ export function daemonArguments(words: readonly string[], environment: NodeJS.Pr
     port: portOf('listen-port', settings.get('transport.socket.listen-port') ?? `${managementPort}`),
     brickPorts: brickPorts(settings),
     metrics: metricsPlace(given.get('metrics-port'), given.get('metrics-address')),
+    withoutEffect: [...inFile.keys()].filter((name) => !settingNames.has(name)),
   };
 }
 

@@ -10,10 +10,11 @@ import { type DaemonArguments, daemonArguments } from './arguments.ts';
 const usageExitCode = 64;
 const version = 'glusterfs 10.3\nMortar 0.1.0: the formats and commands of GlusterFS 10, written anew\n';
 const help =
-  'Usage: glusterd [-N|--no-daemon] [-p|--pid-file=FILE] [-l|--log-file=FILE] [-L|--log-level=LEVEL] [--debug]\n' +
+  'Usage: glusterd [-N|--no-daemon] [-f|--volfile=FILE] [-p|--pid-file=FILE] [-l|--log-file=FILE]\n' +
+  '                [-L|--log-level=LEVEL] [--debug]\n' +
   '                [--xlator-option=management.OPTION=VALUE]... [--metrics-port=PORT [--metrics-address=ADDRESS]]\n' +
   '                [--version]\n' +
-  'Options: working-directory, run-directory, logging-directory, glusterd-sockfile, transport.socket.bind-address,\n' +
+  'Options, also of the volume of type mgmt/glusterd in FILE: working-directory, run-directory, logging-directory, glusterd-sockfile, transport.socket.bind-address,\n' +
   '         transport.socket.listen-port, base-port, max-port\n';
 
 /** Runs glusterd with these words; resolves to the exit status, or to null while it serves. */

@@ -43,6 +43,8 @@ async function start(args: DaemonArguments, installation: string): Promise<Signa
   for (const folder of [directories.work, directories.run, directories.log, dirname(args.pidFile)])
     mkdirSync(folder, { recursive: true, mode: 0o755 });
   const log = new LineLog(args.console ? consoleTarget : new FileTarget(args.logFile), nodeClock, args.logLevel);
+  if (args.withoutEffect.length > 0)
+    log.write('WARNING', 'management', `the volfile's options have no effect: ${args.withoutEffect.join(', ')}`);
   process.on('unhandledRejection', (reason) => {
     const text = reason instanceof Error ? (reason.stack ?? reason.message) : String(reason);
     log.write('CRITICAL', 'management', `a promise failed unnoticed: ${text}`);
