@@ -19,7 +19,10 @@ describe('volumes over nodes', () => {
     await node(2).done({ verb: 'volume.start', volume: 'v', force: false });
     await equal(members);
     expect(members.map(runningOn)).toEqual([1, 1, 1]);
-    await until('heal daemons', () => members.every((one) => one.processes.pidsOf('glustershd').length === 1));
+    // Each shows the volume's daemon once that has heard of the volume.
+    const heals = async ({ daemon }: PoolNode) => (await daemon.context.healDaemon.state('v')).online;
+    await until('heal daemons', async () => (await Promise.all(members.map(heals))).every(Boolean));
+    for (const one of members) expect(one.processes.pidsOf('glustershd')).toHaveLength(1);
     const status = (await node(3).done({ verb: 'volume.status', volume: 'v' })).volumes[0]!.processes;
     expect(status.map(({ hostname, path, online }) => `${hostname} ${path.split('/')[0]} ${online}`)).toEqual([
       '10.9.0.1  true',
