@@ -216,7 +216,10 @@ it.each([3, 5])('undoes nothing that was acknowledged, with %i replicas', { time
       await settle(world);
       await rigs.pop()!.close();
     }),
-    { numRuns: Number(process.env.MORTAR_HEAL_NAMES_RUNS ?? 25) },
+    {
+      numRuns: Number(process.env.MORTAR_HEAL_NAMES_RUNS ?? 25),
+      seed: Number(process.env.MORTAR_HEAL_NAMES_SEED ?? 1),
+    },
   );
 });
 

@@ -72,10 +72,16 @@ class Counters {
     return this.answering.filter((i) => isHeard(i) && this.blame(i, j) !== 0).length;
   }
 
-  /** Who may accuse it as well: who does not answer, and who was made anew since: who is to be healed by a quorum, and accuses nobody. */
+  /**
+   * Who may accuse it as well: who does not answer, and who was made anew since: who is to be healed by a quorum, and accuses nobody. Of
+   * names one that was made anew has not to be feared: where nobody is right they are merged, and that would undo removals.
+   */
   unheard(j: number, quorumCount: number): number {
     const isNew = (i: number) =>
-      i !== j && this.accusers(i) >= quorumCount && this.children.every((other) => this.blame(i, other) === 0);
+      this.#kind !== 'entry' &&
+      i !== j &&
+      this.accusers(i) >= quorumCount &&
+      this.children.every((other) => this.blame(i, other) === 0);
     return this.children.filter((i) => !this.answering.includes(i) || isNew(i)).length;
   }
 
