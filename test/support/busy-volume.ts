@@ -5,112 +5,16 @@ import { join } from 'node:path';
 import { SeededRandom } from '@mortar/testing/sim/random.ts';
 import { expect } from 'vitest';
 import { type BusyProgram, busyPrograms } from './busy-programs.ts';
+import { BusyWork } from './busy-work.ts';
 import { type Cluster, digest, eventually, type MountedVolume, pause } from './cluster.ts';
 import { commandLine } from './sandbox.ts';
-
-interface File {
-  data: Buffer;
-}
-
-/** One application: what it has made, under which names. Files with several names are in there more than once. */
-class Work {
-  readonly files = new Map<string, File>();
-  readonly #mnt: string;
-  readonly #prefix: string;
-  readonly #random: SeededRandom;
-  #serial = 0;
-  over = false;
-  rests = false;
-  isBusy = false;
-
-  constructor(mnt: string, prefix: string, random: SeededRandom) {
-    this.#mnt = mnt;
-    this.#prefix = prefix;
-    this.#random = random;
-  }
-
-  async until(): Promise<void> {
-    for (; !this.over; await pause(2)) {
-      if (this.rests) continue;
-      this.isBusy = true;
-      await this.step();
-      this.isBusy = false;
-    }
-  }
-
-  #bytes(below: number): Buffer {
-    return Buffer.from(this.#random.bytes(1 + this.#random.integer(below)));
-  }
-
-  async #create(path: string, name: string): Promise<void> {
-    const data = this.#bytes(60_000);
-    await fs.writeFile(path, data);
-    this.files.set(name, { data });
-  }
-
-  async step(): Promise<void> {
-    const at = (name: string) => join(this.#mnt, name);
-    const names = [...this.files.keys()];
-    const name = names[this.#random.integer(Math.max(1, names.length))];
-    const fresh = `${this.#prefix}${this.#serial++}`;
-    if (name === undefined || names.length < 15) {
-      return this.#create(at(fresh), fresh);
-    }
-    const file = this.files.get(name)!;
-    switch (this.#random.integer(10)) {
-      case 0:
-      case 1:
-        await fs.rename(at(name), at(fresh));
-        this.files.delete(name);
-        this.files.set(fresh, file);
-        return;
-      case 2:
-        // A brick records each name in an extended attribute, for which some file systems have one block.
-        if ([...this.files.values()].filter((one) => one === file).length >= 12) return this.#create(at(fresh), fresh);
-        await fs.link(at(name), at(fresh));
-        this.files.set(fresh, file);
-        return;
-      case 3: {
-        const other = names[this.#random.integer(names.length)]!;
-        // Two names of one file: POSIX leaves both.
-        if (names.length < 25 || this.files.get(other) === file) return;
-        await fs.rename(at(name), at(other));
-        this.files.delete(name);
-        this.files.set(other, file);
-        return;
-      }
-      case 4:
-        if (names.length < 25) return;
-        await fs.unlink(at(name));
-        this.files.delete(name);
-        return;
-      case 5: {
-        const handle = await fs.open(at(name), constants.O_RDWR);
-        const data = this.#bytes(5000);
-        const offset = this.#random.integer(file.data.length + 1);
-        await handle.write(data, 0, data.length, offset);
-        await handle.close();
-        const next = Buffer.alloc(Math.max(file.data.length, offset + data.length));
-        file.data.copy(next);
-        data.copy(next, offset);
-        file.data = next;
-        return;
-      }
-      default: {
-        const data = this.#bytes(5000);
-        await fs.appendFile(at(name), data);
-        file.data = Buffer.concat([file.data, data]);
-      }
-    }
-  }
-}
 
 export class BusyVolume {
   readonly random: SeededRandom;
   readonly #cluster: Cluster;
   readonly #volume: string;
   readonly #still = new Map<string, Buffer>();
-  readonly #work: Work[] = [];
+  readonly #work: BusyWork[] = [];
   readonly #running: Promise<unknown>[] = [];
   readonly #mounts: MountedVolume[] = [];
   #counted = 0;
@@ -152,7 +56,7 @@ export class BusyVolume {
     }
     await fs.writeFile(join(a.path, 'counter'), '');
     await fs.mkdir(join(a.path, 'others'));
-    const work = new Work(a.path, 'w', this.random.fork());
+    const work = new BusyWork(a.path, 'w', this.random.fork());
     this.#work.push(work);
     const jobs = [work.until(), this.#count(a.path), this.#watch(b.path)];
     for (const program of busyPrograms()) jobs.push(this.#repeat(a.path, program));
@@ -276,7 +180,7 @@ export class BusyVolume {
   /** Killed while it writes; what it has made is there or is not. */
   async killClient(): Promise<void> {
     const mount = await this.#cluster.mount(this.#volume);
-    const work = new Work(mount.path, `killed${mount.pid}-`, this.random.fork());
+    const work = new BusyWork(mount.path, `killed${mount.pid}-`, this.random.fork());
     const working = work.until().catch(() => undefined);
     await pause(300 + this.random.integer(700));
     process.kill(mount.pid, 'SIGKILL');

@@ -2,11 +2,8 @@
 import { parseBool } from '@mortar/core';
 import type { Context } from '../context.ts';
 import type { BrickInfo, VolumeInfo } from '../volume.ts';
+import { diedAt, pauseAfter } from './deaths.ts';
 import { LookTimer } from './look-timer.ts';
-
-const firstPauseMs = 1000;
-const longestPauseMs = 60_000;
-const deathsWithinMs = 600_000;
 
 /** Of one brick. */
 interface Deaths {
@@ -95,9 +92,8 @@ export class BrickKeeper {
   /** It is started again, later the more often that happens. */
   #died(brick: BrickInfo, how: string): void {
     const nowMs = this.#context.clock.nowMs();
-    const before = this.#deaths.get(brick.path)?.atMs ?? [];
-    const atMs = [...before.filter((at) => nowMs - at < deathsWithinMs), nowMs].slice(-16);
-    const pauseMs = Math.min(firstPauseMs * 2 ** (atMs.length - 1), longestPauseMs);
+    const atMs = diedAt(nowMs, this.#deaths.get(brick.path)?.atMs ?? []);
+    const pauseMs = pauseAfter(atMs.length);
     this.#deaths.set(brick.path, { atMs, againMs: nowMs + pauseMs });
     this.#log('ERROR', `${nameOf(brick)} ${how}; again in ${pauseMs / 1000} s`);
   }

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import type { Context } from '../context.ts';
 import { healDaemonPidFile, healDaemonSocket } from '../paths.ts';
+import { diedAt, pauseAfter } from './deaths.ts';
 import { HealDaemonProcess, type RunningDaemon } from './heal-daemon-process.ts';
 import { isServedOn } from './heal-wants.ts';
 import { LookTimer } from './look-timer.ts';
@@ -12,9 +13,6 @@ import type { DaemonStarter, ProcessState } from './supervisor.ts';
 
 /** More than the daemon takes for its answer. */
 const serveTimeoutMs = 12_000;
-const firstPauseMs = 1000;
-const longestPauseMs = 60_000;
-const deathsWithinMs = 600_000;
 /** So often in vain, and no socket to ask at: it is not one that is ending. */
 const deafWithoutSocket = 4;
 
@@ -180,7 +178,7 @@ export class HealDaemonKeeper {
   /** It is started again, later the more often that happens. */
   #died(how: string): void {
     const nowMs = this.#context.clock.nowMs();
-    this.#deathsMs = [...this.#deathsMs.filter((at) => nowMs - at < deathsWithinMs), nowMs].slice(-16);
+    this.#deathsMs = diedAt(nowMs, this.#deathsMs);
     const pauseMs = pauseAfter(this.#deathsMs.length);
     this.#againMs = nowMs + pauseMs;
     this.#log('ERROR', `the heal daemon ${how}; again in ${pauseMs / 1000} s`);
@@ -195,10 +193,6 @@ export class HealDaemonKeeper {
   #log(level: 'ERROR' | 'INFO', text: string): void {
     this.#context.log.write(level, 'management', text);
   }
-}
-
-function pauseAfter(times: number): number {
-  return Math.min(firstPauseMs * 2 ** (times - 1), longestPauseMs);
 }
 
 /** Of which process, and whether it has its pid file: one that has lost it writes it anew when it is told. */

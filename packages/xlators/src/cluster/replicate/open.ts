@@ -2,7 +2,7 @@
  * Opening files. To be read a file is opened on so many replicas that each acknowledged write is on one of them: what these
  * agree on is as good as what all would. For anything else it is opened on all that are up.
  */
-import type { Args, Call, Failure, Fd, Gfid, Iatt, Loc, Reply } from '@mortar/core';
+import type { Args, Call, Fd, Gfid, Iatt, Loc, Reply } from '@mortar/core';
 import { openFlag } from './open-flags.ts';
 import type { Replica } from './replica.ts';
 import { failureOf, type Replies, succeeded, successAt } from './replica-set.ts';
@@ -18,8 +18,10 @@ interface OpenToRead {
 
 export async function open(replica: Replica, call: Call, args: Args<'open'>): Promise<Reply<'open'>> {
   const { contents: _wanted, ...plain } = args;
-  const refusal = await unreadable(replica, call, args.fd.gfid);
-  if (refusal) return refusal;
+  if (isKnownUnreadable(replica, call, args.fd.gfid)) {
+    const clean = await replica.cleanChildren(args.fd.gfid, 'data', call);
+    if ('errno' in clean) return clean;
+  }
   if ((args.flags & openFlag.O_TRUNC) !== 0) return openTruncating(replica, call, plain);
   const { set } = replica;
   const few = fewToRead(replica, call, args);
@@ -39,12 +41,10 @@ export async function open(replica: Replica, call: Call, args: Args<'open'>): Pr
 }
 
 /** A file that is known to be in split-brain is not opened, as in GlusterFS: an empty one would pass for one that can be read. */
-async function unreadable(replica: Replica, call: Call, gfid: Gfid): Promise<Failure | undefined> {
+function isKnownUnreadable(replica: Replica, call: Call, gfid: Gfid): boolean {
   const context = call.internal ? undefined : replica.contexts.find(gfid);
-  if (!context || context.generation !== replica.set.generation) return undefined;
-  if (replica.servers(gfid, 'data', context).length > 0) return undefined;
-  const clean = await replica.cleanChildren(gfid, 'data', call);
-  return 'errno' in clean ? clean : undefined;
+  if (!context || context.generation !== replica.set.generation) return false;
+  return replica.servers(gfid, 'data', context).length === 0;
 }
 
 /** For what is not read through it: locks end with an fd only where it is open. */
