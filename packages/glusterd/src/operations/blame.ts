@@ -1,6 +1,6 @@
 /**
  * A replica set that gets an empty brick must know, before any client sees that brick, that everything is to be healed
- * towards it: the others blame it at the root in data, metadata and entries (docs/management.md).
+ * towards it: the others blame it at the root in data, metadata and entries, and it says so itself (docs/management.md).
  */
 import { parseBool } from '@mortar/core';
 import { z } from 'zod';
@@ -13,33 +13,54 @@ import { brickName } from './volumes.ts';
 /** Undoes what was done so far. */
 export type Undo = () => Promise<void>;
 
+/** In which a brick accuses itself of having nothing yet (docs/replicate.md, Made anew). */
+const newbornCount = 0x10000;
+
 /**
  * `volume` is the volume as it will be, `fresh` are those of its bricks that are empty. In each set the other data
- * bricks blame them: a running one by its process, one that does not run in its directory.
- * Throws OperationError when nobody in a set that runs could be told.
+ * bricks blame them, and each blames itself: a running one by its process, one that does not run in its directory.
+ * Throws OperationError when nobody in a set that runs could be told, or an empty one cannot be marked.
  */
 export async function blameFresh(context: Context, volume: VolumeInfo, fresh: readonly BrickInfo[]): Promise<Undo> {
-  const done: { brick: BrickInfo; names: string[] }[] = [];
+  const done: Blame[] = [];
   const counters = pendingCounters(volume);
+  const blame = async (one: Blame): Promise<boolean> => {
+    const isTold = await tell(context, volume, one);
+    if (isTold) done.push(one);
+    return isTold;
+  };
   const undo: Undo = async () => {
-    const less = counters.map((count) => -count);
-    for (const { brick, names } of done.splice(0)) await tell(context, volume, brick, names, less);
+    for (const one of done.splice(0))
+      await tell(context, volume, { ...one, counters: one.counters.map((count) => -count) });
+  };
+  const giveUp = async (text: string) => {
+    await undo();
+    throw new OperationError(text);
   };
   for (const { empty, others } of setsWith(volume, fresh)) {
-    const names = empty.map((brick) => `trusted.afr.${brick.brickId}`);
+    const names = empty.map(keyOf);
     let told = 0;
-    for (const brick of others) {
-      if (!(await tell(context, volume, brick, names, counters))) continue;
-      done.push({ brick, names });
-      told++;
-    }
-    if (told > 0) continue;
-    await undo();
-    throw new OperationError(
-      `No other data brick of the replica set of ${brickName(empty[0]!)} can be reached: its files would be lost`,
-    );
+    for (const brick of others) if (await blame({ brick, names, counters })) told++;
+    if (told === 0)
+      await giveUp(
+        `No other data brick of the replica set of ${brickName(empty[0]!)} can be reached: its files would be lost`,
+      );
+    const own = counters.map((count) => count * newbornCount);
+    for (const brick of empty)
+      if (!(await blame({ brick, names: [keyOf(brick)], counters: own })))
+        await giveUp(`${brickName(brick)} cannot be marked as empty: the log has the reason`);
   }
   return undo;
+}
+
+interface Blame {
+  readonly brick: BrickInfo;
+  readonly names: readonly string[];
+  readonly counters: readonly number[];
+}
+
+function keyOf(brick: BrickInfo): string {
+  return `trusted.afr.${brick.brickId}`;
 }
 
 /** Of data, metadata and entries. The data counter of a directory tells granular healing that all names are meant. */
@@ -63,17 +84,11 @@ function setsWith(volume: VolumeInfo, fresh: readonly BrickInfo[]): { empty: Bri
   return sets;
 }
 
-async function tell(
-  context: Context,
-  volume: VolumeInfo,
-  brick: BrickInfo,
-  names: string[],
-  counters: readonly number[],
-): Promise<boolean> {
+async function tell(context: Context, volume: VolumeInfo, { brick, names, counters }: Blame): Promise<boolean> {
   const { supervisor, inspector, log } = context;
   try {
     if (bricksElsewhere(context, [brick]).size > 0) {
-      const params = { volume, brick: brick.brickId, names, counters: [...counters] };
+      const params = { volume, brick: brick.brickId, names: [...names], counters: [...counters] };
       await onSite(context, brick.hostUuid, 'blame', params);
       return true;
     }

@@ -88,6 +88,7 @@ describe('volume add-brick', () => {
       { names: ['trusted.afr.v-client-3'], counters: [0, 1, 1] },
     ]);
     expect(hex('a2', 'trusted.afr.dirty')).toBe(`00000000${'00000000'}${one}`);
+    expect(hex('a2', 'trusted.afr.v-client-2')).toBe(`00000000${'00010000'.repeat(2)}`);
     expect(rig.processes.ran.some(({ args }) => args.includes('glustershd'))).toBe(true);
   });
 

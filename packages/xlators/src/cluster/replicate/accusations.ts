@@ -45,10 +45,14 @@ export class Accusations {
     return leases[0]!.sources(kind, this.#set);
   }
 
-  /** Whether a change that only `done` made is the set's: a quorum made it, among them one that holds the truth. */
+  /** Whether a change that only `done` made is the set's: a quorum made it, among them one that holds the truth. Names, also if nobody does. */
   stands(kind: Kind, leases: readonly Lease[], done: readonly number[]): boolean {
     if (!this.#set.suffices(done)) return false;
-    if (kind === 'entry') return true;
+    const isHeld = (lease: Lease) => {
+      const sources = lease.sources(kind, this.#set);
+      return sources.length === 0 || done.some((child) => sources.includes(child));
+    };
+    if (kind === 'entry') return leases.every(isHeld);
     const sources = this.sources(kind, leases);
     return done.some((child) => sources.includes(child) && (kind !== 'data' || this.#set.holdsData(child)));
   }

@@ -19,6 +19,11 @@ const vectorSizeBytes = 12;
  * The brick adds it when it starts (features/index); no client has that many transactions open.
  */
 export const shakenCount = 0x10000;
+/**
+ * A counter of this and more in which a replica accuses itself: heal made the object on it, and has not filled it yet. GlusterFS
+ * takes it for any accusation of itself: it is to be healed. So much is added where it accuses others because it was told so then.
+ */
+export const newbornCount = 0x10000;
 
 /** A missing or short xattr reads as zeros, as in GlusterFS. */
 export function decodeVector(bytes: Uint8Array | undefined): Vector {
@@ -56,6 +61,16 @@ export interface Changelog {
 /** `keys[j]` is the xattr in which a brick blames child j. */
 export function changelogOf(xattrs: Xattrs, keys: readonly string[]): Changelog {
   return { blames: keys.map((key) => decodeVector(xattrs[key])), dirty: decodeVector(xattrs[dirtyKey]) };
+}
+
+/** Whether child `i` was given the object and not its contents yet. */
+export function isNewborn(matrix: Matrix, i: number, kind: Kind): boolean {
+  return (matrix[i]?.blames[i]?.[kinds.indexOf(kind) as 0 | 1 | 2] ?? 0) >= newbornCount;
+}
+
+/** Whether whoever accuses by this counter has seen it, and was not only told when it was made. */
+export function isWitnessed(count: number): boolean {
+  return count % newbornCount !== 0;
 }
 
 /** Changelogs by child; undefined where a child gave no answer. */

@@ -1,5 +1,5 @@
 /** What heal makes of names, whatever went before: nothing that was acknowledged is undone. */
-import { Errno, Fd, type Gfid, locAt, locOf } from '@mortar/core';
+import { Errno, Fd, FileType, type Gfid, locAt, locOf } from '@mortar/core';
 import type { RigClient } from '@mortar/testing/replica-rig.ts';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
@@ -8,6 +8,7 @@ import { heal } from './heal/healer.ts';
 import { healNameNow } from './heal/name.ts';
 import { SetHealer } from './heal/set-healer.ts';
 import { judge } from './judgement.ts';
+import { newbornMarks } from './new-object.ts';
 import { mkdir, rig, rigs } from './test-rig.ts';
 
 const names = ['a', 'b', 'c'];
@@ -150,6 +151,9 @@ class World {
     const { ops } = this.#rig.bricks[child]!;
     for (const name of await this.names(child)) await ops.unlink(client.call, { loc: locAt(directory, name) });
     await this.#add(child, Object.fromEntries(Object.entries(old).map(([key, v]) => [key, encodeVector(negated(v))])));
+    const matrix = await this.matrix();
+    const owners = new Map(sources.map((other) => [other, matrix[other]!]));
+    await this.#add(child, newbornMarks(client.xlator.replica, FileType.directory, child, owners));
     for (const other of sources) await this.#add(other, { [keyOf(child)]: anyName });
   }
 
@@ -217,10 +221,38 @@ it.each([3, 5])('undoes nothing that was acknowledged, with %i replicas', { time
       await rigs.pop()!.close();
     }),
     {
-      numRuns: Number(process.env.MORTAR_HEAL_NAMES_RUNS ?? 25),
+      numRuns: Number(process.env.MORTAR_HEAL_NAMES_RUNS ?? 100),
       seed: Number(process.env.MORTAR_HEAL_NAMES_SEED ?? 1),
     },
   );
+});
+
+const passBy = (child: number, other: number, change: Step): Step => ({ do: 'pass by', child, other, change });
+const create = (name: string, ...trouble: Trouble[]): Step => ({ do: 'create', name, trouble });
+const unlink = (name: string, ...trouble: Trouble[]): Step => ({ do: 'unlink', name, trouble });
+const replace = (child: number): Step => ({ do: 'replace', child });
+
+it.each<{ what: string; steps: Step[] }>([
+  {
+    what: 'an empty disk accuses one that was away while a change failed, and the one that filled it leaves',
+    steps: [create('a'), healing, passBy(2, 0, create('a')), replace(0), passBy(2, 1, create('c', 'none', 'refused'))],
+  },
+  {
+    what: 'an empty disk is known to one that is not right, and names are recorded by the one that is',
+    steps: [passBy(2, 1, create('a')), passBy(1, 0, create('c')), replace(1), passBy(0, 2, create('b'))],
+  },
+  {
+    what: 'the only one that is right refuses, and the others make a quorum',
+    steps: [create('c'), unlink('c', 'none', 'none', 'refused'), replace(1), create('a', 'refused'), cut(0), healing],
+  },
+  {
+    what: 'a stale one says that the name is there, and the right one, which made it, is not heard',
+    steps: [create('a'), cut(1), unlink('a'), cut(0), healing, join(1), join(0), cut(2), create('a', 'unheard')],
+  },
+])('undoes nothing that was acknowledged where $what', async ({ steps }) => {
+  const world = await World.make(3);
+  for (const step of steps) await world.take(step);
+  await settle(world);
 });
 
 it('brings back no name whose removal one with a new disk learned of, and who told it was passed by', async () => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Changelog, type Matrix, shakenCount, type Vector } from './changelog.ts';
+import { type Changelog, type Matrix, newbornCount, shakenCount, type Vector } from './changelog.ts';
 import { judge, readable } from './judgement.ts';
 
 const none: Vector = [0, 0, 0];
@@ -87,6 +87,38 @@ describe('who is right', () => {
     const alone: Changelog = { blames: [none, [0, 0, 1], none], dirty: none };
     expect(judge([clean, alone], 'entry')).toMatchObject({ sources: [0], sinks: [1] });
   });
+
+  it.each(['data', 'metadata', 'entry'] as const)(
+    'perhaps one who is away, when one made anew accuses the other, of %s',
+    (kind) => {
+      const at = ['data', 'metadata', 'entry'].indexOf(kind);
+      const count = (n: number) => none.map((_, i) => (i === at ? n : 0)) as unknown as Vector;
+      const newborn = (blame: number): Changelog => ({
+        blames: [count(newbornCount), none, count(blame)],
+        dirty: none,
+      });
+      const rules = { quorumCount: 2 };
+      expect(judge([newborn(1), undefined, clean], kind, rules)).toMatchObject({ sources: [], isAlone: true });
+      expect(readable([newborn(1), undefined, clean], kind)).toEqual([]);
+      // It accuses nobody: who has it is right.
+      expect(judge([newborn(0), undefined, clean], kind, rules)).toMatchObject({
+        sources: [2],
+        sinks: [0],
+        isAlone: false,
+      });
+      // The one that knows is there.
+      const knows: Changelog = { blames: [count(1), none, count(1)], dirty: none };
+      expect(judge([newborn(1), knows, clean], kind, rules)).toMatchObject({
+        sources: [1],
+        sinks: [0, 2],
+        isAlone: false,
+      });
+      // All are there: what it has seen counts, what it was told does not.
+      const both = [blaming(2, count(1)), blaming(1, count(1))];
+      expect(judge([newborn(1), ...both], kind, rules)).toMatchObject({ sources: [1], isAlone: false });
+      expect(judge([newborn(newbornCount), ...both], kind, rules).sources).toEqual([1, 2]);
+    },
+  );
 
   it('nobody who is right accuses any of the accused of names: they missed nothing', () => {
     const one: Vector = [0, 0, 1];

@@ -1,5 +1,5 @@
 /** What follows from the marks of all replicas: who is right, who is to be healed, what may be read. Pure; rules: docs/replicate.md. */
-import { type Kind, kinds, type Matrix, shakenCount } from './changelog.ts';
+import { isNewborn, isWitnessed, type Kind, kinds, type Matrix, shakenCount } from './changelog.ts';
 
 export interface Verdict {
   /** Children that hold the truth; empty: split-brain, unless nobody is accused. */
@@ -11,7 +11,8 @@ export interface Verdict {
   /**
    * A minority is left unaccused, its machine went down in the middle of a transaction, and another child that nobody accuses is
    * away: what the others missed may have been lost here, and be there. Or, of names, all who answer are accused, and one that may
-   * tell who of them is right is away: names that are only added then may be some that were removed. Nobody is right until that one is back.
+   * tell who of them is right is away: names that are only added then may be some that were removed. Of anything so, if one was made anew
+   * and accuses another: that one missed something, and who accuses may have little else. Nobody is right until that one is back.
    */
   readonly isAlone: boolean;
   /** The sources are accused too, by fewer than can have made an acknowledged change without them. */
@@ -66,14 +67,32 @@ class Counters {
     return this.blame(i, i) !== 0;
   }
 
-  /** Who accuses himself was in the middle of a change: what he says of others is in doubt. Of names it counts, for then they are merged. */
-  accusers(j: number): number {
-    const isHeard = (i: number) => (this.#kind === 'entry' ? i !== j : !this.isSelfAccused(i));
-    return this.answering.filter((i) => isHeard(i) && this.blame(i, j) !== 0).length;
+  isNewborn(i: number): boolean {
+    return isNewborn(this.#matrix, i, this.#kind);
   }
 
   /**
-   * Who may accuse it as well: who does not answer, and who was made anew since: who is to be healed by a quorum, and accuses nobody. Of
+   * Who accuses himself was in the middle of a change: what he says of others is in doubt. Of names it counts, for then they are merged,
+   * and so does what one says that was made anew: whom it passed by missed something.
+   */
+  #accusing(j: number): number[] {
+    const isHeard = (i: number) => this.#kind === 'entry' || !this.isSelfAccused(i) || this.isNewborn(i);
+    return this.answering.filter((i) => i !== j && isHeard(i) && this.blame(i, j) !== 0);
+  }
+
+  accusers(j: number): number {
+    return this.#accusing(j).length;
+  }
+
+  /** Where all are there those that were only told do not count: who told them speaks for himself. */
+  witnesses(j: number): number {
+    const isWhole = this.answering.length === this.children.length;
+    return this.#accusing(j).filter((i) => !isWhole || isWitnessed(this.blame(i, j))).length;
+  }
+
+  /**
+   * Who may accuse it as well: who does not answer, and who was made anew since: who is to be healed by a quorum, and has seen nothing. Not
+   * every one of these says so itself, for GlusterFS's heal does not mark it; but then it took part in no change that was left open. Of
    * names one that was made anew has not to be feared: where nobody is right they are merged, and that would undo removals.
    */
   unheard(j: number, quorumCount: number): number {
@@ -81,7 +100,8 @@ class Counters {
       this.#kind !== 'entry' &&
       i !== j &&
       this.accusers(i) >= quorumCount &&
-      this.children.every((other) => this.blame(i, other) === 0);
+      (this.isNewborn(i) || this.dirt(i) === 0) &&
+      this.children.every((other) => !isWitnessed(this.blame(i, other)));
     return this.children.filter((i) => !this.answering.includes(i) || isNew(i)).length;
   }
 
@@ -110,7 +130,9 @@ export function judge(matrix: Matrix, kind: Kind, { quorumCount = 0, arbiter }: 
   const silent = children.length - answering.length;
   const unaccused = acquitted(counters, quorumCount);
   const isAway = (j: number) => matrix[j] === undefined && counters.accusers(j) === 0;
-  const isUnheard = kind === 'entry' && quorumCount > 0 && counters.isPending && unaccused.length === 0 && silent > 0;
+  const isMerged = kind === 'entry' && quorumCount > 0 && counters.isPending;
+  const isUnheard =
+    unaccused.length === 0 && silent > 0 && (isMerged || answering.some((child) => counters.isNewborn(child)));
   const isAlone = isUnheard || areAlone(counters, unaccused, isAway);
   const sources = believed(counters, unaccused);
   const sinks = children.filter((j) => {
@@ -144,7 +166,7 @@ function acquitted(counters: Counters, quorumCount: number): number[] {
   const few = answering.filter(
     (j) =>
       j !== witness &&
-      counters.accusers(j) + counters.unheard(j, quorumCount) < quorumCount &&
+      counters.witnesses(j) + counters.unheard(j, quorumCount) < quorumCount &&
       !counters.isSelfAccused(j) &&
       counters.dirt(j) < shakenCount,
   );

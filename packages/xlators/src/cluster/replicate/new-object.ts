@@ -1,20 +1,47 @@
 /** The marks with which an object begins. */
 import { FileType, type Xattrs } from '@mortar/core';
-import { encodeVector, vectorOf } from './changelog.ts';
+import { type Changelog, encodeVector, isZero, newbornCount, type Vector, vectorOf } from './changelog.ts';
 import type { Replica } from './replica.ts';
 
+type Host = Pick<Replica, 'set' | 'live'>;
+
 /** What a new object carries about children that will not have it: everything in it is missing there. */
-export function newObjectBlame(
-  replica: Pick<Replica, 'set' | 'live'>,
-  type: FileType,
-  absent: readonly number[],
-): Xattrs {
+export function newObjectBlame(replica: Host, type: FileType, absent: readonly number[]): Xattrs {
   if (absent.length === 0 || type === FileType.symlink) return {};
-  const vector =
-    type === FileType.regular
-      ? vectorOf({ data: 1, metadata: 1 })
-      : type === FileType.directory
-        ? vectorOf({ data: replica.live.granular ? 1 : 0, metadata: 1, entry: 1 })
-        : vectorOf({ metadata: 1 });
-  return Object.fromEntries(absent.map((child) => [replica.set.pendingKeys[child]!, encodeVector(vector)]));
+  const vector = encodeVector(everything(replica, type, 1));
+  return Object.fromEntries(absent.map((child) => [replica.set.pendingKeys[child]!, vector]));
+}
+
+/**
+ * What an object carries that heal makes on a child: that it is not filled yet, and what those who have it say of others (by child). The
+ * one that was there before, on a disk that was replaced, may have been the only other one to say so.
+ */
+export function newbornMarks(
+  replica: Host,
+  type: FileType,
+  child: number,
+  owners: ReadonlyMap<number, Changelog>,
+): Xattrs {
+  if (type === FileType.symlink) return {};
+  const own = everything(replica, type, newbornCount);
+  // Of a file that only an arbiter has there are no contents to wait for.
+  const isFilled = type === FileType.regular && ![...owners.keys()].some((owner) => replica.set.holdsData(owner));
+  const marks: Xattrs = {};
+  for (const [other, key] of replica.set.pendingKeys.entries()) {
+    const said = [...owners.values()].map(({ blames }) => blames[other]!);
+    const vector = other !== child ? anyOf(said) : isFilled ? vectorOf({ metadata: own[1] }) : own;
+    if (!isZero(vector)) marks[key] = encodeVector(vector);
+  }
+  return marks;
+}
+
+function everything({ live }: Host, type: FileType, count: number): Vector {
+  if (type === FileType.regular) return vectorOf({ data: count, metadata: count });
+  if (type === FileType.directory) return vectorOf({ data: live.granular ? count : 0, metadata: count, entry: count });
+  return vectorOf({ metadata: count });
+}
+
+function anyOf(vectors: readonly Vector[]): Vector {
+  const told = (at: 0 | 1 | 2) => (vectors.some((vector) => vector[at] !== 0) ? newbornCount : 0);
+  return [told(0), told(1), told(2)];
 }

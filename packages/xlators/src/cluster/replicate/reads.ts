@@ -84,7 +84,7 @@ async function attributes<N extends 'stat' | 'fstat'>(
   if ('errno' in clean) return clean;
   const context = await replica.context(gfid, call);
   if ('errno' in context) return context;
-  const data = replica.readers(gfid, 'data', context);
+  const data = replica.readers(gfid, replica.contentsOf(gfid), context);
   const metadata = replica.readers(gfid, 'metadata', context);
   const both = metadata.filter((child) => data.includes(child));
   for (const child of both) {

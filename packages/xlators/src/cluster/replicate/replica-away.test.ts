@@ -68,6 +68,28 @@ describe('with a replica away', () => {
     expect(await contents(other.ops, other.call, gfid)).toBe('new');
   });
 
+  it('shows of a directory the times of one that has all its names', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    const directory = await mkdir(client, 'd');
+    await client.xlator.drain();
+    rigs[0]!.cut(2);
+    const later = { ...client, call: { ...client.call, time: { sec: client.call.time.sec + 60, nsec: 7 } } };
+    await create(later, 'f', 'x', directory);
+    await client.xlator.drain();
+    rigs[0]!.join(2);
+    const other = await rigs[0]!.client({ 'read-subvolume-index': '2' });
+    const loc = locOf(directory);
+    const timesOf = async (ops: typeof other.ops, fop: 'stat' | 'lookup') => {
+      const reply = await ops[fop](other.call, { loc });
+      return reply.ok && [reply.iatt.mtime, reply.iatt.mtimeNsec];
+    };
+    const wanted = await timesOf(bricks[0]!.ops, 'stat');
+    expect(await timesOf(bricks[2]!.ops, 'stat')).not.toEqual(wanted);
+    expect(await timesOf(other.ops, 'lookup')).toEqual(wanted);
+    expect(await timesOf(other.ops, 'stat')).toEqual(wanted);
+  });
+
   it('marks what is new as missing there altogether', async () => {
     const { bricks } = await rig();
     const client = await rigs[0]!.client();

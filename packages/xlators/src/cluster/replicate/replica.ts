@@ -301,12 +301,17 @@ export class Replica {
     return reply;
   }
 
+  /** What the size and the times of change speak of: of a directory, its names. */
+  contentsOf(gfid: Gfid): Kind {
+    return this.contexts.inode(gfid).type === FileType.directory ? 'entry' : 'data';
+  }
+
   /** Attributes from replies of several children: each part from one that may be read for it. */
   mergeIatt(gfid: Gfid, context: InodeContext, iattOf: (child: number) => Iatt | undefined): Iatt | undefined {
     const having = (children: readonly number[]) => children.filter((child) => iattOf(child) !== undefined);
     const present = having(context.present);
     const metadata = having(this.readers(gfid, 'metadata', context));
-    const data = having(this.readers(gfid, 'data', context));
+    const data = having(this.readers(gfid, this.contentsOf(gfid), context));
     const both = metadata.find((child) => data.includes(child));
     if (both !== undefined) return iattOf(both);
     const attributes = iattOf(metadata[0] ?? present[0] ?? -1);

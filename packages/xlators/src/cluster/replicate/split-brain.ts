@@ -54,8 +54,8 @@ function largest(
 /** Whether a kind is in split-brain by what the lease shows. */
 export function isSplit(replica: Replica, lease: Lease, kind: Kind): boolean {
   const { set } = replica;
-  const { pending, sources } = judge(lease.matrix, kind, set);
-  return pending && sources.length === 0;
+  const { pending, sources, isAlone } = judge(lease.matrix, kind, set);
+  return pending && sources.length === 0 && !isAlone;
 }
 
 /** The copies among which a winner is chosen; of data, only those that have bytes. */

@@ -29,6 +29,15 @@ import { Rider } from './rider.ts';
 
 const maxAttempts = 3;
 
+/** Errors that say what is under a name. */
+const aboutNames: ReadonlySet<Errno> = new Set([
+  Errno.EEXIST,
+  Errno.ENOENT,
+  Errno.ENOTEMPTY,
+  Errno.EISDIR,
+  Errno.ENOTDIR,
+]);
+
 export interface TransactionHost extends AccusationHost {
   readonly leases: Leases;
   readonly clock: Pick<Clock, 'nowMs'>;
@@ -210,7 +219,7 @@ export class Transactions {
     if (failed.length === 0) for (const lease of leases) lease.heardMs = this.#host.clock.nowMs();
     if (done.length === 0) {
       if (this.#disagree(failed, replies)) this.#markSuspect(leases, participants);
-      return failureOf(replies);
+      return this.#failure(change.kind, leases, failed, replies);
     }
     if (failed.length > 0 && !this.#accusations.stands(change.kind, leases, done)) {
       this.#markSuspect(leases, done);
@@ -218,7 +227,7 @@ export class Transactions {
         ? await change.undo(done, change.call, replies, leases[0]!)
         : isHidden(leases, this.#set);
       if (!change.undo || !undone) await this.#accusations.disown(change, leases, done, failed, replies);
-      const failure = failureOf(failed.map((child) => replies[child]));
+      const failure = this.#failure(change.kind, leases, failed, replies);
       return failure.errno === Errno.ESTALE && !undone ? fail(Errno.EIO) : failure;
     }
     const refused =
@@ -242,6 +251,24 @@ export class Transactions {
       ) ?? marked[0]!;
     const missing = [...absent, ...participants.filter((child) => !marked.includes(child))];
     return { reply: successAt(replies, best)!, replies, done: marked, absent: missing, extra };
+  }
+
+  /** What the caller hears. Whether a name is there is not for those to say who are to be healed: the others may have done it, unheard. */
+  #failure<N extends FopName>(
+    kind: Kind,
+    leases: readonly Lease[],
+    failed: readonly number[],
+    replies: Replies<N>,
+  ): Failure {
+    const failure = failureOf(failed.map((child) => replies[child]));
+    if (kind !== 'entry' || !aboutNames.has(failure.errno)) return failure;
+    const believed = failed.filter((child) =>
+      leases.every((lease) => {
+        const sources = lease.sources(kind, this.#set);
+        return sources.length === 0 || sources.includes(child);
+      }),
+    );
+    return believed.length > 0 ? failureOf(believed.map((child) => replies[child])) : fail(Errno.EIO);
   }
 
   /** All failed, but not alike and not for being away: their states may differ now. */

@@ -1,6 +1,6 @@
 /** Entry heal: the names of a directory. Adds and removes on the sinks what the sources have and lack. */
 import { type ByteString, type Call, Fd, type Gfid, locOf } from '@mortar/core';
-import type { Matrix, Vector } from '../changelog.ts';
+import { isNewborn, type Matrix, type Vector } from '../changelog.ts';
 import { judge, type Rules, type Verdict } from '../judgement.ts';
 import type { Lease } from '../lease.ts';
 import { clearMarks } from './marks.ts';
@@ -81,10 +81,11 @@ async function recordedNames(
   // What one that is dirty did beyond the others is recorded nowhere.
   const mayHaveMore = (child: number) => !isBlamed(child) || lease.matrix[child]!.dirty[2] !== 0;
   if (lease.participants.some((child) => !truth.sources.includes(child) && mayHaveMore(child))) return undefined;
+  // The data counter: everything in it is missing, as where it was made anew. Whoever says so may be the only one that knows of it.
+  const isAny = (child: number) => lease.matrix[child]!.blames.some((vector) => vector[0] !== 0);
+  if (lease.participants.some((child) => isAny(child) || isNewborn(lease.matrix, child, 'entry'))) return undefined;
   for (const source of truth.sources) {
     const log = lease.matrix[source]!;
-    // A brand-new directory is marked in its data counter: everything in it is missing.
-    if (log.blames.some((vector) => vector[0] !== 0)) return undefined;
     if (!log.blames.some((vector) => vector[2] !== 0)) continue;
     const recorded = await context.index.names(source, gfid);
     if (!recorded || recorded.length === 0) return undefined;

@@ -1,6 +1,6 @@
 /** Takes marks off after a heal: exactly what was read under the lease is subtracted, on every participant. */
 import { type Call, Errno, Fd, FileType, type Gfid, locOf, type Xattrs } from '@mortar/core';
-import { dirtyKey, encodeVector, isZero, type Kind, kinds, vectorOf } from '../changelog.ts';
+import { dirtyKey, encodeVector, isNewborn, isZero, type Kind, kinds, vectorOf } from '../changelog.ts';
 import type { Lease } from '../lease.ts';
 import type { Replica } from '../replica.ts';
 import type { Replies } from '../replica-set.ts';
@@ -24,9 +24,11 @@ export async function clearMarks(
   if (kind !== 'data' && !(await sync(replica, lease, gfid, call, healed))) return false;
   const { set } = replica;
   const absent = set.children.flatMap((_, j) => (lease.holds.has(j) ? [] : [j]));
-  // All that was acknowledged is on a majority, so what these agree on now is the truth, and who is away has missed it.
+  // All that was acknowledged is on a majority, so what these agree on now is the truth, and who is away has missed it. Who was made
+  // anew has it from another.
   const areAlike = lease.participants.every((child) => healed.includes(child));
-  const decides = areAlike && 2 * lease.participants.length > set.count;
+  const voters = lease.participants.filter((child) => !isNewborn(lease.matrix, child, kind));
+  const decides = areAlike && 2 * voters.length > set.count;
   const unsettled = lease.participants.some((child) => lease.matrix[child]!.dirty[at] !== 0);
   const results = await Promise.all(
     lease.participants.map(async (child) => {

@@ -12,12 +12,13 @@ import {
   type Reply,
   rootGfid,
   statMode,
+  type Xattrs,
 } from '@mortar/core';
 import { typeWithoutGfid } from '../adoption.ts';
 import { changelogOf, dirtyKey } from '../changelog.ts';
 import { judge } from '../judgement.ts';
 import type { Lease } from '../lease.ts';
-import { newObjectBlame } from '../new-object.ts';
+import { newbornMarks, newObjectBlame } from '../new-object.ts';
 import type { Replica } from '../replica.ts';
 import { type Replies, succeeded, successAt } from '../replica-set.ts';
 import { type Candidate, choose } from '../split-brain.ts';
@@ -213,9 +214,10 @@ export class NameHeal {
     if (existing.ok && !isNameless) return this.#moveDirectory(child, name, iatt);
     const unmarked = await this.#mark(child, name, iatt, having, replies);
     if (unmarked) return unmarked;
+    const initial = this.#newbornMarks(child, iatt, having, replies);
     const reply = isNameless
-      ? await this.#revive(child, iatt.gfid, loc, xdata)
-      : await this.#makeObject(child, loc, iatt, having[0]!, xdata);
+      ? await this.#revive(child, iatt.gfid, loc, initial, xdata)
+      : await this.#makeObject(child, loc, iatt, having[0]!, initial, xdata);
     if (!reply.ok) return { failed: `${name} cannot be made on child ${child}: errno ${reply.errno}` };
     this.#found(iatt.gfid);
     return undefined;
@@ -232,10 +234,22 @@ export class NameHeal {
     const unmarked = await this.#mark(child, name, iatt, having, replies);
     if (unmarked) return unmarked;
     const loc = locAt(this.#parent, name);
-    const reply = await this.#replica.set.windOne(child, 'lookup', this.#call, { loc, gfid: iatt.gfid });
+    const { set } = this.#replica;
+    const numbered = await set.windOne(child, 'lookup', this.#call, { loc, gfid: iatt.gfid });
+    const values = this.#newbornMarks(child, iatt, having, replies);
+    const mark = { loc: locOf(iatt.gfid), operation: 'add32' as const, values };
+    const isUnmarked = Object.keys(values).length === 0;
+    const reply = numbered.ok && !isUnmarked ? await set.windOne(child, 'xattrop', this.#call, mark) : numbered;
     if (!reply.ok) return { failed: `${name} cannot be given its gfid on child ${child}: errno ${reply.errno}` };
     this.#found(iatt.gfid);
     return undefined;
+  }
+
+  #newbornMarks(child: number, iatt: Iatt, having: readonly number[], replies: Replies<'lookup'>): Xattrs {
+    const { pendingKeys } = this.#replica.set;
+    const logOf = (owner: number) => changelogOf(successAt(replies, owner)!.xattrs, pendingKeys);
+    const owners = new Map(having.map((owner) => [owner, logOf(owner)]));
+    return newbornMarks(this.#replica, iatt.type, child, owners);
   }
 
   /** Those that have it blame a child that is about to get it, empty. */
@@ -263,11 +277,21 @@ export class NameHeal {
   }
 
   /** A client has it open still: its descriptor shall be of the file, not of one beside it. What it says of others is void. */
-  async #revive(child: number, gfid: Gfid, loc: Loc, xdata: { fence: number }): Promise<Reply<'flush'>> {
+  async #revive(
+    child: number,
+    gfid: Gfid,
+    loc: Loc,
+    initial: Xattrs,
+    xdata: { fence: number },
+  ): Promise<Reply<'flush'>> {
     const { set } = this.#replica;
-    for (const name of [...set.pendingKeys, dirtyKey]) {
+    for (const name of [...set.pendingKeys, dirtyKey].filter((key) => !initial[key])) {
       const cleared = await set.windOne(child, 'removexattr', this.#call, { loc: locOf(gfid), name });
       if (!cleared.ok && cleared.errno !== Errno.ENODATA) return cleared;
+    }
+    if (Object.keys(initial).length > 0) {
+      const marked = await set.windOne(child, 'setxattr', this.#call, { loc: locOf(gfid), xattrs: initial, flags: 0 });
+      if (!marked.ok) return marked;
     }
     return set.windOne(child, 'link', this.#call, { from: locOf(gfid), to: loc, xdata: { ...xdata, nameless: true } });
   }
@@ -311,14 +335,23 @@ export class NameHeal {
     loc: Loc,
     iatt: Iatt,
     source: number,
+    initial: Xattrs,
     xdata: { fence: number },
   ): Promise<Reply<'flush'>> {
     const { set } = this.#replica;
     const { gfid, mode, uid, gid, rdevMajor, rdevMinor } = iatt;
     const call = { ...this.#call, uid, gid };
-    if (iatt.type === FileType.directory) return set.windOne(child, 'mkdir', call, { loc, mode, gfid, xdata });
+    if (iatt.type === FileType.directory) return set.windOne(child, 'mkdir', call, { loc, mode, gfid, initial, xdata });
     if (iatt.type !== FileType.symlink)
-      return set.windOne(child, 'mknod', call, { loc, mode: statMode(iatt), rdevMajor, rdevMinor, gfid, xdata });
+      return set.windOne(child, 'mknod', call, {
+        loc,
+        mode: statMode(iatt),
+        rdevMajor,
+        rdevMinor,
+        gfid,
+        initial,
+        xdata,
+      });
     const link = await set.windOne(source, 'readlink', this.#call, { loc: locOf(gfid) });
     return link.ok ? set.windOne(child, 'symlink', call, { loc, target: link.target, gfid, xdata }) : link;
   }

@@ -14,7 +14,7 @@ import {
   replyOfStep,
   type Xattrs,
 } from '@mortar/core';
-import { encodeVector, type Matrix, vectorOf } from '../changelog.ts';
+import { encodeVector, isZero, type Matrix, negated, vectorOf } from '../changelog.ts';
 import { judge } from '../judgement.ts';
 import type { Lease } from '../lease.ts';
 import type { Replica } from '../replica.ts';
@@ -76,7 +76,9 @@ async function healUnder(
   const steps = old.map((copy, i) => copy && bringUp(truth, copy, gfid, fd, lease.fenceOf(sinks[i]!)));
   if (steps.some((one) => one === undefined)) return undefined;
   const sync = replica.live.ensureDurability ? [compoundStep('fsync', { fd, dataOnly: false })] : [];
-  const done = await Promise.all(sinks.map((sink, i) => runAll(replica, sink, call, [...steps[i]!, ...sync])));
+  const done = await Promise.all(
+    sinks.map((sink, i) => runAll(replica, sink, call, [...steps[i]!, ...sync, ...grownUp(replica, lease, sink)])),
+  );
   if (!done.every(Boolean)) return undefined;
   return (await clear(replica, lease, gfid, sinks, call)) ? { state: 'healed' } : { state: 'again' };
 }
@@ -129,6 +131,15 @@ function bringUp(truth: Copy, old: Copy, gfid: Gfid, fd: Fd, fence: number): Raw
   return steps;
 }
 
+/** What it says against itself is over as soon as it is whole. */
+function grownUp(replica: Replica, lease: Lease, sink: number): RawStep[] {
+  const own = lease.matrix[sink]!.blames[sink]!;
+  if (isZero(own)) return [];
+  const values = { [replica.set.pendingKeys[sink]!]: encodeVector(negated(own)) };
+  const xdata = { fence: lease.fenceOf(sink) };
+  return [compoundStep('xattrop', { loc: locOf(lease.gfid), operation: 'add32', values, xdata })];
+}
+
 async function runAll(replica: Replica, child: number, call: Call, steps: RawStep[]): Promise<boolean> {
   const reply = await replica.set.windOne(child, 'compound', call, { steps });
   if (!reply.ok || reply.replies.length !== steps.length || !reply.replies.every((one) => one.ok)) return false;
@@ -153,7 +164,7 @@ async function clear(
     lease.participants.map(async (child) => {
       const { blames } = lease.matrix[child]!;
       const values: Xattrs = {};
-      for (const sink of sinks) {
+      for (const sink of sinks.filter((one) => one !== child)) {
         const [data, metadata] = blames[sink]!;
         if (data !== 0 || metadata !== 0)
           values[set.pendingKeys[sink]!] = encodeVector(vectorOf({ data: -data, metadata: -metadata }));
