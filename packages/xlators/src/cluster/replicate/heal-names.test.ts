@@ -242,6 +242,10 @@ it.each<{ what: string; steps: Step[] }>([
     steps: [passBy(2, 1, create('a')), passBy(1, 0, create('c')), replace(1), passBy(0, 2, create('b'))],
   },
   {
+    what: 'an empty disk was told of one that is away, and those that told it leave',
+    steps: [create('c'), cut(0), unlink('c'), replace(2), healing, cut(1), join(0), create('b')],
+  },
+  {
     what: 'the only one that is right refuses, and the others make a quorum',
     steps: [create('c'), unlink('c', 'none', 'none', 'refused'), replace(1), create('a', 'refused'), cut(0), healing],
   },

@@ -46,3 +46,18 @@ it('waits for no contents that only an arbiter could have', () => {
   expect(from(2, FileType.regular)).toEqual([0, newbornCount, 0]);
   expect(from(2, FileType.directory)).toEqual([newbornCount, newbornCount, newbornCount]);
 });
+
+it('begins a directory as one that knows of others that any name may be missing', () => {
+  const blamesWith = (granular: boolean) =>
+    changelogOf(
+      newbornMarks(
+        { ...host, live: { ...host.live, granular } },
+        FileType.directory,
+        1,
+        new Map([[0, saying(none, none, [0, 0, 2])]]),
+      ),
+      pendingKeys,
+    ).blames[2];
+  expect(blamesWith(true)).toEqual([newbornCount, 0, newbornCount]);
+  expect(blamesWith(false)).toEqual([0, 0, newbornCount]);
+});

@@ -29,7 +29,7 @@ export function newbornMarks(
   const marks: Xattrs = {};
   for (const [other, key] of replica.set.pendingKeys.entries()) {
     const said = [...owners.values()].map(({ blames }) => blames[other]!);
-    const vector = other !== child ? anyOf(said) : isFilled ? vectorOf({ metadata: own[1] }) : own;
+    const vector = other !== child ? told(replica, type, said) : isFilled ? vectorOf({ metadata: own[1] }) : own;
     if (!isZero(vector)) marks[key] = encodeVector(vector);
   }
   return marks;
@@ -41,7 +41,9 @@ function everything({ live }: Host, type: FileType, count: number): Vector {
   return vectorOf({ metadata: count });
 }
 
-function anyOf(vectors: readonly Vector[]): Vector {
-  const told = (at: 0 | 1 | 2) => (vectors.some((vector) => vector[at] !== 0) ? newbornCount : 0);
-  return [told(0), told(1), told(2)];
+/** Of a directory nobody told which names these are: its data counter says that it may be any. */
+function told({ live }: Host, type: FileType, said: readonly Vector[]): Vector {
+  const once = (at: 0 | 1 | 2) => (said.some((vector) => vector[at] !== 0) ? newbornCount : 0);
+  const isAny = type === FileType.directory && live.granular;
+  return [Math.max(once(0), isAny ? once(2) : 0), once(1), once(2)];
 }

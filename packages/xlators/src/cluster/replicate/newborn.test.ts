@@ -55,7 +55,7 @@ it('says that it is not filled, and what those that have it say of others', asyn
 it('is as the others when it is filled', async () => {
   const { set, client, healOnce, gfid } = await given();
   expect(await healOnce(gfid)).toMatchObject({ state: 'waiting' });
-  expect(await marks(set.bricks[2]!, client.call, gfid)).toEqual({ 'vol-client-0': '000100000000000000000000' });
+  expect(await marks(set.bricks[2]!, client.call, gfid)).toEqual({ 'vol-client-0': '000100010000000000000000' });
   set.join(0);
   expect(await healOnce(gfid)).toMatchObject({ state: 'healed' });
   for (const brick of set.bricks) expect(await marks(brick, client.call, gfid)).toEqual({});
