@@ -25,6 +25,13 @@ export function isLost(reply: { ok: boolean } | undefined): boolean {
   );
 }
 
+/** The child answers, and has refused: its disk did not fail on the way, and it did no part of it. */
+export function didNothing(failure: Failure): boolean {
+  return (
+    !isAbsence(failure.errno) && failure.errno !== Errno.EIO && failure.errno !== Errno.ESTALE && failure !== shortWrite
+  );
+}
+
 /** The child says that it did nothing, because it may not or cannot hold more. */
 export function isRefusal(errno: Errno): boolean {
   return errno === Errno.ENOSPC || errno === Errno.EDQUOT || errno === Errno.EFBIG || errno === Errno.EROFS;

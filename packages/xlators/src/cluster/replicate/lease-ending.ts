@@ -20,7 +20,7 @@ import {
 import { decodeSynced, encodeSync, syncOperation } from '../../lib/sync-request.ts';
 import type { BrickLocks } from './brick-locks.ts';
 import { dirtyKey, encodeVector, isZero, type Kind, kinds, negated } from './changelog.ts';
-import type { Lease } from './lease.ts';
+import type { Hold, Lease } from './lease.ts';
 import type { LeaseHost } from './leases.ts';
 
 /** Most leases of one request: what comes after it on its brick waits for all of them. */
@@ -211,11 +211,22 @@ export class LeaseEnding {
     const hold = lease.holds.get(child);
     // It left the lease meanwhile, to be blamed by the next one.
     if (!hold) return [unlock];
-    const values = this.#blameLost(lease);
+    const values = { ...this.#needlessBlame(lease, hold), ...this.#blameLost(lease) };
     if (!lease.suspect.has(child) && !isZero(hold.dirty)) values[dirtyKey] = encodeVector(negated(hold.dirty));
     if (Object.keys(values).length === 0) return [unlock];
     const marks = { loc, operation: 'add32', values, xdata: { fence: hold.fence } } as const;
     return [compoundStep('xattrop', marks), unlock];
+  }
+
+  /** Nobody did anything of these kinds, and says so: who was away has missed nothing. */
+  #needlessBlame(lease: Lease, { raised }: Hold): Xattrs {
+    const values: Xattrs = {};
+    for (const [child, key] of this.#host.set.pendingKeys.entries()) {
+      const isNeedless = (kind: Kind) => raised[kind].includes(child) && !lease.touched.has(kind);
+      const vector = kinds.map((kind) => (isNeedless(kind) ? -1 : 0)) as [number, number, number];
+      if (!isZero(vector)) values[key] = encodeVector(vector);
+    }
+    return values;
   }
 
   async #notSettled(child: number, lease: Lease, reply: RawReply | undefined): Promise<void> {

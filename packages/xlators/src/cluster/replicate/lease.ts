@@ -15,12 +15,14 @@ export interface Hold {
   fence: number;
   /** Dirty marks raised on this child, to be taken off at release. */
   dirty: [number, number, number];
+  /** By kind: whom it blames since a change under this lease, for being away. */
+  readonly raised: Record<Kind, readonly number[]>;
   /** Kinds of what it changed under this lease: lost, if its machine dies before it is on disk. */
   readonly did: Set<Kind>;
 }
 
 export function holdOf(fence: number): Hold {
-  return { fence, dirty: [0, 0, 0], did: new Set() };
+  return { fence, dirty: [0, 0, 0], raised: { data: [], metadata: [], entry: [] }, did: new Set() };
 }
 
 export class Lease {
@@ -38,6 +40,8 @@ export class Lease {
   readonly matrix: Matrix;
   /** By kind: absent children whose blame is written on the participants. */
   readonly blamed: Record<Kind, Set<number>> = { data: new Set(), metadata: new Set(), entry: new Set() };
+  /** Kinds of which something was changed, or may have been. */
+  readonly touched = new Set<Kind>();
   /** Children whose dirty mark must outlive the lease: they did what the quorum did not. */
   readonly suspect = new Set<number>();
   readonly ordering = new Ordering();
@@ -90,10 +94,12 @@ export class Lease {
     this.unsynced = true;
   }
 
-  /** The dirty mark that `preOp` raised is not on this child. */
+  /** What `preOp` raised is not on this child. */
   didNotMark(child: number, kind: Kind): void {
     const hold = this.holds.get(child) ?? this.left.get(child);
-    if (hold) hold.dirty[kinds.indexOf(kind) as 0 | 1 | 2] = 0;
+    if (!hold) return;
+    hold.dirty[kinds.indexOf(kind) as 0 | 1 | 2] = 0;
+    hold.raised[kind] = [];
   }
 
   end(): void {
@@ -137,8 +143,9 @@ export function preOp(lease: Lease, child: number, kind: Kind, set: ReplicaSet):
     values[dirtyKey] = one;
     hold.dirty[at] = 1;
   }
-  for (const absent of absentees(lease, set))
-    if (!lease.blamed[kind].has(absent)) values[set.pendingKeys[absent]!] = one;
+  const missing = absentees(lease, set).filter((absent) => !lease.blamed[kind].has(absent));
+  for (const absent of missing) values[set.pendingKeys[absent]!] = one;
+  hold.raised[kind] = [...hold.raised[kind], ...missing];
   const doubted = disbelieved(lease, kind, set).filter((other) => !lease.blamed[kind].has(other));
   // All will be dirty now: who is right is told by blame from here on. Nobody knows which names these were.
   if (!doubted.includes(child))

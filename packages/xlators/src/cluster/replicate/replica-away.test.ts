@@ -1,8 +1,18 @@
 import { Errno, Fd, locAt, locOf, rootGfid } from '@mortar/core';
+import type { Fault } from '@mortar/testing/gate.ts';
 import { describe, expect, it } from 'vitest';
-import { contents, create, marks, mkdir, onBricks, rig, rigs, until, write, writesOnly } from './test-rig.ts';
+import { contents, create, isWrite, marks, mkdir, onBricks, rig, rigs, until, write, writesOnly } from './test-rig.ts';
 
 const O_RDWR = 2;
+
+/** The brick makes the marks and refuses the write (EFBIG). */
+const tooFar: Fault = (_fop, args) => {
+  const { steps = [] } = args as { steps?: { fop: string; args: unknown }[] };
+  for (const step of steps) if (step.fop === 'writev') step.args = { ...(step.args as object), offset: 2 ** 53 - 1 };
+  return 'pass';
+};
+
+const failingDisk: Fault = (fop, args) => (isWrite(fop, args) ? Errno.EIO : 'pass');
 
 describe('with a replica away', () => {
   it('tells it of locks that it does not get, and that they are given back', async () => {
@@ -66,6 +76,37 @@ describe('with a replica away', () => {
     expect(await contents(client.ops, client.call, gfid)).toBe('new');
     const other = await rigs[0]!.client({ 'read-subvolume-index': '2' });
     expect(await contents(other.ops, other.call, gfid)).toBe('new');
+  });
+
+  it.each([
+    { what: 'takes the blame back of a change that all refused', faults: [tooFar, tooFar], again: false, stays: 0 },
+    { what: 'keeps it where one may have done it', faults: [tooFar, failingDisk], again: false, stays: 1 },
+    { what: 'keeps it where another change came off', faults: [tooFar, tooFar], again: true, stays: 1 },
+  ])('$what', async ({ faults, again, stays }) => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    const { fd, gfid } = await create(client, 'f', 'old');
+    await client.xlator.drain();
+    rigs[0]!.cut(2);
+    for (const [child, fault] of faults.entries()) client.gates[child]!.fault = fault;
+    expect(await write(client, fd, 'new')).toMatchObject({ ok: false });
+    for (const gate of client.gates) gate.fault = () => 'pass';
+    if (again) expect(await write(client, fd, 'new')).toMatchObject({ ok: true });
+    await client.xlator.drain();
+    const blamed = (await marks(bricks[0]!, client.call, gfid))['vol-client-2'] ?? '00000000';
+    expect(Number.parseInt(blamed.slice(0, 8), 16)).toBe(stays);
+  });
+
+  it('asks for no heal where a name is there already', async () => {
+    const { bricks } = await rig();
+    const client = await rigs[0]!.client();
+    await mkdir(client, 'd');
+    await client.xlator.drain();
+    rigs[0]!.cut(2);
+    const again = { loc: locAt(rootGfid, 'd'), mode: 0o755, gfid: rigs[0]!.newGfid() };
+    expect(await client.ops.mkdir(client.call, again)).toMatchObject({ errno: Errno.EEXIST });
+    await client.xlator.drain();
+    for (const brick of bricks) expect(await marks(brick, client.call, rootGfid)).toEqual({});
   });
 
   it('shows of a directory the times of one that has all its names', async () => {

@@ -18,7 +18,7 @@ import {
   type Xdata,
 } from '@mortar/core';
 import { type AccusationHost, Accusations } from './accusations.ts';
-import { isLost, whole, withoutData } from './answers.ts';
+import { didNothing, isLost, whole, withoutData } from './answers.ts';
 import type { Change, Outcome } from './change.ts';
 import type { Kind } from './changelog.ts';
 import { judge } from './judgement.ts';
@@ -216,16 +216,25 @@ export class Transactions {
     const hasLost = failed.some((child) => isLost(replies[child]));
     if (hasLost) for (const lease of leases) lease.recalled = true;
     if (hasLost || done.length > 0) change.reached?.();
+    const isKnown = failed.every((child) => didNothing(replies[child] as Failure));
+    const touch = () => {
+      for (const lease of leases) lease.touched.add(change.kind);
+    };
+    const stands = failed.length === 0 || this.#accusations.stands(change.kind, leases, done);
+    // What is taken back is gone without a trace; a name perhaps not.
+    const isTakenBack = isKnown && !stands && change.undo !== undefined && change.kind !== 'entry';
+    if (done.length > 0 ? !isTakenBack : !isKnown) touch();
     if (failed.length === 0) for (const lease of leases) lease.heardMs = this.#host.clock.nowMs();
     if (done.length === 0) {
       if (this.#disagree(failed, replies)) this.#markSuspect(leases, participants);
       return this.#failure(change.kind, leases, failed, replies);
     }
-    if (failed.length > 0 && !this.#accusations.stands(change.kind, leases, done)) {
+    if (!stands) {
       this.#markSuspect(leases, done);
       const undone = change.undo
         ? await change.undo(done, change.call, replies, leases[0]!)
         : isHidden(leases, this.#set);
+      if (!undone) touch();
       if (!change.undo || !undone) await this.#accusations.disown(change, leases, done, failed, replies);
       const failure = this.#failure(change.kind, leases, failed, replies);
       return failure.errno === Errno.ESTALE && !undone ? fail(Errno.EIO) : failure;
