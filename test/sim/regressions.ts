@@ -169,4 +169,14 @@ export const regressions: { what: string; seed: number; plan: PlanChanges }[] = 
     seed: 78,
     plan: { arbiter: true },
   },
+  {
+    what: 'one that was itself to be healed accused another that was not believed, and was believed when the disk of the accuser was replaced',
+    seed: 800132,
+    plan: { newDisk: 'any' },
+  },
+  {
+    what: 'one that every other accused, and that had changes open, was taken for one made anew: a file that could have been healed was not',
+    seed: 711892,
+    plan: {},
+  },
 ];

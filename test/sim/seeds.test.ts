@@ -44,6 +44,10 @@ describe('a simulated replica set', () => {
     for (let seed = 720_000; seed <= 720_199; seed++) expect(await problemsOf(seed, { arbiter: true })).toEqual([]);
   });
 
+  it('stays whole when a disk is replaced', { timeout: 240_000 }, async () => {
+    for (let seed = 800_000; seed <= 800_149; seed++) expect(await problemsOf(seed, { newDisk: 'whole' })).toEqual([]);
+  });
+
   it.each([4, 5])('stays whole with %i replicas', { timeout: 240_000 }, async (bricks) => {
     for (let seed = 1; seed <= 30; seed++) expect(await problemsOf(seed, { bricks })).toEqual([]);
   });

@@ -16,12 +16,11 @@ const anything = z.unknown();
 const profileParams = z.object({ what: z.enum(['all', 'cumulative', 'incremental', 'clear']), peek: z.boolean() });
 const clearParams = z.object({ path: z.string(), name: z.string() });
 const fenceParams = z.object({ placement: z.string().min(1).max(64), version: z.int().min(0) });
+const changelogName = z.string().regex(/^trusted\.afr\.[^\0]{1,240}$/);
 const blameParams = z.object({
-  names: z
-    .array(z.string().regex(/^trusted\.afr\.[^\0]{1,240}$/))
-    .min(1)
-    .max(64),
-  counters: z.array(z.int().min(-1).max(1)).length(3),
+  names: z.array(changelogName).min(1).max(64),
+  counters: z.array(z.int().min(-0x10000).max(0x10000)).length(3),
+  of: z.array(changelogName).max(64).default([]),
 });
 const topParams = z.object({
   operation: z.enum(['open', 'read', 'write', 'opendir', 'readdir', 'read-perf', 'write-perf', 'clear']),
@@ -51,9 +50,7 @@ export function addBrickMethods(server: ManagementServer, host: Host, keeper: Gr
     if (!measure || directory === undefined) return answer;
     return { ...answer, measured: await writeSpeed(directory, measure.blockSize, measure.blocks) };
   });
-  server.method('brick.blame', blameParams, ({ names, counters }) =>
-    blameAtRoot(servers()[0], host.services.clock, names, counters),
-  );
+  server.method('brick.blame', blameParams, (params) => blameAtRoot(servers()[0], host.services.clock, params));
   server.method('brick.clearLocks', clearParams, ({ path, name }) =>
     clearLocks(servers()[0], host.services.clock, path, name),
   );

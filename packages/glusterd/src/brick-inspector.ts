@@ -30,6 +30,14 @@ export interface FileSystemFacts {
   fsid: string;
 }
 
+/** What is written at the root of a brick of others that have nothing, and of which names the counters are asked for. */
+export interface RootBlame {
+  readonly names: readonly string[];
+  /** Added to those of data, metadata and entries. */
+  readonly counters: readonly number[];
+  readonly of: readonly string[];
+}
+
 export interface BrickInspector {
   /** `created`: there was none. Throws an Error with the system's text. */
   makeDirectory(path: string, mode?: number): 'created' | 'existed';
@@ -53,9 +61,9 @@ export interface BrickInspector {
   markDirty(path: string): void;
   /**
    * Adds to the pending counters of data, metadata and entries at the root of a brick that does not run, and notes the
-   * root in its index.
+   * root in its index. Returns the counters of the names in `of`.
    */
-  blameAtRoot(path: string, names: readonly string[], counters: readonly number[]): void;
+  blameAtRoot(path: string, blame: RootBlame): Record<string, number[]>;
   facts(path: string): FileSystemFacts;
   /** Bytes that the file system has for an inode; 0 where that is not known. */
   inodeSize(mount: MountEntry): Promise<number>;
@@ -175,13 +183,16 @@ export const systemInspector: BrickInspector = {
     if (result < 0) throw new SystemError(errnoText(-result));
   },
 
-  blameAtRoot(path, names, added) {
-    for (const name of names) {
+  blameAtRoot(path, { names, counters: added, of }) {
+    const countersOf = (name: string): number[] => {
       const value = getxattr(byteString(path), name);
       if (typeof value === 'number' && value !== -Errno.ENODATA) throw new SystemError(errnoText(-value));
-      const old = typeof value !== 'number' && value.length === 12 ? Buffer.from(value) : counters(0, 0, 0);
-      const at = (index: number) => Math.max(0, old.readInt32BE(4 * index) + (added[index] ?? 0));
-      const result = setxattr(byteString(path), name, counters(at(0), at(1), at(2)));
+      const bytes = typeof value !== 'number' && value.length === 12 ? Buffer.from(value) : counters(0, 0, 0);
+      return [0, 1, 2].map((index) => bytes.readInt32BE(4 * index));
+    };
+    for (const name of names) {
+      const [data, metadata, entry] = countersOf(name).map((old, index) => Math.max(0, old + (added[index] ?? 0)));
+      const result = setxattr(byteString(path), name, counters(data!, metadata!, entry!));
       if (result < 0) throw new SystemError(errnoText(-result));
     }
     try {
@@ -192,6 +203,7 @@ export const systemInspector: BrickInspector = {
     } catch (error) {
       throw systemError(error);
     }
+    return Object.fromEntries(of.map((name) => [name, countersOf(name)]));
   },
 
   inodeSize: inodeSizeOf,

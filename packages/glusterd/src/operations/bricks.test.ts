@@ -1,6 +1,7 @@
 /** add-brick, remove-brick, replace-brick, reset-brick: bricks of volumes come and go. */
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Errno } from '@mortar/core';
 import { getxattr } from '@mortar/libc';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RequestOf } from '../protocol/requests.ts';
@@ -84,8 +85,8 @@ describe('volume add-brick', () => {
     expect(volume()).toMatchObject({ type: 'replicate', replicaCount: 2 });
     expect(volume().options['performance.client-io-threads']).toBe('off');
     expect(blames()).toEqual([
-      { names: ['trusted.afr.v-client-2'], counters: [0, 1, 1] },
-      { names: ['trusted.afr.v-client-3'], counters: [0, 1, 1] },
+      { names: ['trusted.afr.v-client-2'], counters: [0, 1, 1], of: ['trusted.afr.v-client-0'] },
+      { names: ['trusted.afr.v-client-3'], counters: [0, 1, 1], of: ['trusted.afr.v-client-1'] },
     ]);
     expect(hex('a2', 'trusted.afr.dirty')).toBe(`00000000${'00000000'}${one}`);
     expect(hex('a2', 'trusted.afr.v-client-2')).toBe(`00000000${'00010000'.repeat(2)}`);
@@ -325,13 +326,20 @@ describe('volume replace-brick', () => {
   it('puts an empty brick in the place of another, blamed by the others under the old name', async () => {
     await rig.createReplica('v');
     await start();
+    // What both of the others say of the last one.
+    rig.processes.answers = { 'brick.blame': { said: { 'trusted.afr.v-client-2': [0, 0, 3] } } };
     await rig.done(replace('v-2', 'new'));
     expect(paths()).toEqual(['v-1', 'new', 'v-3']);
     expect(ids()).toEqual(['v-client-0', 'v-client-1', 'v-client-2']);
-    expect(blames()).toEqual([
-      { names: ['trusted.afr.v-client-1'], counters: [1, 1, 1] },
-      { names: ['trusted.afr.v-client-1'], counters: [1, 1, 1] },
-    ]);
+    const blame = {
+      names: ['trusted.afr.v-client-1'],
+      counters: [1, 1, 1],
+      of: ['trusted.afr.v-client-0', 'trusted.afr.v-client-2'],
+    };
+    expect(blames()).toEqual([blame, blame]);
+    expect(hex('new', 'trusted.afr.v-client-1')).toBe('00010000'.repeat(3));
+    expect(hex('new', 'trusted.afr.v-client-2')).toBe('000100000000000000010000');
+    expect(hex('new', 'trusted.afr.v-client-0')).toBe(-Errno.ENODATA);
     expect(hex('new', 'trusted.afr.dirty')).toBe(`00000000${'00000000'}${one}`);
     expect(rig.processes.signals).toHaveLength(1);
   });

@@ -15,6 +15,7 @@ import { rotateHere } from '../operations/rotate.ts';
 import type { ProcessData } from '../protocol/replies.ts';
 import { statusDaemons, statusSections } from '../protocol/requests.ts';
 import { type BrickInfo, brickInfoSchema, taskProgressSchema, type VolumeInfo, volumeInfoSchema } from '../volume.ts';
+import { blamedSchema, blameHere } from './root-blame.ts';
 
 const word = z.string().min(1).max(4096);
 const bricks = z.array(brickInfoSchema).max(4096);
@@ -35,6 +36,7 @@ function call<P extends z.ZodType, R extends z.ZodType>(one: SiteCall<P, R>): Si
 const stillMarked =
   "Brick not available.It may be containing or be contained by an existing brick.Use 'force' option to override this.";
 
+const changelogName = z.string().regex(/^trusted\.afr\.[^/]+$/);
 const quick = 10_000;
 /** A brick has a minute to start. */
 const slow = 90_000;
@@ -244,18 +246,16 @@ export const siteCalls = {
     params: z.object({
       volume: volumeInfoSchema,
       brick: word,
-      names: z.array(z.string().regex(/^trusted\.afr\.[^/]+$/)).max(64),
+      names: z.array(changelogName).max(64),
       counters: z.array(z.int()).length(3),
+      of: z.array(changelogName).max(64).default([]),
     }),
-    result: z.object({}),
+    result: blamedSchema,
     timeoutMs: quick,
-    async run(context, { volume, brick: id, names, counters }) {
+    async run(context, { volume, brick: id, ...blame }) {
       const [brick] = bricksHere(context, volume, [id]);
       if (!brick) throw new OperationError(`there is no brick ${id} of ${volume.name} on this node`);
-      const { online } = await context.supervisor.brickState(volume, brick);
-      if (online) await context.supervisor.askBrick(volume, brick, 'brick.blame', { names, counters });
-      else context.inspector.blameAtRoot(brick.path, names, counters);
-      return {};
+      return blameHere(context, volume, brick, blame);
     },
   }),
 

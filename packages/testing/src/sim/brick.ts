@@ -9,11 +9,15 @@ import {
   type GraphEvent,
   InodeTable,
   type Log,
+  locOf,
   type OptionTable,
   parseVolfile,
   type Reply,
+  rootCall,
+  rootGfid,
   type Services,
   startGraph,
+  type Xattrs,
   Xlator,
   type XlatorInit,
   type XlatorType,
@@ -162,6 +166,19 @@ export class SimBrick {
       this.name,
       `crashed${power ? ` with its machine: ${lost.metadata} changes and ${lost.data} writes lost` : ''}`,
     );
+  }
+
+  /** Marks at the root, as they are once `added` is added; undefined: it cannot be done. */
+  async markRoot(added: Xattrs): Promise<Xattrs | undefined> {
+    const args: Args<'xattrop'> = { loc: locOf(rootGfid), operation: 'add32', values: added };
+    const reply = await this.#top?.ops.xattrop(rootCall(this.node.clock, 'self-heal'), args);
+    return reply?.ok ? reply.xattrs : undefined;
+  }
+
+  /** Its disk is replaced while it is down. */
+  replaceDisk(marks: Xattrs): void {
+    this.disk.replace(rootCall(this.node.clock, 'self-heal'), marks);
+    this.#world.trace.add(this.name, 'has a new disk');
   }
 
   /** Clients that take files to be elsewhere. */

@@ -3,7 +3,20 @@
  * loss keeps a prefix of the changes of names, attributes and xattrs that reaches at least to the last sync, and of the
  * unsynced writes of data any. What is left is done again on an empty volume: that is the disk after the crash.
  */
-import { type Call, Fd, type Fop, type FopName, type Fops, fops, type Gfid, type Timespec } from '@mortar/core';
+import {
+  type Args,
+  type Call,
+  Fd,
+  type Fop,
+  type FopName,
+  type Fops,
+  fops,
+  type Gfid,
+  locOf,
+  rootGfid,
+  type Timespec,
+  type Xattrs,
+} from '@mortar/core';
 import { dataFops } from '@mortar/xlators/storage/memory/data.ts';
 import { metadataFops } from '@mortar/xlators/storage/memory/metadata.ts';
 import { nameFops } from '@mortar/xlators/storage/memory/names.ts';
@@ -122,6 +135,18 @@ export class SimDisk {
     this.#redoing = false;
     const data = lost.filter((entry) => entry.dataOf !== null).length;
     return { metadata: lost.length - data, data };
+  }
+
+  /** Another one takes its place, with nothing but marks on its root. */
+  replace(call: Call, marks: Xattrs): void {
+    this.#journal = [];
+    this.#image = this.#newImage();
+    const args: Args<'setxattr'> = { loc: locOf(rootGfid), xattrs: marks, flags: 0 };
+    // It does all it does before it first waits.
+    void this.ops.setxattr!(call, args);
+    this.did('setxattr', call, args, 0);
+    this.index.add('xattrop', rootGfid);
+    this.syncAll();
   }
 
   #survivors(random: SeededRandom): Entry[] {

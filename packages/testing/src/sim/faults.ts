@@ -1,13 +1,17 @@
 /** What goes wrong in a run of a replica set, as its plan says. */
+import { FileType } from '@mortar/core';
+import { changelogOf, encodeVector, zeroVector } from '@mortar/xlators/cluster/replicate/changelog.ts';
+import { newbornMarks, newObjectBlame } from '@mortar/xlators/cluster/replicate/new-object.ts';
 import type { SimBrick, World } from './brick.ts';
 import type { SimClient } from './client.ts';
 import type { DiskMood } from './disk-mood.ts';
 import { Nemesis } from './nemesis.ts';
 import type { FaultKind, Plan } from './plan.ts';
 import type { Remote } from './remote.ts';
+import { accuses } from './replicas.ts';
 
 /** Those that the weak brick is struck by alone. */
-const lossy: readonly FaultKind[] = ['brick-power', 'disk-error'];
+const lossy: readonly FaultKind[] = ['brick-power', 'disk-error', 'new-disk'];
 
 export class ReplicaNemesis extends Nemesis<FaultKind> {
   readonly #bricks: readonly SimBrick[];
@@ -66,6 +70,7 @@ export class ReplicaNemesis extends Nemesis<FaultKind> {
     'disk-error': () => this.#spoilDisk(this.#weak, 'disk-error'),
     'disk-full': () => this.#spoilDisk(this.random.integer(this.#bricks.length), 'disk-full'),
     'slow-disk': () => this.#spoilDisk(this.random.integer(this.#bricks.length), 'slow-disk'),
+    'new-disk': () => void this.#replaceDisk(this.#weak),
     'client-crash': () => this.#crashClient(),
     'client-pause': () => this.#pause(this.random.pick(this.#clients)),
   };
@@ -110,6 +115,35 @@ export class ReplicaNemesis extends Nemesis<FaultKind> {
   #crashBrick(i: number, power: boolean): void {
     const brick = this.#bricks[i]!;
     if (!brick.isUp) return;
+    this.#take(brick, power);
+    this.restart(brick);
+  }
+
+  /** As glusterd does it: all others are told first, and the new one what they say of each other. */
+  async #replaceDisk(i: number): Promise<void> {
+    const brick = this.#bricks[i]!;
+    const pendingKeys = this.#bricks.map((_, child) => `trusted.afr.vol-client-${child}`);
+    const others = this.#bricks.flatMap((one, child) => (child === i ? [] : [{ one, child }]));
+    const isWhole = () => {
+      const keys = others.map(({ child }) => pendingKeys[child]!);
+      return !others.some(({ one }) => accuses(one, keys));
+    };
+    if (this.#bricks.some((one) => !one.isUp) || (this.#plan.newDisk === 'whole' && !isWhole())) return;
+    this.say(`${brick.name} is to have a new disk`);
+    this.#take(brick, false);
+    this.restart(brick);
+    const live = { granular: this.#plan.options['granular-entry-heal'] === 'on' };
+    const host = { set: { pendingKeys, holdsData: (child: number) => !this.#bricks[child]!.isArbiter }, live };
+    const nothing = Object.fromEntries(pendingKeys.map((key) => [key, encodeVector(zeroVector)]));
+    const values = { ...nothing, ...newObjectBlame(host, FileType.directory, [i]) };
+    const said = await Promise.all(others.map(async ({ one, child }) => [child, await one.markRoot(values)] as const));
+    // Where one could not be told, or it takes too long, the old disk stays.
+    if (brick.isUp || said.some(([, marks]) => marks === undefined)) return;
+    const owners = new Map(said.map(([child, marks]) => [child, changelogOf(marks!, pendingKeys)]));
+    brick.replaceDisk(newbornMarks(host, FileType.directory, i, owners));
+  }
+
+  #take(brick: SimBrick, power: boolean): void {
     brick.crash(power);
     for (const client of this.#clients)
       for (const remote of client.remotes) {
@@ -119,7 +153,6 @@ export class ReplicaNemesis extends Nemesis<FaultKind> {
         const ms = power ? this.world.pingMs * this.random.between(0, 1) : 0;
         remote.after(ms, () => connection.send('down', () => remote.lost(connection)));
       }
-    this.restart(brick);
   }
 
   #spoilDisk(i: number, kind: FaultKind): void {

@@ -1,22 +1,29 @@
 /** `npm run sim -- --seeds N [--from S] [--trace]`, or `--only S,S,...`: runs seeds, prints those that fail and how to run each again. */
 import { readArguments, runSeeds } from './command.ts';
-import { allWorkKinds, faultKinds, type PlanChanges, wordsOf } from './plan.ts';
+import { allWorkKinds, faultKinds, newDisks, type PlanChanges, wordsOf } from './plan.ts';
 import { simulate } from './simulation.ts';
 
 const command = 'npm run sim --';
-const args = readArguments(command, '[--work KIND,KIND] [--clients N] [--bricks N] [--arbiter] [--strict]', {
-  strict: { type: 'boolean', default: false },
-  arbiter: { type: 'boolean', default: false },
-  work: { type: 'string' },
-  clients: { type: 'string' },
-  bricks: { type: 'string' },
-});
+const args = readArguments(
+  command,
+  '[--work KIND,KIND] [--clients N] [--bricks N] [--arbiter] [--new-disk whole|any] [--strict]',
+  {
+    strict: { type: 'boolean', default: false },
+    arbiter: { type: 'boolean', default: false },
+    'new-disk': { type: 'string' },
+    work: { type: 'string' },
+    clients: { type: 'string' },
+    bricks: { type: 'string' },
+  },
+);
 const faults = args.among('faults', faultKinds);
 const work = args.among('work', allWorkKinds);
+const [newDisk] = args.among('new-disk', newDisks) ?? [];
 const clients = numberOf('clients', ['1', '2', '3', '4', '5']);
 const bricks = numberOf('bricks', ['3', '4', '5']);
 const plan: PlanChanges = {
   ...(args.isSet('arbiter') && { arbiter: true }),
+  ...(newDisk && { newDisk }),
   ...(faults && { faults }),
   ...(work && { work }),
   ...(clients && { clients }),

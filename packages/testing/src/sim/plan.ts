@@ -13,17 +13,26 @@ export const faultKinds = [
   'client-crash',
   'client-pause',
 ] as const;
-export type FaultKind = (typeof faultKinds)[number];
+/** `new-disk`: a brick's disk is replaced by an empty one. Not drawn by seeds. */
+export type FaultKind = (typeof faultKinds)[number] | 'new-disk';
 
 export const workKinds = ['blocks', 'append', 'names', 'unique', 'truncate', 'attributes'] as const;
 /** `reopen`: files are opened to be read, and come with their contents. Not drawn by seeds, whose runs are on record. */
 export const allWorkKinds = [...workKinds, 'reopen'] as const;
 export type WorkKind = (typeof allWorkKinds)[number];
 
+export const newDisks = ['whole', 'any'] as const;
+export type NewDisk = (typeof newDisks)[number];
+
 export interface Plan {
   readonly bricks: number;
   /** The last brick has names and attributes, and no data. Not drawn by seeds. */
   readonly arbiter: boolean;
+  /**
+   * A disk is replaced, too, whatever the faults that were drawn: where all others are whole, or at any time: what is lost then may leave a
+   * file that only a person can decide. Not drawn by seeds.
+   */
+  readonly newDisk: NewDisk | undefined;
   readonly clients: number;
   readonly options: Readonly<Record<string, string>>;
   readonly faults: readonly FaultKind[];
@@ -42,10 +51,11 @@ export interface Plan {
 export type PlanChanges = Partial<Plan>;
 
 /** The words of `npm run sim` that change a plan so; of what it has words for. */
-export function wordsOf({ bricks, arbiter, clients, faults, work }: PlanChanges): string {
+export function wordsOf({ bricks, arbiter, newDisk, clients, faults, work }: PlanChanges): string {
   const words = [
     bricks && `--bricks ${bricks}`,
     arbiter && '--arbiter',
+    newDisk && `--new-disk ${newDisk}`,
     clients && `--clients ${clients}`,
     faults && `--faults ${faults.join()}`,
     work && `--work ${work.join()}`,
@@ -60,6 +70,7 @@ export function planOf(random: SeededRandom, changes: PlanChanges = {}): Plan {
   const plan: Plan = {
     bricks: 3,
     arbiter: false,
+    newDisk: undefined,
     clients: 1 + random.integer(3),
     options: {
       'eager-lock': random.chance(0.8) ? 'on' : 'off',
@@ -79,5 +90,6 @@ export function planOf(random: SeededRandom, changes: PlanChanges = {}): Plan {
     graceMs: random.pick([300, 2000, 10_000]),
     pingMs: random.pick([500, 2000]),
   };
-  return { ...plan, ...changes };
+  const changed = { ...plan, ...changes };
+  return changed.newDisk ? { ...changed, faults: [...changed.faults, 'new-disk'] } : changed;
 }

@@ -35,6 +35,14 @@ function versionOf(file: MemoryFile, isArbiters: boolean): Version {
   return { attributes, data: isRegular && isArbiters ? undefined : JSON.stringify(data) };
 }
 
+/** Whether anything on a brick's disk speaks against one of these, which are named as in the changelogs. */
+export function accuses({ disk }: SimBrick, keys: readonly string[]): boolean {
+  const visit = (file: MemoryFile): boolean =>
+    keys.some((key) => file.xattrs.get(key)?.some((byte) => byte !== 0)) ||
+    [...file.entries.values()].some((entry) => visit(entry.file));
+  return visit(disk.volume.root);
+}
+
 /** What is wrong, in words; empty: nothing. */
 export function differences(bricks: readonly SimBrick[]): string[] {
   const problems: string[] = [];

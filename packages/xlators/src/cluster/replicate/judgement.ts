@@ -80,12 +80,8 @@ class Counters {
     return this.answering.filter((i) => i !== j && isHeard(i) && this.blame(i, j) !== 0);
   }
 
-  accusers(j: number): number {
-    return this.#accusing(j).length;
-  }
-
   /** Where all are there those that were only told do not count: who told them speaks for himself. */
-  witnesses(j: number): number {
+  accusers(j: number): number {
     const isWhole = this.answering.length === this.children.length;
     return this.#accusing(j).filter((i) => !isWhole || isWitnessed(this.blame(i, j))).length;
   }
@@ -166,7 +162,7 @@ function acquitted(counters: Counters, quorumCount: number): number[] {
   const few = answering.filter(
     (j) =>
       j !== witness &&
-      counters.witnesses(j) + counters.unheard(j, quorumCount) < quorumCount &&
+      counters.accusers(j) + counters.unheard(j, quorumCount) < quorumCount &&
       !counters.isSelfAccused(j) &&
       counters.dirt(j) < shakenCount,
   );
@@ -177,7 +173,8 @@ function acquitted(counters: Counters, quorumCount: number): number[] {
 export function readable(matrix: Matrix, kind: Kind, arbiter?: number): number[] {
   const counters = new Counters(matrix, kind, arbiter);
   const { answering } = counters;
-  const isAccused = (j: number) => answering.some((i) => counters.blame(i, j) !== 0);
+  const isAccused = (j: number) =>
+    counters.accusers(j) > 0 || answering.some((i) => isWitnessed(counters.blame(i, j))) || counters.isSelfAccused(j);
   const unaccused = answering.filter((j) => !isAccused(j));
   const isAway = (j: number) => matrix[j] === undefined && !isAccused(j);
   return areAlone(counters, unaccused, isAway) ? [] : believed(counters, unaccused);

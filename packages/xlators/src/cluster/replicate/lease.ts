@@ -40,6 +40,8 @@ export class Lease {
   readonly matrix: Matrix;
   /** By kind: absent children whose blame is written on the participants. */
   readonly blamed: Record<Kind, Set<number>> = { data: new Set(), metadata: new Set(), entry: new Set() };
+  /** By kind: participants that those who are believed accuse since, for they were not. */
+  readonly settled: Record<Kind, Set<number>> = { data: new Set(), metadata: new Set(), entry: new Set() };
   /** Kinds of which something was changed, or may have been. */
   readonly touched = new Set<Kind>();
   /** Children whose dirty mark must outlive the lease: they did what the quorum did not. */
@@ -146,21 +148,22 @@ export function preOp(lease: Lease, child: number, kind: Kind, set: ReplicaSet):
   const missing = absentees(lease, set).filter((absent) => !lease.blamed[kind].has(absent));
   for (const absent of missing) values[set.pendingKeys[absent]!] = one;
   hold.raised[kind] = [...hold.raised[kind], ...missing];
-  const doubted = disbelieved(lease, kind, set).filter((other) => !lease.blamed[kind].has(other));
-  // All will be dirty now: who is right is told by blame from here on. Nobody knows which names these were.
-  if (!doubted.includes(child))
-    for (const other of doubted)
+  const { believed, doubted } = beliefs(lease, kind, set);
+  // All will be dirty now: who is right is told by blame from here on, by those who are. Nobody knows which names these were.
+  if (believed.includes(child))
+    for (const other of doubted.filter((one) => !lease.settled[kind].has(one)))
       values[set.pendingKeys[other]!] = encodeVector(vectorOf({ [kind]: 1, ...(kind === 'entry' ? { data: 1 } : {}) }));
   return values;
 }
 
 /**
- * Participants that nobody accuses and that were not believed when the lease was got: they lost a change with their machine, or
- * made one that the others did not.
+ * Participants that nobody accuses, by whether they were believed when the lease was got. Who was not lost a change with its machine,
+ * or made one that the others did not.
  */
-export function disbelieved(lease: Lease, kind: Kind, { arbiter }: Rules): number[] {
-  const { doubted } = judge(lease.matrix, kind, { arbiter });
-  return doubted.filter((child) => lease.holds.has(child));
+export function beliefs(lease: Lease, kind: Kind, { arbiter }: Rules): { believed: number[]; doubted: number[] } {
+  const { sources, doubted } = judge(lease.matrix, kind, { arbiter });
+  const isThere = (child: number) => lease.holds.has(child);
+  return { believed: sources.filter(isThere), doubted: doubted.filter(isThere) };
 }
 
 /** Children that the lease does not cover. */

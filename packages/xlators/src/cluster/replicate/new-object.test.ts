@@ -6,7 +6,7 @@ import { newbornMarks, newObjectBlame } from './new-object.ts';
 const pendingKeys = ['trusted.afr.v-client-0', 'trusted.afr.v-client-1', 'trusted.afr.v-client-2'];
 // The third is an arbiter.
 const set = { pendingKeys, holdsData: (child: number) => child < 2 };
-const host = { set, live: { granular: true } } as unknown as Parameters<typeof newbornMarks>[0];
+const host = { set, live: { granular: true } };
 const none: Vector = [0, 0, 0];
 const clean: Changelog = { blames: [none, none, none], dirty: none };
 const saying = (...blames: Vector[]): Changelog => ({ blames, dirty: none });

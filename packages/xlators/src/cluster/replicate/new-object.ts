@@ -1,9 +1,12 @@
 /** The marks with which an object begins. */
 import { FileType, type Xattrs } from '@mortar/core';
 import { type Changelog, encodeVector, isZero, newbornCount, type Vector, vectorOf } from './changelog.ts';
-import type { Replica } from './replica.ts';
 
-type Host = Pick<Replica, 'set' | 'live'>;
+/** What has to be known of the set. */
+interface Host {
+  readonly set: { readonly pendingKeys: readonly string[]; holdsData(child: number): boolean };
+  readonly live: { readonly granular: boolean };
+}
 
 /** What a new object carries about children that will not have it: everything in it is missing there. */
 export function newObjectBlame(replica: Host, type: FileType, absent: readonly number[]): Xattrs {

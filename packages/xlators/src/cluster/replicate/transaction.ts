@@ -22,7 +22,7 @@ import { didNothing, isLost, whole, withoutData } from './answers.ts';
 import type { Change, Outcome } from './change.ts';
 import type { Kind } from './changelog.ts';
 import { judge } from './judgement.ts';
-import { absentees, disbelieved, isHidden, type Lease, preOp } from './lease.ts';
+import { absentees, beliefs, isHidden, type Lease, preOp } from './lease.ts';
 import type { Leases } from './leases.ts';
 import { failureOf, isAbsence, type ReplicaSet, type Replies, succeeded, successAt } from './replica-set.ts';
 import { Rider } from './rider.ts';
@@ -146,9 +146,10 @@ export class Transactions {
       ]),
     );
     for (const lease of leases) {
-      const doubted = disbelieved(lease, change.kind, this.#set);
+      const { doubted } = beliefs(lease, change.kind, this.#set);
       this.#host.contexts.exclude(lease.gfid, change.kind, doubted);
-      for (const child of [...absentees(lease, this.#set), ...doubted]) lease.blamed[change.kind].add(child);
+      for (const child of absentees(lease, this.#set)) lease.blamed[change.kind].add(child);
+      for (const child of doubted) lease.settled[change.kind].add(child);
     }
     const extra: Outcome<N>['extra'][number][] = this.#set.children.map(() => undefined);
     const one = async (child: number): Promise<Reply<N>> => {
