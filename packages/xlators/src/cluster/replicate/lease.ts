@@ -5,7 +5,7 @@
  */
 import { Fd, type Gfid, type Inode, type Xattrs } from '@mortar/core';
 import { dirtyKey, encodeVector, isZero, type Kind, kinds, type Matrix, vectorOf } from './changelog.ts';
-import { judge, type Rules } from './judgement.ts';
+import { judge, type Rules, type Verdict } from './judgement.ts';
 import { KnownNames } from './known-names.ts';
 import { Ordering } from './ordering.ts';
 import type { ReplicaSet } from './replica-set.ts';
@@ -67,6 +67,7 @@ export class Lease {
   leaving = false;
   #end: () => void = () => {};
   #fd: Fd | undefined;
+  readonly #verdicts = new Map<number, Verdict>();
 
   /** `isNew`: got together with the creation of what it is on. */
   constructor(gfid: Gfid, owner: string, matrix: Matrix, inode: Inode, nowMs: number, isNew = false) {
@@ -129,9 +130,19 @@ export class Lease {
     return (this.holds.get(child) ?? this.left.get(child))!.fence;
   }
 
+  /** What follows from the changelog; worked out once, since every change asks for it several times. The arbiter is always the same. */
+  verdict(kind: Kind, rules: Rules): Verdict {
+    const at = kinds.indexOf(kind) + kinds.length * (rules.quorumCount ?? 0);
+    const known = this.#verdicts.get(at);
+    if (known) return known;
+    const verdict = judge(this.matrix, kind, rules);
+    this.#verdicts.set(at, verdict);
+    return verdict;
+  }
+
   /** Participants that hold the truth of a kind; empty: split-brain. */
   sources(kind: Kind, rules: Rules): readonly number[] {
-    return judge(this.matrix, kind, rules).sources;
+    return this.verdict(kind, rules).sources;
   }
 }
 
@@ -147,7 +158,7 @@ export function preOp(lease: Lease, child: number, kind: Kind, set: ReplicaSet):
   }
   const missing = absentees(lease, set).filter((absent) => !lease.blamed[kind].has(absent));
   for (const absent of missing) values[set.pendingKeys[absent]!] = one;
-  hold.raised[kind] = [...hold.raised[kind], ...missing];
+  if (missing.length > 0) hold.raised[kind] = [...hold.raised[kind], ...missing];
   const { believed, doubted } = beliefs(lease, kind, set);
   // All will be dirty now: who is right is told by blame from here on, by those who are. Nobody knows which names these were.
   if (believed.includes(child))
@@ -161,7 +172,7 @@ export function preOp(lease: Lease, child: number, kind: Kind, set: ReplicaSet):
  * or made one that the others did not.
  */
 export function beliefs(lease: Lease, kind: Kind, { arbiter }: Rules): { believed: number[]; doubted: number[] } {
-  const { sources, doubted } = judge(lease.matrix, kind, { arbiter });
+  const { sources, doubted } = lease.verdict(kind, { arbiter });
   const isThere = (child: number) => lease.holds.has(child);
   return { believed: sources.filter(isThere), doubted: doubted.filter(isThere) };
 }

@@ -4,7 +4,6 @@
  */
 import { type Gfid, type Iatt, locOf, type Xattrs } from '@mortar/core';
 import { dirtyKey, encodeVector, type Kind, kinds, vectorOf } from './changelog.ts';
-import { judge } from './judgement.ts';
 import type { Lease } from './lease.ts';
 import type { Replica } from './replica.ts';
 import { succeeded, successAt } from './replica-set.ts';
@@ -54,7 +53,7 @@ function largest(
 /** Whether a kind is in split-brain by what the lease shows. */
 export function isSplit(replica: Replica, lease: Lease, kind: Kind): boolean {
   const { set } = replica;
-  const { pending, sources, isAlone } = judge(lease.matrix, kind, set);
+  const { pending, sources, isAlone } = lease.verdict(kind, set);
   return pending && sources.length === 0 && !isAlone;
 }
 

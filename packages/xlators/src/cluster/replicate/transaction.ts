@@ -21,7 +21,6 @@ import { type AccusationHost, Accusations } from './accusations.ts';
 import { didNothing, isLost, whole, withoutData } from './answers.ts';
 import type { Change, Outcome } from './change.ts';
 import type { Kind } from './changelog.ts';
-import { judge } from './judgement.ts';
 import { absentees, beliefs, isHidden, type Lease, preOp } from './lease.ts';
 import type { Leases } from './leases.ts';
 import { failureOf, isAbsence, type ReplicaSet, type Replies, succeeded, successAt } from './replica-set.ts';
@@ -116,7 +115,7 @@ export class Transactions {
 
   /** Data and metadata may only change where a copy is that holds the truth; names where nobody who is away may know it better. */
   #refusal(kind: Kind, leases: readonly Lease[], participants: readonly number[]): Failure | undefined {
-    if (leases.some(({ matrix }) => judge(matrix, kind, this.#set).isAlone)) return fail(Errno.ENOTCONN);
+    if (leases.some((lease) => lease.verdict(kind, this.#set).isAlone)) return fail(Errno.ENOTCONN);
     if (kind === 'entry') return undefined;
     if (kind === 'metadata' && this.#isArbitersAlone(leases[0]!, participants)) return fail(Errno.ENOTCONN);
     const sources = this.#accusations.sources(kind, leases).filter((child) => participants.includes(child));
