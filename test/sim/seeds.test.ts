@@ -1,4 +1,4 @@
-import { faultKinds, type PlanChanges, wordsOf, workKinds } from '@mortar/testing/sim/plan.ts';
+import { faultKinds, largeSkewMs, type PlanChanges, wordsOf, workKinds } from '@mortar/testing/sim/plan.ts';
 import { simulate } from '@mortar/testing/sim/simulation.ts';
 import { describe, expect, it } from 'vitest';
 import { regressions } from './regressions.ts';
@@ -46,6 +46,11 @@ describe('a simulated replica set', () => {
 
   it('stays whole when a disk is replaced', { timeout: 240_000 }, async () => {
     for (let seed = 800_000; seed <= 800_149; seed++) expect(await problemsOf(seed, { newDisk: 'whole' })).toEqual([]);
+  });
+
+  it('stays whole when clocks differ', { timeout: 240_000 }, async () => {
+    for (let seed = 830_000; seed <= 830_149; seed++)
+      expect(await problemsOf(seed, { skewMs: largeSkewMs })).toEqual([]);
   });
 
   it.each([4, 5])('stays whole with %i replicas', { timeout: 240_000 }, async (bricks) => {

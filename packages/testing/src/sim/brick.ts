@@ -44,6 +44,13 @@ export interface World {
   readonly pingMs: number;
   /** Bricks guard block devices. */
   readonly guard?: boolean;
+  /** By how much the clock of each process may be fast or slow. */
+  readonly skewMs?: number;
+}
+
+/** By how much the clock of a process that starts is fast: of a brick that is started again, by another amount than before. */
+export function aheadMs({ skewMs, random }: World): number {
+  return skewMs ? random.between(-skewMs, skewMs) : 0;
 }
 
 export function servicesOf(node: SimNode, world: World): Services {
@@ -126,7 +133,7 @@ export class SimBrick {
   }
 
   async start(): Promise<void> {
-    this.node = new SimNode(this.name, this.#world.scheduler);
+    this.node = new SimNode(this.name, this.#world.scheduler, aheadMs(this.#world));
     const services = servicesOf(this.node, this.#world);
     const types = new Map<string, XlatorType>();
     const storage: XlatorType = {

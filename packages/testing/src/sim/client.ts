@@ -2,7 +2,7 @@
 import { type Call, type Fops, type Graph, parseOptions, type Services } from '@mortar/core';
 import { HealDaemon } from '@mortar/xlators/cluster/replicate/heal-daemon.ts';
 import { type ReplicateXlator, xlator as replicate } from '@mortar/xlators/cluster/replicate/index.ts';
-import { type SimBrick, servicesOf, type World } from './brick.ts';
+import { aheadMs, type SimBrick, servicesOf, type World } from './brick.ts';
 import { Wire } from './network.ts';
 import { Remote } from './remote.ts';
 import { SimNode } from './scheduler.ts';
@@ -24,7 +24,7 @@ export class SimClient {
     delay: [number, number],
   ) {
     this.name = name;
-    this.node = new SimNode(name, world.scheduler);
+    this.node = new SimNode(name, world.scheduler, aheadMs(world));
     this.services = servicesOf(this.node, world);
     this.remotes = bricks.map((brick, i) => {
       const remote = new Remote(`vol-client-${i}`, this.services, this.node, brick, new Wire(delay), world);

@@ -1,16 +1,17 @@
 /** `npm run sim -- --seeds N [--from S] [--trace]`, or `--only S,S,...`: runs seeds, prints those that fail and how to run each again. */
 import { readArguments, runSeeds } from './command.ts';
-import { allWorkKinds, faultKinds, newDisks, type PlanChanges, wordsOf } from './plan.ts';
+import { allWorkKinds, faultKinds, largeSkewMs, newDisks, type PlanChanges, wordsOf } from './plan.ts';
 import { simulate } from './simulation.ts';
 
 const command = 'npm run sim --';
 const args = readArguments(
   command,
-  '[--work KIND,KIND] [--clients N] [--bricks N] [--arbiter] [--new-disk whole|any] [--strict]',
+  '[--work KIND,KIND] [--clients N] [--bricks N] [--arbiter] [--new-disk whole|any] [--skew] [--strict]',
   {
     strict: { type: 'boolean', default: false },
     arbiter: { type: 'boolean', default: false },
     'new-disk': { type: 'string' },
+    skew: { type: 'boolean', default: false },
     work: { type: 'string' },
     clients: { type: 'string' },
     bricks: { type: 'string' },
@@ -24,6 +25,7 @@ const bricks = numberOf('bricks', ['3', '4', '5']);
 const plan: PlanChanges = {
   ...(args.isSet('arbiter') && { arbiter: true }),
   ...(newDisk && { newDisk }),
+  ...(args.isSet('skew') && { skewMs: largeSkewMs }),
   ...(faults && { faults }),
   ...(work && { work }),
   ...(clients && { clients }),

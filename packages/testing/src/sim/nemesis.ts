@@ -3,7 +3,7 @@ import type { SimBrick, World } from './brick.ts';
 import type { SeededRandom } from './random.ts';
 import type { Remote } from './remote.ts';
 
-/** A restarted brick is a new process: that takes time, and fence tokens must be newer than all before (locks/fences.ts). */
+/** A restarted brick is a new process: that takes time. */
 const restartMs: [number, number] = [1_500, 6_000];
 
 export interface FaultPlan<Kind extends string> {

@@ -33,6 +33,8 @@ export interface Plan {
    * file that only a person can decide. Not drawn by seeds.
    */
   readonly newDisk: NewDisk | undefined;
+  /** Clocks are fast or slow by up to so much, and set back where a brick is started again. Not drawn by seeds. */
+  readonly skewMs: number;
   readonly clients: number;
   readonly options: Readonly<Record<string, string>>;
   readonly faults: readonly FaultKind[];
@@ -50,12 +52,16 @@ export interface Plan {
 
 export type PlanChanges = Partial<Plan>;
 
+/** What `--skew` asks for: an hour. */
+export const largeSkewMs = 3_600_000;
+
 /** The words of `npm run sim` that change a plan so; of what it has words for. */
-export function wordsOf({ bricks, arbiter, newDisk, clients, faults, work }: PlanChanges): string {
+export function wordsOf({ bricks, arbiter, newDisk, skewMs, clients, faults, work }: PlanChanges): string {
   const words = [
     bricks && `--bricks ${bricks}`,
     arbiter && '--arbiter',
     newDisk && `--new-disk ${newDisk}`,
+    skewMs && `--skew`,
     clients && `--clients ${clients}`,
     faults && `--faults ${faults.join()}`,
     work && `--work ${work.join()}`,
@@ -71,6 +77,7 @@ export function planOf(random: SeededRandom, changes: PlanChanges = {}): Plan {
     bricks: 3,
     arbiter: false,
     newDisk: undefined,
+    skewMs: 0,
     clients: 1 + random.integer(3),
     options: {
       'eager-lock': random.chance(0.8) ? 'on' : 'off',

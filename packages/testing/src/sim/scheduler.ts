@@ -61,9 +61,11 @@ export class Scheduler {
     return true;
   }
 
-  wall() {
-    const sec = Math.floor(this.nowMs / 1000);
-    return { sec: epochSec + sec, nsec: Math.floor((this.nowMs - sec * 1000) * 1e6) };
+  /** `aheadMs`: by how much a clock is fast. */
+  wall(aheadMs = 0) {
+    const ms = this.nowMs + aheadMs;
+    const sec = Math.floor(ms / 1000);
+    return { sec: epochSec + sec, nsec: Math.floor((ms - sec * 1000) * 1e6) };
   }
 
   #push(event: Event): void {
@@ -114,12 +116,13 @@ export class SimNode {
   #pausedUntilMs = 0;
   readonly clock: Clock;
 
-  constructor(name: string, scheduler: Scheduler) {
+  /** `aheadMs`: by how much its clock is fast. */
+  constructor(name: string, scheduler: Scheduler, aheadMs = 0) {
     this.name = name;
     this.scheduler = scheduler;
     this.clock = {
       nowMs: () => scheduler.nowMs,
-      wall: () => scheduler.wall(),
+      wall: () => scheduler.wall(aheadMs),
       after: (ms, callback) => this.after(ms, callback),
       sleep: (ms) => new Promise((resolve) => void this.after(ms, resolve)),
     };

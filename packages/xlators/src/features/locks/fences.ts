@@ -1,9 +1,9 @@
 /**
- * Fence tokens. Each write lock of a domain gets a number that is higher than all before it on this brick; whoever acts
+ * Fence tokens. Each write lock of a domain gets a number that no lock of this brick had before; whoever acts
  * under the lock sends it along, and once the lock is gone what still comes with that number is refused. A lock
  * whose holder lost it counts as held until operations that had been let in under it have ended.
  */
-import type { Clock } from '@mortar/core';
+import type { Random } from '@mortar/core';
 
 export interface FenceToken {
   readonly number: number;
@@ -16,20 +16,21 @@ export interface FenceToken {
   drained: (() => void) | null;
 }
 
-/** How many tokens a brick can give a second, on average over its run, before numbers of its next run could be lower. */
-const tokensPerSecond = 2 ** 20;
+/** Runs of a brick begin at one of so many places, which lie so far apart: numbers stay below 2^53. */
+const places = 2 ** 32;
+const placeLength = 2 ** 20;
 
 export class Fences {
   #next: number;
   readonly #live = new Map<number, FenceToken>();
 
   /**
-   * Numbers start at wall-clock seconds times 2^20: higher than any of an earlier run of this brick, without a
-   * counter on disk, as long as the clock is not set back and no run gave more than 2^20 tokens a second. If
-   * that is violated, an old token could be taken for a new one only if it is the same number for the same client.
+   * Numbers start at a random place, without a counter on disk and without a clock, which may be set back or begin at the same second
+   * with every start of the machine. An old token is taken for a new one only if it is the same number for the same client: a run
+   * that gave n millions of tokens shares a number with the next one in n of four thousand million cases.
    */
-  constructor(clock: Clock) {
-    this.#next = clock.wall().sec * tokensPerSecond + 1;
+  constructor(random: Random) {
+    this.#next = random.integer(places) * placeLength + 1;
   }
 
   issue(clientId: string): FenceToken {

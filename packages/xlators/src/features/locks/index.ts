@@ -54,8 +54,8 @@ export class Locks extends Xlator {
   constructor(init: XlatorInit) {
     super(init);
     this.#options = init.options as Values;
-    const { clock, inodes } = init.services;
-    this.#fences = new Fences(clock);
+    const { clock, inodes, random } = init.services;
+    this.#fences = new Fences(random);
     this.#table = new LockTable(inodes, this.slot, (claim) => this.#internal.make(claim));
     this.#posix = new PosixRequests(this.#table, clock, this.slot);
     this.#migrations = new Migrations(clock, (gfid, clientId) => this.#table.lockedBy(gfid, clientId));

@@ -77,7 +77,6 @@ describe('fences', () => {
     const first = fenceOf(await inodelk(r, 'a', 'try', 'write', [0, 1]));
     const second = fenceOf(await inodelk(r, 'a', 'try', 'write', [1, 1]));
     expect(second).toBeGreaterThan(first);
-    expect(first).toBeGreaterThan(1_800_000_000 * 2 ** 20);
     expect(Number.isSafeInteger(second)).toBe(true);
     expect(await inodelk(r, 'b', 'try', 'read', [2, 1])).toEqual({ ok: true });
   });
