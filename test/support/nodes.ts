@@ -161,8 +161,10 @@ export class ClusterNode {
     return stdout;
   }
 
-  async startGlusterd(): Promise<void> {
+  /** `more`: further settings. */
+  async startGlusterd(more: Readonly<Record<string, string>> = {}): Promise<void> {
     const options = {
+      ...more,
       'working-directory': this.at('lib'),
       'run-directory': this.at('run'),
       'logging-directory': this.at('log'),
@@ -170,8 +172,8 @@ export class ClusterNode {
     };
     const words = Object.entries(options).map(([key, value]) => `--xlator-option management.${key}=${value}`);
     const log = `--log-file=${this.at('log/glusterd.log')}`;
-    const more = `--metrics-port=${metricsPort} --pid-file=${this.at('run/glusterd.pid')}`;
-    await this.sh(`${join(root, 'bin/glusterd')} ${words.join(' ')} ${log} ${more}`);
+    const files = `--metrics-port=${metricsPort} --pid-file=${this.at('run/glusterd.pid')}`;
+    await this.sh(`${join(root, 'bin/glusterd')} ${words.join(' ')} ${log} ${files}`);
   }
 
   /** SIGKILL; resolves when it is gone. */
@@ -254,7 +256,12 @@ export class ClusterNode {
   }
 
   /** `name`: of the mount, where a volume is mounted more than once. */
-  async mount(volume: string, servers: readonly ClusterNode[], name = volume, options = ''): Promise<string> {
+  async mount(
+    volume: string,
+    servers: readonly Pick<ClusterNode, 'address'>[],
+    name = volume,
+    options = '',
+  ): Promise<string> {
     const place = this.at('mnt', name);
     mkdirSync(place, { recursive: true });
     const from = servers.map(({ address }) => `--volfile-server=${address}`).join(' ');
