@@ -27,6 +27,7 @@ import { childOfHash, invalidCommit, type Layout } from './layout.ts';
 import { Leftovers } from './leftovers.ts';
 import { discover } from './lookup.ts';
 import { type XattrNames, xattrNames } from './names.ts';
+import { Offers } from './offers.ts';
 import type { options } from './options.ts';
 import { removeLeftover } from './rename-file.ts';
 import { Space } from './space.ts';
@@ -51,6 +52,7 @@ export class Distribute extends Xlator {
   #decommissioned: ReadonlySet<string>;
   #lockSerial = 0;
   readonly leftovers = new Leftovers(this);
+  readonly offers = new Offers();
 
   constructor(init: XlatorInit<typeof options>) {
     super(init);

@@ -1,5 +1,5 @@
 /** What a listing shows of a name, out of what the children have of it. */
-import { type Args, type Call, type Dirent, Errno, FileType, locAt, type Reply } from '@mortar/core';
+import { type Args, type Call, type Dirent, Errno, FileType, locAt, newGfid, type Reply } from '@mortar/core';
 import type { Distribute } from './distribute.ts';
 import { isLinktoEntry } from './empty.ts';
 import { childOfHash } from './layout.ts';
@@ -79,7 +79,9 @@ async function lookedUp(
   const { entry } = copies[0]!;
   const { name, offset } = entry;
   const loc = locAt(args.fd.gfid, name);
-  const reply: Reply<'lookup'> = await d.ops.lookup(d.ownCall(call), { loc, ...(args.want && { want: args.want }) });
+  const gfid = entry.gfid ?? newGfid(d.services.random);
+  const ask = { loc, gfid, ...(args.want && { want: args.want }) };
+  const reply: Reply<'lookup'> = await d.ops.lookup(d.ownCall(call), ask);
   if (reply.ok) {
     const { iatt, xattrs } = reply;
     return { name, gfid: iatt.gfid, type: iatt.type, offset, iatt, xattrs };

@@ -32,7 +32,11 @@ export async function lookup(d: Distribute, call: Call, args: Args<'lookup'>): P
   const { loc } = args;
   const named = loc.parent !== null && loc.name !== null && loc.name !== '';
   if (named && (loc.name === '.' || loc.name === '..')) return lookupDots(d, call, args);
-  if (named && loc.gfid !== rootGfid) return lookupName(d, call, args);
+  if (named && loc.gfid !== rootGfid) {
+    const { gfid } = args;
+    if (gfid === undefined) return lookupName(d, call, args);
+    return d.offers.share(loc.parent!, loc.name!, gfid, (shared) => lookupName(d, call, { ...args, gfid: shared }));
+  }
   if (loc.gfid === null || loc.gfid === nullGfid) return fail(Errno.EINVAL);
   return discover(d, call, loc.gfid, args);
 }
