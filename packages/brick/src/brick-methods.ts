@@ -3,6 +3,7 @@ import type { Xlator } from '@mortar/core';
 import type { GraphKeeper, Host } from '@mortar/host';
 import { memoryNumbers } from '@mortar/host/control/memory.ts';
 import type { ManagementServer } from '@mortar/rpc';
+import { newbornCount } from '@mortar/xlators/cluster/replicate/changelog.ts';
 import type { IoStats } from '@mortar/xlators/debug/io-stats/index.ts';
 import type { ProtocolServer } from '@mortar/xlators/protocol/server/index.ts';
 import { z } from 'zod';
@@ -17,9 +18,11 @@ const profileParams = z.object({ what: z.enum(['all', 'cumulative', 'incremental
 const clearParams = z.object({ path: z.string(), name: z.string() });
 const fenceParams = z.object({ placement: z.string().min(1).max(64), version: z.int().min(0) });
 const changelogName = z.string().regex(/^trusted\.afr\.[^\0]{1,240}$/);
+/** More than what says that there is nothing is never added. */
+const addend = z.int().min(-newbornCount).max(newbornCount);
 const blameParams = z.object({
   names: z.array(changelogName).min(1).max(64),
-  counters: z.array(z.int().min(-0x10000).max(0x10000)).length(3),
+  counters: z.tuple([addend, addend, addend]),
   of: z.array(changelogName).max(64).default([]),
 });
 const topParams = z.object({

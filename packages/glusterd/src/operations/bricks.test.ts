@@ -1,10 +1,11 @@
 /** add-brick, remove-brick, replace-brick, reset-brick: bricks of volumes come and go. */
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Errno } from '@mortar/core';
 import { getxattr } from '@mortar/libc';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RequestOf } from '../protocol/requests.ts';
+import { addRequest, removeRequest } from '../testing/brick-requests.ts';
 import { Rig } from '../testing/rig.ts';
 
 let rig: Rig;
@@ -27,25 +28,9 @@ const hex = (name: string, xattr: string) => {
 };
 const one = '00000001';
 
-function add(names: string[], more: Partial<RequestOf<'volume.add-brick'>> = {}): RequestOf<'volume.add-brick'> {
-  const given = bricks(...names);
-  return {
-    verb: 'volume.add-brick',
-    volume: 'v',
-    arbiter: 0,
-    bricks: given,
-    force: true,
-    ignorePartition: false,
-    ...more,
-  };
-}
-
-function remove(
-  names: string[],
-  more: Partial<RequestOf<'volume.remove-brick'>> = {},
-): RequestOf<'volume.remove-brick'> {
-  return { verb: 'volume.remove-brick', volume: 'v', bricks: bricks(...names), action: 'force', ...more };
-}
+const add = (names: string[], more: Partial<RequestOf<'volume.add-brick'>> = {}) => addRequest(rig, names, more);
+const remove = (names: string[], more: Partial<RequestOf<'volume.remove-brick'>> = {}) =>
+  removeRequest(rig, names, more);
 
 const replace = (source: string, target: string): RequestOf<'volume.replace-brick'> => ({
   verb: 'volume.replace-brick',
@@ -228,97 +213,6 @@ describe('volume remove-brick', () => {
     expect(await rig.refusal(remove(['a', 'b'], { replica: 1 }))).toMatch(/must contain arbiter/);
     await rig.done(remove(['c'], { replica: 2 }));
     expect(volume()).toMatchObject({ replicaCount: 2, arbiterCount: 0 });
-  });
-});
-
-const progress = { movedFiles: 3, movedBytes: 30, scanned: 9, failures: 0, skipped: 1, seconds: 2 };
-const says = (state: string) => {
-  rig.processes.answers['rebalance.status'] = { state, ...progress };
-  rig.processes.answers['rebalance.stop'] = { state: 'stopped', ...progress };
-};
-const rebalance = (operation: RequestOf<'volume.rebalance'>['operation']) =>
-  ({ verb: 'volume.rebalance', volume: 'v', operation }) as const;
-const rebalancing = () => rig.processes.ran.filter(({ args }) => args.includes('rebalance/v'));
-
-describe('volume rebalance', () => {
-  beforeEach(async () => {
-    await rig.create('v', bricks('a', 'b'));
-    await start();
-  });
-
-  it('runs a process, tells how far it is, and what it came to when it is gone', async () => {
-    expect(await rig.refusal(rebalance('status'))).toBe('Rebalance not started for volume v.');
-    const { task } = await rig.done(rebalance('start'));
-    expect(rebalancing()).toHaveLength(1);
-    expect(rebalancing()[0]!.args).toContain('*dht.rebalance-cmd=1');
-    says('running');
-    expect((await rig.done(rebalance('status'))).task).toMatchObject({ id: task.id, state: 'running', movedFiles: 3 });
-    expect(await rig.refusal(rebalance('start'))).toBe('Rebalance on v is already started');
-    expect(await rig.refusal(add(['c']))).toMatch(/rebalance is in progress/);
-    expect(await rig.refusal({ verb: 'volume.stop', volume: 'v', force: false })).toMatch(/rebalance session is in/);
-    rig.processes.answers = {};
-    const folder = join(rig.directories.work, 'vols/v/rebalance');
-    mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, 'status.json'), JSON.stringify({ state: 'completed', ...progress, movedFiles: 7 }));
-    expect((await rig.done(rebalance('status'))).task).toMatchObject({ state: 'completed', movedFiles: 7 });
-    expect(volume().task).toMatchObject({ state: 'completed', movedFiles: 7 });
-    await rig.done(add(['c']));
-  });
-
-  it('goes on when the process is gone and left no word: it is started again', async () => {
-    await rig.done(rebalance('force'));
-    for (const pid of rig.processes.pidsOf('rebalance/v')) rig.processes.alive.delete(pid);
-    expect((await rig.done(rebalance('status'))).task).toMatchObject({ state: 'running' });
-  });
-
-  it('is stopped', async () => {
-    await rig.done(rebalance('fix-layout'));
-    says('running');
-    expect((await rig.done(rebalance('stop'))).task).toMatchObject({ state: 'stopped', scanned: 9 });
-    expect((await rig.done(rebalance('status'))).task).toMatchObject({ state: 'stopped' });
-  });
-
-  it('is for started volumes with something to distribute over', async () => {
-    await rig.done({ verb: 'volume.stop', volume: 'v', force: false });
-    expect(await rig.refusal(rebalance('start'))).toBe('Volume v needs to be started to perform rebalance');
-    await rig.create('w', bricks('x'));
-    expect(await rig.refusal({ ...rebalance('start'), volume: 'w' })).toMatch(
-      /contains only 1 brick\.\nNot performing/,
-    );
-  });
-
-  it('empties bricks that are removed', async () => {
-    const { task } = await rig.done(remove(['b'], { action: 'start' }));
-    expect(await rig.file('vols/v/v.tcp-fuse.vol')).toContain('option decommissioned-bricks v-client-1');
-    expect(task).toMatchObject({ kind: 'remove-brick', bricks: [rig.brick('b')] });
-    says('running');
-    expect(await rig.refusal(remove(['b'], { action: 'commit' }))).toBe(
-      "use 'force' option as migration is in progress",
-    );
-    expect(await rig.refusal(remove(['x'], { action: 'status' }))).toMatch(/^Incorrect brick/);
-    expect(await rig.refusal(rebalance('status'))).toMatch(/is not yet committed/);
-    says('completed');
-    expect((await rig.done(remove(['b'], { action: 'status' }))).task).toMatchObject({ state: 'completed' });
-    expect(await rig.refusal(remove(['b'], { action: 'start' }))).toMatch(/^An earlier remove-brick task exists/);
-    await rig.done(remove(['b'], { action: 'commit' }));
-    expect(paths()).toEqual(['a']);
-    expect(volume().task).toBeUndefined();
-  });
-
-  it('puts bricks back into service when their removal is stopped', async () => {
-    await rig.done(remove(['b'], { action: 'start' }));
-    says('running');
-    await rig.done(remove(['b'], { action: 'stop' }));
-    expect(await rig.file('vols/v/v.tcp-fuse.vol')).not.toContain('decommissioned');
-    expect(await rig.refusal(remove(['b'], { action: 'status' }))).toBe('remove-brick not started for volume v.');
-  });
-
-  it('does not remove bricks whose emptying failed, unless forced', async () => {
-    await rig.done(remove(['b'], { action: 'start' }));
-    says('failed');
-    expect(await rig.refusal(remove(['b'], { action: 'commit' }))).toBe("use 'force' option as migration has failed");
-    await rig.done(remove(['b']));
-    expect(paths()).toEqual(['a']);
   });
 });
 

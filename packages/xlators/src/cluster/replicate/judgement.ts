@@ -43,6 +43,7 @@ class Counters {
   /** The arbiter, of a kind that it has no part in. */
   readonly witness: number | undefined;
   readonly #matrix: Matrix;
+  readonly #isWhole: boolean;
   readonly #kind: Kind;
   readonly #at: 0 | 1 | 2;
 
@@ -52,6 +53,7 @@ class Counters {
     this.#at = kinds.indexOf(kind) as 0 | 1 | 2;
     this.children = matrix.map((_, i) => i);
     this.answering = this.children.filter((i) => matrix[i] !== undefined);
+    this.#isWhole = this.answering.length === matrix.length;
     this.witness = kind === 'data' ? arbiter : undefined;
   }
 
@@ -75,15 +77,16 @@ class Counters {
    * Who accuses himself was in the middle of a change: what he says of others is in doubt. Of names it counts, for then they are merged,
    * and so does what one says that was made anew: whom it passed by missed something.
    */
-  #accusing(j: number): number[] {
+  accusers(j: number): number {
     const isHeard = (i: number) => this.#kind === 'entry' || !this.isSelfAccused(i) || this.isNewborn(i);
-    return this.answering.filter((i) => i !== j && isHeard(i) && this.blame(i, j) !== 0);
+    return this.answering.filter((i) => i !== j && isHeard(i) && this.speaksAgainst(i, j)).length;
   }
 
-  /** Where all are there those that were only told do not count: who told them speaks for himself. */
-  accusers(j: number): number {
-    const isWhole = this.answering.length === this.children.length;
-    return this.#accusing(j).filter((i) => !isWhole || isWitnessed(this.blame(i, j))).length;
+  /** Whether it accuses; where all are there not if it was only told: who told it speaks for himself. */
+  speaksAgainst(i: number, j: number): boolean {
+    const count = this.blame(i, j);
+    if (count === 0) return false;
+    return i === j || !this.#isWhole || isWitnessed(count);
   }
 
   /**
@@ -173,8 +176,7 @@ function acquitted(counters: Counters, quorumCount: number): number[] {
 export function readable(matrix: Matrix, kind: Kind, arbiter?: number): number[] {
   const counters = new Counters(matrix, kind, arbiter);
   const { answering } = counters;
-  const isAccused = (j: number) =>
-    counters.accusers(j) > 0 || answering.some((i) => isWitnessed(counters.blame(i, j))) || counters.isSelfAccused(j);
+  const isAccused = (j: number) => answering.some((i) => counters.speaksAgainst(i, j));
   const unaccused = answering.filter((j) => !isAccused(j));
   const isAway = (j: number) => matrix[j] === undefined && !isAccused(j);
   return areAlone(counters, unaccused, isAway) ? [] : believed(counters, unaccused);

@@ -19,7 +19,7 @@ import {
 } from '@mortar/core';
 import { decodeSynced, encodeSync, syncOperation } from '../../lib/sync-request.ts';
 import type { BrickLocks } from './brick-locks.ts';
-import { dirtyKey, encodeVector, isZero, type Kind, kinds, negated } from './changelog.ts';
+import { dirtyKey, encodeVector, isZero, type Kind, kinds, negated, vectorOf } from './changelog.ts';
 import type { Hold, Lease } from './lease.ts';
 import type { LeaseHost } from './leases.ts';
 
@@ -221,10 +221,10 @@ export class LeaseEnding {
   /** Nobody did anything of these kinds, and says so: who was away has missed nothing. */
   #needlessBlame(lease: Lease, { raised }: Hold): Xattrs {
     const values: Xattrs = {};
-    for (const [child, key] of this.#host.set.pendingKeys.entries()) {
-      const isNeedless = (kind: Kind) => raised[kind].includes(child) && !lease.touched.has(kind);
-      const vector = kinds.map((kind) => (isNeedless(kind) ? -1 : 0)) as [number, number, number];
-      if (!isZero(vector)) values[key] = encodeVector(vector);
+    const needless = kinds.filter((kind) => raised[kind].length > 0 && !lease.touched.has(kind));
+    for (const child of new Set(needless.flatMap((kind) => raised[kind]))) {
+      const by = needless.filter((kind) => raised[kind].includes(child)).map((kind) => [kind, -1]);
+      values[this.#host.set.pendingKeys[child]!] = encodeVector(vectorOf(Object.fromEntries(by)));
     }
     return values;
   }

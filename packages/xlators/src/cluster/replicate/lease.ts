@@ -21,8 +21,10 @@ export interface Hold {
   readonly did: Set<Kind>;
 }
 
+const nobody: readonly number[] = [];
+
 export function holdOf(fence: number): Hold {
-  return { fence, dirty: [0, 0, 0], raised: { data: [], metadata: [], entry: [] }, did: new Set() };
+  return { fence, dirty: [0, 0, 0], raised: { data: nobody, metadata: nobody, entry: nobody }, did: new Set() };
 }
 
 export class Lease {
@@ -102,7 +104,7 @@ export class Lease {
     const hold = this.holds.get(child) ?? this.left.get(child);
     if (!hold) return;
     hold.dirty[kinds.indexOf(kind) as 0 | 1 | 2] = 0;
-    hold.raised[kind] = [];
+    hold.raised[kind] = nobody;
   }
 
   end(): void {

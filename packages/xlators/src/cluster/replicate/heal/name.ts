@@ -69,6 +69,13 @@ export async function healNameNow(
   return 'failed' in result ? result.failed : `the replicas have different files of this name (${result.mismatch})`;
 }
 
+/** Where an object is made, and with which marks. */
+interface Place {
+  readonly loc: Loc;
+  readonly initial: Xattrs;
+  readonly xdata: { fence: number };
+}
+
 export class NameHeal {
   readonly #replica: Replica;
   readonly #lease: Lease;
@@ -214,10 +221,10 @@ export class NameHeal {
     if (existing.ok && !isNameless) return this.#moveDirectory(child, name, iatt);
     const unmarked = await this.#mark(child, name, iatt, having, replies);
     if (unmarked) return unmarked;
-    const initial = this.#newbornMarks(child, iatt, having, replies);
+    const place = { loc, initial: this.#newbornMarks(child, iatt, having, replies), xdata };
     const reply = isNameless
-      ? await this.#revive(child, iatt.gfid, loc, initial, xdata)
-      : await this.#makeObject(child, loc, iatt, having[0]!, initial, xdata);
+      ? await this.#revive(child, iatt.gfid, place)
+      : await this.#makeObject(child, place, iatt, having[0]!);
     if (!reply.ok) return { failed: `${name} cannot be made on child ${child}: errno ${reply.errno}` };
     this.#found(iatt.gfid);
     return undefined;
@@ -277,13 +284,7 @@ export class NameHeal {
   }
 
   /** A client has it open still: its descriptor shall be of the file, not of one beside it. What it says of others is void. */
-  async #revive(
-    child: number,
-    gfid: Gfid,
-    loc: Loc,
-    initial: Xattrs,
-    xdata: { fence: number },
-  ): Promise<Reply<'flush'>> {
+  async #revive(child: number, gfid: Gfid, { loc, initial, xdata }: Place): Promise<Reply<'flush'>> {
     const { set } = this.#replica;
     for (const name of [...set.pendingKeys, dirtyKey].filter((key) => !initial[key])) {
       const cleared = await set.windOne(child, 'removexattr', this.#call, { loc: locOf(gfid), name });
@@ -332,11 +333,9 @@ export class NameHeal {
 
   async #makeObject(
     child: number,
-    loc: Loc,
+    { loc, initial, xdata }: Place,
     iatt: Iatt,
     source: number,
-    initial: Xattrs,
-    xdata: { fence: number },
   ): Promise<Reply<'flush'>> {
     const { set } = this.#replica;
     const { gfid, mode, uid, gid, rdevMajor, rdevMinor } = iatt;
