@@ -2,7 +2,9 @@
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { basename, dirname } from 'node:path';
+import { groupsOf } from '@mortar/libc';
 import { refusalLogger, secureAccess } from '@mortar/rpc/transports/secure-access.ts';
+import { type Accounts, accountsPortName } from '@mortar/xlators/lib/accounts.ts';
 import { type DumpFiles, dumpFilesPortName } from '@mortar/xlators/lib/dump-files.ts';
 import { compatibleVersion } from './arguments/information.ts';
 import type { ProcessArguments } from './arguments/process-arguments.ts';
@@ -34,6 +36,8 @@ const runFiles: DumpFiles = {
   },
 };
 
+const accounts: Accounts = { groupsOf };
+
 type Ending = () => Promise<void> | void;
 
 export class Host {
@@ -59,6 +63,7 @@ export class Host {
     );
     this.network = new SocketTransportPort(args.serverPort, secureAccess(), refused);
     services.addPort(dumpFilesPortName, runFiles);
+    services.addPort(accountsPortName, accounts);
     this.dumper = new StateDumper(services.clock, args.brickName);
     this.dumper.add(() => [processSection()]);
     addProcessMetrics(services.metrics);

@@ -6,6 +6,7 @@ export * from './ahead.ts';
 export * from './constants.ts';
 export * from './dir.ts';
 export * from './file.ts';
+export * from './groups.ts';
 export * from './lock.ts';
 export * from './map.ts';
 export * from './socket.ts';

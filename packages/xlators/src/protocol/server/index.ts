@@ -33,6 +33,7 @@ import {
   tlsOfOptions,
   transportPortName,
 } from '@mortar/rpc';
+import { type Accounts, accountsPortName } from '../../lib/accounts.ts';
 import { admit } from './auth.ts';
 import { refusalOf } from './check-args.ts';
 import { confine, isOnOpenFiles } from './confinement.ts';
@@ -40,6 +41,7 @@ import { options } from './options.ts';
 import { mayOutsider } from './outsiders.ts';
 import { clientName, PlacementFence } from './placement.ts';
 import { findSubtree } from './subtree.ts';
+import { UserGroups } from './user-groups.ts';
 
 type Values = OptionValues<typeof options>;
 
@@ -51,6 +53,7 @@ export class ProtocolServer extends Xlator {
   #childDown: string | null = null;
   #addresses: Address[] = [];
   readonly #fence = new PlacementFence();
+  #groups: UserGroups | undefined;
   /** As the process has it while the volume says nothing. */
   readonly #ownLimit: number;
 
@@ -179,11 +182,34 @@ export class ProtocolServer extends Xlator {
   }
 
   #wind<N extends FopName>(fop: N, call: Call, args: Args<N>, session: ServerSession): Promise<Reply<N>> {
-    const subvolume = this.#subvolume(session.hello.subvolume)!;
-    if (call.internal === undefined) this.#squash(call);
-    else if (!session.isTrusted && this.#squashes && !mayOutsider(fop, args as Args<FopName>))
-      return Promise.resolve(fail(Errno.EPERM));
-    return (subvolume[fop] as unknown as Fop<N>)(call, args);
+    const down = () => (this.#subvolume(session.hello.subvolume)![fop] as unknown as Fop<N>)(call, args);
+    if (call.internal !== undefined) {
+      const mayPass = session.isTrusted || !this.#squashes || mayOutsider(fop, args as Args<FopName>);
+      return mayPass ? down() : Promise.resolve(fail(Errno.EPERM));
+    }
+    this.#squash(call);
+    const asked = this.#ownGroups(call);
+    return asked ? asked.then(down) : down();
+  }
+
+  /** Groups as this host has them instead of the client's, with `manage-gids`. A promise while they are looked for. */
+  #ownGroups(call: Call): Promise<void> | undefined {
+    const { 'manage-gids': manages, 'gid-timeout': seconds, 'all-squash': all } = this.#values;
+    if (!manages || all || call.uid === 0) return undefined;
+    this.#groups ??= new UserGroups(
+      this.services.port<Accounts>(accountsPortName),
+      this.services,
+      this.name,
+      seconds * 1000,
+    );
+    const groups = this.#groups.of(call.uid);
+    if (!(groups instanceof Promise)) {
+      call.groups = [...groups];
+      return undefined;
+    }
+    return groups.then((found) => {
+      call.groups = [...found];
+    });
   }
 
   get #squashes(): boolean {
@@ -221,6 +247,7 @@ export class ProtocolServer extends Xlator {
     this.#texts = texts;
     this.#server.limits.outstanding = values['rpc.outstanding-rpc-limit'] || Number.POSITIVE_INFINITY;
     this.#boundInodes();
+    if (this.#groups) this.#groups.lifetimeMs = values['gid-timeout'] * 1000;
     if (values['dynamic-auth']) void this.#checkAgain();
   }
 

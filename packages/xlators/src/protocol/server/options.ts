@@ -71,9 +71,12 @@ export const options = {
     max: 65536,
   }),
   'manage-gids': option.bool('off', {
-    description: 'Look up supplementary groups on the server; groups that the client sends are used as they are.',
+    description: 'Use the supplementary groups that users have on this host, whatever the client says; root has none.',
   }),
-  'gid-timeout': option.int('300', { description: unused }),
+  'gid-timeout': option.int('300', {
+    description: 'Seconds after which manage-gids looks up the groups of a user again; 0: for each request.',
+    min: 0,
+  }),
   'event-threads': option.int('2', { description: unused, min: 1, max: 1024 }),
   'dynamic-auth': option.bool('on', {
     description: 'Whether clients that are no longer allowed are disconnected when the options change.',
