@@ -1,4 +1,4 @@
-import { Errno, locOf } from '@mortar/core';
+import { Errno, locAt, locOf, rootGfid } from '@mortar/core';
 import { describe, expect, it } from 'vitest';
 import { create, layoutName, list, mkdir, rename, rmdir, spread } from './path-rig.ts';
 import { type DistributeRig, distributeRig } from './rig.ts';
@@ -39,6 +39,21 @@ describe('with a subvolume down', () => {
     expect(await hex(rig, '/dirmds0', `${layoutName}.mds`)).toEqual(['00000000', undefined, undefined]);
     expect(await hex(rig, '/dirmds0', 'user.a')).toEqual(['31', '31', '31']);
     expect((await rig.onBrick(2, '/dirmds0'))!.iatt.mode).toBe(0o711);
+  });
+
+  it('says of a name in the root what the subvolume says that it hashes to, until a rebalance may have left some elsewhere', async () => {
+    const rig = await distributeRig({ name: 'dh' });
+    await rig.walk('/');
+    rig.doors[2]!.close();
+    const look = async (name: string) => rig.ops.lookup(rig.call, { loc: locAt(rootGfid, name) });
+    expect(await look('w0_1')).toMatchObject({ errno: Errno.ENOENT });
+    expect(await look('w2_0')).toMatchObject({ errno: Errno.ENOTCONN });
+    rig.doors[2]!.open();
+    const commit = { 'trusted.glusterfs.dht.commithash': Buffer.from('3134373640\0') };
+    for (const brick of rig.bricks) await brick.setxattr(rig.call, { loc: locOf(rootGfid), xattrs: commit, flags: 0 });
+    await rig.walk('/');
+    rig.doors[2]!.close();
+    expect(await look('w0_1')).toMatchObject({ errno: Errno.ENOTCONN });
   });
 
   it('writes a layout anew that has lost a part, with the commit hash that says so', async () => {

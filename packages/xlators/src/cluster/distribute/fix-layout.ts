@@ -1,7 +1,7 @@
 /** Layouts of existing directories are spread over the children as they are now (`rebalance fix-layout`). */
 import { type Call, type Gfid, locOf } from '@mortar/core';
 import type { Distribute } from './distribute.ts';
-import { encodeRange, invalidCommit, type Layout, LayoutType, ownsNames, type Range } from './layout.ts';
+import { changedCommit, encodeRange, type Layout, LayoutType, ownsNames, type Range } from './layout.ts';
 import { withLayout } from './locks.ts';
 import { askArgs, discover, isDirectory } from './lookup.ts';
 import { copiesOf } from './lookup-directory.ts';
@@ -40,7 +40,7 @@ async function isFixed(d: Distribute, own: Call, gfid: Gfid): Promise<boolean> {
 }
 
 async function wantedRanges(d: Distribute, gfid: Gfid, before: Layout): Promise<Range[]> {
-  return alike(await newRanges(d, gfid, pathOf(d, gfid), invalidCommit), before);
+  return alike(await newRanges(d, gfid, pathOf(d, gfid), changedCommit), before);
 }
 
 function isSame(layout: Layout, child: number, range: Range): boolean {

@@ -19,7 +19,7 @@ import {
   type Xattrs,
 } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
-import { anomaliesOf, encodeRange, hasRange, invalidCommit, LayoutType, layoutOf } from './layout.ts';
+import { anomaliesOf, changedCommit, encodeRange, hasRange, invalidCommit, LayoutType, layoutOf } from './layout.ts';
 import { withLayout, withNames } from './locks.ts';
 import { askArgs, type Found, isAbsent, isDirectory } from './lookup.ts';
 import { type Copies, copiesOf, isWhole } from './lookup-directory.ts';
@@ -165,7 +165,8 @@ async function writeLayout(d: Distribute, call: Call, copies: Copies): Promise<b
     if (isWhole(now.layout)) return true;
     const userSet = now.layout.parts.some((part) => part.state === 'range' && part.range.type === LayoutType.user);
     if (userSet) return false;
-    const ranges = await newRanges(d, now.gfid, pathOf(d, now.gfid), invalidCommit);
+    const commit = now.gfid === rootGfid && hasRange(now.layout) ? changedCommit : invalidCommit;
+    const ranges = await newRanges(d, now.gfid, pathOf(d, now.gfid), commit);
     const written = await d.ask(d.indices, (child, i) =>
       child.setxattr(own, { loc, xattrs: { [d.names.layout]: encodeRange(ranges[i]!) }, flags: 0 }),
     );

@@ -4,6 +4,8 @@ import { strict as assert } from 'node:assert';
 export const maxHash = 0xffffffff;
 /** Commit hash of a layout of which nothing is known, or whose children disagree. */
 export const invalidCommit = 1;
+/** Commit hash of ranges that were dealt anew where there had been others: names may be where they were before. No volume has it. */
+export const changedCommit = 2;
 
 export const LayoutType = { hash: 0, user: 1 } as const;
 
@@ -71,6 +73,11 @@ export function readAfter(before: Layout, now: Layout): Layout {
   const moved = pairs.some(([a, b]) => a.start !== b.start || a.stop !== b.stop);
   const doubted = before.commit === invalidCommit && pairs.some(([a]) => a.commit !== invalidCommit);
   return isSame && (moved || doubted) ? { ...now, commit: invalidCommit } : now;
+}
+
+/** Whether no range of it is known to have been dealt anew, nor to carry the commit hash of a rebalance. */
+export function isAsFirstDealt({ parts }: Layout): boolean {
+  return parts.every((part) => part.state !== 'range' || part.range.commit === invalidCommit);
 }
 
 /** The child whose range has the hash; undefined in a hole. */

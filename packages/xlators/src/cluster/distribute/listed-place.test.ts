@@ -111,31 +111,36 @@ describe('after a listing with attributes', () => {
     },
   );
 
-  it('a directory that missed a change on one of them has no attributes in it: who wants them looks it up, which heals', async () => {
-    const rig = await distributeRig();
-    await rig.walk('/');
-    await mkdir(rig, 'd');
-    const gfid = await rig.at('/d');
-    const state = rig.d.stateOf(gfid);
-    const away = state?.kind === 'directory' && state.mds === 1 ? 2 : 1;
-    rig.doors[away]!.close();
-    const xattrs = { 'user.x': Buffer.from('y') };
-    expect((await rig.ops.setxattr(rig.call, { loc: locOf(gfid), xattrs, flags: 0 })).ok).toBe(true);
-    rig.doors[away]!.open();
-    const listed = async (who: DistributeRig) => {
-      const fd = new Fd(rootGfid);
-      await who.ops.opendir(who.call, { loc: locOf(rootGfid), fd });
-      const page = await who.ops.readdirp(who.call, { fd, size: 4096, offset: 0 });
-      fd.release();
-      return page.ok ? page.entries.find(({ name }) => name === 'd') : undefined;
-    };
-    const fresh = await other(rig);
-    expect(await listed(fresh)).toMatchObject({ gfid, iatt: null });
-    expect((await fresh.ops.lookup(fresh.call, { loc: locAt(rootGfid, 'd') })).ok).toBe(true);
-    expect(await rig.xattr(away, '/d', 'user.x')).toBeDefined();
-    expect(await listed(fresh)).toMatchObject({ gfid, iatt: { gfid } });
-    await rig.close();
-  });
+  it.each(['missed a change', 'is missing'])(
+    'a directory that %s on one of them has no attributes in it: who wants them looks it up, which heals',
+    async (what) => {
+      const rig = await distributeRig();
+      await rig.walk('/');
+      await mkdir(rig, 'd');
+      const gfid = await rig.at('/d');
+      const state = rig.d.stateOf(gfid);
+      const away = state?.kind === 'directory' && state.mds === 1 ? 2 : 1;
+      if (what === 'missed a change') rig.doors[away]!.close();
+      const xattrs = { 'user.x': Buffer.from('y') };
+      expect((await rig.ops.setxattr(rig.call, { loc: locOf(gfid), xattrs, flags: 0 })).ok).toBe(true);
+      rig.doors[away]!.open();
+      const loc = locAt(rootGfid, 'd');
+      if (what === 'is missing') await rig.bricks[away]!.rmdir(rig.call, { loc, recursive: false });
+      const listed = async (who: DistributeRig) => {
+        const fd = new Fd(rootGfid);
+        await who.ops.opendir(who.call, { loc: locOf(rootGfid), fd });
+        const page = await who.ops.readdirp(who.call, { fd, size: 4096, offset: 0 });
+        fd.release();
+        return page.ok ? page.entries.find(({ name }) => name === 'd') : undefined;
+      };
+      const fresh = await other(rig);
+      expect(await listed(fresh)).toMatchObject({ gfid, iatt: null });
+      expect((await fresh.ops.lookup(fresh.call, { loc: locAt(rootGfid, 'd') })).ok).toBe(true);
+      expect(await rig.xattr(away, '/d', 'user.x')).toBeDefined();
+      expect(await listed(fresh)).toMatchObject({ gfid, iatt: { gfid } });
+      await rig.close();
+    },
+  );
 
   it('a file that has just come, or is there twice, is looked at more closely before its name goes', async () => {
     const rig = await distributeRig();

@@ -3,7 +3,7 @@
  * lookup of its own. Only what is in good order is learned; the rest is for a lookup, which also heals. That it may be out of date by then
  * is nothing new: who believes what a lookup said some time ago is told by the bricks as well.
  */
-import { type Gfid, locAt } from '@mortar/core';
+import { Errno, fail, type Gfid, locAt } from '@mortar/core';
 import type { Distribute } from './distribute.ts';
 import { needsHeal } from './heal.ts';
 import type { Copy } from './listing.ts';
@@ -20,7 +20,10 @@ export function learnFile(d: Distribute, copies: readonly Copy[]): void {
   d.remember(gfid, d.settledAt[child]!);
 }
 
-/** `generation`: counted before the children were asked. False: it is to be looked up, which heals it. */
+/**
+ * `copies`: all that there are, of children that are up; `generation`: counted before they were asked. False: it is to be looked up,
+ * which heals it, as one is that is not on all children yet.
+ */
 export function learnDirectory(d: Distribute, parent: Gfid, copies: readonly Copy[], generation: number): boolean {
   const { gfid, name } = copies[0]!.entry;
   if (gfid === null) return true;
@@ -28,7 +31,8 @@ export function learnDirectory(d: Distribute, parent: Gfid, copies: readonly Cop
   if (known?.kind === 'directory' && known.generation === d.generation) return true;
   const replies = d.indices.map((i) => {
     const entry = copies.find(({ child }) => child === i)?.entry;
-    const isWhole = entry?.gfid === gfid && entry.iatt && entry.xattrs;
+    if (!entry) return d.isUp(i) ? fail(Errno.ENOENT) : undefined;
+    const isWhole = entry.gfid === gfid && entry.iatt && entry.xattrs;
     return isWhole ? foundAs(entry.iatt!, entry.xattrs!) : undefined;
   });
   const all = replies.every((reply) => reply !== undefined) ? copiesOf(d, replies, undefined) : undefined;

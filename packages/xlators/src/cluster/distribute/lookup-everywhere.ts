@@ -10,6 +10,7 @@ import {
   isAbsent,
   isData,
   isDirectory,
+  isFirstRoot,
   isLeaving,
   isLinkto,
   type LookupReply,
@@ -18,7 +19,7 @@ import { finishDirectory } from './lookup-directory.ts';
 import { isRemoved } from './remains.ts';
 import { lookedAt } from './second-look.ts';
 
-/** `hashed`: the child that the name hashes to, if one does; `first`: its answer, if it was asked already; since `beganMs` one looks. */
+/** `hashed`: the child that the name hashes to, if one does; `first`: its answer, if it was asked already, by the layout believed where that counts; since `beganMs` one looks. */
 export async function lookEverywhere(
   d: Distribute,
   call: Call,
@@ -53,7 +54,7 @@ export async function lookEverywhere(
   }
   return files.length > 0
     ? foundFile(d, call, args, replies, files, all.length > files.length, hashed)
-    : notFound(d, call, args, replies);
+    : notFound(d, call, args, replies, first);
 }
 
 function conflict(d: Distribute, args: Args<'lookup'>, what: string): LookupReply {
@@ -114,10 +115,12 @@ async function notFound(
   call: Call,
   args: Args<'lookup'>,
   replies: readonly LookupReply[],
+  first: LookupReply | undefined,
 ): Promise<LookupReply> {
   // A child that cannot be asked may have it: it is looked for everywhere because nothing else excludes that.
   const unsure = replies.find((reply) => !reply.ok && !isAbsent(reply));
-  if (unsure && !unsure.ok) return fail(unsure.errno);
+  const isCertain = isAbsent(first) && isFirstRoot(d, args.loc.parent);
+  if (unsure && !unsure.ok && !isCertain) return fail(unsure.errno);
   const links = d.indices.filter((i) => isLinkto(d, replies[i]!));
   for (const i of links) await removeStaleLinkto(d, call, i, args.loc);
   return fail(Errno.ENOENT);

@@ -15,7 +15,7 @@ import {
   type Success,
 } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
-import { childOfHash } from './layout.ts';
+import { childOfHash, isAsFirstDealt } from './layout.ts';
 import { isMigrating, linktoTarget, withoutMigratingBits } from './linkto.ts';
 import { finishDirectory } from './lookup-directory.ts';
 import { isLeftover, lookEverywhere } from './lookup-everywhere.ts';
@@ -167,7 +167,8 @@ export async function lookupAfresh(d: Distribute, call: Call, args: Args<'lookup
   const generation = d.generation;
   // Where the child's word is to be final it must go by the same layout.
   const isFinal = !mayBeElsewhere(d, parent);
-  const reply = await d.children[hashed]!.lookup(call, isFinal ? believing(d, parent.layout, hashed)(ask) : ask);
+  const counts = isFinal || isFirstRoot(d, loc.parent);
+  const reply = await d.children[hashed]!.lookup(call, counts ? believing(d, parent.layout, hashed)(ask) : ask);
   if (!reply.ok) {
     if (reply.errno === Errno.ENOTCONN) return lookEverywhere(d, call, args, hashed, beganMs);
     if (reply.errno === Errno.EREMCHG) return lookUnderNewLayout(d, call, args);
@@ -184,6 +185,15 @@ export async function lookupAfresh(d: Distribute, call: Call, args: Args<'lookup
   return isLeaving(d, reply)
     ? lookEverywhere(d, call, args, hashed, beganMs, reply)
     : finishFile(d, args, hashed, reply);
+}
+
+/**
+ * The root of a volume that never had a rebalance. As a lookup lays it out it begins with the commit hash of which nothing is known;
+ * yet no name in it has been left behind by a change, as long as it is laid out so.
+ */
+export function isFirstRoot(d: Distribute, directory: Gfid | null): boolean {
+  const state = directory === rootGfid ? d.stateOf(rootGfid) : undefined;
+  return state?.kind === 'directory' && d.volumeCommit === 0 && isAsFirstDealt(state.layout);
 }
 
 /** The directory was laid out anew: files may have moved, or be about to. */
