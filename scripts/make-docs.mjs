@@ -1,10 +1,13 @@
-// Makes docs/reference/volume-options.md from the table of volume options. `--check` only compares.
+// Makes docs/reference/volume-options.md from the table of volume options and the words of the translators
+// (make-volume-options.mjs, make-translator-options.mjs). `--check` only compares.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { importBundled } from './import-bundled.mjs';
 
 const root = new URL('../', import.meta.url);
 const from = 'packages/glusterd/src/volgen/volume-options.json';
 const to = 'docs/reference/volume-options.md';
 
+const { wordsOf } = await importBundled("export { wordsOf } from './packages/glusterd/src/volgen/effects.ts';");
 const { options } = JSON.parse(readFileSync(new URL(from, root), 'utf8'));
 
 const kinds = {
@@ -45,6 +48,11 @@ function cell(text) {
   return text === '' ? '' : text.replaceAll('|', '\\|').replaceAll('*', '\\*');
 }
 
+function whatItDoes(entry) {
+  const words = wordsOf(entry);
+  return words ? `${words.withoutEffect ? 'Has no effect. ' : ''}${words.description}` : '';
+}
+
 function row(entry) {
   const fallback = entry.value ?? entry.default ?? (entry.help === '(null)' ? '' : (entry.help ?? ''));
   const option = entry.option.startsWith('!') ? '' : ` \`${entry.option}\``;
@@ -53,6 +61,7 @@ function row(entry) {
     cell(fallback),
     cell(range(entry)),
     `${entry.xlator}${option}`,
+    cell(whatItDoes(entry)),
     `${entry.opVersion}`,
   ];
   return `| ${cells.join(' | ')} |`;
@@ -65,7 +74,8 @@ for (const entry of options) {
 }
 
 const sections = [...domains].map(([domain, entries]) => {
-  const head = '| key | default | values | translator and its option | op-version |\n|---|---|---|---|---|';
+  const head =
+    '| key | default | values | translator and its option | what it does | op-version |\n|---|---|---|---|---|---|';
   return `## ${domain}\n\n${head}\n${entries.map(row).join('\n')}\n`;
 });
 

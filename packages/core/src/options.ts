@@ -29,6 +29,8 @@ export interface Option<T> {
   /** The default as GlusterFS prints it. */
   readonly defaultText: string;
   readonly description: string;
+  /** Taken for the sake of volumes that have it set, and read by nobody: the description says why there is no need. */
+  readonly withoutEffect: boolean;
   readonly min?: number;
   readonly max?: number;
   readonly choices?: readonly string[];
@@ -40,6 +42,7 @@ export interface Option<T> {
 
 export interface OptionDetails {
   description: string;
+  withoutEffect?: boolean;
   min?: number;
   max?: number;
   aliases?: readonly string[];
@@ -68,13 +71,14 @@ function make<T>(
     }) as unknown as z.ZodType<T, string>;
   const parsed = defaultText === '' && absent !== undefined ? { value: absent } : parse(defaultText, kind);
   if ('error' in parsed) throw new Error(`default of an option does not parse: ${parsed.error}`);
-  const { description, min, max, aliases = [], live = true } = details;
+  const { description, withoutEffect = false, min, max, aliases = [], live = true } = details;
   return {
     kind,
     schema,
     default: parsed.value,
     defaultText,
     description,
+    withoutEffect,
     aliases,
     live,
     ...(min === undefined ? {} : { min }),

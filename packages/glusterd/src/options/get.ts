@@ -1,4 +1,5 @@
 /** `volume get` and `volume set help`. */
+import { wordsOf } from '../volgen/effects.ts';
 import { entriesOf, optionKeys, type VolumeOption, volumeOptions } from '../volgen/table.ts';
 import type { VolumeInfo } from '../volume.ts';
 import type { ClusterState } from './cluster.ts';
@@ -104,12 +105,14 @@ export function volumeSetHelp(): string {
   return volumeOptions
     .filter((entry) => entry.doc === 'DOC' || entry.doc === 'GLOBAL_DOC')
     .map((entry) => {
-      const fallback = entry.help ?? entry.value ?? '(null)';
+      const fallback = entry.help ?? entry.value ?? entry.default ?? '(null)';
       return `Option: ${entry.key}\nDefault Value: ${fallback}\nDescription: ${describe(entry)}\n\n`;
     })
     .join('');
 }
 
 function describe(entry: VolumeOption): string {
-  return `Option ${entry.option.replace(/^!/, '')} of ${entry.xlator}: ${describeValue(entry)}`;
+  const words = wordsOf(entry);
+  if (!words) return `Option ${entry.option.replace(/^!/, '')} of ${entry.xlator}: ${describeValue(entry)}`;
+  return `${words.withoutEffect ? 'Has no effect. ' : ''}${words.description} (${describeValue(entry)})`;
 }

@@ -102,7 +102,7 @@ function setOption(draft: Draft, name: string, value: string): void {
 
 export const plainRule: OptionRule = (entry) => (entry.option.startsWith('!') ? undefined : entry.option);
 
-const roleOptions = new Map([
+export const roleOptions: ReadonlyMap<string, string> = new Map([
   ['!client-log-level', 'log-level'],
   ['!brick-log-level', 'log-level'],
   ['!sys-log-level', 'sys-log-level'],

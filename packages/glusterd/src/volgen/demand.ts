@@ -2,6 +2,7 @@
 import { parseBool } from '@mortar/core';
 import type { VolumeInfo } from '../volume.ts';
 import { debugIsOn } from './debug.ts';
+import { whyWithoutEffect } from './effects.ts';
 import { volumeOptions } from './table.ts';
 import { existingTranslators, missingSentence, missingTranslators } from './translators.ts';
 
@@ -64,14 +65,15 @@ export function missingForOption(
   return type === undefined ? undefined : `${key} cannot be set to ${value}: ${missingSentence(type)}`;
 }
 
-/** What is said when an option is set that stays without effect, since its translator would only make things faster. */
+/** What is said when an option is set that stays without effect: its translator would only make things faster, or needs no such option. */
 export function noteForOption(
   key: string,
   value: string,
   translators: ReadonlySet<string> = existingTranslators,
 ): string | undefined {
   const [type] = missingTypes(key, value, translators);
-  return type === undefined ? undefined : `${key} has no effect: ${missingSentence(type)}`;
+  const why = type === undefined ? whyWithoutEffect(key) : missingSentence(type);
+  return why && `${key} has no effect: ${why.charAt(0).toLowerCase()}${why.slice(1).replace(/\.$/, '')}`;
 }
 
 function missingTypes(key: string, value: string, translators: ReadonlySet<string>): string[] {

@@ -18,7 +18,8 @@ export const options = {
     description: 'Inodes to be kept free: new files go elsewhere when the child that their name hashes to has fewer.',
   }),
   'unhashed-sticky-bit': option.bool('off', {
-    description: 'Accepted for old volfiles; misplaced files are not marked.',
+    description: 'Misplaced files are not marked.',
+    withoutEffect: true,
   }),
   'use-readdirp': option.bool('on', {
     description:
@@ -42,11 +43,15 @@ export const options = {
     live: false,
   }),
   'commit-hash': option.int('0', {
-    description: 'Set in the rebalance process: the new commit hash of the volume.',
+    description: 'A rebalance makes it itself.',
+    withoutEffect: true,
     live: false,
   }),
   'node-uuid': option.text('', { description: 'Set in the rebalance process: UUID of its node.', live: false }),
-  'rebalance-stats': option.bool('off', { description: 'Count what a rebalance moves.' }),
+  'rebalance-stats': option.bool('off', {
+    description: 'A rebalance always counts what it moves.',
+    withoutEffect: true,
+  }),
   'readdir-optimize': option.bool('off', {
     description: 'List directories only from the first child that is up instead of from the one that each hashes to.',
   }),
@@ -56,7 +61,8 @@ export const options = {
   }),
   'extra-hash-regex': option.text('', { description: 'As rsync-hash-regex, tried before it.' }),
   'rebalance-filter': option.text('', {
-    description: 'Set in the rebalance process: patterns of files with their sizes.',
+    description: 'A rebalance moves whatever is misplaced.',
+    withoutEffect: true,
   }),
   'xattr-name': option.text('trusted.glusterfs.dht', {
     description: 'Name of the layout xattr, and stem of the others.',
@@ -64,17 +70,18 @@ export const options = {
     aliases: ['dht-xattr-name'],
   }),
   'weighted-rebalance': option.bool('on', { description: 'Give larger children larger ranges.' }),
-  'local-volume-name': option.text('', { description: 'Name of the child on this host (cluster/nufa).' }),
-  'pattern.switch.case': option.text('', { description: 'Patterns of names with their children (cluster/switch).' }),
+  'local-volume-name': option.text('', { description: 'There is no cluster/nufa.', withoutEffect: true }),
+  'pattern.switch.case': option.text('', { description: 'There is no cluster/switch.', withoutEffect: true }),
   'randomize-hash-range-by-gfid': option.bool('off', {
     description: "Let a directory's gfid instead of its path decide which child has its first range.",
   }),
   'rebal-throttle': option.text('normal', {
     description: 'Speed of a rebalance: lazy, normal, aggressive or a number of files at once.',
   }),
-  'lock-migration': option.bool('off', { description: "Move a file's POSIX locks along with it." }),
+  'lock-migration': option.bool('off', { description: 'Locks go with the files that move.', withoutEffect: true }),
   'force-migration': option.bool('off', {
-    description: 'Move files that are being written to by clients too old to follow.',
+    description: 'Files that are written to move, too.',
+    withoutEffect: true,
   }),
   'ensure-durability': option.bool('on', { description: 'Sync a moved file before its source is removed.' }),
 } as const;

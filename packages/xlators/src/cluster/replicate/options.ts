@@ -21,7 +21,7 @@ export const options = {
       'How many replicas must take part in a change: none, more than half, or quorum-count. Default: auto for three and more replicas.',
   }),
   'quorum-count': option.int('0', { description: 'For quorum-type fixed.', min: 0, max: 2147483647 }),
-  'quorum-reads': option.bool('no', { description: 'Accepted; without a quorum nothing is read.' }),
+  'quorum-reads': option.bool('no', { description: 'Without a quorum nothing is read.', withoutEffect: true }),
   'choose-local': option.bool('true', { description: 'Prefer a replica on this host for reading.' }),
   'read-subvolume': option.text('', { description: 'Name of the child to read from when it is clean.' }),
   'read-subvolume-index': option.int('-1', {
@@ -92,16 +92,25 @@ export const options = {
     description: 'Park what heal removes until it is known that it was not renamed.',
   }),
   'use-compound-fops': option.bool('no', {
-    description: 'Accepted for old volfiles; operations always travel together.',
+    description: 'Operations always travel together.',
+    withoutEffect: true,
   }),
   'consistent-metadata': option.bool('no', {
-    description: 'Serve attributes of a file only from the replica that serves its data.',
+    description: 'Attributes always come from replicas that are right.',
+    withoutEffect: true,
   }),
-  'halo-enabled': option.bool('no', { description: 'Accepted off; latency-bounded replication is not offered.' }),
+  'halo-enabled': option.bool('no', {
+    description: 'Latency-bounded replication is not offered.',
+    withoutEffect: true,
+  }),
   'metadata-splitbrain-forced-heal': option.bool('off', {
-    description: 'Let the first replica win a metadata split-brain.',
+    description: 'favorite-child-policy or a person decides.',
+    withoutEffect: true,
   }),
-  'strict-readdir': option.bool('off', { description: 'Accepted; listings are always the same on every replica.' }),
-  'locks-heal': option.bool('off', { description: 'Accepted; locks are claimed again after a reconnection.' }),
+  'strict-readdir': option.bool('off', { description: 'Listings are the same on every replica.', withoutEffect: true }),
+  'locks-heal': option.bool('off', {
+    description: 'Locks are claimed again after a reconnection.',
+    withoutEffect: true,
+  }),
   'node-uuid': option.text('', { description: 'UUID of this node, given to the heal daemon.' }),
 } as const;

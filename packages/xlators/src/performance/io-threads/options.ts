@@ -14,7 +14,8 @@ export const options = {
   'idle-time': option.int('120', {
     min: 1,
     max: 0x7fffffff,
-    description: 'Accepted. Threads are shared by the process and cost nothing while idle.',
+    description: 'Threads are shared by the process and cost nothing while idle.',
+    withoutEffect: true,
   }),
   'watchdog-secs': option.int('0', {
     min: 0,

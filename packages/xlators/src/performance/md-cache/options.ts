@@ -20,7 +20,10 @@ export const options = {
   'list-ahead': option.bool('on', {
     description: 'List a directory with attributes when names of it are looked up one after the other.',
   }),
-  'cache-invalidation': option.bool('false', { description: 'Bricks tell of changes by other clients.' }),
+  'cache-invalidation': option.bool('false', {
+    description: 'What bricks tell of changes is always heard.',
+    withoutEffect: true,
+  }),
   'global-cache-invalidation': option.bool('true', {
     description: 'Tell those above (the kernel too) when attributes turn out to have been changed by another client.',
   }),

@@ -16,10 +16,12 @@ export const options = {
     max: 1_024_000,
   }),
   'quick-read-cache-invalidation': option.bool('false', {
-    description: 'In GlusterFS: whether notices of bricks end what is kept. Here they always do.',
+    description: 'What bricks tell of changes always ends what is kept.',
+    withoutEffect: true,
   }),
   'ctime-invalidation': option.bool('false', {
-    description: 'In GlusterFS: whether a changed ctime ends what is kept, like a changed mtime. Here it always does.',
+    description: 'A changed ctime always ends what is kept.',
+    withoutEffect: true,
   }),
   'pass-through': option.bool('false', { description: 'Do nothing.' }),
 } as const;

@@ -33,7 +33,8 @@ export const options = {
     description: 'Writes of files that are open with O_DIRECT are answered when they are on the bricks.',
   }),
   'resync-failed-syncs-after-fsync': option.bool('off', {
-    description: 'Accepted for the sake of volumes that have it: what failed is told, and not tried again.',
+    description: 'What failed is told, and not tried again.',
+    withoutEffect: true,
   }),
   'pass-through': option.bool('false', { description: 'Nothing is answered ahead.' }),
 } as const;

@@ -1,8 +1,6 @@
 import { option } from '@mortar/core';
 import { tlsOptions } from '../../lib/options-tls.ts';
 
-const unused = 'Accepted for compatibility; has no effect here.';
-
 export const options = {
   username: option.text('', {
     description: "User of the trusted volfile; a brick's auth.login names it.",
@@ -13,7 +11,7 @@ export const options = {
     description: 'tcp (or socket), or unix with transport.socket.connect-path.',
     live: false,
   }),
-  'transport.address-family': option.text('inet', { description: unused }),
+  'transport.address-family': option.text('inet', { description: 'The address says it.', withoutEffect: true }),
   'remote-host': option.address('', { description: 'Host of the brick.', live: false }),
   'remote-port': option.int('0', {
     description: 'Port of the brick; 0 asks glusterd on the host.',
@@ -64,10 +62,18 @@ export const options = {
   'strict-locks': option.bool('off', {
     description: 'Do not open files anew after the session was lost: their locks are gone.',
   }),
-  'client-bind-insecure': option.bool('on', { description: unused }),
-  'tcp-window-size': option.size('0', { description: unused }),
-  'event-threads': option.int('2', { description: unused, min: 1, max: 32 }),
-  'testing.old-protocol': option.bool('off', { description: unused }),
+  'client-bind-insecure': option.bool('on', { description: 'Clients connect from any port.', withoutEffect: true }),
+  'tcp-window-size': option.size('0', {
+    description: 'The kernel sizes the windows of connections.',
+    withoutEffect: true,
+  }),
+  'event-threads': option.int('2', {
+    description: 'A process is one event loop.',
+    withoutEffect: true,
+    min: 1,
+    max: 32,
+  }),
+  'testing.old-protocol': option.bool('off', { description: 'There is one protocol.', withoutEffect: true }),
   ...tlsOptions,
-  'transport.*': option.text('', { description: unused }),
+  'transport.*': option.text('', { description: 'Nothing reads it.', withoutEffect: true }),
 } as const;

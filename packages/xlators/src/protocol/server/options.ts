@@ -1,7 +1,5 @@
 import { option } from '@mortar/core';
 
-const unused = 'Accepted for compatibility; has no effect here.';
-
 export const options = {
   'transport-type': option.text('tcp', {
     description: 'How clients reach the brick: tcp, unix, or both. socket is tcp.',
@@ -25,17 +23,28 @@ export const options = {
     aliases: ['listen-path'],
     live: false,
   }),
-  'transport.listen-backlog': option.int('10', { description: unused }),
-  'transport.tcp-user-timeout': option.time('42', { description: unused, max: 1013 }),
-  'transport.*': option.text('', { description: unused }),
-  'volume-filename.*': option.text('', { description: unused }),
+  'transport.listen-backlog': option.int('10', {
+    description: "The system's own length is used.",
+    withoutEffect: true,
+  }),
+  'transport.tcp-user-timeout': option.time('42', {
+    description: 'Silent clients are found by pings (ping-timeout).',
+    withoutEffect: true,
+    max: 1013,
+  }),
+  'transport.*': option.text('', { description: 'Nothing reads it.', withoutEffect: true }),
+  'volume-filename.*': option.text('', { description: 'Volfiles come from glusterd.', withoutEffect: true }),
   'inode-lru-limit': option.int('16384', {
     description: 'How many unused inodes the brick keeps in memory; taken by the process.',
     min: 0,
     max: 1048576,
   }),
-  trace: option.bool('off', { description: unused }),
-  'config-directory': option.text('', { description: unused, aliases: ['conf-dir'] }),
+  trace: option.bool('off', { description: 'debug/trace does this.', withoutEffect: true }),
+  'config-directory': option.text('', {
+    description: 'Volfiles come from glusterd.',
+    withoutEffect: true,
+    aliases: ['conf-dir'],
+  }),
   'rpc-auth-allow-insecure': option.bool('on', {
     description: 'Whether clients may connect from ports above 1023.',
     aliases: ['allow-insecure'],
@@ -45,7 +54,10 @@ export const options = {
   anonuid: option.int('65534', { description: 'The anonymous user.', min: 0, max: 0xffffffff }),
   anongid: option.int('65534', { description: 'The anonymous group.', min: 0, max: 0xffffffff }),
   'statedump-path': option.text('/var/run/gluster', { description: 'Folder of state dumps; taken by the process.' }),
-  'tcp-window-size': option.size('0', { description: unused }),
+  'tcp-window-size': option.size('0', {
+    description: 'The kernel sizes the windows of connections.',
+    withoutEffect: true,
+  }),
   'auth.addr.*.allow': option.addressRules('*', {
     description:
       'Addresses, patterns, networks or names of clients that may use the subvolume named by *; or directories with those that may use these: /home(10.0.0.*|node7),/(node8).',
@@ -77,7 +89,12 @@ export const options = {
     description: 'Seconds after which manage-gids looks up the groups of a user again; 0: for each request.',
     min: 0,
   }),
-  'event-threads': option.int('2', { description: unused, min: 1, max: 1024 }),
+  'event-threads': option.int('2', {
+    description: 'A process is one event loop.',
+    withoutEffect: true,
+    min: 1,
+    max: 1024,
+  }),
   'dynamic-auth': option.bool('on', {
     description: 'Whether clients that are no longer allowed are disconnected when the options change.',
   }),

@@ -30,6 +30,8 @@ export interface BrickSettings {
   forceDirectoryMode: number;
   reserve: { percent: number } | { bytes: number };
   sharedBrickCount: number;
+  /** Whether statfs tells of blocks and inodes. */
+  showsSize: boolean;
 }
 
 export type LogLine = (level: LogLevel, text: string) => void;

@@ -47,14 +47,35 @@ export const options = {
   }),
   'janitor-sleep-duration': option.int('10', { description: 'Seconds between looks at the landfill.', min: 1 }),
   'disable-landfill-purge': option.bool('off', { description: 'Keep what was moved to the landfill.' }),
-  'background-unlink': option.bool('off', { description: 'Accepted; large files are freed by the disk at once.' }),
+  'background-unlink': option.bool('off', {
+    description: 'Large files are freed by the disk at once.',
+    withoutEffect: true,
+  }),
   'export-statfs-size': option.bool('on', { description: 'Show the sizes of the disk; off shows none.' }),
-  'fips-mode-rchecksum': option.bool('off', { description: 'Accepted; checksums are always SHA-256.' }),
-  'batch-fsync-mode': option.text('reverse-fsync', { description: 'Accepted; waiting syncs of a file always merge.' }),
-  'batch-fsync-delay-usec': option.int('0', { description: 'Accepted; see batch-fsync-mode.' }),
-  'linux-aio': option.bool('off', { description: 'Accepted; cached data is read at once, the rest by threads.' }),
-  'linux-io_uring': option.bool('off', { description: 'Accepted; see linux-aio.' }),
-  'o-direct': option.bool('off', { description: 'Accepted; the page cache is always used.' }),
-  'mandate-attribute': option.bool('on', { description: 'Accepted; extended attributes are always required.' }),
-  'xattr-user-namespace-mode': option.text('none', { description: 'Accepted; attribute names are never changed.' }),
+  'fips-mode-rchecksum': option.bool('off', { description: 'Checksums are always SHA-256.', withoutEffect: true }),
+  'batch-fsync-mode': option.text('reverse-fsync', {
+    description: 'Waiting syncs of a file always merge.',
+    withoutEffect: true,
+  }),
+  'batch-fsync-delay-usec': option.int('0', {
+    description: 'Waiting syncs of a file always merge.',
+    withoutEffect: true,
+  }),
+  'linux-aio': option.bool('off', {
+    description: 'Cached data is read at once, the rest by threads.',
+    withoutEffect: true,
+  }),
+  'linux-io_uring': option.bool('off', {
+    description: 'Cached data is read at once, the rest by threads.',
+    withoutEffect: true,
+  }),
+  'o-direct': option.bool('off', { description: 'The page cache is always used.', withoutEffect: true }),
+  'mandate-attribute': option.bool('on', {
+    description: 'Extended attributes are always required.',
+    withoutEffect: true,
+  }),
+  'xattr-user-namespace-mode': option.text('none', {
+    description: 'Names of attributes are never changed.',
+    withoutEffect: true,
+  }),
 } as const;

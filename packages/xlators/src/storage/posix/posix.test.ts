@@ -275,6 +275,17 @@ describe('limits', () => {
     expect(third).toEqual({ ok: false, errno: Errno.EMLINK });
   });
 
+  it('shows the size of its disk, or none', async () => {
+    const shown = async (texts: Record<string, string>) => {
+      const r = await start(texts);
+      return ok(await r.ops.statfs(rootAt(), { loc: locOf(rootGfid) })).statfs;
+    };
+    expect((await shown({})).blocks).toBeGreaterThan(0);
+    const none = await shown({ 'export-statfs-size': 'off' });
+    expect([none.blocks, none.blocksFree, none.files, none.filesFree]).toEqual([0, 0, 0, 0]);
+    expect(none.blockSize).toBeGreaterThan(0);
+  });
+
   it('lets nothing grow below the reserve but for the file system itself', async () => {
     const services = rigServices();
     const r = await start({ reserve: '100%' }, services);

@@ -34,5 +34,6 @@ export function settingsOf(values: PosixOptions): BrickSettings {
     // A bare number below 100 has always meant percent here.
     reserve: 'bytes' in reserve && reserve.bytes < 100 ? { percent: reserve.bytes } : reserve,
     sharedBrickCount: values['shared-brick-count'],
+    showsSize: values['export-statfs-size'],
   };
 }

@@ -5,6 +5,8 @@ import type { Brick } from './brick.ts';
 
 const vfs = new StatVfs();
 
+const noSizes = { blocks: 0, blocksFree: 0, blocksAvailable: 0, files: 0, filesFree: 0, filesAvailable: 0 };
+
 /** Blocks kept back by `option reserve`. */
 function reservedBlocks(brick: Brick, from: StatVfs): number {
   const { reserve } = brick.settings;
@@ -18,19 +20,16 @@ export function statfs(brick: Brick): Statfs | number {
   if (result < 0) return result;
   const share = Math.max(1, brick.settings.sharedBrickCount);
   const available = Math.max(0, vfs.blocksAvailable - reservedBlocks(brick, vfs));
-  return {
-    blockSize: vfs.blockSize,
-    fragmentSize: vfs.fragmentSize,
+  const sizes = {
     blocks: Math.floor(vfs.blocks / share),
     blocksFree: Math.floor(vfs.blocksFree / share),
     blocksAvailable: Math.floor(available / share),
     files: vfs.files,
     filesFree: vfs.filesFree,
     filesAvailable: vfs.filesAvailable,
-    fsid: vfs.fsid,
-    flags: vfs.flags,
-    nameMax: vfs.nameMax,
   };
+  const { blockSize, fragmentSize, fsid, flags, nameMax } = vfs;
+  return { blockSize, fragmentSize, ...(brick.settings.showsSize ? sizes : noSizes), fsid, flags, nameMax };
 }
 
 /** Whether less than the reserve is left; then nothing may grow but by the file system's own hand. */
