@@ -1,7 +1,8 @@
 /** One /dev/fuse descriptor: requests from the kernel as they come, replies as they are ready. */
 import { write as writeInPool } from 'node:fs';
 import { Errno } from '@mortar/core';
-import { keepFreedMemory, read, write, writeTwo, writev } from '@mortar/libc';
+import { ioctl, keepFreedMemory, read, write, writeTwo, writev } from '@mortar/libc';
+import { backingCloseRequest, backingMap, backingNumber, backingOpenRequest } from '../protocol/backing.ts';
 import type { Channel } from '../session/session.ts';
 import { Expectation } from './expectation.ts';
 import { openPipe, type Pipe } from './pipe.ts';
@@ -78,6 +79,15 @@ export class FuseDevice implements Channel {
   /** As `writeTwo`, with a payload in pieces. */
   writeAll(bytes: Uint8Array, length: number, pieces: readonly Uint8Array[]): number {
     return this.#open ? writev(this.#fd, [bytes.subarray(0, length), ...pieces]) : -Errno.ENODEV;
+  }
+
+  openBacking(fd: number): number {
+    return this.#open ? ioctl(this.#fd, backingOpenRequest, backingMap(fd)) : -Errno.ENODEV;
+  }
+
+  closeBacking(id: number): void {
+    // Ends with the descriptor else.
+    if (this.#open) ioctl(this.#fd, backingCloseRequest, backingNumber(id));
   }
 
   spare(): boolean {

@@ -99,6 +99,8 @@ export const InitFlag = {
 export const InitFlag2 = {
   hasExpireOnly: 1 << 3,
   directIoAllowMmap: 1 << 4,
+  /** Opens may name a file that the kernel reads itself (Linux 6.9). */
+  passthrough: 1 << 5,
   /** Requests that were taken and not answered can be had again (Linux 6.9). */
   hasResend: 1 << 7,
 } as const;
@@ -124,6 +126,8 @@ export const OpenReply = {
   keepCache: 1 << 1,
   cacheDirectory: 1 << 3,
   parallelDirectWrites: 1 << 6,
+  /** With a `backingId`. Of the others the kernel then takes `directIo` and `parallelDirectWrites` only. */
+  passthrough: 1 << 7,
 } as const;
 
 export const getattrHasHandle = 1 << 0;

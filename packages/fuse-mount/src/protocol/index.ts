@@ -1,3 +1,4 @@
+export * from './backing.ts';
 export * from './constants.ts';
 export * from './decode.ts';
 export * from './dirents.ts';

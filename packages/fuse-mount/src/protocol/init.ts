@@ -15,6 +15,11 @@ export interface InitWishes {
   readdirplus: boolean;
   autoInvalidation: boolean;
   acl: boolean;
+  /**
+   * Asks for passthrough, and says how high the mount then counts as stacked; two is the most there is. 1: the files that the
+   * kernel reads itself must not lie on overlayfs; 2: they may, but overlayfs cannot lie on the mount. Absent: not asked for.
+   */
+  maxStackDepth?: 1 | 2;
   /** Capabilities in place of the usual ones of a file system: of what is none. */
   instead?: { flags: number; flags2: number };
 }
@@ -28,6 +33,7 @@ export interface Negotiated {
   setxattrExtended: boolean;
   dontMask: boolean;
   writebackCache: boolean;
+  passthrough: boolean;
 }
 
 const always =
@@ -58,15 +64,21 @@ export function negotiate(init: RequestOf<'init'>, wishes: InitWishes): Negotiat
   if (wishes.acl) wanted |= InitFlag.posixAcl | InitFlag.dontMask;
   const flags = init.flags & wanted;
   const extended = (flags & InitFlag.initExtended) !== 0;
+  const writebackCache = (flags & InitFlag.writebackCache) !== 0;
+  let wanted2: number = wishes.instead?.flags2 ?? always2;
+  // The kernel does not do both.
+  if (wishes.maxStackDepth && !writebackCache) wanted2 |= InitFlag2.passthrough;
+  const flags2 = extended ? init.flags2 & wanted2 : 0;
   return {
     minor: Math.min(init.minor, protocolMinor),
     flags,
-    flags2: extended ? init.flags2 & (wishes.instead?.flags2 ?? always2) : 0,
+    flags2,
     maxWrite: (flags & InitFlag.maxPages) !== 0 ? wishes.maxWrite : Math.min(wishes.maxWrite, 32 * 4096),
     maxReadahead: Math.min(init.maxReadahead, wishes.maxReadahead),
     setxattrExtended: (flags & InitFlag.setxattrExtended) !== 0,
     dontMask: (flags & InitFlag.dontMask) !== 0,
-    writebackCache: (flags & InitFlag.writebackCache) !== 0,
+    writebackCache,
+    passthrough: (flags2 & InitFlag2.passthrough) !== 0,
   };
 }
 
@@ -90,6 +102,7 @@ export function putInit(
   reply.u32(6, wishes.timeGranularity);
   reply.u32(7, Math.ceil(agreed.maxWrite / 4096));
   reply.u32(8, agreed.flags2);
+  if (agreed.passthrough) reply.u32(9, wishes.maxStackDepth ?? 0);
 }
 
 /** The reply that makes a newer kernel ask again with our major version. */

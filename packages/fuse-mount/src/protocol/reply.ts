@@ -104,15 +104,16 @@ export class ReplyBuffer {
     this.u32(8, entryValid.nanoseconds);
   }
 
-  created(uniqueLow: number, uniqueHigh: number, out: EntryOut, fh: number, openFlags: number): void {
+  created(uniqueLow: number, uniqueHigh: number, out: EntryOut, fh: number, openFlags: number, backingId = 0): void {
     this.begin(uniqueLow, uniqueHigh, entryOutBytes + 16);
     this.putEntry(0, out);
-    this.#putOpen(entryOutBytes / 4, fh, openFlags);
+    this.#putOpen(entryOutBytes / 4, fh, openFlags, backingId);
   }
 
-  opened(uniqueLow: number, uniqueHigh: number, fh: number, openFlags: number): void {
+  /** `backingId`: of the file that the kernel reads itself, with `OpenReply.passthrough`. */
+  opened(uniqueLow: number, uniqueHigh: number, fh: number, openFlags: number, backingId = 0): void {
     this.begin(uniqueLow, uniqueHigh, 16);
-    this.#putOpen(0, fh, openFlags);
+    this.#putOpen(0, fh, openFlags, backingId);
   }
 
   attr(
@@ -206,10 +207,10 @@ export class ReplyBuffer {
     this.#putAttr(word + 10, out.iatt, out.ino);
   }
 
-  #putOpen(word: number, fh: number, openFlags: number): void {
+  #putOpen(word: number, fh: number, openFlags: number, backingId: number): void {
     this.u64(word, fh);
     this.u32(word + 2, openFlags);
-    this.u32(word + 3, 0);
+    this.u32(word + 3, backingId);
   }
 
   #putStatxTime(word: number, sec: number, nsec: number): void {

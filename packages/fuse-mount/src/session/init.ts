@@ -1,6 +1,7 @@
 /** The kernel's first request: what both sides can do and want. */
 import type { Log } from '@mortar/core';
 import {
+  type InitWishes,
   type Negotiated,
   negotiate,
   putInit,
@@ -19,7 +20,7 @@ export function agreeOn(
   log: Log,
 ): Negotiated | null | undefined {
   const { uniqueLow, uniqueHigh } = unique;
-  const wishes = {
+  const wishes: InitWishes = {
     maxWrite: options.maxWrite,
     maxReadahead: options.maxReadahead,
     maxBackground: options.maxBackground,
@@ -29,6 +30,8 @@ export function agreeOn(
     readdirplus: options.readdirplus,
     autoInvalidation: options.autoInvalidation,
     acl: options.acl,
+    // Not 2: containers lay overlayfs on mounts, and bricks rarely lie on it.
+    ...(options.backings ? { maxStackDepth: 1 } : {}),
   };
   const agreed = negotiate(init, wishes);
   if (agreed === undefined) {
@@ -41,5 +44,11 @@ export function agreeOn(
     return null;
   }
   putInit(reply, uniqueLow, uniqueHigh, agreed, wishes);
+  if (options.backings && !agreed.passthrough)
+    log.write(
+      'WARNING',
+      'fuse',
+      'the kernel reads no files of bricks itself: that needs Linux 6.9 and a mount without writeback cache; reads are requests',
+    );
   return agreed;
 }

@@ -1,3 +1,5 @@
+import type { BackingSource } from './passthrough.ts';
+
 /** What a session must know of the mount's options. Times in seconds. */
 export interface SessionOptions {
   entryTimeout: number;
@@ -28,6 +30,8 @@ export interface SessionOptions {
   maxReadahead: number;
   /** Root stays root on bricks that squash it. */
   noRootSquash: boolean;
+  /** Which files the kernel may read by itself. Absent: none, and passthrough is not asked for. */
+  backings?: BackingSource;
 }
 
 export const defaultSessionOptions: SessionOptions = {

@@ -24,6 +24,10 @@ export class RecordingChannel implements Channel {
   refuseWith = 0;
   spareBuffers = true;
   readonly buffersDone: { bytes: Buffer; reusable: boolean }[] = [];
+  /** Numbers of the files that were made known and not taken back. */
+  readonly backings = new Set<number>();
+  backingsRefusedWith = 0;
+  #lastBacking = 0;
 
   write(bytes: Uint8Array, length: number): number {
     if (this.refuseWith !== 0) return -this.refuseWith;
@@ -47,6 +51,16 @@ export class RecordingChannel implements Channel {
 
   notify(message: Buffer): void {
     this.notices.push(message);
+  }
+
+  openBacking(): number {
+    if (this.backingsRefusedWith !== 0) return -this.backingsRefusedWith;
+    this.backings.add(++this.#lastBacking);
+    return this.#lastBacking;
+  }
+
+  closeBacking(id: number): void {
+    this.backings.delete(id);
   }
 }
 

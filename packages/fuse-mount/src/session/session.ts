@@ -45,6 +45,7 @@ import { type Node, NodeTable } from './nodes.ts';
 import { Notices } from './notices.ts';
 import { type Handler, handlers } from './ops/table.ts';
 import type { SessionOptions } from './options.ts';
+import { Passthrough } from './passthrough.ts';
 import type { PendingRequest, SessionStats } from './stats.ts';
 import { TurnClock } from './turn-clock.ts';
 
@@ -59,6 +60,10 @@ export interface Channel {
   done(bytes: Buffer, reusable: boolean): void;
   /** Sends a message that answers nothing, some time soon. */
   notify(message: Buffer): void;
+  /** Makes a file known that opens may name for the kernel to read itself; its number (above 0), or the negative errno. */
+  openBacking(fd: number): number;
+  /** No further open will name it. */
+  closeBacking(id: number): void;
 }
 
 const opNames: (OpName | undefined)[] = [];
@@ -92,6 +97,8 @@ export class Session {
   /** Tells nodes of this mount from those of an earlier one (file handles of an NFS server). */
   readonly generation: number;
   agreed: Negotiated | null = null;
+  /** Null unless `options.backings` is given and the kernel can. */
+  passthrough: Passthrough | null = null;
   lockWaits = 0;
   /** Called when the number of requests in flight has fallen below the bound again. */
   onRelief: (() => void) | null = null;
@@ -213,6 +220,7 @@ export class Session {
       this.handles.remove(handle.fh);
       handle.fd.release();
     }
+    this.passthrough?.end();
     this.nodes.clear();
   }
 
@@ -235,6 +243,7 @@ export class Session {
   undoOpen(handle: Handle, entry: boolean): void {
     this.handles.remove(handle.fh);
     handle.fd.release();
+    this.passthrough?.closed(handle.node);
     if (entry) this.nodes.forget(handle.node.id, 1);
     this.nodes.closed(handle.node);
   }
@@ -410,6 +419,8 @@ export class Session {
     this.channel.write(this.reply.bytes, this.reply.length);
     if (agreed === null) return;
     this.agreed = agreed;
+    const { backings } = this.options;
+    if (backings && agreed.passthrough) this.passthrough = new Passthrough(this, backings);
     this.onInit?.(true);
   }
 }

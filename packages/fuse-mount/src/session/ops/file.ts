@@ -26,7 +26,9 @@ const seekHole = 4;
 const copyMaxBytes = 2 ** 31 - 4096;
 const nothing = () => {};
 
-export function openReplyFlags(s: Session, _flags: number): number {
+/** `backingId`: of the file that the kernel is to read itself. */
+export function openReplyFlags(s: Session, backingId: number): number {
+  if (backingId !== 0) return OpenReply.passthrough;
   let flags: number = OpenReply.parallelDirectWrites;
   if (s.options.directIo === 'enable') flags |= OpenReply.directIo;
   if (s.options.keepCache) flags |= OpenReply.keepCache;
@@ -38,6 +40,11 @@ export function open(s: Session, ask: Ask, args: RequestOf<'open'>): void {
   if (!node) return;
   const graph = ask.graph!;
   const wanted = s.openFlags(args.flags);
+  const { passthrough } = s;
+  if (passthrough?.refuses(node, wanted)) {
+    ask.fail(Errno.ETXTBSY);
+    return;
+  }
   // Truncation travels as the write it is: translators then need not look for it in open's flags.
   const flags = wanted & ~(OpenFlag.truncate | OpenFlag.create | OpenFlag.exclusive);
   const fd = new Fd(node.gfid, flags);
@@ -48,10 +55,17 @@ export function open(s: Session, ask: Ask, args: RequestOf<'open'>): void {
       fd.release();
       return failWith(ask, reply);
     }
+    // Another open may have been answered meanwhile.
+    if (passthrough?.refuses(node, wanted)) {
+      fd.release();
+      return ask.fail(Errno.ETXTBSY);
+    }
+    const backingId = passthrough?.idFor(node, fd, wanted) ?? 0;
     const handle = s.handles.add(node, flags, false, fd, graph);
     const uncached = reply.xdata?.uncached ? OpenReply.directIo : 0;
     const stale = wanted & OpenFlag.truncate || node.isAsSeen(reply.iatt) ? 0 : forgetAttributes(s, node);
-    s.reply.opened(ask.uniqueLow, ask.uniqueHigh, handle.fh, (openReplyFlags(s, flags) | uncached) & ~stale);
+    const replyFlags = (openReplyFlags(s, backingId) | uncached) & ~stale;
+    s.reply.opened(ask.uniqueLow, ask.uniqueHigh, handle.fh, replyFlags, backingId);
     if (!ask.send()) s.undoOpen(handle, false);
   });
 }
@@ -169,6 +183,7 @@ async function unlockRest(ask: Ask, handle: Handle, args: RequestOf<'release'>):
 export function closeHandle(s: Session, handle: Handle): void {
   s.handles.remove(handle.fh);
   handle.fd.release();
+  s.passthrough?.closed(handle.node);
   s.nodes.closed(handle.node);
 }
 
