@@ -14,7 +14,7 @@ import { isHealable } from '../volgen/index.ts';
 import type { VolumeInfo } from '../volume.ts';
 import { brickNamed } from './named-brick.ts';
 import { setByCommand } from './options.ts';
-import { brickName, localBricks, volumeNamed } from './volumes.ts';
+import { brickName, localBricks, noSuchVolume, volumeNamed } from './volumes.ts';
 
 type HealMethod = SiteParams<'askHealDaemon'>['method'];
 
@@ -62,7 +62,7 @@ async function switchHeal(
 /** A volume for the operations that GlusterFS leaves to a helper program. */
 function helperVolume(context: Context, name: string): VolumeInfo {
   const volume = context.store.state.volumes.get(name);
-  if (!volume) throw new OperationError(`Volume ${name} does not exist`, noVolume);
+  if (!volume) throw noSuchVolume(name, noVolume);
   if (volume.status !== 'started')
     throw new OperationError(`${name}: Not able to fetch volfile from glusterd`, noVolfile);
   if (!isHealable(volume))

@@ -58,6 +58,29 @@ describe('commands', () => {
     expect(reply).toMatchObject({ ok: true, data: { volume: 'v' } });
   });
 
+  it.each([
+    { verb: 'volume.info' },
+    { verb: 'volume.start', force: false },
+    { verb: 'volume.heal', operation: { kind: 'statistics' } },
+    { verb: 'system.getspec' },
+  ])('of a volume that is not there say which was meant: $verb', async (request) => {
+    const client = await connect(root);
+    await rig.create('vol', [rig.brick('b')]);
+    const meant = async (volume: string) => {
+      const { error } = await client.call<{ error: { text: string; meant?: string } }>(
+        ...command({ ...request, volume }),
+      );
+      expect(error.text).toBe(`Volume ${volume} does not exist`);
+      return error.meant;
+    };
+    expect(await meant('vlo')).toBe('vol');
+    expect([await meant('x'), await meant('other'), await meant('v'.repeat(300))]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
+  });
+
   it('from elsewhere may look only', async () => {
     const client = await connect(remote);
     expect(await client.call(...command({ verb: 'volume.list' }))).toEqual({ ok: true, data: { names: [] } });
