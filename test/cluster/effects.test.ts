@@ -82,6 +82,20 @@ describe.skipIf(problem !== null)(
       expect(first).toContain('mortar_pool_members 3\n');
       expect(third.match(/^mortar_peer_connected\{.*\} 1$/gm)).toHaveLength(2);
       expect(third).not.toContain('process="brick"');
+      // Its own calls: of the command line here, to bricks here, and to and from the other nodes.
+      for (const [direction, method] of [
+        ['in', 'portmap.signin'],
+        ['out', 'brick.profile'],
+        ['out', 'pool.hello'],
+        ['in', 'pool.learn'],
+      ]) {
+        const labels = `{process="glusterd",direction="${direction}",method="${method}"`;
+        expect(first).toMatch(new RegExp(`^mortar_management_calls_total\\${labels},result="ok"\\} [1-9]`, 'm'));
+        expect(first).toMatch(new RegExp(`^mortar_management_call_latency_seconds_count\\${labels}\\} [1-9]`, 'm'));
+      }
+      expect(third).toMatch(
+        /^mortar_management_calls_total\{.*direction="in",method="cli.command",result="ok"\} [1-9]/m,
+      );
       // Each family once, as the format wants it.
       const types = [...first.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name);
       expect(new Set(types).size).toBe(types.length);

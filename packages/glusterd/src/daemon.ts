@@ -48,8 +48,9 @@ export class Daemon {
 
   private constructor(context: Context) {
     this.context = context;
-    const { clock, log } = context;
-    this.server = new ManagementServer({ clock, log, name: 'management', serverId: context.store.state.node.uuid });
+    const { clock, log, calls } = context;
+    const serverId = context.store.state.node.uuid;
+    this.server = new ManagementServer({ clock, log, calls, name: 'management', serverId });
     addMethods(this.server, context);
     addRebalanceMethods(this.server, context);
     if (context.pool) addPoolMethods(this.server, context, context.pool);

@@ -1,5 +1,6 @@
 /** One connection to each peer, kept up; and single calls to nodes that are no peers yet. */
 import type { Clock, Log, Random } from '@mortar/core/ports.ts';
+import type { CallMeter } from '@mortar/rpc/management/call-meter.ts';
 import { ManagementClient } from '@mortar/rpc/management/client.ts';
 import { ManagementCode, ManagementError } from '@mortar/rpc/management/protocol.ts';
 import { ReconnectingManagementClient } from '@mortar/rpc/management/reconnecting.ts';
@@ -16,6 +17,7 @@ export interface ConnectionPorts {
   clock: Clock;
   random: Random;
   log: Log;
+  calls?: CallMeter;
 }
 
 /** Where a peer may be found. */
@@ -70,10 +72,11 @@ export class PeerConnections {
   }
 
   #connect(uuid: string, hosts: readonly string[]): Entry {
-    const { clock, random, log } = this.#ports;
+    const { clock, random, log, calls } = this.#ports;
     const client = new ReconnectingManagementClient(this.#transport, {
       clock,
       random,
+      calls,
       program: 'glusterd',
       timeoutMs: peerTimeoutMs,
       pingTimeoutMs,
@@ -118,9 +121,10 @@ export class PeerConnections {
 
   /** One call to a node by name; rejects when it does not answer in time. */
   async callOnce(host: string, method: string, params: unknown, timeoutMs = peerTimeoutMs): Promise<unknown> {
-    const { clock } = this.#ports;
+    const { clock, calls } = this.#ports;
     const connecting = ManagementClient.connect(this.#transport, this.#address(host), {
       clock,
+      calls,
       program: 'glusterd',
       timeoutMs,
       pingTimeoutMs,
