@@ -1,5 +1,5 @@
 /** What an operation does or asks on other nodes than the one it was given to; one of the three has no brick. */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type ClusterNode, Nodes, nodesImpossible } from '../support/nodes.ts';
@@ -99,6 +99,23 @@ describe.skipIf(problem !== null)(
       // Each family once, as the format wants it.
       const types = [...first.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name);
       expect(new Set(types).size).toBe(types.length);
+    }, 60_000);
+
+    it('have clients dump their state, whichever node they have their volfile from', async () => {
+      const dumps = (node: ClusterNode) =>
+        readdirSync(node.at('run')).filter((name) => name.startsWith('glusterdump.'));
+      const pid = (await three.sh(`pgrep -f -- '--volfile-id=/[d] '`)).trim();
+      for (const node of [one, three]) {
+        for (const name of dumps(three)) rmSync(three.at('run', name));
+        await node.must('volume', 'statedump', 'd', 'client', `node3:${pid}`);
+        expect(dumps(three)).toEqual([expect.stringMatching(new RegExp(`^glusterdump\\.${pid}\\.dump\\.\\d+$`))]);
+        expect(readFileSync(three.at('run', dumps(three)[0]!), 'utf8')).toContain('d-client-0');
+      }
+      const wrong = await one.gluster('volume', 'statedump', 'd', 'client', 'node2:1');
+      expect([wrong.exitCode, wrong.stderr]).toEqual([
+        1,
+        expect.stringMatching(/^volume statedump: failed: no client node2:1 of volume d .*kill -USR1 1\n$/),
+      ]);
     }, 60_000);
 
     it('rotate the logs of bricks where they are', async () => {

@@ -11,6 +11,7 @@ import type { Directories } from './paths.ts';
 import { addPoolMethods } from './pool/methods.ts';
 import { PoolService, type PoolSettings } from './pool/service.ts';
 import type { Files, MachinePorts } from './ports.ts';
+import { ClientDumps } from './server/client-dumps.ts';
 import { addMethods } from './server/methods.ts';
 import { addRebalanceMethods } from './server/rebalance-methods.ts';
 import { VolfileService } from './server/volfiles.ts';
@@ -53,6 +54,7 @@ export class Daemon {
     this.server = new ManagementServer({ clock, log, calls, name: 'management', serverId });
     addMethods(this.server, context);
     addRebalanceMethods(this.server, context);
+    context.clientDumps.addMethods(this.server);
     if (context.pool) addPoolMethods(this.server, context, context.pool);
   }
 
@@ -90,6 +92,7 @@ export class Daemon {
       directories,
       store,
       volfiles,
+      clientDumps: new ClientDumps(clock),
       locks: new LockTable(clock),
       hostBook: new HostBook(hosts, settings.bindAddress),
       inspector: settings.inspector ?? systemInspector,

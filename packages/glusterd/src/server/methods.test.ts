@@ -283,4 +283,59 @@ describe('the portmap', () => {
   });
 });
 
+describe('state dumps of clients', () => {
+  const ask = (client: string, volume = 'v') =>
+    rig
+      .run({ verb: 'volume.statedump', volume, options: [], client })
+      .then((reply) => (reply.ok ? 'success' : reply.error.text));
+  /** A client of volume v that answers so. */
+  async function client(peer: PeerIdentity, answer: object, id = 'v'): Promise<{ asked: number }> {
+    const one = await connect(peer);
+    const seen = { asked: 0 };
+    one.onNotice('statedump', (params) => {
+      seen.asked++;
+      void one.call('statedump.done', { ...(params as { token: string }), ...answer });
+    });
+    await one.call('volfile.get', { id });
+    return seen;
+  }
+  const nobody = /^no client .* of volume v has its volfile from a node that answers\. .*: kill -USR1 \d+$/;
+
+  it('are asked of the one with that host and process', async () => {
+    await started();
+    const here = await client(local, { path: '/dump' });
+    const socket = await client(root, { path: '/dump' });
+    const elsewhere = await client(remote, { path: '/dump' });
+    expect(await ask(`192.0.2.1:${process.pid}`)).toBe('success');
+    expect([here.asked, socket.asked, elsewhere.asked]).toEqual([0, 0, 1]);
+    for (const name of ['localhost', 'node1', 'alias1', '10.0.0.1'])
+      expect(await ask(`${name}:${process.pid}`)).toBe('success');
+    expect([here.asked, socket.asked, elsewhere.asked]).toEqual([4, 4, 1]);
+    expect(await ask('localhost:1')).toMatch(nobody);
+    expect(await ask(`192.0.2.2:${process.pid}`)).toMatch(nobody);
+    expect([here.asked, socket.asked, elsewhere.asked]).toEqual([4, 4, 1]);
+  });
+
+  it('are asked of clients of the volume only', async () => {
+    await started();
+    await rig.createReplica('w');
+    const others = [await client(local, { path: '/dump' }, 'w'), await client(local, { path: '/dump' }, 'shd/v')];
+    expect(await ask(`localhost:${process.pid}`)).toMatch(nobody);
+    expect(others.map(({ asked }) => asked)).toEqual([0, 0]);
+  });
+
+  it('fail with the reason, and nobody answers for another client', async () => {
+    await started();
+    await client(remote, { problem: 'no space' });
+    expect(await ask(`192.0.2.1:${process.pid}`)).toBe(`192.0.2.1:${process.pid}: no space`);
+    const liar = await connect({ ...remote, address: '192.0.2.9' });
+    const silent = await connect({ ...remote, address: '192.0.2.3' });
+    await silent.call('volfile.get', { id: 'v' });
+    silent.onNotice('statedump', (params) => {
+      void liar.call('statedump.done', { ...(params as { token: string }), path: '/dump' });
+    });
+    expect(await ask(`192.0.2.3:${process.pid}`)).toBe(`192.0.2.3:${process.pid}: no answer within 5 s`);
+  }, 20_000);
+});
+
 it('is a management server', () => expect(rig.daemon.server).toBeInstanceOf(ManagementServer));
