@@ -1,5 +1,5 @@
 /** What an operation does or asks on other nodes than the one it was given to; one of the three has no brick. */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type ClusterNode, Nodes, nodesImpossible } from '../support/nodes.ts';
@@ -82,9 +82,40 @@ describe.skipIf(problem !== null)(
       expect(first).toContain('mortar_pool_members 3\n');
       expect(third.match(/^mortar_peer_connected\{.*\} 1$/gm)).toHaveLength(2);
       expect(third).not.toContain('process="brick"');
+      // Its own calls: of the command line here, to bricks here, and to and from the other nodes.
+      for (const [direction, method] of [
+        ['in', 'portmap.signin'],
+        ['out', 'brick.profile'],
+        ['out', 'pool.hello'],
+        ['in', 'pool.learn'],
+      ]) {
+        const labels = `{process="glusterd",direction="${direction}",method="${method}"`;
+        expect(first).toMatch(new RegExp(`^mortar_management_calls_total\\${labels},result="ok"\\} [1-9]`, 'm'));
+        expect(first).toMatch(new RegExp(`^mortar_management_call_latency_seconds_count\\${labels}\\} [1-9]`, 'm'));
+      }
+      expect(third).toMatch(
+        /^mortar_management_calls_total\{.*direction="in",method="cli.command",result="ok"\} [1-9]/m,
+      );
       // Each family once, as the format wants it.
       const types = [...first.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name);
       expect(new Set(types).size).toBe(types.length);
+    }, 60_000);
+
+    it('have clients dump their state, whichever node they have their volfile from', async () => {
+      const dumps = (node: ClusterNode) =>
+        readdirSync(node.at('run')).filter((name) => name.startsWith('glusterdump.'));
+      const pid = (await three.sh(`pgrep -f -- '--volfile-id=/[d] '`)).trim();
+      for (const node of [one, three]) {
+        for (const name of dumps(three)) rmSync(three.at('run', name));
+        await node.must('volume', 'statedump', 'd', 'client', `node3:${pid}`);
+        expect(dumps(three)).toEqual([expect.stringMatching(new RegExp(`^glusterdump\\.${pid}\\.dump\\.\\d+$`))]);
+        expect(readFileSync(three.at('run', dumps(three)[0]!), 'utf8')).toContain('d-client-0');
+      }
+      const wrong = await one.gluster('volume', 'statedump', 'd', 'client', 'node2:1');
+      expect([wrong.exitCode, wrong.stderr]).toEqual([
+        1,
+        expect.stringMatching(/^volume statedump: failed: no client node2:1 of volume d .*kill -USR1 1\n$/),
+      ]);
     }, 60_000);
 
     it('rotate the logs of bricks where they are', async () => {

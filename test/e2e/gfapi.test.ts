@@ -1,15 +1,24 @@
 /** The library on real bricks: no mount, no FUSE. */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type ConnectOptions, connect, type Volume } from '@mortar/gfapi';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { eventually, startCluster } from '../support/cluster.ts';
 import { root as projectRoot } from '../support/sandbox.ts';
 
+/** Where this process, a client, puts its state dumps; set before the library is read. */
+const ownPlace = vi.hoisted(() => {
+  const { mkdtempSync } = process.getBuiltinModule('node:fs');
+  const place = mkdtempSync('/tmp/mortar-gfapi-');
+  process.env.MORTAR_RUN_DIRECTORY = place;
+  return place;
+});
+
 const cluster = startCluster();
+afterAll(() => rmSync(ownPlace, { recursive: true, force: true }));
 const volume = 'v';
 const from = (more: ConnectOptions = {}): ConnectOptions => ({
   volume,
@@ -85,6 +94,20 @@ describe('on replica 3', { timeout: 180_000 }, () => {
     expect((await alice.readdir('/..')).sort()).toEqual(['f', 'out']);
     await v.chmod('/home/alice/f', 0o600);
     await expect(v.as({ uid: 1002, gid: 1002 }).readFile('/home/alice/f')).rejects.toMatchObject({ code: 'EACCES' });
+  });
+
+  it('dumps its state when glusterd is asked for it', async () => {
+    await using v = await connect(from());
+    await v.writeFile('/dumped', 'text');
+    await cluster.must('volume', 'statedump', volume, 'client', `${cluster.address}:${process.pid}`);
+    const [name] = readdirSync(ownPlace);
+    expect(name).toMatch(new RegExp(`^glusterdump\\.${process.pid}\\.dump\\.\\d+$`));
+    expect(readFileSync(join(ownPlace, name!), 'utf8')).toContain(`${volume}-client-0`);
+    const { exitCode, stderr } = await cluster.gluster('volume', 'statedump', volume, 'client', `${cluster.address}:1`);
+    expect([exitCode, stderr]).toEqual([
+      1,
+      expect.stringMatching(/^volume statedump: failed: no client .*:1 of volume/),
+    ]);
   });
 
   it('loses nothing when a brick is killed under load, and it heals', async () => {

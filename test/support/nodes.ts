@@ -3,7 +3,16 @@
  * the switch between them. Nothing of the machine is touched; all of it ends with the process that made it.
  */
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { canMount, ensureBuilt, root, until } from './sandbox.ts';
@@ -83,13 +92,33 @@ export class Nodes {
     }
   }
 
+  /** Every node gets a second address, `prefix` followed by its number, in a network of its own, and as a second name `nodeIb`. */
+  async addNetwork(prefix: string): Promise<void> {
+    await must('nsenter', ...this.#inSwitch(), 'ip', 'link', 'add', 'lan2', 'type', 'bridge');
+    await must('nsenter', ...this.#inSwitch(), 'ip', 'link', 'set', 'lan2', 'up');
+    for (const node of this.nodes) {
+      const plug = `plug${node.index}b`;
+      const link = ['ip', 'link', 'add', plug, 'type', 'veth', 'peer', 'name', 'eth1', 'netns', `${node.processId}`];
+      await must('nsenter', ...this.#inSwitch(), ...link);
+      await must('nsenter', ...this.#inSwitch(), 'ip', 'link', 'set', plug, 'master', 'lan2', 'up');
+      await node.sh(`ip addr add ${prefix}${node.index}/24 dev eth1; ip link set eth1 up`);
+      this.addNames(`${prefix}${node.index} node${node.index}b`);
+    }
+  }
+
+  /** Lines of the file of hosts that all nodes have. */
+  addNames(...lines: string[]): void {
+    appendFileSync(join(this.home, 'hosts'), lines.map((line) => `${line}\n`).join(''));
+  }
+
   #inSwitch(): string[] {
     return ['-t', `${this.#switch.pid}`, '-n', '--'];
   }
 
-  /** The node's plug is pulled, or put in again. */
-  async setLink(node: ClusterNode, state: 'up' | 'down'): Promise<void> {
-    await must('nsenter', ...this.#inSwitch(), 'ip', 'link', 'set', `plug${node.index}`, state);
+  /** The node's plug is pulled, or put in again; `second`: that of the network that was added. */
+  async setLink(node: ClusterNode, state: 'up' | 'down', second = false): Promise<void> {
+    const plug = `plug${node.index}${second ? 'b' : ''}`;
+    await must('nsenter', ...this.#inSwitch(), 'ip', 'link', 'set', plug, state);
   }
 
   async end(): Promise<void> {
@@ -122,6 +151,11 @@ export class ClusterNode {
     this.address = address;
     this.home = join(home, `node${index}`);
     for (const name of ['lib', 'run', 'log', 'bricks', 'mnt']) mkdirSync(join(this.home, name), { recursive: true });
+  }
+
+  /** Process 1 of the node, by its number outside. */
+  get processId(): number {
+    return this.#pid;
   }
 
   at(...names: string[]): string {

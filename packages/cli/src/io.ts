@@ -7,6 +7,8 @@ export interface Io {
   /** The next line of standard input without its end, or null at the end of the input. */
   readLine(): Promise<string | null>;
   readonly inputIsTerminal: boolean;
+  /** Whether people read what goes to standard error. */
+  readonly errorIsTerminal?: boolean;
   /** At a terminal: a line that is edited, with history and with completion of its last word. Null at its end. */
   prompt?(text: string, complete: Completer): Promise<string | null>;
   /** Where it can be told that work goes on: a terminal. */

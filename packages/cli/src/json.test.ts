@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { jsonText } from './json.ts';
 import { ok, refused, runCommand } from './testing/transcripts.ts';
@@ -114,6 +115,52 @@ describe('--json', () => {
     });
     const none = await runCommand('gluster get-state --json', () => ok({ path: '/s', text: '[Peers]\n\n[Volumes]\n' }));
     expect(parsed(none.stdout)).toMatchObject({ state: { Peers: [], Volumes: [] } });
+  });
+
+  const empty = { opRet: 0, opErrno: 0, opErrstr: '' };
+  const brick = { name: 'h:/a', hostUuid: 'u', connected: true, entries: [] };
+  it.each([
+    ['volume list', { names: [] }, { volList: { count: 0, volume: [] } }],
+    ['volume info', { volumes: [] }, { volInfo: { volumes: { count: 0, volume: [] } } }],
+    ['volume status', { volumes: [] }, { volStatus: { volumes: { volume: [] } } }],
+    [
+      'volume status v',
+      { volumes: [{ volume: 'v', processes: [] }] },
+      { volStatus: { volumes: { volume: [{ volName: 'v', nodeCount: 0, node: [], tasks: { task: [] } }] } } },
+    ],
+    ['volume get v all', { options: [] }, { volGetopts: { count: 0, Opt: [] } }],
+    ['volume profile v info', { bricks: [] }, { volProfile: { brick: [] } }],
+    ['volume top v open', { bricks: [] }, { volTop: { brickCount: 0, brick: [] } }],
+    ['volume heal v info', { kind: 'info', bricks: [] }, { healInfo: { bricks: { brick: [] } } }],
+    [
+      'volume heal v info split-brain',
+      { kind: 'info', bricks: [brick] },
+      { healInfo: { bricks: { brick: [{ hostUuid: 'u', name: 'h:/a', file: [], numberOfEntries: 0 }] } } },
+    ],
+    [
+      'volume heal v statistics',
+      { kind: 'statistics', bricks: [{ index: 0, hostname: 'h', crawls: [] }] },
+      { bricks: { brick: [{ index: 0, hostname: 'h', crawls: { crawl: [] } }] } },
+    ],
+    ['volume clear-locks v /f kind all posix', { lines: [] }, { lines: { line: [] } }],
+    ['peer status', { peers: [] }, { peerStatus: { peer: [] } }],
+    ['system:: fsm log', { transitions: [] }, { transitions: { transition: [] } }],
+    ['system:: lock show', { locks: [] }, { locks: { lock: [] } }],
+    ['eventsapi status', { webhooks: [], nodes: [] }, { webhooks: { webhook: [] }, nodes: { node: [] } }],
+  ])('has an empty list where there are none: %s', async (words, data, expected) => {
+    const { stdout } = await runCommand(`gluster --json ${words}`, () => ok(data));
+    expect(parsed(stdout)).toMatchObject({ ...empty, ...expected });
+  });
+
+  it('has a list of any number of what is listed', () => {
+    fc.assert(
+      fc.property(fc.string(), fc.array(fc.nat()), (name, numbers) => {
+        fc.pre(!['', 'other', '__proto__'].includes(name));
+        const rows = numbers.map((number) => element(name, number));
+        const text = jsonText([element('all', [element('other', 1), ...rows], name)]);
+        expect(parsed(text)).toEqual({ all: { other: 1, [name]: numbers } });
+      }),
+    );
   });
 
   it('keeps attributes and the fields of mixed content', () => {

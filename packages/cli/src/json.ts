@@ -9,25 +9,26 @@ const lists = new Set([
 type Json = string | number | { [name: string]: Json } | Json[];
 
 export function jsonText(children: readonly Element[]): string {
-  return `${JSON.stringify(objectOf(children, ''), null, 2)}\n`;
+  return `${JSON.stringify(objectOf(children), null, 2)}\n`;
 }
 
-function objectOf(children: readonly Element[], parent: string): { [name: string]: Json } {
-  const object: { [name: string]: Json } = {};
+function objectOf(children: readonly Element[], parent = '', listed: readonly string[] = []): { [name: string]: Json } {
+  const object: { [name: string]: Json } = Object.create(null);
   for (const child of children) {
     const { name } = child;
     const value = jsonOf(child);
     const known = object[name];
     if (Array.isArray(known)) known.push(value);
     else if (known !== undefined) object[name] = [known, value];
-    else object[name] = lists.has(name) || parent === `${name}s` ? [value] : value;
+    else object[name] = lists.has(name) || parent === `${name}s` || listed.includes(name) ? [value] : value;
   }
+  for (const name of listed) object[name] ??= [];
   return object;
 }
 
-function jsonOf({ name, attributes, text, number, children, inline }: Element): Json {
+function jsonOf({ name, attributes, text, number, children, listed, inline }: Element): Json {
   const value =
-    inline === undefined ? (children ? objectOf(children, name) : (number ?? text ?? '')) : fieldsOf(inline);
+    inline === undefined ? (children ? objectOf(children, name, listed) : (number ?? text ?? '')) : fieldsOf(inline);
   if (!attributes) return value;
   return typeof value === 'object' && !Array.isArray(value) ? { ...attributes, ...value } : { ...attributes, value };
 }

@@ -1,6 +1,6 @@
 /** What the command line finds out by itself: help, usage, questions, words that make no sense. */
 import { describe, expect, it } from 'vitest';
-import { outcomeOf, runCommand, transcript, transcripts } from './testing/transcripts.ts';
+import { outcomeOf, refused, runCommand, transcript, transcripts } from './testing/transcripts.ts';
 
 /** Commands that GlusterFS's command line refused without asking glusterd, by what it says. */
 function isLocal(stderr: string, stdout: string): boolean {
@@ -121,6 +121,19 @@ describe('options', () => {
     const { stdout, stderr, exit } = await runCommand(`gluster ${words}`);
     expect([stderr, exit]).toEqual([`Did you mean ${meant}?\n`, 1]);
     expect(stdout).toMatch(/^unrecognized (word|option)/);
+  });
+
+  it('says at a terminal which volume a name most likely meant', async () => {
+    const answer = () => refused('Volume vlo does not exist', { meant: 'vol' });
+    const text = 'volume start: vlo: failed: Volume vlo does not exist\n';
+    const run = async (words: string, errorIsTerminal: boolean) => {
+      const { stdout, stderr, exit } = await runCommand(`gluster ${words}`, answer, '', { errorIsTerminal });
+      return [stdout, stderr, exit];
+    };
+    expect(await run('volume start vlo', false)).toEqual(['', text, 1]);
+    expect(await run('volume start vlo', true)).toEqual(['', `${text}Did you mean vol?\n`, 1]);
+    expect((await run('volume start vlo --xml', true))[1]).toBe('');
+    expect((await run('volume info vlo', true))[1]).toBe('Volume vlo does not exist\nDid you mean vol?\n');
   });
 
   it('takes --wignore for force', async () => {

@@ -16,8 +16,12 @@ export class NodeIo implements Io {
     return process.stdin.isTTY === true;
   }
 
+  get errorIsTerminal(): boolean {
+    return process.stderr.isTTY === true;
+  }
+
   get progress(): ProgressPort | undefined {
-    if (process.stderr.isTTY !== true) return undefined;
+    if (!this.errorIsTerminal) return undefined;
     return {
       write: (text) => this.err(text),
       every(ms, callback) {

@@ -24,7 +24,9 @@ export async function runWords(session: Session, words: readonly string[]): Prom
   }
   try {
     const handler = await command.load();
-    return await handler(session, words);
+    const status = await handler(session, words);
+    session.hint();
+    return status;
   } catch (error) {
     if (error instanceof UsageError) {
       for (const reason of error.reasons) (error.onOutput ? line : errorLine)(session.io, reason);

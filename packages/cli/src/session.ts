@@ -1,7 +1,7 @@
 import type { CommandReply, ReplyData } from '@mortar/glusterd/protocol/replies.ts';
 import type { RequestOf, Verb } from '@mortar/glusterd/protocol/requests.ts';
 import type { Flags } from './flags.ts';
-import { type Io, line } from './io.ts';
+import { errorLine, type Io, line } from './io.ts';
 import { withProgress } from './progress.ts';
 
 /** Of a command, in the line that says that it is under way. */
@@ -38,6 +38,7 @@ export class Session {
   readonly flags: Flags;
   readonly #connect: (flags: Flags) => Promise<Caller>;
   #caller: Caller | undefined;
+  #meant: string | undefined;
 
   constructor(io: Io, flags: Flags, connect: (flags: Flags) => Promise<Caller>) {
     this.io = io;
@@ -52,8 +53,10 @@ export class Session {
     this.#caller ??= await this.#connect(this.flags);
     const asked = this.#caller.call('cli.command', { request, line: words.join(' ') });
     const { progress } = this.io;
-    const reply = progress ? await withProgress(progress, words.slice(0, mostWords).join(' '), asked) : await asked;
-    return reply as CommandReply<ReplyData[V]>;
+    const answer = progress ? await withProgress(progress, words.slice(0, mostWords).join(' '), asked) : await asked;
+    const reply = answer as CommandReply<ReplyData[V]>;
+    this.#meant = reply.ok ? undefined : reply.error.meant;
+    return reply;
   }
 
   /** A question to be answered with y or n; scripts say y, the end of the input says n. */
@@ -66,6 +69,13 @@ export class Session {
     if (word === 'y' || word === 'yes') return true;
     if (word !== 'n' && word !== 'no') line(this.io, 'Invalid input, please enter y/n');
     return false;
+  }
+
+  /** What most likely was meant by the last command, told to people only: programs get what GlusterFS says. */
+  hint(): void {
+    const { io, flags } = this;
+    if (this.#meant !== undefined && io.errorIsTerminal && !flags.xml) errorLine(io, `Did you mean ${this.#meant}?`);
+    this.#meant = undefined;
   }
 
   close(): void {

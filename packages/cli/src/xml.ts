@@ -11,6 +11,8 @@ export interface Element {
   /** The text is this number. */
   number?: number;
   children?: Element[];
+  /** Names of children of which there may be any number: JSON has a list of them, also of one or none. */
+  listed?: readonly string[];
   inline?: string;
 }
 
@@ -18,8 +20,9 @@ export function escapeXml(text: string): string {
   return text.replace(/[&<>]/g, (c) => (c === '&' ? '&amp;' : c === '<' ? '&lt;' : '&gt;'));
 }
 
-export function element(name: string, content: string | number | Element[] = ''): Element {
-  if (typeof content === 'object') return { name, children: content };
+/** `listed`: names of children of which there may be any number. */
+export function element(name: string, content: string | number | Element[] = '', ...listed: string[]): Element {
+  if (typeof content === 'object') return { name, children: content, listed };
   return typeof content === 'number' ? { name, text: String(content), number: content } : { name, text: content };
 }
 

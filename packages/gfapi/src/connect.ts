@@ -15,6 +15,7 @@ import {
 } from '@mortar/core';
 import {
   Admission,
+  dumpWhenAsked,
   FileVolfileSource,
   type GraphKeeper,
   HostServices,
@@ -25,8 +26,11 @@ import {
   ManagementVolfileSource,
   managementPort,
   processId,
+  processSection,
   SocketTransportPort,
+  StateDumper,
   SystemClock,
+  sectionsOf,
   silentTarget,
   socketTransport,
   type VolfileSource,
@@ -128,6 +132,7 @@ export async function connect(given: ConnectOptions): Promise<Volume> {
     },
     handOver: (next) => client.setGraph(next.ops),
   });
+  if (link) dumpStateOf(keeper, services, link);
   const end = onlyOnce(async () => {
     await client.close(options.closeTimeoutMs);
     await keeper.stop();
@@ -146,6 +151,13 @@ export async function connect(given: ConnectOptions): Promise<Volume> {
     await end();
     throw error;
   }
+}
+
+/** When glusterd is asked for it, as of GlusterFS's library. */
+function dumpStateOf(keeper: GraphKeeper, services: HostServices, link: ManagementLink): void {
+  const dumper = new StateDumper(services.clock);
+  dumper.add(() => [processSection(), ...sectionsOf(keeper, services)]);
+  dumpWhenAsked(link, services.log, () => dumper.write());
 }
 
 type Options = ConnectOptions & typeof defaults;

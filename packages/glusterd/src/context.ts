@@ -5,6 +5,7 @@ import type { HostBook } from './hosts.ts';
 import type { Directories } from './paths.ts';
 import type { PoolService, Propose } from './pool/service.ts';
 import type { MachinePorts } from './ports.ts';
+import type { ClientDumps } from './server/client-dumps.ts';
 import type { VolfileService } from './server/volfiles.ts';
 import type { Store } from './store/store.ts';
 import type { BrickKeeper } from './supervision/brick-keeper.ts';
@@ -26,6 +27,7 @@ export interface Context extends MachinePorts {
   rebalances: RebalanceKeeper;
   brickKeeper: BrickKeeper;
   volfiles: VolfileService;
+  clientDumps: ClientDumps;
   hooks: Hooks;
   /** Null: this node is alone and stays so. */
   pool: PoolService | null;

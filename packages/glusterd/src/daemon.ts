@@ -11,6 +11,7 @@ import type { Directories } from './paths.ts';
 import { addPoolMethods } from './pool/methods.ts';
 import { PoolService, type PoolSettings } from './pool/service.ts';
 import type { Files, MachinePorts } from './ports.ts';
+import { ClientDumps } from './server/client-dumps.ts';
 import { addMethods } from './server/methods.ts';
 import { addRebalanceMethods } from './server/rebalance-methods.ts';
 import { VolfileService } from './server/volfiles.ts';
@@ -48,10 +49,12 @@ export class Daemon {
 
   private constructor(context: Context) {
     this.context = context;
-    const { clock, log } = context;
-    this.server = new ManagementServer({ clock, log, name: 'management', serverId: context.store.state.node.uuid });
+    const { clock, log, calls } = context;
+    const serverId = context.store.state.node.uuid;
+    this.server = new ManagementServer({ clock, log, calls, name: 'management', serverId });
     addMethods(this.server, context);
     addRebalanceMethods(this.server, context);
+    context.clientDumps.addMethods(this.server);
     if (context.pool) addPoolMethods(this.server, context, context.pool);
   }
 
@@ -89,6 +92,7 @@ export class Daemon {
       directories,
       store,
       volfiles,
+      clientDumps: new ClientDumps(clock),
       locks: new LockTable(clock),
       hostBook: new HostBook(hosts, settings.bindAddress),
       inspector: settings.inspector ?? systemInspector,

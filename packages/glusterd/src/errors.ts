@@ -10,11 +10,14 @@ export class OperationError extends Error {
   readonly code = 'EOPERATION';
   readonly errno: number;
   readonly exit: number | undefined;
+  /** The volume that was asked for and is not there. */
+  readonly noVolume: string | undefined;
 
-  constructor(message: string, details: { errno?: number; exit?: number } = {}) {
+  constructor(message: string, details: { errno?: number; exit?: number; noVolume?: string } = {}) {
     super(message);
     this.errno = details.errno ?? refusedErrno;
     this.exit = details.exit;
+    this.noVolume = details.noVolume;
   }
 
   toData(): CommandError {

@@ -1,5 +1,6 @@
 /** What management does to the machine; the real ones are in `node/`, tests have their own. */
 import type { Clock, Log, Random } from '@mortar/core/ports.ts';
+import type { CallMeter } from '@mortar/rpc/management/call-meter.ts';
 import type { Post } from './events/sender.ts';
 
 /** Small text files. Paths are absolute. */
@@ -65,6 +66,8 @@ export interface MachinePorts {
   files: Files;
   processes: ProcessPort;
   hosts: HostNames;
+  /** Counts management calls; without it nobody does. */
+  calls?: CallMeter;
   /** For events; without it nobody is told of any. */
   post?: Post;
 }

@@ -11,6 +11,7 @@ import { setCommandName } from '@mortar/host/process/identity.ts';
 import { takePidFile } from '@mortar/host/process/pidfile.ts';
 import { tellFailed, tellReady } from '@mortar/host/process/readiness.ts';
 import { handleSignals, type SignalActions } from '@mortar/host/process/signals.ts';
+import { CallMeter } from '@mortar/rpc/management/call-meter.ts';
 import { nodeClock, nodeRandom } from '@mortar/rpc/transports/node-ports.ts';
 import { refusalLogger, secureAccess, workDirectoryVariable } from '@mortar/rpc/transports/secure-access.ts';
 import { tcpTransport } from '@mortar/rpc/transports/tcp.ts';
@@ -61,14 +62,17 @@ async function start(args: DaemonArguments, installation: string): Promise<Signa
     [workDirectoryVariable]: directories.work,
   };
   log.write('INFO', 'glusterd', `started: pid ${process.pid}, working directory ${directories.work}`, 100030);
+  const metrics = new MetricsRegistry();
+  const calls = new CallMeter(metrics, nodeClock);
   const ports = {
     clock: nodeClock,
     random: nodeRandom,
     log,
     files: nodeFiles,
-    processes: nodeProcesses(environment),
+    processes: nodeProcesses(environment, calls),
     hosts: nodeHosts,
     post: nodePost,
+    calls,
   };
   const tls = secureAccess(directories.work);
   const refused = refusalLogger(
@@ -100,7 +104,7 @@ async function start(args: DaemonArguments, installation: string): Promise<Signa
   await daemon.listen(tcpTransport(secure), { kind: 'tcp', host: args.bindAddress ?? '0.0.0.0', port: args.port });
   await daemon.listen(unixTransport(), { kind: 'unix', path: args.socketPath });
   daemon.resume().catch((error: Error) => log.write('ERROR', 'management', `resuming failed: ${error.stack}`));
-  const metricsServer = args.metrics && (await openMetrics(args.metrics, daemon));
+  const metricsServer = args.metrics && (await openMetrics(args.metrics, metrics, daemon));
   const dumper = new StateDumper(nodeClock);
   dumper.add(() => sections(daemon));
   return {
@@ -117,8 +121,7 @@ async function start(args: DaemonArguments, installation: string): Promise<Signa
 }
 
 /** Several who look at the same moment are told the same. */
-function openMetrics(place: MetricsPlace, daemon: Daemon) {
-  const own = new MetricsRegistry();
+function openMetrics(place: MetricsPlace, own: MetricsRegistry, daemon: Daemon) {
   addProcessMetrics(own);
   let looking: Promise<string> | null = null;
   return listenForMetrics(place, () => {

@@ -9,7 +9,8 @@ import { type DumpFiles, dumpFilesPortName } from '@mortar/xlators/lib/dump-file
 import { compatibleVersion } from './arguments/information.ts';
 import type { ProcessArguments } from './arguments/process-arguments.ts';
 import { keepGraphOn } from './client/keep-graph.ts';
-import { type DumpSection, type DumpValues, graphSections, inodeSection, processSection } from './dump/sections.ts';
+import { sectionsOf } from './dump/of-graph.ts';
+import { processSection } from './dump/sections.ts';
 import { writeReport } from './dump/write-report.ts';
 import { StateDumper } from './dump/writer.ts';
 import type { GraphKeeper, KeeperOptions } from './graph/keeper.ts';
@@ -208,17 +209,6 @@ export class Host {
 function inodeGauges({ metrics, inodes }: HostServices): void {
   metrics.gauge('inodes_active', () => inodes.stats().active);
   metrics.gauge('inodes_idle', () => inodes.stats().lru);
-}
-
-/** `more`: what tells this graph from the others of the process. */
-function sectionsOf(keeper: GraphKeeper, { inodes }: HostServices, more: DumpValues = {}): DumpSection[] {
-  if (!keeper.isStarted) return [];
-  const { graph, top } = keeper.current;
-  return [
-    { name: 'active graph', values: { ...more, id: graph.id, generations: keeper.generations, state: top.state } },
-    ...graphSections(graph),
-    inodeSection(inodes, 'inode table'),
-  ];
 }
 
 /**

@@ -6,6 +6,7 @@ export * from './codec/fop-codec.ts';
 export * from './connection.ts';
 export * from './frame.ts';
 export * from './hello.ts';
+export * from './management/call-meter.ts';
 export * from './management/client.ts';
 export * from './management/protocol.ts';
 export * from './management/reconnecting.ts';

@@ -51,7 +51,7 @@ export const status: Handler = async (session, words) => {
   if (session.flags.xml) {
     const urls = webhooks.map((url) => element('webhook', url));
     const rows = nodes.map(({ node, up }) => element('node', [element('hostname', node), element('up', up ? 1 : 0)]));
-    return succeedXml(session, [element('webhooks', urls), element('nodes', rows)]);
+    return succeedXml(session, [element('webhooks', urls, 'webhook'), element('nodes', rows, 'node')]);
   }
   line(session.io, `Webhooks: ${webhooks.length === 0 ? 'None' : ''}`);
   for (const url of webhooks) line(session.io, url);

@@ -66,7 +66,12 @@ export function infoElement(brick: HealBrickData, kind: InfoKind): Element {
     content.push(element('status', brick.connected ? 'Connected' : away));
     content.push(element('numberOfEntries', brick.connected ? entries.length : '-'));
   }
-  return { name: 'brick', attributes: { hostUuid: brick.connected ? brick.hostUuid : '-' }, children: content };
+  return {
+    name: 'brick',
+    attributes: { hostUuid: brick.connected ? brick.hostUuid : '-' },
+    children: content,
+    listed: kind === 'summary' ? [] : ['file'],
+  };
 }
 
 /** A brick that is away has its status glued to the next name; programs that read it have learned that. */
@@ -98,7 +103,7 @@ export function statisticsElement({ index, hostname, crawls }: CrawlBrickData): 
       element('failed', crawl.failed),
     ]),
   );
-  return element('brick', [element('index', index), element('hostname', hostname), element('crawls', rows)]);
+  return element('brick', [element('index', index), element('hostname', hostname), element('crawls', rows, 'crawl')]);
 }
 
 const days = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];

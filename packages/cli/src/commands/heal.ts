@@ -47,12 +47,12 @@ function documentOf(data: Exclude<HealData, { kind: 'info' }>): Element[] {
     case 'done':
       return [];
     case 'count':
-      return [element('bricks', data.bricks.map(countElement))];
+      return [element('bricks', data.bricks.map(countElement), 'brick')];
     case 'statistics':
-      return [element('bricks', data.bricks.map(statisticsElement))];
+      return [element('bricks', data.bricks.map(statisticsElement), 'brick')];
     case 'split-brain': {
       const lines = data.lines.map((text) => element('line', text));
-      return [element('failed', Number(data.failed)), element('lines', lines)];
+      return [element('failed', Number(data.failed)), element('lines', lines, 'line')];
     }
   }
 }
@@ -84,7 +84,7 @@ function refused(session: Session, volume: string, operation: HealOperation, err
 }
 
 function healInfo(bricks: Element[]): Element {
-  return element('healInfo', [element('bricks', bricks)]);
+  return element('healInfo', [element('bricks', bricks, 'brick')]);
 }
 
 function print(session: Session, volume: string, operation: HealOperation, data: HealData): number {

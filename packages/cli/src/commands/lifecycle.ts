@@ -57,7 +57,7 @@ export const info: Handler = async (session, words) => {
     ...(named !== undefined && { volume: named }),
   });
   if (!reply.ok) {
-    const none = element('volInfo', [element('volumes', [element('count', 0)])]);
+    const none = element('volInfo', [element('volumes', [element('count', 0)], 'volume')]);
     if (!session.flags.xml) return fail(session, '', reply.error);
     printDocument(session, [...outcome(-1, reply.error.errno, 'Volume does not exist'), none]);
     return 0;
@@ -65,7 +65,7 @@ export const info: Handler = async (session, words) => {
   const { volumes } = reply.data;
   if (session.flags.xml) {
     const content = [...volumes.map(volumeElement), element('count', volumes.length)];
-    return succeedXml(session, [element('volInfo', [element('volumes', content)])]);
+    return succeedXml(session, [element('volInfo', [element('volumes', content, 'volume')])]);
   }
   if (volumes.length === 0) session.io.err('No volumes present\n');
   else session.io.out(volumes.map(volumeText).join(''));
@@ -78,7 +78,7 @@ export const list: Handler = async (session, words) => {
   const { names } = reply.data;
   if (session.flags.xml) {
     const volumes = names.map((name) => element('volume', name));
-    return succeedXml(session, [element('volList', [element('count', names.length), ...volumes])]);
+    return succeedXml(session, [element('volList', [element('count', names.length), ...volumes], 'volume')]);
   }
   if (names.length === 0) session.io.err('No volumes present in cluster\n');
   for (const name of names) line(session.io, name);

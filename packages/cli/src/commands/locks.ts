@@ -13,7 +13,7 @@ export const show: Handler = async (session, words) => {
   const reply = await session.request(words, { verb: 'system.lock.show' });
   if (!reply.ok) return fail(session, 'lock show: failed: ', reply.error);
   const { locks } = reply.data;
-  if (session.flags.xml) return succeedXml(session, [element('locks', locks.map(lockElement))]);
+  if (session.flags.xml) return succeedXml(session, [element('locks', locks.map(lockElement), 'lock')]);
   if (locks.length === 0) line(session.io, nobody);
   for (const [i, lock] of locks.entries()) session.io.out((i > 0 ? '\n' : '') + lockText(lock));
   return 0;
@@ -28,7 +28,7 @@ export const breakIt: Handler = async (session, words) => {
   const reply = await session.request(words, { verb: 'system.lock.break' });
   if (!reply.ok) return fail(session, 'lock break: failed: ', reply.error);
   const { locks } = reply.data;
-  if (session.flags.xml) return succeedXml(session, [element('locks', locks.map(lockElement))]);
+  if (session.flags.xml) return succeedXml(session, [element('locks', locks.map(lockElement), 'lock')]);
   line(session.io, 'lock break: success');
   if (locks.length === 0) line(session.io, nobody);
   for (const { operation, hostname, ageSeconds } of locks)
@@ -48,7 +48,7 @@ export const recover: Handler = async (session, words) => {
   const { members, version } = reply.data;
   if (session.flags.xml) {
     const names = members.map((name) => element('hostname', name));
-    return succeedXml(session, [element('recovered', [element('version', version), ...names])]);
+    return succeedXml(session, [element('recovered', [element('version', version), ...names], 'hostname')]);
   }
   line(session.io, `pool recover: success: ${members.join(', ')} took the state of this node (change ${version})`);
   return 0;

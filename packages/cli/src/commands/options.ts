@@ -63,7 +63,7 @@ async function sendSet(
 async function setHelp(session: Session, words: readonly string[]): Promise<number> {
   const reply = await session.request(words, { verb: 'volume.set.help' });
   if (!reply.ok) return fail(session, 'volume set: failed: ', reply.error);
-  if (session.flags.json) return succeedXml(session, [element('options', optionsIn(reply.data.text))]);
+  if (session.flags.json) return succeedXml(session, [element('options', optionsIn(reply.data.text), 'option')]);
   session.io.out(reply.data.text);
   return 0;
 }
@@ -85,7 +85,7 @@ export const get: Handler = async (session, words) => {
   const { options } = reply.data;
   if (session.flags.xml) {
     const rows = options.map((one) => element('Opt', [element('Option', one.key), element('Value', one.value)]));
-    return succeedXml(session, [element('volGetopts', [element('count', options.length), ...rows])]);
+    return succeedXml(session, [element('volGetopts', [element('count', options.length), ...rows], 'Opt')]);
   }
   const row = (left: string, right: string) =>
     line(session.io, `${left.padEnd(columnWidth)} ${right.padEnd(valueWidth - 1)}`);

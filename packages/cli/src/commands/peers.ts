@@ -42,7 +42,7 @@ export const status: Handler = async (session, words) => {
   const reply = await session.request(words, { verb: 'peer.status' });
   if (!reply.ok) return fail(session, 'peer status: failed: ', reply.error);
   const { peers } = reply.data;
-  if (session.flags.xml) return succeedXml(session, [element('peerStatus', peers.map(peerElement))]);
+  if (session.flags.xml) return succeedXml(session, [element('peerStatus', peers.map(peerElement), 'peer')]);
   line(session.io, `Number of Peers: ${peers.length}`);
   for (const peer of peers) session.io.out(peerText(peer));
   return 0;
@@ -65,6 +65,7 @@ function peerElement(peer: PeerData): Element {
     element(
       'hostnames',
       peer.hostnames.map((name) => element('hostname', name)),
+      'hostname',
     ),
     element('connected', peer.connected ? 1 : 0),
     element('state', peer.state),
@@ -96,7 +97,8 @@ export const log: Handler = async (session, words) => {
   const reply = await session.request(words, { verb: 'system.fsm.log', ...(host === undefined ? {} : { host }) });
   if (!reply.ok) return fail(session, 'fsm log: failed: ', reply.error);
   const { transitions } = reply.data;
-  if (session.flags.xml) return succeedXml(session, [element('transitions', transitions.map(transitionElement))]);
+  if (session.flags.xml)
+    return succeedXml(session, [element('transitions', transitions.map(transitionElement), 'transition')]);
   line(session.io, `number of transitions: ${transitions.length}`);
   for (const transition of transitions) session.io.out(transitionText(transition));
   return 0;

@@ -118,7 +118,7 @@ function profileElement(
 ): Element {
   const head = [element('volname', volume), element('profileOp', operationNumbers[operation])];
   if (operation !== 'info') return element('volProfile', head);
-  return element('volProfile', [...head, element('brickCount', bricks.length), ...bricks.map(brickElement)]);
+  return element('volProfile', [...head, element('brickCount', bricks.length), ...bricks.map(brickElement)], 'brick');
 }
 
 function brickElement({ name, cleared, cumulative, interval }: ProfileBrickData): Element {
@@ -147,8 +147,8 @@ function sectionElements(section: ProfileSectionData): Element[] {
     ]),
   );
   return [
-    element('blockStats', blocks),
-    element('fopStats', fops),
+    element('blockStats', blocks, 'block'),
+    element('fopStats', fops, 'fop'),
     element('duration', section.durationSeconds),
     element('totalRead', section.bytesRead),
     element('totalWrite', section.bytesWritten),

@@ -4,14 +4,15 @@ import { type Element, element } from '../xml.ts';
 import { taskElement } from './task-text.ts';
 
 export function statusElement(status: VolumeStatusData, section: StatusSection | undefined, tasks: boolean): Element {
-  const task = element('tasks', status.task ? [taskElement(status.task)] : []);
+  const task = element('tasks', status.task ? [taskElement(status.task)] : [], 'task');
   if (section === 'tasks') return element('volume', [element('volName', status.volume), task]);
-  return element('volume', [
+  const content = [
     element('volName', status.volume),
     element('nodeCount', status.processes.length),
     ...status.processes.map((process) => nodeElement(process, section)),
     ...(tasks ? [task] : []),
-  ]);
+  ];
+  return element('volume', content, 'node');
 }
 
 function nodeElement(process: ProcessData, section: StatusSection | undefined): Element {
@@ -46,7 +47,7 @@ function sectionElements(process: ProcessData, section: StatusSection | undefine
         ]),
       ]),
     );
-    return [element('inodeStatus', [element('connections', tables.length), ...tables])];
+    return [element('inodeStatus', [element('connections', tables.length), ...tables], 'connection')];
   }
   if (section === 'fd') {
     const tables = (process.fds ?? []).map((table) =>
@@ -58,7 +59,7 @@ function sectionElements(process: ProcessData, section: StatusSection | undefine
         ]),
       ]),
     );
-    return [element('fdStatus', [element('connections', tables.length), ...tables])];
+    return [element('fdStatus', [element('connections', tables.length), ...tables], 'connection')];
   }
   if (section === 'callpool') return [element('callpoolStatus', [element('count', process.calls?.length ?? 0)])];
   return [];
@@ -89,5 +90,5 @@ function clientsElement({ clients = [] }: ProcessData): Element {
       element('opVersion', client.opVersion),
     ]),
   );
-  return element('clientsStatus', [element('clientCount', clients.length), ...rows]);
+  return element('clientsStatus', [element('clientCount', clients.length), ...rows], 'client');
 }

@@ -28,7 +28,7 @@ export const volumeStatus: Handler = async (session, words) => {
   if (session.flags.xml) {
     const withTasks = isWhole && section === undefined;
     const content = volumes.map((status) => statusElement(status, section, withTasks));
-    return succeedXml(session, [element('volStatus', [element('volumes', content)])]);
+    return succeedXml(session, [element('volStatus', [element('volumes', content, 'volume')])]);
   }
   if (volumes.length === 0) {
     session.io.err('No volumes present\n');

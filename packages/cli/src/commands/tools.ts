@@ -83,6 +83,7 @@ export const clearLocks: Handler = async (session, words) => {
       element(
         'lines',
         reply.data.lines.map((text) => element('line', text)),
+        'line',
       ),
     ]);
   line(session.io, 'Volume clear-locks successful');

@@ -100,26 +100,25 @@ function shortened(name: string): string {
 }
 
 function topElement(operation: TopOperation, bricks: readonly TopBrickData[]): Element {
+  const rows = bricks.map((brick) => brickElement(operation, brick));
+  const head = [element('brickCount', bricks.length), element('topOp', operations[operation])];
+  return element('volTop', [...head, ...rows], 'brick');
+}
+
+function brickElement(operation: TopOperation, brick: TopBrickData): Element {
   const isPerf = operation.endsWith('-perf');
-  const rows = bricks.map((brick) =>
-    element('brick', [
-      element('name', brick.name),
-      element('members', brick.members.length),
-      ...(operation === 'open'
-        ? [
-            element('currentOpen', brick.openNow),
-            element('maxOpen', brick.openMax),
-            element('maxOpenTime', brick.openMaxTime || 'N/A'),
-          ]
-        : []),
-      ...brick.members.map(({ name, value, time }) =>
-        element('file', [
-          element('filename', name),
-          element('count', Math.trunc(value)),
-          ...(isPerf ? [element('time', time ?? '')] : []),
-        ]),
-      ),
+  const open = [
+    element('currentOpen', brick.openNow),
+    element('maxOpen', brick.openMax),
+    element('maxOpenTime', brick.openMaxTime || 'N/A'),
+  ];
+  const files = brick.members.map(({ name, value, time }) =>
+    element('file', [
+      element('filename', name),
+      element('count', Math.trunc(value)),
+      ...(isPerf ? [element('time', time ?? '')] : []),
     ]),
   );
-  return element('volTop', [element('brickCount', bricks.length), element('topOp', operations[operation]), ...rows]);
+  const head = [element('name', brick.name), element('members', brick.members.length)];
+  return element('brick', [...head, ...(operation === 'open' ? open : []), ...files], 'file');
 }

@@ -64,11 +64,12 @@ export function volumeElement(volume: VolumeData): Element {
     element('type', type),
     element('typeStr', typeText(volume)),
     element('transport', transportNumbers[volume.transport]),
-    element('bricks', volume.bricks.map(brickElement)),
+    element('bricks', volume.bricks.map(brickElement), 'brick'),
     element('optCount', volume.options.length),
     element(
       'options',
       volume.options.map(([key, value]) => element('option', [element('name', key), element('value', value)])),
+      'option',
     ),
   ]);
 }

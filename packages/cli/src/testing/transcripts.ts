@@ -49,6 +49,7 @@ export async function runCommand(
   command: string,
   answer?: Answer,
   input = '',
+  more: Partial<Io> = {},
 ): Promise<Outcome & { requests: Request[] }> {
   const outcome = { stdout: '', stderr: '', exit: 0, requests: [] as Request[] };
   const lines = input === '' ? [] : input.replace(/\n$/, '').split('\n');
@@ -61,6 +62,7 @@ export async function runCommand(
     },
     readLine: async () => lines.shift() ?? null,
     inputIsTerminal: false,
+    ...more,
   };
   const caller: Caller = {
     async call(_method, params) {

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import type { CallMeter } from '@mortar/rpc/management/call-meter.ts';
 import { ManagementClient } from '@mortar/rpc/management/client.ts';
 import { nodeClock } from '@mortar/rpc/transports/node-ports.ts';
 import { unixTransport } from '@mortar/rpc/transports/unix.ts';
@@ -86,7 +87,7 @@ function isPortFree(port: number): Promise<boolean> {
 }
 
 /** The processes of this machine. `environment` is what started programs get. */
-export function nodeProcesses(environment: NodeJS.ProcessEnv): ProcessPort {
+export function nodeProcesses(environment: NodeJS.ProcessEnv, calls?: CallMeter): ProcessPort {
   return {
     run: (program, args, timeoutMs) => run(program, args, timeoutMs, environment),
     commandLine,
@@ -104,7 +105,7 @@ export function nodeProcesses(environment: NodeJS.ProcessEnv): ProcessPort {
       const client = await ManagementClient.connect(
         unixTransport(),
         { kind: 'unix', path: socketPath },
-        { clock: nodeClock, program: 'glusterd', timeoutMs },
+        { clock: nodeClock, calls, program: 'glusterd', timeoutMs },
       );
       try {
         return await client.call(method, params, { timeoutMs });

@@ -12,8 +12,9 @@ import { execute } from '../transaction/operation.ts';
 import { EffectiveOptions } from '../volgen/builder.ts';
 import { isHealable } from '../volgen/index.ts';
 import type { VolumeInfo } from '../volume.ts';
+import { brickNamed } from './named-brick.ts';
 import { setByCommand } from './options.ts';
-import { brickName, localBricks, volumeNamed } from './volumes.ts';
+import { brickName, localBricks, noSuchVolume, volumeNamed } from './volumes.ts';
 
 type HealMethod = SiteParams<'askHealDaemon'>['method'];
 
@@ -61,7 +62,7 @@ async function switchHeal(
 /** A volume for the operations that GlusterFS leaves to a helper program. */
 function helperVolume(context: Context, name: string): VolumeInfo {
   const volume = context.store.state.volumes.get(name);
-  if (!volume) throw new OperationError(`Volume ${name} does not exist`, noVolume);
+  if (!volume) throw noSuchVolume(name, noVolume);
   if (volume.status !== 'started')
     throw new OperationError(`${name}: Not able to fetch volfile from glusterd`, noVolfile);
   if (!isHealable(volume))
@@ -189,17 +190,25 @@ async function counts(context: Context, volume: VolumeInfo, replicaOf: string | 
     count: answers.get(brickName(brick)) ?? null,
   }));
   if (replicaOf === undefined) return all;
-  const at = all.findIndex((brick) => brick.name === replicaOf);
+  const named = await brickNamed(context, volume, replicaOf);
+  const at = named ? volume.bricks.indexOf(named) : -1;
   if (at < 0) throw new Error(`no brick ${replicaOf}`);
   const size = volume.type === 'replicate' ? volume.replicaCount : volume.disperseCount;
   const first = at - (at % size);
   return all.slice(first, first + size);
 }
 
+/** As the heal daemon knows the brick; what is the name of none stays as it is. */
+async function nameAsMade(context: Context, volume: VolumeInfo, typed: string): Promise<string> {
+  const brick = await brickNamed(context, volume, typed);
+  return brick ? brickName(brick) : typed;
+}
+
 async function inquire(context: Context, volume: VolumeInfo, operation: HealOperation): Promise<HealData> {
   try {
     if (operation.kind === 'split-brain') {
-      const { policy, file, brick } = operation;
+      const { policy, file } = operation;
+      const brick = operation.brick && (await nameAsMade(context, volume, operation.brick));
       const answer = await ask(context, volume, 'heal.splitBrain', { policy, file, brick }, splitBrainAnswer);
       return { kind: 'split-brain', ...answer };
     }

@@ -4,9 +4,8 @@ import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
 import type { BrickInfo } from '../volume.ts';
 import { makeBrick, realPath, splitBrick } from './brick-checks.ts';
+import { hostNameMax } from './named-brick.ts';
 import { brickName } from './volumes.ts';
-
-const hostNameMax = 255;
 
 /** Bricks by what a person typed; `brickId` numbers them. */
 export async function resolveBricks(

@@ -8,6 +8,7 @@ import { type BrickInfo, setCount, setSize, type VolumeInfo, type VolumeTask, wi
 import { brickHookArguments } from './add-brick.ts';
 import { requireHostsUp, retireElsewhere } from './brick-sites.ts';
 import { awaitedOf } from './late-clients.ts';
+import { brickNamed } from './named-brick.ts';
 import { runHooks } from './run-hooks.ts';
 import { newTask, refuseWhileMoving, startTask, stopTask, takingPart, taskData, withTaskNow } from './tasks.ts';
 import { brickName, commitVolume, nextVersion } from './volumes.ts';
@@ -29,17 +30,24 @@ export async function removeBricks(context: Context, request: RemoveRequest): Pr
       return execute(context, stopRemoval(request));
     case 'status': {
       const volume = await withTaskNow(context, request.volume);
-      return { task: taskData(context, ownTask(request, volume.task)), ...(await awaitedOf(context, volume)) };
+      return {
+        task: taskData(context, await ownTask(context, request, volume)),
+        ...(await awaitedOf(context, volume)),
+      };
     }
     default:
       return execute(context, commitRemoval(request));
   }
 }
 
-function ownTask({ volume, bricks }: RemoveRequest, task: VolumeTask | undefined): VolumeTask {
-  if (task?.kind !== 'remove-brick') throw new OperationError(`remove-brick not started for volume ${volume}.`);
-  const wrong = bricks.find((brick) => !task.bricks.includes(brick));
-  if (wrong !== undefined) throw new OperationError(`Incorrect brick ${wrong} for volume ${volume}`);
+async function ownTask(context: Context, { bricks }: RemoveRequest, volume: VolumeInfo): Promise<VolumeTask> {
+  const { task, name } = volume;
+  if (task?.kind !== 'remove-brick') throw new OperationError(`remove-brick not started for volume ${name}.`);
+  for (const typed of bricks) {
+    const brick = await brickNamed(context, volume, typed);
+    const isIn = brick ? task.bricks.includes(brickName(brick)) : task.bricks.includes(typed);
+    if (!isIn) throw new OperationError(`Incorrect brick ${typed} for volume ${name}`);
+  }
   return task;
 }
 
@@ -50,7 +58,7 @@ function startRemoval(request: RemoveRequest): Operation<Plan, Reply> {
     subject: request.volume,
     async stage(context) {
       const volume = await refuseWhileMoving(context, request.volume);
-      const plan = planOf(context, volume, request);
+      const plan = await planOf(context, volume, request);
       await checkStart(context, volume, request, plan.removed);
       return plan;
     },
@@ -79,7 +87,7 @@ function stopRemoval(request: RemoveRequest): Operation<VolumeInfo, Reply> {
     subject: request.volume,
     async stage(context) {
       const volume = await withTaskNow(context, request.volume);
-      ownTask(request, volume.task);
+      await ownTask(context, request, volume);
       return volume;
     },
     async commit(context, volume) {
@@ -101,7 +109,7 @@ function commitRemoval(request: RemoveRequest): Operation<Plan, Reply> {
     subject: request.volume,
     async stage(context) {
       const volume = await withTaskNow(context, request.volume);
-      const plan = planOf(context, volume, request);
+      const plan = await planOf(context, volume, request);
       if (request.action === 'commit') checkCommit(context, volume, plan.removed);
       if (volume.task?.kind === 'rebalance') await refuseWhileMoving(context, request.volume);
       return plan;
@@ -121,9 +129,10 @@ function checkCommit(context: Context, { task }: VolumeInfo, removed: readonly B
   if (task?.state === 'failed') throw new OperationError("use 'force' option as migration has failed");
 }
 
-function planOf(context: Context, volume: VolumeInfo, request: RemoveRequest): Plan {
+async function planOf(context: Context, volume: VolumeInfo, request: RemoveRequest): Promise<Plan> {
   const replica = newReplicaCount(volume, request);
-  const removed = bricksOf(volume, request, replica);
+  const removed = await namedBricks(context, volume, request.bricks);
+  checkSets(volume, removed, replica);
   if (removed.length === volume.bricks.length)
     throw new OperationError('Deleting all the bricks of the volume is not allowed');
   const after = volumeWithout(volume, removed, replica);
@@ -164,12 +173,18 @@ function newReplicaCount(volume: VolumeInfo, { replica, bricks }: RemoveRequest)
   return undefined;
 }
 
-function bricksOf(volume: VolumeInfo, request: RemoveRequest, replica: number | undefined): BrickInfo[] {
-  const removed = request.bricks.map((name) => {
-    const brick = volume.bricks.find((one) => brickName(one) === name);
+async function namedBricks(context: Context, volume: VolumeInfo, names: readonly string[]): Promise<BrickInfo[]> {
+  const bricks: BrickInfo[] = [];
+  for (const name of names) {
+    const brick = await brickNamed(context, volume, name);
     if (!brick) throw new OperationError(`Incorrect brick ${name} for volume ${volume.name}`);
-    return brick;
-  });
+    if (bricks.includes(brick)) throw new OperationError(`Brick ${name} is given twice: it is ${brickName(brick)}`);
+    bricks.push(brick);
+  }
+  return bricks;
+}
+
+function checkSets(volume: VolumeInfo, removed: readonly BrickInfo[], replica: number | undefined): void {
   const size = setSize(volume);
   const counts = Array.from({ length: setCount(volume) }, () => 0);
   for (const brick of removed) counts[Math.floor(volume.bricks.indexOf(brick) / size)]!++;
@@ -179,7 +194,6 @@ function bricksOf(volume: VolumeInfo, request: RemoveRequest, replica: number | 
     checkArbiters(volume, removed, replica);
   } else if (counts.some((count) => count % size !== 0))
     throw new OperationError(`Bricks not from same subvol for ${volume.type === 'disperse' ? 'disperse' : 'replica'}`);
-  return removed;
 }
 
 function checkArbiters(volume: VolumeInfo, removed: readonly BrickInfo[], replica: number): void {

@@ -16,6 +16,7 @@ import {
   startNewBricks,
   stopElsewhere,
 } from './brick-sites.ts';
+import { brickNamed } from './named-brick.ts';
 import { resolveBricks } from './new-bricks.ts';
 import { runHooks } from './run-hooks.ts';
 import { processesOf } from './status.ts';
@@ -36,7 +37,7 @@ export function replaceBrick(request: RequestOf<'volume.replace-brick'>): Operat
     subject: request.volume,
     async stage(context) {
       await refuseIfMoving(context, request.volume);
-      const { volume, source } = brickToReplace(context, request, 'replace-brick');
+      const { volume, source } = await brickToReplace(context, request, 'replace-brick');
       // The command is always forced, as its words say.
       const rules = { force: true, ignorePartition: request.ignorePartition };
       const named = await targetOf(context, request.target, source);
@@ -58,7 +59,7 @@ export function resetBrick(
     subject: request.volume,
     async stage(context) {
       await refuseIfMoving(context, request.volume);
-      const found = brickToReplace(context, request, 'reset-brick');
+      const found = await brickToReplace(context, request, 'reset-brick');
       if (request.action === 'start') return found;
       return { ...found, target: await stageReset(context, request, found) };
     },
@@ -111,11 +112,11 @@ async function refuseIfMoving(context: Context, name: string): Promise<void> {
   if (context.store.state.volumes.has(name)) await refuseWhileMoving(context, name);
 }
 
-function brickToReplace(
+async function brickToReplace(
   context: Context,
   request: { volume: string; source: string },
   command: string,
-): { volume: VolumeInfo; source: BrickInfo } {
+): Promise<{ volume: VolumeInfo; source: BrickInfo }> {
   const volume = volumeNamed(context, request.volume);
   if (volume.type === 'distribute')
     throw new OperationError(
@@ -123,7 +124,7 @@ function brickToReplace(
     );
   if (volume.status !== 'started') throw new OperationError(`volume: ${volume.name} is not started`);
   splitBrick(request.source);
-  const source = volume.bricks.find((brick) => brickName(brick) === request.source);
+  const source = await brickNamed(context, volume, request.source);
   if (!source) throw new OperationError(`brick: ${request.source} does not exist in volume: ${volume.name}`);
   return { volume, source };
 }

@@ -4,7 +4,7 @@ import { noVolumeErrno, OperationError } from '../errors.ts';
 import type { PeerData, ReplyData, VolumeData } from '../protocol/replies.ts';
 import type { RequestOf } from '../protocol/requests.ts';
 import { setSize, type VolumeInfo } from '../volume.ts';
-import { brickName } from './volumes.ts';
+import { brickName, noSuchVolume } from './volumes.ts';
 
 const typeNames = { distribute: 'Distribute', replicate: 'Replicate', disperse: 'Disperse' } as const;
 const statusNames = { created: 'Created', started: 'Started', stopped: 'Stopped' } as const;
@@ -47,7 +47,7 @@ export function volumeInfo(context: Context, name: string | undefined): ReplyDat
   const { volumes } = context.store.state;
   if (name === undefined) return { volumes: [...volumes.values()].map((volume) => volumeData(context, volume)) };
   const volume = volumes.get(name);
-  if (!volume) throw new OperationError(`Volume ${name} does not exist`, { errno: noVolumeErrno });
+  if (!volume) throw noSuchVolume(name, { errno: noVolumeErrno });
   return { volumes: [volumeData(context, volume)] };
 }
 

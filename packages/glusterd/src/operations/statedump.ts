@@ -5,6 +5,7 @@ import { bricksElsewhere, onSite } from '../pool/sites.ts';
 import type { RequestOf } from '../protocol/requests.ts';
 import type { BrickInfo, VolumeInfo } from '../volume.ts';
 import { refreshBricks } from './ask-bricks.ts';
+import { dumpClient } from './dump-client.ts';
 import { type DumpFailure, dumpHere } from './dump-here.ts';
 import { brickName, localBricks, startedVolume } from './volumes.ts';
 
@@ -14,8 +15,10 @@ export async function statedump(
   request: RequestOf<'volume.statedump'>,
 ): Promise<Record<string, never>> {
   const volume = startedVolume(context, request.volume);
-  // Dumps of clients are asked for with SIGUSR1 where they run; GlusterFS answers success whatever becomes of it.
-  if (request.client !== undefined) return {};
+  if (request.client !== undefined) {
+    await dumpClient(context, volume, request.client);
+    return {};
+  }
   // A place that was set a moment ago counts already.
   await refreshBricks(context, volume);
   const elsewhere = [...bricksElsewhere(context, volume.bricks)].map(([node, own]) =>

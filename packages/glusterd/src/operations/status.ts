@@ -7,8 +7,9 @@ import type { RequestOf } from '../protocol/requests.ts';
 import { isHealable } from '../volgen/index.ts';
 import type { BrickInfo, VolumeInfo } from '../volume.ts';
 import { localProcesses } from './local-status.ts';
+import { brickNamed } from './named-brick.ts';
 import { taskData, withTaskNow } from './tasks.ts';
-import { brickName, localBricks, volumeNamed } from './volumes.ts';
+import { localBricks, volumeNamed } from './volumes.ts';
 
 type StatusRequest = RequestOf<'volume.status'>;
 
@@ -39,9 +40,9 @@ async function statusOf(context: Context, volume: VolumeInfo, request: StatusReq
   refuseDaemon(volume, daemon);
   const own = new Set(context.pool?.others().map(({ uuid }) => uuid)).add(context.store.state.node.uuid);
   const bricks = volume.bricks.filter((one) => own.has(one.hostUuid));
-  const chosen = brick === undefined ? bricks : bricks.filter((one) => brickName(one) === brick);
-  if (chosen.length === 0 && brick !== undefined)
-    throw new OperationError(`No brick ${brick} in volume ${volume.name}`);
+  const named = brick === undefined ? undefined : await brickNamed(context, { ...volume, bricks }, brick);
+  if (brick !== undefined && !named) throw new OperationError(`No brick ${brick} in volume ${volume.name}`);
+  const chosen = named ? [named] : bricks;
   const isWhole = section === undefined && brick === undefined;
   return { volume: volume.name, processes: await processesOf(context, volume, chosen, request, isWhole), ...tasks };
 }

@@ -6,8 +6,9 @@ import { gather, onSite } from '../pool/sites.ts';
 import type { ReplyData } from '../protocol/replies.ts';
 import type { RequestOf } from '../protocol/requests.ts';
 import { requireConnected } from './brick-sites.ts';
+import { brickNamed } from './named-brick.ts';
 import { rotateHere } from './rotate.ts';
-import { brickName, localBricks, startedVolume } from './volumes.ts';
+import { localBricks, startedVolume } from './volumes.ts';
 
 export async function rotateLogs(
   context: Context,
@@ -15,10 +16,10 @@ export async function rotateLogs(
 ): Promise<Record<string, never>> {
   const volume = startedVolume(context, request.volume);
   const { brick: wanted } = request;
-  const bricks = volume.bricks.filter((brick) => wanted === undefined || brickName(brick) === wanted);
-  if (wanted !== undefined && bricks.length === 0)
-    throw new OperationError(`Incorrect brick ${wanted} for volume ${volume.name}`);
-  if (wanted !== undefined) requireConnected(context, bricks);
+  const named = wanted === undefined ? undefined : await brickNamed(context, volume, wanted);
+  if (wanted !== undefined && !named) throw new OperationError(`Incorrect brick ${wanted} for volume ${volume.name}`);
+  const bricks = named ? [named] : volume.bricks;
+  if (named) requireConnected(context, bricks);
   const own = localBricks(context, volume).filter((brick) => bricks.includes(brick));
   const elsewhere = gather(context, bricks, (node, theirs) =>
     onSite(context, node, 'rotateLogs', { volume: volume.name, bricks: theirs.map((brick) => brick.brickId) }),

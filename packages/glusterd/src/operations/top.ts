@@ -5,7 +5,8 @@ import { OperationError } from '../errors.ts';
 import type { ReplyData, TopBrickData } from '../protocol/replies.ts';
 import type { RequestOf } from '../protocol/requests.ts';
 import { askBricks } from './ask-bricks.ts';
-import { brickName, volumeNamed } from './volumes.ts';
+import { brickNamed } from './named-brick.ts';
+import { volumeNamed } from './volumes.ts';
 
 const defaultCount = 100;
 /** What a disk is written with to measure it. */
@@ -26,10 +27,9 @@ export async function volumeTop(context: Context, request: RequestOf<'volume.top
   const { operation, brick, count, measure } = request;
   if (measure && measure.blockSize * measure.blocks > measureBytesMax)
     throw new OperationError(`block size times count is more than ${measureBytesMax} bytes`);
-  const all = volume.bricks;
-  const bricks = brick === undefined ? all : all.filter((one) => brickName(one) === brick);
-  if (bricks.length === 0) throw new OperationError(`Brick ${brick ?? ''} is not part of volume ${volume.name}`);
+  const named = brick === undefined ? undefined : await brickNamed(context, volume, brick);
+  if (brick !== undefined && !named) throw new OperationError(`Brick ${brick} is not part of volume ${volume.name}`);
   const params = { operation, count: count || defaultCount, ...(measure && { measure }) };
-  const answers = await askBricks(context, volume, 'brick.top', params, top, bricks);
+  const answers = await askBricks(context, volume, 'brick.top', params, top, named ? [named] : volume.bricks);
   return { bricks: answers.map(({ name, answer }) => ({ name, ...answer }) as TopBrickData) };
 }

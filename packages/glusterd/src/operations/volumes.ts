@@ -7,8 +7,12 @@ import type { BrickInfo, VolumeInfo } from '../volume.ts';
 
 export function volumeNamed(context: Context, name: string): VolumeInfo {
   const volume = context.store.state.volumes.get(name);
-  if (!volume) throw new OperationError(`Volume ${name} does not exist`);
+  if (!volume) throw noSuchVolume(name);
   return volume;
+}
+
+export function noSuchVolume(name: string, details: { errno?: number; exit?: number } = {}): OperationError {
+  return new OperationError(`Volume ${name} does not exist`, { ...details, noVolume: name });
 }
 
 export function localBricks(context: Context, volume: VolumeInfo): BrickInfo[] {

@@ -1,5 +1,6 @@
 /** One connection to each peer, kept up; and single calls to nodes that are no peers yet. */
 import type { Clock, Log, Random } from '@mortar/core/ports.ts';
+import type { CallMeter } from '@mortar/rpc/management/call-meter.ts';
 import { ManagementClient } from '@mortar/rpc/management/client.ts';
 import { ManagementCode, ManagementError } from '@mortar/rpc/management/protocol.ts';
 import { ReconnectingManagementClient } from '@mortar/rpc/management/reconnecting.ts';
@@ -16,6 +17,7 @@ export interface ConnectionPorts {
   clock: Clock;
   random: Random;
   log: Log;
+  calls?: CallMeter;
 }
 
 /** Where a peer may be found. */
@@ -32,7 +34,7 @@ export interface ConnectionEvents {
 }
 
 interface Entry {
-  readonly hosts: string;
+  hosts: readonly string[];
   readonly client: ReconnectingManagementClient;
 }
 
@@ -51,42 +53,55 @@ export class PeerConnections {
     this.#events = events;
   }
 
-  /** Connects to those that are new or have other addresses, parts from those that are gone. */
+  /** Connects to those that are new, parts from those that are gone; who has other names is looked for by these the next time. */
   update(peers: readonly PeerPlace[]): void {
     if (this.#isClosed) return;
-    const wanted = new Map(peers.map((peer) => [peer.uuid, peer]));
-    for (const [uuid, { hosts, client }] of this.#entries) {
-      if (wanted.get(uuid)?.hosts.join() === hosts) continue;
+    const wanted = new Set(peers.map(({ uuid }) => uuid));
+    for (const [uuid, { client }] of this.#entries) {
+      if (wanted.has(uuid)) continue;
       client.close();
       this.#entries.delete(uuid);
     }
-    for (const peer of peers) if (!this.#entries.has(peer.uuid)) this.#connect(peer);
+    for (const peer of peers) this.#place(peer);
   }
 
-  #connect({ uuid, hosts }: PeerPlace): void {
-    const { clock, random, log } = this.#ports;
+  #place({ uuid, hosts }: PeerPlace): void {
+    const entry = this.#entries.get(uuid) ?? this.#connect(uuid, hosts);
+    entry.hosts = hosts;
+    entry.client.useAddresses(this.#addresses(hosts));
+  }
+
+  #connect(uuid: string, hosts: readonly string[]): Entry {
+    const { clock, random, log, calls } = this.#ports;
     const client = new ReconnectingManagementClient(this.#transport, {
       clock,
       random,
+      calls,
       program: 'glusterd',
       timeoutMs: peerTimeoutMs,
       pingTimeoutMs,
-      addresses: hosts.map((host) => this.#address(host)),
+      addresses: this.#addresses(hosts),
       onConnect: async (connected) => {
         // A name may lead to another machine by now; nobody but the peer itself is asked or told anything.
         const { uuid: found } = helloReplySchema.parse(await connected.call('pool.hello', {}));
-        if (found !== uuid) throw new Error(`${hosts.join(', ')} is node ${found}, not ${uuid}`);
-        log.write('INFO', 'management', `peer ${hosts[0]} (${uuid}) is connected`);
+        if (found !== uuid) throw new Error(`${entry.hosts.join(', ')} is node ${found}, not ${uuid}`);
+        log.write('INFO', 'management', `peer ${entry.hosts[0]} (${uuid}) is connected`);
         // After this turn the connection counts as one.
         clock.after(0, () => this.#events.connected(uuid));
       },
       onDisconnect: (reason) => {
-        log.write('DEBUG', 'management', `peer ${hosts[0]} (${uuid}): ${reason}`);
+        log.write('DEBUG', 'management', `peer ${entry.hosts[0]} (${uuid}): ${reason}`);
         this.#events.lost(uuid);
       },
     });
-    this.#entries.set(uuid, { hosts: hosts.join(), client });
+    const entry: Entry = { hosts, client };
+    this.#entries.set(uuid, entry);
     client.start();
+    return entry;
+  }
+
+  #addresses(hosts: readonly string[]): Address[] {
+    return hosts.map((host) => this.#address(host));
   }
 
   #address(host: string): Address {
@@ -106,9 +121,10 @@ export class PeerConnections {
 
   /** One call to a node by name; rejects when it does not answer in time. */
   async callOnce(host: string, method: string, params: unknown, timeoutMs = peerTimeoutMs): Promise<unknown> {
-    const { clock } = this.#ports;
+    const { clock, calls } = this.#ports;
     const connecting = ManagementClient.connect(this.#transport, this.#address(host), {
       clock,
+      calls,
       program: 'glusterd',
       timeoutMs,
       pingTimeoutMs,

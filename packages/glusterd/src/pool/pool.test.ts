@@ -34,6 +34,20 @@ describe('peer probe', () => {
     await equal(nodes.slice(0, 2));
   });
 
+  it('by another name breaks no connection', async () => {
+    const members = await pool(3);
+    const events = async () => {
+      const logs = await Promise.all(members.map((one) => one.done({ verb: 'system.fsm.log' })));
+      return logs.flatMap(({ transitions }) => transitions.map(({ event }) => event));
+    };
+    const established = async () => (await events()).filter((event) => event === 'connection established').length;
+    await until('each has met the others', async () => (await established()) === 6);
+    await probe(1, 'node2');
+    await equal(members);
+    await connected(members);
+    expect(await events()).not.toContain('connection lost');
+  });
+
   it('refuses a node that is too old for the pool', async () => {
     const { pool: own, store } = node(1).daemon.context;
     await node(2).daemon.context.store.commit({ node: { uuid: node(2).uuid, opVersion: 80_000 } });

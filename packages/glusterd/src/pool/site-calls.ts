@@ -8,6 +8,7 @@ import { OperationError } from '../errors.ts';
 import { awaitedHere, awaitedSchema } from '../operations/awaited-here.ts';
 import { checkAvailable, checkDirectory, realPath } from '../operations/brick-checks.ts';
 import { brickProblem, worstProblem } from '../operations/brick-problem.ts';
+import { dumpClientsHere } from '../operations/dump-client-here.ts';
 import { dumpHere, reasonMaxLength } from '../operations/dump-here.ts';
 import { localProcesses } from '../operations/local-status.ts';
 import { makeBricks, withFacts } from '../operations/new-bricks.ts';
@@ -238,6 +239,21 @@ export const siteCalls = {
     async run(context, { volume: name, bricks: ids }) {
       const volume = context.store.state.volumes.get(name);
       return { failures: volume ? await dumpHere(context, volume, bricksHere(context, volume, ids)) : [] };
+    },
+  }),
+
+  /** State dumps of clients that have their volfile from this node; why there is none, null of who has written one. */
+  dumpClients: call({
+    params: z.object({
+      volume: word,
+      pid: z.int().min(0),
+      node: word.nullable(),
+      addresses: z.array(word).max(256),
+    }),
+    result: z.object({ problems: z.array(z.string().max(reasonMaxLength).nullable()).max(4096) }),
+    timeoutMs: quick,
+    async run(context, { volume, ...wanted }) {
+      return { problems: await dumpClientsHere(context, volume, wanted) };
     },
   }),
 

@@ -9,6 +9,8 @@ export interface CommandError {
   errno: number;
   /** Exit status of the command line where it is not 1. */
   exit?: number;
+  /** The volume whose name is nearest to the one that there is not. */
+  meant?: string;
 }
 
 export type CommandReply<T> = { ok: true; data: T } | { ok: false; error: CommandError };

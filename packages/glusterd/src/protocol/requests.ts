@@ -152,7 +152,16 @@ export const requestSchema = z.discriminatedUnion('verb', [
     /** A range or a name. */
     detail: word.optional(),
   }),
-  z.object({ verb: z.literal('volume.statedump'), volume, options: z.array(word).max(16), client: word.optional() }),
+  z.object({
+    verb: z.literal('volume.statedump'),
+    volume,
+    options: z.array(word).max(16),
+    client: z
+      .string()
+      .regex(/^.+:\d{1,10}$/)
+      .max(300)
+      .optional(),
+  }),
   z.object({ verb: z.literal('volume.log.rotate'), volume, brick: word.optional() }),
   z.object({ verb: z.literal('volume.sync'), host, volume: volume.optional() }),
   z.object({ verb: z.literal('peer.probe'), host }),

@@ -1,4 +1,5 @@
 /** The method `cli.command`: one request of the command line. */
+import { editDistance, nearest } from '@mortar/core/nearest.ts';
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
 import { eventOf } from '../events/names.ts';
@@ -22,6 +23,7 @@ import { deleteVolume, stopVolume } from '../operations/stop.ts';
 import { detach, probe, rotateLogs, syncVolumes } from '../operations/tools.ts';
 import { volumeTop } from '../operations/top.ts';
 import { resetUuid } from '../operations/uuid-reset.ts';
+import { noSuchVolume } from '../operations/volumes.ts';
 import { changeWebhook, eventsStatus, testWebhook } from '../operations/webhooks.ts';
 import { volumeSetHelp } from '../options/index.ts';
 import { recoverPool } from '../pool/recover.ts';
@@ -64,7 +66,7 @@ const handlers: Handlers = {
   'pool.list': async (context) => ({ peers: peerData(context), self: context.store.state.node.uuid }),
   'system.getspec': async (context, { volume }) => {
     const text = context.volfiles.text(volume, true);
-    if (text === null) throw new OperationError(`Volume ${volume} does not exist`);
+    if (text === null) throw noSuchVolume(volume);
     return { text: await asEdited(context, volume, true, text) };
   },
   'system.uuid.get': async (context) => ({ uuid: context.store.state.node.uuid }),
@@ -107,8 +109,19 @@ export async function runCommand(context: Context, request: Request, line: strin
     const known = error instanceof VolgenError ? new OperationError(error.message) : error;
     if (!(known instanceof OperationError)) throw error;
     await record(context, request.verb, line, `FAILED : ${known.message}`);
-    return { ok: false, error: known.toData() };
+    return { ok: false, error: { ...known.toData(), ...meantBy(context, known) } };
   }
+}
+
+/** Longer names than a volume can have are not compared. */
+const nameMax = 255;
+
+/** The volume that a mistyped name most likely meant: one that has at least a character of it in its place. */
+function meantBy({ store }: Context, { noVolume }: OperationError): { meant?: string } {
+  if (noVolume === undefined || noVolume.length > nameMax) return {};
+  const meant = nearest(noVolume, store.state.volumes.keys());
+  if (meant === undefined || editDistance(noVolume, meant) >= noVolume.length) return {};
+  return { meant };
 }
 
 /** `cmd_history.log`: who manages looks up what was done when. */

@@ -58,6 +58,29 @@ describe('commands', () => {
     expect(reply).toMatchObject({ ok: true, data: { volume: 'v' } });
   });
 
+  it.each([
+    { verb: 'volume.info' },
+    { verb: 'volume.start', force: false },
+    { verb: 'volume.heal', operation: { kind: 'statistics' } },
+    { verb: 'system.getspec' },
+  ])('of a volume that is not there say which was meant: $verb', async (request) => {
+    const client = await connect(root);
+    await rig.create('vol', [rig.brick('b')]);
+    const meant = async (volume: string) => {
+      const { error } = await client.call<{ error: { text: string; meant?: string } }>(
+        ...command({ ...request, volume }),
+      );
+      expect(error.text).toBe(`Volume ${volume} does not exist`);
+      return error.meant;
+    };
+    expect(await meant('vlo')).toBe('vol');
+    expect([await meant('x'), await meant('other'), await meant('v'.repeat(300))]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
+  });
+
   it('from elsewhere may look only', async () => {
     const client = await connect(remote);
     expect(await client.call(...command({ verb: 'volume.list' }))).toEqual({ ok: true, data: { names: [] } });
@@ -258,6 +281,61 @@ describe('the portmap', () => {
     const said = { brick: path(), pid: pid(), port: 0, socketPath: '' };
     await expect(client.call('portmap.signin', said)).rejects.toMatchObject({ code: 'EACCES' });
   });
+});
+
+describe('state dumps of clients', () => {
+  const ask = (client: string, volume = 'v') =>
+    rig
+      .run({ verb: 'volume.statedump', volume, options: [], client })
+      .then((reply) => (reply.ok ? 'success' : reply.error.text));
+  /** A client of volume v that answers so. */
+  async function client(peer: PeerIdentity, answer: object, id = 'v'): Promise<{ asked: number }> {
+    const one = await connect(peer);
+    const seen = { asked: 0 };
+    one.onNotice('statedump', (params) => {
+      seen.asked++;
+      void one.call('statedump.done', { ...(params as { token: string }), ...answer });
+    });
+    await one.call('volfile.get', { id });
+    return seen;
+  }
+  const nobody = /^no client .* of volume v has its volfile from a node that answers\. .*: kill -USR1 \d+$/;
+
+  it('are asked of the one with that host and process', async () => {
+    await started();
+    const here = await client(local, { path: '/dump' });
+    const socket = await client(root, { path: '/dump' });
+    const elsewhere = await client(remote, { path: '/dump' });
+    expect(await ask(`192.0.2.1:${process.pid}`)).toBe('success');
+    expect([here.asked, socket.asked, elsewhere.asked]).toEqual([0, 0, 1]);
+    for (const name of ['localhost', 'node1', 'alias1', '10.0.0.1'])
+      expect(await ask(`${name}:${process.pid}`)).toBe('success');
+    expect([here.asked, socket.asked, elsewhere.asked]).toEqual([4, 4, 1]);
+    expect(await ask('localhost:1')).toMatch(nobody);
+    expect(await ask(`192.0.2.2:${process.pid}`)).toMatch(nobody);
+    expect([here.asked, socket.asked, elsewhere.asked]).toEqual([4, 4, 1]);
+  });
+
+  it('are asked of clients of the volume only', async () => {
+    await started();
+    await rig.createReplica('w');
+    const others = [await client(local, { path: '/dump' }, 'w'), await client(local, { path: '/dump' }, 'shd/v')];
+    expect(await ask(`localhost:${process.pid}`)).toMatch(nobody);
+    expect(others.map(({ asked }) => asked)).toEqual([0, 0]);
+  });
+
+  it('fail with the reason, and nobody answers for another client', async () => {
+    await started();
+    await client(remote, { problem: 'no space' });
+    expect(await ask(`192.0.2.1:${process.pid}`)).toBe(`192.0.2.1:${process.pid}: no space`);
+    const liar = await connect({ ...remote, address: '192.0.2.9' });
+    const silent = await connect({ ...remote, address: '192.0.2.3' });
+    await silent.call('volfile.get', { id: 'v' });
+    silent.onNotice('statedump', (params) => {
+      void liar.call('statedump.done', { ...(params as { token: string }), path: '/dump' });
+    });
+    expect(await ask(`192.0.2.3:${process.pid}`)).toBe(`192.0.2.3:${process.pid}: no answer within 5 s`);
+  }, 20_000);
 });
 
 it('is a management server', () => expect(rig.daemon.server).toBeInstanceOf(ManagementServer));

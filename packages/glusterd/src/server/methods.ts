@@ -141,6 +141,7 @@ function watch(
   let listener = listeners.get(caller);
   if (!listener) {
     const own: VolfileListener = {
+      caller,
       changed: (changedId) => caller.notify('volfile.changed', { id: changedId }),
       brickStarted: (volume) => caller.notify('brick.started', { volume }),
     };

@@ -1,5 +1,6 @@
 /** Volfiles: made from the volumes, shown as files, handed out by id, and whoever has one hears when it changes. */
 import { printVolfile } from '@mortar/core';
+import type { ManagementCaller } from '@mortar/rpc';
 import { OperationError } from '../errors.ts';
 import {
   brickVolfile,
@@ -16,6 +17,8 @@ import {
 import type { VolumeInfo } from '../volume.ts';
 
 export interface VolfileListener {
+  /** Who it is. */
+  readonly caller?: ManagementCaller;
   /** Tells the client that the volfile of this id changed. */
   changed(id: string): void;
   /** Tells the client that a brick of this volume was started. */
@@ -114,6 +117,18 @@ export class VolfileService {
   brickStarted(volume: string): void {
     for (const [listener, ids] of this.#watched)
       if ([...ids.keys()].some((id) => this.#reachesBricksOf(id, volume))) listener.brickStarted(volume);
+  }
+
+  /** Who has the volfile of a client of the volume. */
+  clientsOf(volume: string): ManagementCaller[] {
+    return [...this.#watched].flatMap(([{ caller }, ids]) =>
+      caller && [...ids.keys()].some((id) => this.#isClientOf(id, volume)) ? [caller] : [],
+    );
+  }
+
+  #isClientOf(id: string, volume: string): boolean {
+    const found = volfileOfId(plainId(id), this.#volumes(), false);
+    return found?.volume?.name === volume && found.name.kind === 'client';
   }
 
   #reachesBricksOf(id: string, volume: string): boolean {

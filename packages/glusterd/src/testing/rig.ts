@@ -179,6 +179,7 @@ export class Rig {
   seeds: string | null = null;
   /** Where events go. */
   post: MachinePorts['post'];
+  calls: MachinePorts['calls'];
   /** How peers are reached; without it the node is alone. */
   pool: PoolSettings | null = null;
 
@@ -197,7 +198,7 @@ export class Rig {
       processes: this.processes,
       hosts: this.hosts,
     };
-    return this.post ? { ...ports, post: this.post } : ports;
+    return { ...ports, ...(this.post && { post: this.post }), ...(this.calls && { calls: this.calls }) };
   }
 
   /** Starts management; after a `restart` with what is on disk. */

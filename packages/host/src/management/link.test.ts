@@ -1,9 +1,11 @@
 import { ManagementServer, MemoryTransport } from '@mortar/rpc';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
+import { ReportError } from '../dump/write-report.ts';
 import { SystemClock } from '../ports/clock.ts';
 import { LineLog, silentTarget } from '../ports/log.ts';
 import { SystemRandom } from '../ports/random.ts';
+import { dumpWhenAsked } from './dump-notice.ts';
 import { ManagementLink } from './link.ts';
 import { serverAddress } from './open.ts';
 import { ManagementVolfileSource } from './volfile-source.ts';
@@ -17,6 +19,29 @@ beforeEach(() => {
 });
 afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
+});
+
+describe('a state dump that glusterd asks for', () => {
+  it.each([
+    ['its path', () => '/run/dump', { path: '/run/dump' }],
+    [
+      'why there is none',
+      () => {
+        throw new ReportError('no space', undefined);
+      },
+      { problem: 'no space' },
+    ],
+  ])('is answered by %s', async (_, write, expected) => {
+    const server = await glusterd('one', { v: 'text' });
+    const answers: unknown[] = [];
+    server.method('statedump.done', z.unknown(), (params) => void answers.push(params));
+    const one = link('one');
+    dumpWhenAsked(one, log, write);
+    await one.call('volfile.get', { id: 'v' });
+    for (const params of [{ token: '7' }, { token: 7 }, { token: 'x'.repeat(65) }, null])
+      server.notifyAll('statedump', params);
+    await vi.waitFor(() => expect(answers).toEqual([{ token: '7', ...expected }]));
+  });
 });
 
 async function glusterd(name: string, volfiles: Record<string, string>): Promise<ManagementServer> {

@@ -6,6 +6,7 @@ import { StartError } from '../start-error.ts';
 import { socketTransport } from '../transport/port.ts';
 import { FileVolfileSource } from '../volfile/file-source.ts';
 import type { VolfileSource, VolfileText } from '../volfile/source.ts';
+import { dumpWhenAsked } from './dump-notice.ts';
 import { ManagementLink } from './link.ts';
 import { ManagementVolfileSource } from './volfile-source.ts';
 
@@ -60,6 +61,7 @@ export function openLink(host: Host): ManagementLink {
     random,
     log,
   });
+  dumpWhenAsked(link, log, () => host.dump());
   host.atEnd('connection to glusterd', () => link.close());
   return link;
 }

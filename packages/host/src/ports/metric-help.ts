@@ -21,6 +21,9 @@ export const metricHelp: Readonly<Record<string, string>> = {
   mortar_rpc_choked_total: 'Times that a slow reader stopped the writing.',
   mortar_rpc_bad_frames_total: 'Connections closed for what came over them.',
   mortar_rpc_ping_timeouts_total: 'Connections closed for silence.',
+  mortar_management_calls_total:
+    'Management calls of others to this process and of this process to others, by method and end.',
+  mortar_management_call_latency_seconds: 'Time that management calls took, by method.',
   mortar_block_requests_total: 'Requests of block devices, by device and operation.',
   mortar_block_bytes_total: 'Bytes of requests of block devices that succeeded.',
   mortar_block_errors_total: 'Requests of block devices that failed.',

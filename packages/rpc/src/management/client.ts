@@ -8,6 +8,7 @@ import { decodeRefusal, decodeWelcome, encodeHello, protocolVersions, RefusedErr
 import { FrameTooLarge } from '../output.ts';
 import { type Pending, PendingTable } from '../pending.ts';
 import { type Address, printableAddress, type Transport } from '../stream.ts';
+import type { CallMeter } from './call-meter.ts';
 import {
   decodeValue,
   encodeValue,
@@ -22,6 +23,8 @@ export interface ManagementClientOptions {
   clock: Clock;
   log?: Log;
   metrics?: Metrics;
+  /** Counts the calls. */
+  calls?: CallMeter | undefined;
   /** Program that calls, for the server's log: `gluster`, `glusterfs`. */
   program: string;
   processId?: number;
@@ -143,6 +146,12 @@ export class ManagementClient {
 
   /** Resolves with the method's result; rejects with ManagementError. */
   call<R = unknown>(method: string, params?: unknown, options: CallOptions = {}): Promise<R> {
+    const called = this.#call<R>(method, params, options);
+    this.#options.calls?.watch('out', method, called);
+    return called;
+  }
+
+  #call<R>(method: string, params: unknown, options: CallOptions): Promise<R> {
     return new Promise<R>((resolve, reject) => {
       const { signal } = options;
       if (!this.isOpen) return reject(this.#disconnected(method));

@@ -5,10 +5,12 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { RefusedError } from '../hello.ts';
 import type { Address, Transport } from '../stream.ts';
+import { CountingMetrics } from '../test-rig.ts';
 import { MemoryTransport } from '../transports/memory.ts';
 import { nodeClock } from '../transports/node-ports.ts';
 import { tcpTransport } from '../transports/tcp.ts';
 import { unixTransport } from '../transports/unix.ts';
+import { CallMeter } from './call-meter.ts';
 import { ManagementClient } from './client.ts';
 import { ManagementError } from './protocol.ts';
 import { ManagementServer } from './server.ts';
@@ -49,6 +51,43 @@ describe.each(places)('management calls over %s', (kind, place) => {
     const { client } = await start();
     await expect(client.call('add', { a: 2, b: 3 })).resolves.toBe(5);
     expect(client.welcome?.serverId).toBe('run-1');
+  });
+
+  it('counts calls by method and how they end, by a bounded number of names', async () => {
+    const { transport, address } = place();
+    const counted = [new CountingMetrics(), new CountingMetrics()] as const;
+    const [ofServer, ofClient] = counted.map((metrics) => new CallMeter(metrics, nodeClock)) as [CallMeter, CallMeter];
+    const server = new ManagementServer({ clock: nodeClock, calls: ofServer });
+    server.method('yes', z.unknown(), () => 1);
+    server.method('no', z.unknown(), () => Promise.reject(new ManagementError('ENO', 'no')));
+    server.method('never', z.unknown(), () => new Promise(() => undefined));
+    const listener = await server.listen(transport, address);
+    cleanups.push(() => server.close());
+    const options = { clock: nodeClock, program: 'gluster', calls: ofClient };
+    const client = await ManagementClient.connect(transport, listener.address, options);
+    await client.call('yes');
+    await client.call('yes');
+    await client.call('no').catch(() => undefined);
+    await client.call('never', undefined, { timeoutMs: 20 }).catch(() => undefined);
+    for (let i = 0; i < 300; i++) await client.call(`made-up-${i}`).catch(() => undefined);
+    const lost = client.call('never').catch(() => undefined);
+    client.close();
+    await lost;
+    const [inside, outside] = counted.map(({ counts }) => Object.fromEntries(counts)) as [object, object];
+    expect(inside).toEqual({
+      'management_calls_total:in:yes:ok': 2,
+      'management_calls_total:in:no:error': 1,
+      'management_calls_total:in:unknown:error': 300,
+    });
+    expect(outside).toMatchObject({
+      'management_calls_total:out:yes:ok': 2,
+      'management_calls_total:out:no:error': 1,
+      'management_calls_total:out:never:timeout': 1,
+      'management_calls_total:out:never:disconnected': 1,
+      'management_calls_total:out:made-up-0:error': 1,
+      'management_calls_total:out:other:error': 300 + 3 - 256,
+    });
+    expect(Object.keys(outside)).toHaveLength(256 + 2);
   });
 
   it('keeps calls apart and answers them in the order they finish', async () => {

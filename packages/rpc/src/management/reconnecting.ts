@@ -22,6 +22,7 @@ export class ReconnectingManagementClient {
   readonly #transport: Transport;
   readonly #options: ReconnectingOptions;
   readonly #backoff: Backoff;
+  #addresses: readonly Address[];
   readonly #notices: { name: string; handler: (params: unknown) => void }[] = [];
   #client: ManagementClient | null = null;
   #isStopped = false;
@@ -30,12 +31,18 @@ export class ReconnectingManagementClient {
   constructor(transport: Transport, options: ReconnectingOptions) {
     this.#transport = transport;
     this.#options = options;
+    this.#addresses = options.addresses;
     this.#backoff = new Backoff(options.random);
   }
 
   /** Begins to connect, and never stops before `close`. */
   start(): void {
     void this.#run();
+  }
+
+  /** Where it is looked for from now on; a connection that is there stays. */
+  useAddresses(addresses: readonly Address[]): void {
+    this.#addresses = addresses;
   }
 
   get isConnected(): boolean {
@@ -66,7 +73,7 @@ export class ReconnectingManagementClient {
 
   async #run(): Promise<void> {
     for (let attempt = 0; !this.#isStopped; attempt++) {
-      const address = this.#options.addresses[attempt % this.#options.addresses.length]!;
+      const address = this.#addresses[attempt % this.#addresses.length]!;
       try {
         await this.#serve(address);
       } catch (error) {

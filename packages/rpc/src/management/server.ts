@@ -6,6 +6,7 @@ import { z } from 'zod';
 import type { Hello, Refusal } from '../hello.ts';
 import { nullLog, nullMetrics } from '../null-ports.ts';
 import type { Address, Listener, PeerIdentity, Stream, Transport } from '../stream.ts';
+import type { CallMeter } from './call-meter.ts';
 import { ManagementCode, ManagementError } from './protocol.ts';
 import { ServerSideConnection } from './server-connection.ts';
 
@@ -37,6 +38,8 @@ export interface ManagementServerOptions {
   clock: Clock;
   log?: Log;
   metrics?: Metrics;
+  /** Counts the calls. */
+  calls?: CallMeter | undefined;
   /** Origin of log lines: `management`. */
   name?: string;
   /** Identity of this process run; random by default. */
@@ -124,7 +127,14 @@ export class ManagementServer {
   }
 
   /** Runs a method; throws ManagementError for all that went wrong. */
-  async run(name: string, params: unknown, context: ManagementContext): Promise<unknown> {
+  run(name: string, params: unknown, context: ManagementContext): Promise<unknown> {
+    const called = this.#run(name, params, context);
+    // What a caller makes up is no name of a method.
+    this.options.calls?.watch('in', this.#methods.has(name) ? name : 'unknown', called);
+    return called;
+  }
+
+  async #run(name: string, params: unknown, context: ManagementContext): Promise<unknown> {
     const method = this.#methods.get(name);
     if (!method) throw new ManagementError(ManagementCode.noMethod, `there is no method '${name}'`);
     return this.#invoke(name, method, params, context);
