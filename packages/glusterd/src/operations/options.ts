@@ -16,7 +16,7 @@ import type { ReplyData } from '../protocol/replies.ts';
 import type { RequestOf } from '../protocol/requests.ts';
 import { type Change, maxOpVersion } from '../store/documents.ts';
 import type { Operation } from '../transaction/operation.ts';
-import { noteForOption } from '../volgen/index.ts';
+import { noteForOption, noteWithoutEffect } from '../volgen/index.ts';
 import type { VolumeInfo } from '../volume.ts';
 import { runHooks } from './run-hooks.ts';
 import { commit, nextVersion, volumeNamed } from './volumes.ts';
@@ -42,7 +42,9 @@ export function setOptions(request: SetRequest): Operation<Plan, ReplyData['volu
     async stage(context) {
       const pairs = request.group === undefined ? request.pairs : await groupPairs(context, request.group);
       if (pairs.length === 0) throw new OperationError('no options are given');
-      return request.volume === 'all' ? planForAll(context, pairs) : planForVolume(context, request.volume, pairs);
+      return request.volume === 'all'
+        ? planForAll(context, pairs)
+        : planForVolume(context, request.volume, pairs, { isGroup: request.group !== undefined });
     },
     async commit(context, plan) {
       await apply(context, 'set', plan);
@@ -95,7 +97,7 @@ function planForVolume(
   context: Context,
   name: string,
   pairs: readonly { key: string; value: string }[],
-  byOtherCommand = false,
+  { byOtherCommand = false, isGroup = false }: { byOtherCommand?: boolean; isGroup?: boolean },
 ): Plan {
   let volume = volumeNamed(context, name);
   const notes: string[] = [];
@@ -103,7 +105,9 @@ function planForVolume(
     // Each is checked against what the ones before it leave.
     const { key, value } = checked(context, volume, pair, byOtherCommand);
     checkPlace(context, key, value);
-    const note = noteForOption(key, value) ?? noteForRunning(volume, key);
+    // Who sets a group asks for what it is for, not for each option in it.
+    const idle = isGroup ? undefined : noteWithoutEffect(key);
+    const note = noteForOption(key, value) ?? idle ?? noteForRunning(volume, key);
     if (note !== undefined) notes.push(note);
     volume = { ...volume, options: withOption(volume.options, key, value) };
   }
@@ -173,7 +177,7 @@ export function setByCommand(
     subject,
     async stage(context) {
       check(volumeNamed(context, subject));
-      return planForVolume(context, subject, pairs, true);
+      return planForVolume(context, subject, pairs, { byOtherCommand: true });
     },
     async commit(context, plan) {
       await apply(context, 'set', plan);

@@ -65,14 +65,19 @@ export function missingForOption(
   return type === undefined ? undefined : `${key} cannot be set to ${value}: ${missingSentence(type)}`;
 }
 
-/** What is said when an option is set that stays without effect: its translator would only make things faster, or needs no such option. */
+/** What is said when an option is set that stays without effect, since its translator would only make things faster. */
 export function noteForOption(
   key: string,
   value: string,
   translators: ReadonlySet<string> = existingTranslators,
 ): string | undefined {
   const [type] = missingTypes(key, value, translators);
-  const why = type === undefined ? whyWithoutEffect(key) : missingSentence(type);
+  return type === undefined ? undefined : `${key} has no effect: ${missingSentence(type)}`;
+}
+
+/** What is said to who sets an option that does nothing here, whatever its value. */
+export function noteWithoutEffect(key: string): string | undefined {
+  const why = whyWithoutEffect(key);
   return why && `${key} has no effect: ${why.charAt(0).toLowerCase()}${why.slice(1).replace(/\.$/, '')}`;
 }
 

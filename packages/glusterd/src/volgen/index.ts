@@ -10,8 +10,14 @@ export {
   rebalanceVolfile,
   snapshotDaemonVolfile,
 } from './daemons.ts';
-export { missingForOption, missingForShape, missingForVolume, noteForOption, typesAskedFor } from './demand.ts';
-export { whyWithoutEffect, wordsOf } from './effects.ts';
+export {
+  missingForOption,
+  missingForShape,
+  missingForVolume,
+  noteForOption,
+  noteWithoutEffect,
+  typesAskedFor,
+} from './demand.ts';
 export { VolgenError } from './finish.ts';
 export { type FoundVolfile, pathInName, type VolfileName, volfileId, volfileName, volfileOfId } from './names.ts';
 export { entriesOf, optionKeys, type VolumeOption, volumeOptions } from './table.ts';
