@@ -274,40 +274,6 @@ describe('limits', () => {
     const third = await r.ops.link(rootAt(), { from: locOf(gfid(1)), to: locAt(rootGfid, 'h') });
     expect(third).toEqual({ ok: false, errno: Errno.EMLINK });
   });
-
-  it('shows the size of its disk, or none', async () => {
-    const shown = async (texts: Record<string, string>) => {
-      const r = await start(texts);
-      return ok(await r.ops.statfs(rootAt(), { loc: locOf(rootGfid) })).statfs;
-    };
-    expect((await shown({})).blocks).toBeGreaterThan(0);
-    const none = await shown({ 'export-statfs-size': 'off' });
-    expect([none.blocks, none.blocksFree, none.files, none.filesFree]).toEqual([0, 0, 0, 0]);
-    expect(none.blockSize).toBeGreaterThan(0);
-  });
-
-  it('lets nothing grow below the reserve but for the file system itself', async () => {
-    const services = rigServices();
-    const r = await start({ reserve: '100%' }, services);
-    const refused = await r.ops.mknod(rootAt(), {
-      loc: locAt(rootGfid, 'f'),
-      mode: 0o100644,
-      rdevMajor: 0,
-      rdevMinor: 0,
-      gfid: gfid(1),
-    });
-    expect(refused).toEqual({ ok: false, errno: Errno.ENOSPC });
-    expect(ok(await r.ops.statfs(rootAt(), { loc: locOf(rootGfid) })).statfs.blocksAvailable).toBe(0);
-    const heal = rootAt({ internal: 'self-heal' });
-    ok(
-      await r.ops.mknod(heal, { loc: locAt(rootGfid, 'f'), mode: 0o100644, rdevMajor: 0, rdevMinor: 0, gfid: gfid(1) }),
-    );
-    const fd = new Fd(gfid(1), 2);
-    const write = { fd, offset: 0, data: bytes('x') };
-    expect(await r.ops.writev(rootAt(), write)).toEqual({ ok: false, errno: Errno.ENOSPC });
-    ok(await r.ops.writev(heal, write));
-    ok(await r.ops.writev(rootAt(), write));
-  });
 });
 
 describe('health check', () => {
