@@ -21,6 +21,8 @@ const leftoversMax = 1024;
 export class Leftovers {
   readonly #d: Distribute;
   #all: Leftover[] = [];
+  /** Being removed. */
+  readonly #due = new Set<Leftover>();
   #run: Promise<void> = Promise.resolve();
 
   constructor(d: Distribute) {
@@ -37,9 +39,24 @@ export class Leftovers {
     const due = this.#all.filter(({ child }) => this.#d.isUp(child));
     if (due.length === 0) return;
     this.#all = this.#all.filter((one) => !due.includes(one));
+    for (const one of due) this.#due.add(one);
     this.#run = this.#run.then(async () => {
-      for (const one of due) if (!(await this.#settle(one, remove))) this.add(one);
+      for (const one of due) {
+        if (!(await this.#settle(one, remove))) this.add(one);
+        this.#due.delete(one);
+      }
     });
+  }
+
+  /** Waits while one of this name is being removed. Whether there still is one: the name is not the file's own. */
+  async isUnder(parent: Gfid, name: string): Promise<boolean> {
+    const isOfName = (one: Leftover) => one.parent === parent && one.name === name;
+    while ([...this.#due].some(isOfName)) await this.#run;
+    return this.#all.some(isOfName);
+  }
+
+  get isEmpty(): boolean {
+    return this.#all.length === 0 && this.#due.size === 0;
   }
 
   /** Whether there is nothing left to do. */

@@ -54,6 +54,8 @@ function renameKnown(d: Distribute, call: Call, args: Args<'rename'>): Promise<R
 
 async function renameUnder(d: Distribute, call: Call, args: Args<'rename'>, says: boolean): Promise<Reply<'rename'>> {
   const { from, to } = args;
+  // What this client has left under the new name would be taken for another name of the file, and then go.
+  if (!d.leftovers.isEmpty && (await d.leftovers.isUnder(to.parent!, to.name!))) return fail(Errno.ENOTCONN);
   const fromHashed = await d.hashedOf(call, from.parent, from.name);
   if (isFailure(fromHashed)) return fromHashed;
   const place = await hashedPlace(d, call, to, says);
