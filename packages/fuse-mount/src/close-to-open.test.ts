@@ -1,6 +1,6 @@
 /** What a program reads through a file that it has just opened, while other clients go on changing it. Needs root and /dev/fuse. */
 import { execFile } from 'node:child_process';
-import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs';
+import { constants, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Fd, type Gfid, InodeTable, locOf, rootCall, type Services, type Subvolume } from '@mortar/core';
@@ -8,16 +8,8 @@ import { SystemClock } from '@mortar/host/ports/clock.ts';
 import { SystemRandom } from '@mortar/host/ports/random.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type FuseMount, mountFuse } from './index.ts';
+import { canMount } from './mount-rig.ts';
 import { memory } from './session/session-rig.ts';
-
-function canMount(): boolean {
-  try {
-    accessSync('/dev/fuse', constants.R_OK | constants.W_OK);
-    return process.getuid?.() === 0;
-  } catch {
-    return false;
-  }
-}
 
 const services: Services = {
   clock: new SystemClock(),

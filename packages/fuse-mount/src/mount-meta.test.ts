@@ -1,20 +1,12 @@
 /** `.meta` of a mount as scripts read it: a mount in this process, programs beside it. Needs root and /dev/fuse. */
 import { execFile } from 'node:child_process';
-import { accessSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Host, HostServices, LineLog, processArguments, SystemClock } from '@mortar/host';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { canMount } from './mount-rig.ts';
 import { mountRole } from './mount-role.ts';
-
-function canMount(): boolean {
-  try {
-    accessSync('/dev/fuse', constants.R_OK | constants.W_OK);
-    return process.getuid?.() === 0;
-  } catch {
-    return false;
-  }
-}
 
 /**
  * Never the synchronous kind: this process serves the mount. Nor with the mount as `cwd`: while a child is made, which

@@ -1,6 +1,6 @@
 /** The mount as programs see it: a memory volume, mounted for real. Needs root and /dev/fuse. */
 import { execFile } from 'node:child_process';
-import { accessSync, constants, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InodeTable, type Services, type Subvolume } from '@mortar/core';
@@ -9,16 +9,8 @@ import { SystemRandom } from '@mortar/host/ports/random.ts';
 import type { Memory } from '@mortar/xlators/storage/memory/index.ts';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type FuseMount, mountFuse } from './index.ts';
+import { canMount } from './mount-rig.ts';
 import { memory } from './session/session-rig.ts';
-
-function canMount(): boolean {
-  try {
-    accessSync('/dev/fuse', constants.R_OK | constants.W_OK);
-    return process.getuid?.() === 0;
-  } catch {
-    return false;
-  }
-}
 
 const logged: string[] = [];
 

@@ -3,7 +3,7 @@
  * overwritten at once. Needs root and /dev/fuse.
  */
 import { execFile } from 'node:child_process';
-import { accessSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -27,15 +27,7 @@ import { xlator as writeBehind } from '@mortar/xlators/performance/write-behind/
 import { xlator as memory } from '@mortar/xlators/storage/memory/index.ts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { mountFuse } from './index.ts';
-
-function canMount(): boolean {
-  try {
-    accessSync('/dev/fuse', constants.R_OK | constants.W_OK);
-    return process.getuid?.() === 0;
-  } catch {
-    return false;
-  }
-}
+import { canMount } from './mount-rig.ts';
 
 /** A while that differs from call to call, so that requests overtake each other. */
 let calls = 0;

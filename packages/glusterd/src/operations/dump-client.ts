@@ -1,6 +1,7 @@
 /** `volume statedump V client HOST:PID`: a client of the volume, whichever node of the pool it has its volfile from. */
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
+import { isLoopback } from '../hosts.ts';
 import { gatherFromAll } from '../pool/sites.ts';
 import type { VolumeInfo } from '../volume.ts';
 import { dumpClientsHere, type WantedClient } from './dump-client-here.ts';
@@ -34,8 +35,4 @@ async function placeOf(context: Context, host: string): Promise<Omit<WantedClien
   if (node === store.state.node.uuid) for (const own of hosts.addresses()) addresses.add(own);
   else if (peer && pool) for (const one of await pool.addresses.addressesOf(peer)) addresses.add(one);
   return { node, addresses: [...addresses].filter((one) => !isLoopback(one)).slice(0, addressesMax) };
-}
-
-function isLoopback(address: string): boolean {
-  return address.startsWith('127.') || address === '::1';
 }
