@@ -96,6 +96,21 @@ describe('groups of users, on the brick', () => {
     expect(asked.map(({ uid }) => uid)).toEqual([2]);
   });
 
+  it('can be asked for again after a question that failed as a whole', async () => {
+    const clock = new ManualClock();
+    const log = new LinesLog();
+    let fails = true;
+    const groupsOf = async (uid: number) => {
+      if (fails) throw new Error('no thread');
+      return [uid];
+    };
+    const groups = new UserGroups({ groupsOf }, { clock, log }, 'v-server', 300_000);
+    expect(await groups.of(7)).toEqual([]);
+    expect(log.lines.join()).toContain('no thread; its requests run without supplementary groups');
+    fails = false;
+    expect(await groups.of(8)).toEqual([8]);
+  });
+
   it('are kept of 4096 users', async () => {
     const { groups, asked, answer } = rig();
     for (let uid = 1; uid <= 4097; uid++) {

@@ -52,19 +52,22 @@ export class UserGroups {
         `the groups of user ${uid} are looked for since ${slowMs / 1000} s; requests of users who are not known yet wait`,
       ),
     );
-    const found = await this.#accounts.groupsOf(uid);
+    // It must not reject: who is served by what is known waits for nothing, and all that come after wait in line.
+    const found = await this.#accounts.groupsOf(uid).catch((error: Error) => error);
     tooLong.cancel();
     this.#asked.delete(uid);
-    const groups = typeof found === 'number' ? this.#withoutAnswer(uid, -found) : found;
+    const groups = typeof found === 'number' || found instanceof Error ? this.#withoutAnswer(uid, found) : found;
     this.#known.delete(uid);
     this.#known.set(uid, { groups, freshUntilMs: this.#clock.nowMs() + this.lifetimeMs });
     if (this.#known.size > usersMax) this.#known.delete(this.#known.keys().next().value!);
     return groups;
   }
 
-  #withoutAnswer(uid: number, errno: number): readonly number[] {
-    const known = errno === Errno.ENOENT ? undefined : this.#known.get(uid)?.groups;
-    const why = errno === Errno.ENOENT ? 'this host has no such user' : errnoName(errno as Errno);
+  #withoutAnswer(uid: number, failed: number | Error): readonly number[] {
+    const isUnknown = failed === -Errno.ENOENT;
+    const known = isUnknown ? undefined : this.#known.get(uid)?.groups;
+    const problem = failed instanceof Error ? failed.message : errnoName(-failed as Errno);
+    const why = isUnknown ? 'this host has no such user' : problem;
     const effect = known ? 'those known before go on' : 'its requests run without supplementary groups';
     this.#warn(`the groups of user ${uid} cannot be found (server.manage-gids): ${why}; ${effect}`);
     return known ?? [];
