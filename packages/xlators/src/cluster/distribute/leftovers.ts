@@ -42,7 +42,8 @@ export class Leftovers {
     for (const one of due) this.#due.add(one);
     this.#run = this.#run.then(async () => {
       for (const one of due) {
-        if (!(await this.#settle(one, remove))) this.add(one);
+        const isSettled = await this.#settle(one, remove).catch((error: unknown) => this.#isAmiss(one, error));
+        if (!isSettled) this.add(one);
         this.#due.delete(one);
       }
     });
@@ -57,6 +58,13 @@ export class Leftovers {
 
   get isEmpty(): boolean {
     return this.#all.length === 0 && this.#due.size === 0;
+  }
+
+  /** Whoever waits for it, and the others that are due, are not to be stopped by one. */
+  #isAmiss({ parent, name }: Leftover, error: unknown): false {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.#d.warn(`what is left of ${parent}/${name} is not removed: ${text}`);
+    return false;
   }
 
   /** Whether there is nothing left to do. */
