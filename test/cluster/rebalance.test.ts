@@ -123,7 +123,21 @@ describe.skipIf(problem !== null)(`files move on three nodes${problem === null ?
     const left = (address: string) => changed.filter(([path]) => before.get(path)?.startsWith(address)).length;
     expect(rows[1]!.moved).toBeGreaterThanOrEqual(left(one.address) - 1);
     expect(rows[1]!.moved).toBeLessThanOrEqual(left(one.address));
+    // Nothing is misplaced any more, and every directory says so: its layouts have the volume's commit hash.
+    const words = await Promise.all(cluster.nodes.flatMap((node) => ['a', 'b'].map((name) => commitsOf(node, name))));
+    expect(new Set(words.flat()).size, words.join()).toBe(1);
+    expect(words.flat()).toHaveLength(6 * 4);
   }, 240_000);
+
+  /** The volume's commit hash on a brick, and those of its three directories. */
+  async function commitsOf(node: ClusterNode, brick: string): Promise<number[]> {
+    const hex = (path: string, name: string) =>
+      node.sh(`getfattr --absolute-names --only-values -n ${name} ${node.at('bricks', brick)}/${path} | od -An -tx1`);
+    const bytes = async (path: string, name: string) => Buffer.from((await hex(path, name)).replace(/\s/g, ''), 'hex');
+    const volume = Number((await bytes('.', 'trusted.glusterfs.dht.commithash')).toString('latin1').replace(/\0$/, ''));
+    const layouts = ['.', 'x', 'y'].map(async (path) => (await bytes(path, 'trusted.glusterfs.dht')).readUInt32BE(0));
+    return [volume, ...(await Promise.all(layouts))];
+  }
 
   it('also when one of them is killed: it is started again, and nothing is left behind', async () => {
     await one.must('volume', 'set', 'd', 'cluster.rebal-throttle', 'lazy');

@@ -72,14 +72,20 @@ const rebalanceNumbers: Readonly<Record<VolumeTask['command'], number>> = {
   detach: 5,
 };
 
+/** The commit hash that a task gives the volume: the same on all nodes, another one for each task. 0, 1 and 2 mean something else. */
+export function commitHashOf({ command, id }: Pick<VolumeTask, 'command' | 'id'>): number {
+  return command === 'fix-layout' ? 0 : (Number.parseInt(id.slice(0, 8), 16) | 4) >>> 0;
+}
+
 export function rebalanceArguments(
   directories: Directories,
   volume: Pick<VolumeInfo, 'name' | 'id'>,
-  command: VolumeTask['command'],
+  task: Pick<VolumeTask, 'command' | 'id'>,
   node: string,
   server: string,
   share = '',
 ): string[] {
+  const commitHash = commitHashOf(task);
   return [
     '-s',
     server,
@@ -88,7 +94,8 @@ export function rebalanceArguments(
     '--xlator-option',
     '*dht.assert-no-child-down=yes',
     '--xlator-option',
-    `*dht.rebalance-cmd=${rebalanceNumbers[command]}`,
+    `*dht.rebalance-cmd=${rebalanceNumbers[task.command]}`,
+    ...(commitHash === 0 ? [] : ['--xlator-option', `*dht.commit-hash=${commitHash}`]),
     ...(share === '' ? [] : ['--xlator-option', `*dht.rebalance-share=${share}`]),
     '-S',
     rebalanceSocket(directories, volume.id),

@@ -105,7 +105,7 @@ export class RebalanceKeeper {
   async #begin(volume: VolumeInfo, task: VolumeTask, note: Note, isAgain: boolean): Promise<void> {
     const { supervisor } = this.#context;
     const share = shareOf(volume, Object.keys(task.nodes ?? {}), this.#node);
-    await supervisor.startRebalance(volume, task.command, this.#node, { share, isAgain });
+    await supervisor.startRebalance(volume, task, this.#node, { share, isAgain });
     await this.#notes.keep(volume.name, note);
     this.#restarts.began(task.id);
   }

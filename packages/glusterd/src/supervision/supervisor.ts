@@ -242,7 +242,7 @@ export class Supervisor {
   /** Throws OperationError. `isAgain`: it goes on with what one that died has counted. */
   startRebalance(
     volume: VolumeInfo,
-    command: VolumeTask['command'],
+    task: Pick<VolumeTask, 'command' | 'id'>,
     node: string,
     { share = '', isAgain = false }: { share?: string; isAgain?: boolean } = {},
   ): Promise<void> {
@@ -253,7 +253,7 @@ export class Supervisor {
       await files.makeDirectory(dirname(rebalancePidFile(this.#directories, volume.name, node)));
       if (!isAgain) await files.remove(rebalanceStatusFile(this.#directories, volume.name));
       await files.remove(rebalanceSocket(this.#directories, volume.id));
-      const own = rebalanceArguments(this.#directories, volume, command, node, this.#server.host, share);
+      const own = rebalanceArguments(this.#directories, volume, task, node, this.#server.host, share);
       const args = [...own, ...this.#commonArguments()];
       const { exit, message } = await processes.run(`${this.#binaries}/glusterfs`, args, startTimeoutMs);
       if (exit === 0) return;

@@ -66,6 +66,8 @@ class Run {
   readonly #patience: Patience;
   #moved = 0;
   #movers = 0;
+  /** Each rebalance gives the volume another one. */
+  #commitHash = 1000;
   #shape: Shape = { bricks: [0, 1, 2], leaving: [], version: 1 };
   readonly #late: LateSwitches | undefined;
 
@@ -213,6 +215,7 @@ class Run {
 
   /** Again and again, until each mover's run comes to its end. `isLast`: nobody uses files any more, but for sessions of movers that died. */
   async #rebalance(kind: RebalanceKind, isLast = false): Promise<void> {
+    this.#commitHash++;
     const turns: Turn[] = Array.from({ length: this.#plan.movers ?? 1 }, (_, mover) => ({ mover }));
     for (let run = 0; run < runsMax * turns.length; run++) {
       for (const turn of turns) if (!turn.isDone) this.#startMover(turn, kind);
@@ -229,7 +232,8 @@ class Run {
   #startMover(turn: Turn, kind: RebalanceKind): void {
     if (turn.process) return;
     const share = shareText(this.#plan, turn.mover, this.#shape.bricks);
-    const process = this.#process(`mover-${this.#movers++}`, share === '' ? {} : { 'rebalance-share': share });
+    const options = { 'commit-hash': String(this.#commitHash), ...(share !== '' && { 'rebalance-share': share }) };
+    const process = this.#process(`mover-${this.#movers++}`, options);
     turn.process = process;
     const running = async () => {
       await process.use(this.#shape);

@@ -32,6 +32,7 @@ import type { options } from './options.ts';
 import { removeLeftover } from './rename-file.ts';
 import { Space } from './space.ts';
 import type { DirectoryState, FdState, FileState, State } from './state.ts';
+import { CommitWatch } from './volume-commit.ts';
 
 export type DistributeOptions = OptionValues<typeof options>;
 type Health = 'unknown' | 'up' | 'down';
@@ -45,6 +46,7 @@ export class Distribute extends Xlator {
   space!: Space;
   /** Commit hash of the volume, from the root's xattr: 0 before the first rebalance. */
   volumeCommit = 0;
+  readonly commits = new CommitWatch(this);
   /** Raised when a child comes back: layouts read before may lack its part. */
   generation = 0;
   #health: Health[] = [];

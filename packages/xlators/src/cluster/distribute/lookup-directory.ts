@@ -6,6 +6,7 @@ import { anomaliesOf, decodeRange, type Layout, layoutOf, type Part, readAfter }
 import { askArgs, type Found, isAbsent, isDirectory, type LookupReply } from './lookup.ts';
 import { mergeDirectoryIatts, mergeDirectoryXattrs } from './merge.ts';
 import { onlyWanted } from './names.ts';
+import { volumeCommitOf } from './volume-commit.ts';
 
 /** What the copies of a directory say, in the order of the children. */
 export interface Copies {
@@ -102,17 +103,8 @@ export function learn(d: Distribute, loc: Loc, copies: Copies, generation: numbe
   const inode = d.remember(gfid, { kind: 'directory', layout, mds, generation });
   if (gfid !== rootGfid && loc.parent !== null && loc.name !== null)
     d.services.inodes.link(loc.parent, loc.name, inode);
-  if (gfid === rootGfid) d.volumeCommit = volumeCommitOf(d, copies);
-}
-
-/** The volume's commit hash: decimal text with a NUL in an xattr of the root; 0 where there never was a rebalance. */
-function volumeCommitOf(d: Distribute, { replies }: Copies): number {
-  for (const reply of replies) {
-    const value = reply.ok ? reply.xattrs[d.names.commit] : undefined;
-    const text = value && Buffer.from(value).toString('latin1').replace(/\0.*$/s, '');
-    if (text && /^\d{1,10}$/.test(text) && Number(text) <= 0xffffffff) return Number(text);
-  }
-  return 0;
+  if (gfid === rootGfid) d.volumeCommit = volumeCommitOf(d, copies.replies);
+  else d.commits.saw(layout);
 }
 
 /** With the name the directory was last seen under, if the request came by gfid. */

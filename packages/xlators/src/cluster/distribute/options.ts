@@ -43,8 +43,10 @@ export const options = {
     live: false,
   }),
   'commit-hash': option.int('0', {
-    description: 'A rebalance makes it itself.',
-    withoutEffect: true,
+    description:
+      'Set in the rebalance process: the commit hash that the volume gets, and each directory once its names are where they hash to; 0: they keep what they have.',
+    min: 0,
+    max: 0xffffffff,
     live: false,
   }),
   'node-uuid': option.text('', { description: 'Set in the rebalance process: UUID of its node.', live: false }),

@@ -18,6 +18,7 @@ import { tidyLinkto } from './new-place.ts';
 import { removeReplaced } from './replaced.ts';
 import { Room } from './room.ts';
 import { settle } from './settle.ts';
+import { SettledWalk, type Settling } from './settled-walk.ts';
 import { everything, isShared, type Share, shareOf } from './share.ts';
 import { Throttle } from './throttle.ts';
 import { takeBackUnseen } from './unseen-name.ts';
@@ -133,8 +134,15 @@ export class Rebalance {
     if (this.#late) await this.#late.begin();
     if (this.#stopping) return 'stopped';
     const directories = new GfidList();
+    const settled = this.#kind === 'fix-layout' ? undefined : await SettledWalk.begin(this.#settling());
     const state = await layOut(this.#layingOut(), directories);
     if (state !== 'completed' || this.#kind === 'fix-layout') return state;
+    const moved = await this.#moveAll(directories);
+    if (moved !== 'completed' || !settled) return moved;
+    return settled.walk(directories);
+  }
+
+  async #moveAll(directories: GfidList): Promise<RebalanceState> {
     this.#left.begin(this.#d.services.clock.nowMs());
     for (const gfid of directories) {
       if (this.#stopping) return 'stopped';
@@ -209,6 +217,16 @@ export class Rebalance {
       countsOf: (child, entry) => this.#moves(child) && this.#isFile(entry) && this.#isMine(child, entry),
       meets: (child, entry) => this.#meetsOthers(child, entry),
       eachPage: (from, gfid, want, use) => this.#eachPage(from, gfid, want, use),
+    };
+  }
+
+  #settling(): Settling {
+    return {
+      d: this.#d,
+      isStopping: () => this.#stopping,
+      rest: () => this.#late?.pass(),
+      call: () => this.#call(),
+      fail: (reason) => this.#fail(reason),
     };
   }
 

@@ -1,0 +1,64 @@
+/**
+ * The last walk of a rebalance: directories in which it has nothing left to do get the volume's commit hash (settled.ts). What files other processes have
+ * yet to move stays unsettled for them: the last one finds it settled.
+ */
+import type { Call, Gfid } from '@mortar/core';
+import type { Distribute } from './distribute.ts';
+import type { GfidList } from './gfid-list.ts';
+import { changedCommit } from './layout.ts';
+import { markSettled } from './settled.ts';
+import { giveVolumeCommit } from './volume-commit.ts';
+
+/** What it needs of the rebalance. */
+export interface Settling {
+  readonly d: Distribute;
+  isStopping(): boolean;
+  /** What is to be waited for before a directory is looked at; undefined: nothing. */
+  rest(): Promise<void> | undefined;
+  call(): Call;
+  fail(reason: string): 'failed';
+}
+
+const directoriesAtATime = 8;
+
+export class SettledWalk {
+  readonly #by: Settling;
+
+  private constructor(by: Settling) {
+    this.#by = by;
+  }
+
+  /** Before any layout is changed. Undefined: there is no commit hash to give (option commit-hash), or not everywhere. */
+  static async begin(by: Settling): Promise<SettledWalk | undefined> {
+    const { d } = by;
+    const commit = d.options['commit-hash'];
+    if (commit <= changedCommit) return undefined;
+    if (d.volumeCommit === commit || (await giveVolumeCommit(d, by.call(), commit))) return new SettledWalk(by);
+    d.warn(`rebalance: not all subvolumes have taken the volume's commit hash: lookup-optimize will not help`);
+    return undefined;
+  }
+
+  async walk(directories: GfidList): Promise<'completed' | 'stopped' | 'failed'> {
+    const { d } = this.#by;
+    const counts = { settled: 0, unsettled: 0, gone: 0 };
+    const one = async (gfid: Gfid) => {
+      counts[await markSettled(d, this.#by.call(), gfid, this.#by.isStopping)]++;
+    };
+    let batch: Gfid[] = [];
+    for (const gfid of directories) {
+      if (this.#by.isStopping()) return 'stopped';
+      if (d.someDown) return this.#by.fail('a subvolume is down');
+      const rest = this.#by.rest();
+      if (rest) await rest;
+      batch.push(gfid);
+      if (batch.length < directoriesAtATime) continue;
+      await Promise.all(batch.map(one));
+      batch = [];
+    }
+    await Promise.all(batch.map(one));
+    const { settled, unsettled } = counts;
+    const text = `${settled} directories have the commit hash of the volume, ${unsettled} have names that are not where they hash to (yet)`;
+    d.services.log.write('INFO', d.name, `Rebalance: ${text}`);
+    return this.#by.isStopping() ? 'stopped' : 'completed';
+  }
+}
