@@ -81,6 +81,7 @@ describe('a simulated distributed volume that grows and shrinks', () => {
     it.each([
       { what: 'a directory came back that a late client had removed', seed: 992115 },
       { what: 'what a rename had left was taken for its new name, and then removed', seed: 1210073 },
+      { what: 'a client that could ask nobody said that a directory was stale', seed: 1300290 },
       { what: 'what a rename had not shown when its client died hid another file', seed: 995025 },
     ])('stays whole where it once did not: $what', { timeout: 240_000 }, async ({ seed }) => {
       expect(await problemsOf(seed, { late: true })).toEqual([]);

@@ -108,4 +108,22 @@ describe('events', () => {
     rig.doors[1]!.open();
     expect(ups()).toEqual(['child-up', 'child-down', 'child-up']);
   });
+
+  it('says that it is not connected, not that a directory is stale, also when several ask at once', async () => {
+    const rig = await distributeRig();
+    await rig.walk('/');
+    await mkdir(rig, '/d');
+    const d = await rig.at('/d');
+    for (const door of rig.doors) {
+      // What is known is of before.
+      door.close();
+      door.open();
+      door.shut = true;
+    }
+    const asked = Array.from({ length: 4 }, (_, i) => rig.ops.lookup(rig.call, { loc: locAt(d, `x${i}`) }));
+    asked.push(rig.ops.lookup(rig.call, { loc: locOf(d) }));
+    for (const reply of await Promise.all(asked)) expect(reply).toMatchObject({ ok: false, errno: Errno.ENOTCONN });
+    expect(rig.d.stateOf(d)).toMatchObject({ kind: 'directory' });
+    await rig.close();
+  });
 });

@@ -121,9 +121,10 @@ export async function discover(
   // A migration that ended halfway leaves the file at its old place, marked as being moved.
   const child = data.find((i) => !isLeaving(d, replies[i] as Found)) ?? data[0] ?? -1;
   if (child >= 0) return finishFile(d, { ...args, loc }, child, replies[child] as Found, data.length > 1);
-  d.forgetState(gfid);
+  // What is known stays known while somebody cannot be asked: others may be using it.
   const unsure = replies.find((reply) => !reply.ok && !isAbsent(reply));
   if (unsure) return fail(unsure.ok ? Errno.EIO : unsure.errno);
+  d.forgetState(gfid);
   return replies.find((reply) => !reply.ok) ?? fail(Errno.ENOENT);
 }
 
