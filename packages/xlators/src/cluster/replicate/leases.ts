@@ -200,7 +200,7 @@ export class Leases {
     const lockCall: Call = { ...this.#host.rootCall(), lockOwner: owner, ...(attachment && { attachment }) };
     const up = set.up;
     if (!set.suffices(up)) return fail(Errno.ENOTCONN);
-    const grants = await this.#ask(request, up, lockCall);
+    const grants = await this.#ask(request, up, { ...lockCall, ...rider?.caller });
     if (!grants) return fail(Errno.EAGAIN);
     const wasLost = (child: number, i: number) => this.#locks.wasLost(child, grants[i]!);
     const giveBack = () =>

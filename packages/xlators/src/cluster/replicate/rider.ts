@@ -4,6 +4,7 @@
  */
 import {
   type Args,
+  type Call,
   compoundStep,
   type FopName,
   locOf,
@@ -28,6 +29,12 @@ export class Rider<N extends FopName = FopName> {
   constructor(change: Change<N>, set: ReplicaSet) {
     this.#change = change;
     this.#set = set;
+  }
+
+  /** Bricks ask whether he may: the request for the lease is made in his name. */
+  get caller(): Pick<Call, 'uid' | 'gid' | 'groups' | 'pid'> {
+    const { uid, gid, groups, pid } = this.#change.call;
+    return { uid, gid, groups, pid };
   }
 
   /** Behind the lock: the dirty mark, and the operation. None if it has travelled before. */

@@ -86,13 +86,12 @@ export class Transactions {
   }
 
   /**
-   * With a child away its marks say more, and are made durable first. The request for a lease is the client's own, as root:
-   * what another user may do, and what a brick lets only the mover of a file do, goes under its own name.
+   * With a child away its marks say more, and are made durable first. What a brick lets only the mover of a file do goes
+   * under his name, which a request for a lease has not.
    */
   #riderOf<N extends FopName>(change: Change<N>): Rider<N> | undefined {
     const isWhole = this.#set.up.length === this.#set.count;
-    const isRoots = change.call.uid === 0 && change.call.internal === undefined;
-    return change.rides && isWhole && isRoots ? new Rider(change, this.#set) : undefined;
+    return change.rides && isWhole && change.call.internal === undefined ? new Rider(change, this.#set) : undefined;
   }
 
   async #apply<N extends FopName>(change: Change<N>, leases: readonly Lease[]): Promise<Outcome<N> | Failure> {
