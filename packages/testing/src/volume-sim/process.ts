@@ -24,13 +24,13 @@ export function toldOf({ bricks, leaving, version }: Shape): Told {
 
 export interface SimGraph {
   readonly d: Distribute;
-  readonly counted: CountedOps | undefined;
+  readonly counted: CountedOps;
   readonly remotes: readonly Remote[];
 }
 
 /** Who had the volume before goes on in the old graph with what is under way; that takes no longer. */
 const oldGraphMs = 60_000;
-/** A process that counts its requests ends it when there were none for so long. */
+/** It ends before that when there were no requests for so long. */
 const idleMs = 500;
 
 export class VolumeProcess {
@@ -40,21 +40,19 @@ export class VolumeProcess {
   readonly #bricks: readonly SimBrick[];
   readonly #options: Readonly<Record<string, string>>;
   readonly #delayMs: [number, number];
-  readonly #counts: boolean;
+  readonly #old = new Set<SimGraph>();
   readonly services: Services;
   #graphs = 0;
   #graph: SimGraph | undefined;
   /** Of graphs that are not shut down yet. */
   readonly remotes = new Set<Remote>();
 
-  /** `counts`: a graph that was replaced ends as soon as no request is under way in it. */
   constructor(
     name: string,
     world: World,
     bricks: readonly SimBrick[],
     options: Readonly<Record<string, string>>,
     delayMs: [number, number],
-    counts = false,
   ) {
     this.name = name;
     this.node = new SimNode(name, world.scheduler);
@@ -64,7 +62,6 @@ export class VolumeProcess {
     this.#bricks = bricks;
     this.#options = options;
     this.#delayMs = delayMs;
-    this.#counts = counts;
   }
 
   /** A graph of this shape, which is used when it is connected. */
@@ -101,18 +98,26 @@ export class VolumeProcess {
     }
     while (!remotes.every((remote) => remote.isUp)) await this.services.clock.sleep(20);
     const old = this.#graph;
-    const counted = this.#counts ? new CountedOps(d.ops, () => services.clock.nowMs()) : undefined;
+    const counted = new CountedOps(d.ops, () => services.clock.nowMs());
     this.#graph = { d, remotes, counted };
-    if (old?.counted) this.#endWhenIdle(old, services.clock.nowMs() + oldGraphMs);
-    else if (old) this.node.after(oldGraphMs, () => this.#end(old));
+    if (!old) return;
+    this.#old.add(old);
+    this.#endWhenIdle(old, services.clock.nowMs() + oldGraphMs);
+  }
+
+  /** Nothing is under way in a graph that was replaced. */
+  get hasSwitched(): boolean {
+    return [...this.#old].every(({ counted }) => counted.isIdle(0));
   }
 
   #endWhenIdle(old: SimGraph, lastMs: number): void {
-    if (old.counted!.isIdle(idleMs) || this.services.clock.nowMs() > lastMs) this.#end(old);
+    if (old.counted.isIdle(idleMs) || this.services.clock.nowMs() > lastMs) this.#end(old);
     else this.node.after(idleMs / 4, () => this.#endWhenIdle(old, lastMs));
   }
 
-  #end({ d, remotes }: SimGraph): void {
+  #end(graph: SimGraph): void {
+    const { d, remotes } = graph;
+    this.#old.delete(graph);
     this.services.inodes.freeSlot(d.slot);
     for (const remote of remotes) {
       remote.stop();
@@ -125,7 +130,7 @@ export class VolumeProcess {
   }
 
   get ops(): Fops {
-    return this.#graph!.counted?.ops ?? this.d.ops;
+    return this.#graph!.counted.ops;
   }
 
   get isWhole(): boolean {

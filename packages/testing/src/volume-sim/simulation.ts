@@ -109,9 +109,8 @@ class Run {
   }
 
   #process(name: string, more: Readonly<Record<string, string>> = {}): VolumeProcess {
-    const { delayMs, late } = this.#plan;
     const options = { ...this.#plan.options, ...more };
-    const made = new VolumeProcess(name, this.#world, this.#bricks, options, delayMs, late);
+    const made = new VolumeProcess(name, this.#world, this.#bricks, options, this.#plan.delayMs);
     this.#processes.push(made);
     return made;
   }
@@ -197,7 +196,8 @@ class Run {
       });
       return is;
     });
-    await this.#patience.until('all use the new graph', () => state.every(({ done }, i) => done || !users[i]!.isAlive));
+    const hasSwitched = (user: VolumeProcess, i: number) => !user.isAlive || (state[i]!.done && user.hasSwitched);
+    await this.#patience.until('all use the new graph, and nothing else', () => users.every(hasSwitched));
   }
 
   async #grow(users: readonly VolumeProcess[]): Promise<void> {

@@ -11,6 +11,7 @@ import {
   newGfid,
   rootGfid,
 } from '@mortar/core';
+import type { Distribute } from '@mortar/xlators/cluster/distribute/distribute.ts';
 import type { SeededRandom } from '../sim/random.ts';
 import type { VolumeProcess } from './process.ts';
 
@@ -292,24 +293,30 @@ function describe(data: Uint8Array): string {
 
 /** All names of a directory; undefined: it could not be listed whole. */
 export async function listed(process: VolumeProcess, gfid: Gfid, size = 2048): Promise<string[] | undefined> {
-  const fd = new Fd(gfid);
   const names: string[] = [];
-  const { d, ops } = process;
-  const { generation } = d;
+  /** What a child that is down has is left out. */
+  const generations = new Map<Distribute, number>();
+  const isWhole = () => [...generations].every(([d, generation]) => !d.someDown && d.generation === generation);
+  let fd: Fd | undefined;
   try {
-    const opened = await ops.opendir(process.call, { loc: locOf(gfid), fd });
-    if (!opened.ok) return undefined;
     for (let offset = 0; ; ) {
+      const { d, ops } = process;
+      if (!fd || !generations.has(d)) {
+        // A new graph has it opened anew, and goes on behind the same offset.
+        generations.set(d, d.generation);
+        fd?.release();
+        fd = new Fd(gfid);
+        const opened = await ops.opendir(process.call, { loc: locOf(gfid), fd });
+        if (!opened.ok) return undefined;
+      }
       const page = await ops.readdirp(process.call, { fd, size, offset });
       if (!page.ok) return undefined;
       names.push(...page.entries.map(({ name }) => name).filter((name) => name !== '.' && name !== '..'));
-      if (page.end || page.entries.length === 0) break;
+      if (page.end || page.entries.length === 0) return isWhole() ? names : undefined;
       offset = page.entries.at(-1)!.offset;
     }
-    // What a child that is down has is left out.
-    return d.someDown || d.generation !== generation ? undefined : names;
   } finally {
-    fd.release();
+    fd?.release();
   }
 }
 
