@@ -65,7 +65,10 @@ export class ClientSession {
   constructor(options: ClientSessionOptions) {
     this.#options = options;
     this.#metrics = options.metrics ?? nullMetrics;
-    const outlet = { isOpen: () => this.#connection !== null, send: (pending: PendingFop) => this.#send(pending) };
+    const outlet = {
+      isOpen: () => this.#connection?.isOpen === true,
+      send: (pending: PendingFop) => this.#send(pending),
+    };
     this.#window = new RequestWindow({ ...clientSessionLimits, ...options.limits }, outlet);
     this.#reconnecting = new Reconnecting({
       ...options,

@@ -91,6 +91,26 @@ describe('after a reconnection', () => {
     expect(ran).toHaveLength(3);
   });
 
+  it('a write that was still queued goes out behind the handshake, not into it', async () => {
+    const { client, link, clock, cut, deliver, ran, run, metrics } = await world({
+      client: { limits: { outstanding: 1 } },
+    });
+    run.now = () => new Promise(() => undefined);
+    const expiring = write(client, 'one', { ...someCall, deadlineMs: clock.nowMs() + 500 });
+    const queued = write(client, 'two');
+    await settle();
+    link.holdAll = true;
+    await cut();
+    await clock.advance(500);
+    await expect(expiring).resolves.toEqual({ ok: false, errno: Errno.ETIMEDOUT });
+    run.now = async () => ({ ok: true, ...iatts }) as never;
+    link.holdAll = false;
+    await deliver();
+    await expect(queued).resolves.toMatchObject({ ok: true });
+    expect(ran).toEqual(['writev', 'writev']);
+    expect(metrics.sum('rpc_bad_frames')).toBe(0);
+  });
+
   it('requests fail while there is no connection', async () => {
     const { client, cut } = await world();
     await cut();
