@@ -1,3 +1,4 @@
+/** One client of a brick, over all its connections: its requests come in here, run, and are answered once. */
 import type { Call } from '@mortar/core/call.ts';
 import { Errno } from '@mortar/core/errno.ts';
 import { Fd } from '@mortar/core/fd.ts';
@@ -5,19 +6,18 @@ import type { RawStep } from '@mortar/core/fields.ts';
 import { type Args, type FopName, fail, fopById, fops, type Reply } from '@mortar/core/fops.ts';
 import { returnBytes } from '@mortar/core/payload.ts';
 import { ByteReader } from '../byte-reader.ts';
-import { ByteWriter } from '../byte-writer.ts';
-import { Decoder, Encoder, UnknownFdError } from '../codec/coder.ts';
-import { makesFd, readArgs, writeReply } from '../codec/fop-codec.ts';
+import { Decoder, UnknownFdError } from '../codec/coder.ts';
+import { makesFd, readArgs } from '../codec/fop-codec.ts';
 import type { Connection } from '../connection.ts';
-import { errorFlag, FrameError, type Header, highHalf, Kind, retryFlag, sequenceOf } from '../frame.ts';
+import { FrameError, type Header, Kind, retryFlag, sequenceOf } from '../frame.ts';
 import type { Hello } from '../hello.ts';
-import { FrameTooLarge, type Output } from '../output.ts';
 import type { PeerIdentity } from '../stream.ts';
+import { Answers } from './answers.ts';
 import { readCallHead } from './call-head.ts';
 import { FdTable } from './fd-table.ts';
+import { Load } from './load.ts';
 import { SessionNotice, type Upcall, writeUpcall } from './notices.ts';
-import { type Outcome, OutcomeMemory } from './outcomes.ts';
-import { mayWait } from './request-cost.ts';
+import { isLockRequest, mayWait } from './request-cost.ts';
 import type { Admission, SessionServer, Subtree } from './server.ts';
 
 interface Running {
@@ -34,13 +34,8 @@ interface Running {
 
 type Bag = Record<string, unknown>;
 
-const scratch = new ByteWriter(64 * 1024);
 const empty = Buffer.alloc(0);
-const neither = { writes: false, reads: false };
-/** The meta part of a failure without extra data. */
-const noFields = Buffer.from([0]);
 
-/** One client of a brick, over all its connections. */
 export class ServerSession {
   readonly id: string;
   readonly hello: Hello;
@@ -49,17 +44,12 @@ export class ServerSession {
   readonly within: Subtree | undefined;
   readonly fds: FdTable;
   readonly #server: SessionServer;
-  readonly #outcomes: OutcomeMemory;
+  readonly #answers: Answers;
+  readonly #load: Load;
   readonly #running = new Map<number, Running>();
   readonly #decoder: Decoder;
-  readonly #encoder = new Encoder(() => 0);
   #connection: Connection | null = null;
-  #countedRunning = 0;
-  #runningBytes = 0;
-  #lockWaiters = 0;
-  #holdsBack = false;
   #isEnded = false;
-  #madeFds: number[] | null = null;
 
   constructor(server: SessionServer, id: string, hello: Hello, peer: PeerIdentity, admission: Admission) {
     this.#server = server;
@@ -69,7 +59,8 @@ export class ServerSession {
     this.isTrusted = admission.isTrusted;
     this.within = admission.within;
     this.fds = new FdTable(server.limits.fds);
-    this.#outcomes = new OutcomeMemory({ entries: server.limits.outcomes, bytes: server.limits.outcomeBytes });
+    this.#answers = new Answers(server, hello.clientId, this.fds);
+    this.#load = new Load(server.limits);
     this.#decoder = new Decoder(new ByteReader(empty), empty, this.fds);
   }
 
@@ -90,8 +81,7 @@ export class ServerSession {
       ...this.#connection?.stats,
       running: this.#running.size,
       fds: this.fds.size,
-      outcomes: this.#outcomes.size,
-      outcomeBytes: this.#outcomes.bytes,
+      ...this.#answers.remembered,
     };
   }
 
@@ -109,16 +99,22 @@ export class ServerSession {
   attach(connection: Connection): void {
     const before = this.#connection;
     this.#connection = connection;
+    this.#answers.goBy(connection);
     before?.close({ code: 'replaced', message: 'the client came again by another connection' });
-    this.#holdsBack = false;
-    this.#adjustFlow();
+    this.#load.readBy(connection);
   }
 
   /** False if the session goes on with another connection. */
   detach(connection: Connection): boolean {
     if (this.#connection !== connection) return false;
-    this.#connection = null;
+    this.#unattached();
     return !this.#isEnded;
+  }
+
+  #unattached(): void {
+    this.#connection = null;
+    this.#answers.goBy(null);
+    this.#load.unread();
   }
 
   end(): void {
@@ -128,7 +124,7 @@ export class ServerSession {
       running.abort?.abort();
     }
     this.#connection?.close({ code: 'closed', message: 'the session ended' });
-    this.#connection = null;
+    this.#unattached();
     this.fds.releaseAll();
   }
 
@@ -163,10 +159,7 @@ export class ServerSession {
       running.abort?.abort();
       return;
     }
-    // The answer is on its way to somebody who does not want it: what it opened would never be closed.
-    const outcome = this.#outcomes.find(sequence);
-    if (outcome?.fdIds) for (const id of outcome.fdIds) this.fds.release(id);
-    this.#outcomes.forget(sequence);
+    this.#answers.takeBack(sequence);
   }
 
   #request(header: Header, meta: ByteReader, payload: Buffer): void {
@@ -174,27 +167,12 @@ export class ServerSession {
     if (!Number.isSafeInteger(sequence)) throw new FrameError('sequence', 'a sequence number beyond 2^53');
     const acknowledged = acknowledgedBy(header, sequence);
     const isRetry = (header.flags & retryFlag) !== 0;
-    if (isRetry && this.#answerAgain(sequence, header.op)) return;
-    this.#outcomes.acknowledge(acknowledged);
+    if (isRetry && (this.#running.has(sequence) || this.#answers.giveAgain(sequence, header.op))) return;
+    this.#answers.acknowledge(acknowledged);
     if (this.#running.has(sequence)) throw new FrameError('sequence', `request ${sequence} is running already`);
     const fop = fopById(header.op);
     if (fop === undefined) this.#reply(sequence, header.op, {}, fail(Errno.EOPNOTSUPP));
     else this.#decodeAndRun(fop, sequence, meta, payload);
-  }
-
-  /** A request that was sent before; true if it needs no second run. */
-  #answerAgain(sequence: number, op: number): boolean {
-    if (this.#running.has(sequence)) return true;
-    const outcome = this.#outcomes.find(sequence);
-    if (outcome) {
-      this.#server.metrics.counter('rpc_retries_answered_total').add();
-      this.#send(sequence, outcome);
-      return true;
-    }
-    const fop = fopById(op);
-    if (!fop || !isRemembered(fop) || !this.#outcomes.mayHaveForgotten(sequence)) return false;
-    this.#send(sequence, { op, status: Errno.ENOTCONN, meta: noFields, payloads: null, fdIds: null });
-    return true;
   }
 
   #decodeAndRun(fop: FopName, sequence: number, meta: ByteReader, payload: Buffer): void {
@@ -223,18 +201,18 @@ export class ServerSession {
 
   #refusalOf(fop: FopName, args: Bag): Errno | 0 {
     if (mayOpen(fop, args) && this.fds.isFull) return Errno.EMFILE;
-    if (isLock(fop, args) && this.#lockWaiters >= this.#server.limits.lockWaiters) return Errno.ENOLCK;
+    if (isLockRequest(fop, args) && this.#load.hasAllLocks) return Errno.ENOLCK;
     return 0;
   }
 
   #run(fop: FopName, call: Call, args: Bag, sequence: number, payload: Buffer): void {
-    const lock = isLock(fop, args);
+    const isLock = isLockRequest(fop, args);
     // Making an AbortController costs as much as the rest: only what can block gets one.
     const abort = mayWait(fop, args) ? new AbortController() : null;
     if (abort) call.signal = abort.signal;
-    const running: Running = { sequence, fop, call, payload, isLock: lock, abort, isAbandoned: false };
+    const running: Running = { sequence, fop, call, payload, isLock, abort, isAbandoned: false };
     this.#running.set(sequence, running);
-    this.#count(running, 1);
+    this.#load.count(isLock, payload.length, 1);
     let result: Promise<Reply<FopName>>;
     try {
       result = this.#server.options.run(fop, call, args as Args<FopName>, this);
@@ -244,124 +222,23 @@ export class ServerSession {
     result.then(
       (reply) => this.#finished(running, args, reply),
       (error: unknown) => {
-        this.#bug(fop, error);
+        this.#server.bug(this.clientId, fop, error);
         this.#finished(running, args, fail(Errno.EIO));
       },
     );
   }
 
-  #bug(fop: FopName, error: unknown): void {
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    this.#server.metrics.counter('rpc_bugs_total').add();
-    this.#server.log.write('ERROR', this.#server.options.name, `${fop} of client ${this.clientId} failed: ${text}`);
-  }
-
   #finished(running: Running, args: Bag, reply: Reply<FopName>): void {
     this.#running.delete(running.sequence);
-    this.#count(running, -1);
+    this.#load.count(running.isLock, running.payload.length, -1);
     if (!running.isAbandoned) this.#reply(running.sequence, fops[running.fop].id, args, reply);
     // After an error somebody may still be at it.
-    if (reply.ok && running.payload.length > 0 && this.#returns.writes) returnBytes(running.payload);
+    if (reply.ok && running.payload.length > 0 && this.#server.options.returns?.().writes) returnBytes(running.payload);
     releaseUnregistered(args, this.fds);
   }
 
-  #count(running: Running, by: 1 | -1): void {
-    if (running.isLock) this.#lockWaiters += by;
-    else this.#countedRunning += by;
-    this.#runningBytes += by * running.payload.length;
-    this.#adjustFlow();
-  }
-
-  /** Reads on or not, by how much is running. */
-  #adjustFlow(): void {
-    const { outstanding, outstandingBytes } = this.#server.limits;
-    // Held back, it goes on at three quarters: stopping and starting to read has its price too.
-    const share = this.#holdsBack ? 0.75 : 1;
-    const isFull = this.#countedRunning >= share * outstanding || this.#runningBytes >= share * outstandingBytes;
-    if (isFull === this.#holdsBack || !this.#connection) return;
-    this.#holdsBack = isFull;
-    if (isFull) this.#connection.pauseReading();
-    else this.#connection.resumeReading();
-  }
-
-  get #returns() {
-    return this.#server.options.returns?.() ?? neither;
-  }
-
-  readonly #register = (fd: Fd): number => {
-    const id = this.fds.register(fd);
-    if (this.#madeFds) this.#madeFds.push(id);
-    else this.#madeFds = [id];
-    return id;
-  };
-
   #reply(sequence: number, op: number, args: Bag, reply: Reply<FopName>): void {
-    if (this.#isEnded) return;
-    const fop = fopById(op) ?? 'stat';
-    if (!isRemembered(fop)) {
-      const status = reply.ok ? 0 : reply.errno;
-      const done = reply.ok && this.#returns.reads ? returnBytes : undefined;
-      this.#put(sequence, op, status, (output) => this.#encode(fop, output, args, reply), done);
-      return;
-    }
-    const outcome = this.#safeOutcome(fop, op, args, reply);
-    this.#outcomes.remember(sequence, outcome);
-    this.#send(sequence, outcome);
-  }
-
-  /** A reply that cannot be encoded is a translator's bug. */
-  #safeOutcome(fop: FopName, op: number, args: Bag, reply: Reply<FopName>): Outcome {
-    try {
-      return this.#outcomeOf(fop, op, reply.ok ? 0 : reply.errno, args, reply);
-    } catch (error) {
-      this.#bug(fop, error);
-      return { op, status: Errno.EIO, meta: noFields, payloads: null, fdIds: this.#madeFds };
-    }
-  }
-
-  #encode(fop: FopName, output: ByteWriter, args: Bag, reply: Reply<FopName>): readonly Uint8Array[] | null {
-    this.#encoder.begin(output);
-    writeReply(fop, this.#encoder, args, reply, this.#register);
-    return this.#encoder.payloads;
-  }
-
-  #outcomeOf(fop: FopName, op: number, status: number, args: Bag, reply: Reply<FopName>): Outcome {
-    this.#madeFds = null;
-    scratch.position = 0;
-    const payloads = this.#encode(fop, scratch, args, reply);
-    const meta = Buffer.from(scratch.buffer.subarray(0, scratch.position));
-    return { op, status, meta, payloads, fdIds: this.#madeFds };
-  }
-
-  #send(sequence: number, { op, status, meta, payloads }: Outcome): void {
-    this.#put(sequence, op, status, (output) => {
-      output.raw(meta);
-      return payloads;
-    });
-  }
-
-  /** `done` gets each payload when it has been sent. */
-  #put(
-    sequence: number,
-    op: number,
-    status: number,
-    encode: (output: Output) => readonly Uint8Array[] | null,
-    done?: (payload: Uint8Array) => void,
-  ): void {
-    const connection = this.#connection;
-    if (!connection) return;
-    const flag = status === 0 ? 0 : errorFlag;
-    try {
-      connection.send(Kind.reply, op, sequence >>> 0, flag, status, 0, highHalf(sequence), encode, done);
-    } catch (error) {
-      const isTooLarge = error instanceof FrameTooLarge;
-      if (!isTooLarge) this.#bug(fopById(op) ?? 'stat', error);
-      const errno = isTooLarge ? Errno.EMSGSIZE : Errno.EIO;
-      connection.send(Kind.reply, op, sequence >>> 0, errorFlag, errno, 0, highHalf(sequence), (output) => {
-        output.raw(noFields);
-        return null;
-      });
-    }
+    if (!this.#isEnded) this.#answers.give(sequence, op, args, reply);
   }
 }
 
@@ -373,18 +250,8 @@ function acknowledgedBy(header: Header, sequence: number): number {
   return acknowledged;
 }
 
-/** All but reads: whatever changes a file, a lock or the table of fds must not run twice. */
-function isRemembered(fop: FopName): boolean {
-  return fops[fop].class !== 'read';
-}
-
 function stepsOf(args: Bag): readonly RawStep[] {
   return (args.steps as RawStep[] | undefined) ?? [];
-}
-
-function isLock(fop: FopName, args: Bag): boolean {
-  if (fop !== 'compound') return fops[fop].class === 'lock';
-  return stepsOf(args).some((step) => fops[step.fop as FopName].class === 'lock');
 }
 
 function mayOpen(fop: FopName, args: Bag): boolean {

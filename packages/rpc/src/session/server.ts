@@ -204,6 +204,13 @@ export class SessionServer {
     return this.#sessions.get(clientId);
   }
 
+  /** A fop ended in an exception, or in a reply that cannot be: a translator's bug. */
+  bug(clientId: string, fop: FopName, error: unknown): void {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.metrics.counter('rpc_bugs_total').add();
+    this.#write('ERROR', `${fop} of client ${clientId} failed: ${text}`);
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
     for (const session of this.sessions()) this.endSession(session, 'the server stops');
