@@ -1,18 +1,19 @@
 /**
- * The transmission phase: requests are parsed in place in the receive buffer and given to the device; what it answers at once
+ * The transmission phase: requests are parsed in place in the receive buffer and served; what the device answers at once
  * is answered together. Everything that a client can make grow is bounded: requests under way, and the bytes that they and
  * their replies hold. A client over the bound, also one that does not read, is not read from; nobody else notices.
  */
 import { Errno } from '@mortar/core';
 import type { Stream, StreamSink } from '@mortar/rpc/stream.ts';
-import type { Answer, BlockDevice, Done, ReadReply } from '../device/device.ts';
+import type { BlockDevice, Done } from '../device/device.ts';
 import { RequestHeader, readRequest } from './codec.ts';
 import { Command, extendedRequestBytes, CommandFlag as Flag, requestBytes } from './constants.ts';
 import { LongWrite } from './long-write.ts';
 import type { Agreement } from './negotiation.ts';
 import { type Pinned, ReceiveBuffer, receiveBytes } from './receive-buffer.ts';
-import { type Asked, giveBack, Replies } from './replies.ts';
-import { objection, perform, statusOf } from './requests.ts';
+import { giveBack } from './replies.ts';
+import { objection } from './requests.ts';
+import { kept, Service } from './service.ts';
 
 export interface TransmissionLimits {
   /** Requests under way. */
@@ -48,7 +49,7 @@ export class Transmission implements StreamSink {
   readonly #buffer = new ReceiveBuffer();
   readonly #header = new RequestHeader();
   readonly #headerBytes: number;
-  readonly #replies: Replies;
+  readonly #service: Service;
   #write: LongWrite | null = null;
   /** The write whose payload the stream was told to receive into. */
   #direct: LongWrite | null = null;
@@ -58,8 +59,8 @@ export class Transmission implements StreamSink {
   #skip = 0;
   /** How long the next request is in the buffer, as far as it is known. */
   #wanted = 0;
-  #requests = 0;
-  #heldBytes = 0;
+  /** Of replies that the client has not taken. */
+  #unsentBytes = 0;
   #isPaused = false;
   #isFlushing = false;
   /** No more requests are taken: what is under way is still answered. */
@@ -77,12 +78,12 @@ export class Transmission implements StreamSink {
     this.#later = later;
     this.#ended = ended;
     this.#headerBytes = agreement.extended ? extendedRequestBytes : requestBytes;
-    this.#replies = new Replies(agreement.extended ? 'extended' : agreement.structured ? 'structured' : 'simple');
+    this.#service = new Service(agreement, { settled: () => this.#flushLater(), bug: (error) => this.#bug(error) });
   }
 
   /** For the state dump. */
   get underWay(): { requests: number; bytes: number } {
-    return { requests: this.#requests, bytes: this.#heldBytes };
+    return { requests: this.#service.requests, bytes: this.#service.heldBytes + this.#unsentBytes };
   }
 
   /** Begins; `rest`: what came with the last option. */
@@ -131,14 +132,15 @@ export class Transmission implements StreamSink {
     this.#why ??= error ? error.message : isMidway ? 'it was cut off in a request' : null;
     this.#isClosing = true;
     this.#isOver = true;
-    giveBack(this.#replies.take());
+    giveBack(this.#service.replies.take());
     this.#finishIfIdle();
   }
 
   /** Over the bound nothing is taken any more; as one request is always let through, that ends. */
   #isFull(): boolean {
     const { requestsMax, heldBytesMax } = this.#limits;
-    return this.#requests >= requestsMax || this.#heldBytes + this.#replies.bytes >= heldBytesMax;
+    const { requests, heldBytes, replies } = this.#service;
+    return requests >= requestsMax || heldBytes + this.#unsentBytes + replies.bytes >= heldBytesMax;
   }
 
   /** Takes requests from the buffer until it has no whole one, or the bound is reached. */
@@ -199,105 +201,17 @@ export class Transmission implements StreamSink {
     if (errno === 0 && hasPayload !== (header.type === Command.WRITE)) errno = Errno.EINVAL;
     if (errno !== 0) {
       buffer.consume(this.#headerBytes);
-      this.#replies.failed(header, errno, this.#hasDataReply(header.type));
+      this.#service.refuse(header, errno);
       if (hasPayload) this.#skip = header.length;
       return true;
     }
     if (header.type === Command.WRITE) return this.#beginWrite(flags);
     buffer.consume(this.#headerBytes);
-    if (header.type === Command.READ) this.#read(flags);
-    else if (header.type === Command.BLOCK_STATUS) this.#status(flags);
-    else this.#other(flags);
+    this.#service.serve(header, flags);
     return true;
   }
 
-  #hasDataReply(type: number): boolean {
-    return type === Command.READ || type === Command.BLOCK_STATUS;
-  }
-
-  #read(flags: number): void {
-    const { offset, length } = this.#header;
-    const whole = (flags & Flag.DF) !== 0;
-    const answer = this.#device.read(offset, length);
-    if (!(answer instanceof Promise)) {
-      this.#answerRead(this.#header, answer, whole);
-      return;
-    }
-    const asked = this.#asked();
-    this.#wait(answer, length, (reply) => this.#answerRead(asked, reply, whole));
-  }
-
-  #answerRead(asked: Asked, reply: ReadReply, whole: boolean): void {
-    if (reply.ok) this.#replies.read(asked, reply.pieces, whole);
-    else this.#replies.failed(asked, reply.errno, true);
-  }
-
-  #status(flags: number): void {
-    const { offset, length } = this.#header;
-    const answer = statusOf(this.#device, flags, offset, length);
-    const asked = this.#asked();
-    const reply = (one: Awaited<typeof answer>) => {
-      if (one.ok) this.#replies.status(asked, one.extents);
-      else this.#replies.failed(asked, one.errno, true);
-    };
-    if (answer instanceof Promise) this.#wait(answer, 0, reply);
-    else reply(answer);
-  }
-
-  #other(flags: number): void {
-    const { type, offset, length } = this.#header;
-    this.#settle(perform(this.#device, this.#agreement.opened.mayResize, type, flags, offset, length), 0);
-  }
-
-  /**
-   * Answers the request in the header with success or failure; `release` when the device has done with its payload: after a
-   * failure somebody may still have it.
-   */
-  #settle(answer: Answer<Done>, heldBytes: number, release?: () => void): void {
-    if (!(answer instanceof Promise)) {
-      this.#answerDone(this.#header, answer);
-      if (answer.ok) release?.();
-      return;
-    }
-    const asked = this.#asked();
-    this.#wait(answer, heldBytes, (one) => {
-      if (one.ok) release?.();
-      this.#answerDone(asked, one);
-    });
-  }
-
-  #answerDone(asked: Asked, answer: Done): void {
-    if (answer.ok) this.#replies.done(asked);
-    else this.#replies.failed(asked, answer.errno, false);
-  }
-
-  /** The header serves the next request: what outlives this one is copied. */
-  #asked(): Asked {
-    const { cookieHigh, cookieLow, offset } = this.#header;
-    return { cookieHigh, cookieLow, offset };
-  }
-
-  #wait<T>(answer: Promise<T>, heldBytes: number, reply: (value: T) => void): void {
-    this.#requests++;
-    this.#heldBytes += heldBytes;
-    const settled = () => {
-      this.#requests--;
-      this.#heldBytes -= heldBytes;
-      this.#flushLater();
-    };
-    answer.then(
-      (value) => {
-        reply(value);
-        settled();
-      },
-      (error: unknown) => {
-        this.#bug(error);
-        settled();
-      },
-    );
-  }
-
-  /** A device does not throw: this is a bug of one. What became of the request is not known: nothing is answered. */
+  /** A device does not throw: this is a bug of one. */
   #bug(error: unknown): void {
     this.#close(`a request failed unexpectedly: ${error instanceof Error ? error.stack : error}`);
   }
@@ -312,8 +226,8 @@ export class Transmission implements StreamSink {
       const from = buffer.start + this.#headerBytes;
       buffer.consume(whole);
       const answer = this.#device.write(header.offset, buffer.bytes.subarray(from, from + length), fua);
-      if (answer instanceof Promise) this.#settlePinned(answer, length);
-      else this.#answerDone(header, answer);
+      if (answer instanceof Promise) this.#answerPinned(answer, length);
+      else this.#service.answer(header, answer, 0);
       return true;
     }
     const { streams } = this.#device.traits;
@@ -323,14 +237,14 @@ export class Transmission implements StreamSink {
       return false;
     }
     buffer.consume(this.#headerBytes);
-    const underWay = (answer: Promise<Done>, bytes: number) => this.#wait(answer, bytes, () => undefined);
-    this.#write = new LongWrite({ device: this.#device, asked: this.#asked(), length, fua, buffer, underWay });
+    const underWay = (answer: Promise<Done>, bytes: number) => this.#service.wait(answer, bytes, () => undefined);
+    this.#write = new LongWrite({ device: this.#device, asked: kept(header), length, fua, buffer, underWay });
     return true;
   }
 
-  #settlePinned(answer: Promise<Done>, length: number): void {
+  #answerPinned(answer: Promise<Done>, length: number): void {
     const pinned: Pinned = this.#buffer.pin();
-    this.#settle(answer, length, () => this.#buffer.unpin(pinned));
+    this.#service.answer(this.#header, answer, length, () => this.#buffer.unpin(pinned));
   }
 
   #takePayload(write: LongWrite): boolean {
@@ -343,9 +257,8 @@ export class Transmission implements StreamSink {
 
   #endWrite(write: LongWrite): void {
     this.#write = null;
-    Object.assign(this.#header, write.asked);
     try {
-      this.#settle(write.finish(), write.heldBytes, () => write.release());
+      this.#service.answer(write.asked, write.finish(), write.heldBytes, () => write.release());
     } catch (error) {
       this.#bug(error);
     }
@@ -362,14 +275,15 @@ export class Transmission implements StreamSink {
   }
 
   #flush(): void {
-    const { bytes } = this.#replies;
+    const { replies } = this.#service;
+    const { bytes } = replies;
     if (bytes > 0) {
-      const batch = this.#replies.take();
+      const batch = replies.take();
       if (this.#isOver) giveBack(batch);
       else {
-        this.#heldBytes += bytes;
+        this.#unsentBytes += bytes;
         this.#stream.write(batch.chunks, () => {
-          this.#heldBytes -= bytes;
+          this.#unsentBytes -= bytes;
           giveBack(batch);
           if (this.#isPaused) this.#flushLater();
         });
@@ -388,7 +302,7 @@ export class Transmission implements StreamSink {
   }
 
   #finishIfIdle(): void {
-    if (!this.#isClosing || this.#requests > 0 || this.#isEnded) return;
+    if (!this.#isClosing || this.#service.requests > 0 || this.#isEnded) return;
     if (!this.#isOver) {
       // Its end comes back as `closed`.
       this.#stream.close();
