@@ -6,9 +6,7 @@ import {
   type Dirent,
   Errno,
   errnoName,
-  freshBytes,
   type Iatt,
-  lendBytes,
   loseBytes,
   returnBytes,
   type Services,
@@ -18,18 +16,13 @@ import type { Graphs, ServedGraph } from '@mortar/host/client/graphs.ts';
 import { OpenFiles } from '@mortar/host/client/open-files.ts';
 import {
   type DirentList,
-  decoders,
   type EntryOut,
-  forgotten,
-  forgottenCount,
   type Negotiated,
   OpenFlag,
   type OpName,
-  opcodes,
   ReplyBuffer,
   type RequestOf,
-  RequestView,
-  setxattrShort,
+  type RequestView,
   shortened,
   unanswered,
   type Validity,
@@ -40,6 +33,7 @@ import { AskList } from './ask-list.ts';
 import { FuseCall, type GroupSource } from './call.ts';
 import { type Handle, HandleTable } from './handles.ts';
 import { agreeOn } from './init.ts';
+import { Intake } from './intake.ts';
 import { NodeLimit } from './lru.ts';
 import { type Node, NodeTable } from './nodes.ts';
 import { Notices } from './notices.ts';
@@ -65,12 +59,6 @@ export interface Channel {
   /** No further open will name it. */
   closeBacking(id: number): void;
 }
-
-const opNames: (OpName | undefined)[] = [];
-for (const [name, code] of Object.entries(opcodes)) opNames[code] = name as OpName;
-
-/** Payloads from here on stay in the receive buffer, which then is replaced; smaller ones only if it soon comes back. */
-const keepPayloadBytes = 256 * 1024;
 
 /** Requests between two looks at the number of nodes; a power of 2. */
 const limitEvery = 64;
@@ -108,13 +96,11 @@ export class Session {
   onInit: ((accepted: boolean) => void) | null = null;
 
   readonly #groups: GroupSource;
-  readonly #view = new RequestView();
+  readonly #intake = new Intake(this);
   readonly #asks = new AskList();
   readonly #clock: TurnClock;
-  readonly #counts = new Float64Array(64);
   #latest: Ask | null = null;
   #inFlight = 0;
-  #malformed = 0;
   #exceptions = 0;
   #undelivered = 0;
   #received = 0;
@@ -149,18 +135,14 @@ export class Session {
 
   get stats(): SessionStats {
     const nodes = [...this.nodes.all()];
-    const requests: Record<string, number> = {};
-    opNames.forEach((name, code) => {
-      if (name && this.#counts[code]! > 0) requests[name] = this.#counts[code]!;
-    });
     return {
-      requests,
+      requests: this.#intake.counts,
       inFlight: this.#inFlight,
       lockWaits: this.lockWaits,
       nodes: nodes.length,
       openNodes: nodes.filter(({ handles }) => handles.size > 0).length,
       handles: this.handles.size,
-      malformed: this.#malformed,
+      malformed: this.#intake.malformed,
       exceptions: this.#exceptions,
       undelivered: this.#undelivered,
       locks: nodes.reduce((sum, { lockCount }) => sum + lockCount, 0),
@@ -180,29 +162,14 @@ export class Session {
    * received into other memory. Never throws.
    */
   receive(bytes: Buffer, length: number): boolean {
-    const view = this.#view;
     this.#latest = null;
     if ((++this.#received & (limitEvery - 1)) === 0) this.#limit.check();
-    view.attach(bytes);
-    if (!view.parse(length)) {
-      this.#malformed++;
-      if (length >= 40) this.#refuse(Errno.EIO);
-      return false;
-    }
-    const op = opNames[view.opcode];
-    if (op === undefined) {
-      this.#refuse(Errno.ENOSYS);
-      return false;
-    }
-    this.#counts[view.opcode]!++;
-    const short = op === 'setxattr' && this.agreed !== null && !this.agreed.setxattrExtended;
-    const args = short ? setxattrShort(view) : decoders[op](view);
-    if (args === undefined) {
-      this.#malformed++;
-      this.#refuse(Errno.EINVAL);
-      return false;
-    }
-    return this.#dispatch(op, args);
+    return this.#intake.receive(bytes, length);
+  }
+
+  /** The kernel does not want to wait for this request any more. */
+  interrupt(uniqueLow: number, uniqueHigh: number): void {
+    this.#asks.find(uniqueLow, uniqueHigh)?.call.interrupt();
   }
 
   /** Makes `top` serve. Resolves when nothing is under way or open any more in the graph before. */
@@ -306,61 +273,13 @@ export class Session {
     ask.graph = graph;
   }
 
-  #dispatch(op: OpName, args: object): boolean {
-    const view = this.#view;
-    switch (op) {
-      case 'forget':
-        this.nodes.forget(view.nodeId, (args as RequestOf<'forget'>).count);
-        return false;
-      case 'batchForget':
-        for (let i = 0; i < (args as RequestOf<'batchForget'>).forgets; i++)
-          this.nodes.forget(forgotten(view, i), forgottenCount(view, i));
-        return false;
-      case 'interrupt': {
-        const { uniqueLow, uniqueHigh } = args as RequestOf<'interrupt'>;
-        this.#asks.find(uniqueLow, uniqueHigh)?.call.interrupt();
-        return false;
-      }
-      case 'notifyReply':
-        return false;
-      case 'init':
-        this.#init(args as RequestOf<'init'>);
-        return false;
-    }
-    if (op !== 'write') {
-      this.#begin(op, args, null);
-      return false;
-    }
-    const kept = this.#keepPayload(args as RequestOf<'write'>, view.bytes);
-    this.#begin(op, args, (args as RequestOf<'write'>).data);
-    return kept;
-  }
-
   /** A turn of the event loop begins: time has passed. */
   turn(): void {
     this.#clock.turn();
   }
 
-  /** Whether the payload stays where it was received. It then is copied nowhere on its way to the file system. */
-  #keepPayload(args: RequestOf<'write'>, received: Buffer): boolean {
-    const isKept = args.data.length >= keepPayloadBytes || (this.graphs.current?.returnsLent && this.channel.spare());
-    if (isKept) {
-      const { channel } = this;
-      lendBytes(
-        args.data,
-        () => channel.done(received, true),
-        () => channel.done(received, false),
-      );
-      return true;
-    }
-    const copy = freshBytes(args.data.length);
-    copy.set(args.data);
-    args.data = copy;
-    return false;
-  }
-
-  #begin(op: OpName, args: object, payload: Uint8Array | null): void {
-    const view = this.#view;
+  /** Begins the request in `view`. */
+  begin(view: RequestView, op: OpName, args: object, payload: Uint8Array | null): void {
     const { uid, gid, pid } = view;
     const groups = uid === 0 ? noGroupsOfRoot : this.#groups.groupsOf(pid, uid);
     const call = new FuseCall(uid, gid, groups, pid, this.clientId, this.#clock.now());
@@ -401,18 +320,17 @@ export class Session {
     if (!ask.answered) ask.fail(Errno.EIO);
   }
 
-  #refuse(errno: number): void {
-    const view = this.#view;
+  /** The answer to a request that is not begun. */
+  refuse(view: RequestView, errno: number): void {
     if (unanswered.has(view.opcode)) return;
     this.reply.begin(view.uniqueLow, view.uniqueHigh, 0, 0, errno);
     this.channel.write(this.reply.bytes, this.reply.length);
   }
 
-  #init(init: RequestOf<'init'>): void {
-    const { uniqueLow, uniqueHigh } = this.#view;
-    const agreed = agreeOn(init, { uniqueLow, uniqueHigh }, this.options, this.reply, this.services.log);
+  init(view: RequestView, init: RequestOf<'init'>): void {
+    const agreed = agreeOn(init, view, this.options, this.reply, this.services.log);
     if (agreed === undefined) {
-      this.#refuse(Errno.EPROTO);
+      this.refuse(view, Errno.EPROTO);
       this.onInit?.(false);
       return;
     }
