@@ -29,7 +29,7 @@ export async function healAlone(context: HealContext, gfid: Gfid): Promise<HealR
   const absent = replies.flatMap((reply, child) => (isMissing(reply) ? [child] : []));
   for (const child of absent) await context.index.purge(child, gfid);
   // Its name is to be removed, or was never given by a quorum: that is its directory's matter.
-  if (set.suffices(absent)) return { state: 'clean' };
+  if (areMost(replica, absent)) return { state: 'clean' };
   const types = new Set(present.map((child) => successAt(replies, child)!.iatt.type));
   if (types.size > 1)
     return { state: 'split-brain', kind: 'type', reason: `${gfid} is of different types on the replicas` };
@@ -83,6 +83,11 @@ async function gone(context: HealContext, gfid: Gfid, replies: Replies<'lookup'>
     return { state: 'waiting', reason: 'the replicas that have it are down' };
   for (const child of set.up) await context.index.purge(child, gfid);
   return { state: 'gone' };
+}
+
+/** More than half: not what would be enough to write, which one of two may be, whose other one was away when the file was made. */
+export function areMost({ set }: Replica, children: readonly number[]): boolean {
+  return children.length * 2 > set.count;
 }
 
 /** Also what is open and has lost its name: it has no contents that anybody else may see. */

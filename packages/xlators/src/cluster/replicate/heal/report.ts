@@ -4,7 +4,7 @@ import { changelogOf, type Kind, type Matrix, zeroVector } from '../changelog.ts
 import { judge } from '../judgement.ts';
 import type { Replica } from '../replica.ts';
 import { successAt } from '../replica-set.ts';
-import { isMissing } from './healer.ts';
+import { areMost, isMissing } from './healer.ts';
 import type { SetHealer } from './set-healer.ts';
 
 export interface ReportedEntry {
@@ -73,7 +73,7 @@ async function examine(healer: SetHealer, child: number, gfid: Gfid): Promise<Re
     reply && !reply.ok && (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE) ? [i] : [],
   );
   // Most replicas do not have it: its directory, which is listed, is what is to be healed.
-  if (replica.set.suffices(absent)) return undefined;
+  if (areMost(replica, absent)) return undefined;
   const matrix: Matrix = replies.map((_, i) => {
     const reply = successAt(replies, i);
     return reply && changelogOf(reply.xattrs, replica.set.pendingKeys);
