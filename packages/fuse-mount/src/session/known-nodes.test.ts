@@ -2,7 +2,6 @@
 import { Errno } from '@mortar/core';
 import { settle } from '@mortar/xlators/lib/translator-rig.ts';
 import { describe, expect, it } from 'vitest';
-import { invalidateByUpcall } from './invalidate.ts';
 import { mounted, text, u32, u64 } from './session-rig.ts';
 
 describe('nodes', () => {
@@ -83,16 +82,5 @@ describe('the number of nodes', () => {
     }
     expect(rig.session.stats.nodes).toBe(20);
     expect(services.clock.pending).toBe(0);
-  });
-});
-
-describe('invalidation', () => {
-  it('of a file that another client changed', async () => {
-    const { rig } = mounted();
-    const { node } = await rig.create('a');
-    const { gfid } = rig.session.nodes.byId(node)!;
-    invalidateByUpcall(rig.session, { type: 'upcall', gfid, what: 'data' });
-    invalidateByUpcall(rig.session, { type: 'upcall', gfid, what: 'metadata' });
-    expect(rig.channel.notices.map((notice) => notice.readBigInt64LE(24))).toEqual([0n, -1n]);
   });
 });

@@ -17,6 +17,7 @@ import type { Handle } from './handles.ts';
 const noHandles: ReadonlySet<Handle> = new Set();
 /** Of a file that was not seen, or was changed to nobody knows what. */
 const unknownStamp = -1;
+const never = -(2 ** 30);
 
 export class Node {
   /** Never used twice in a session, so that the kernel cannot mistake a new file for an old one. */
@@ -30,6 +31,10 @@ export class Node {
   stamp = unknownStamp;
   /** Requests for its attributes that are under way. */
   asking = 0;
+  /** The kernel has attributes of it that it believes for a while. */
+  believed = true;
+  /** When it was last told them, by who asked; whole milliseconds. */
+  toldMs = never;
   /** Made without a name (O_TMPFILE): its first link says so. */
   unnamed = false;
   readonly #shortIno: boolean;

@@ -195,7 +195,7 @@ export class Session {
   entryOut(node: Node, iatt: Iatt, ageMs = 0): EntryOut {
     const { generation } = this;
     const entryValid = shortened(this.entryValid, ageMs);
-    const attrValid = shortened(this.attrValid, ageMs);
+    const attrValid = this.notices.validity(node, ageMs);
     return { nodeId: node.id, generation, entryValid, attrValid, ino: node.ino, iatt };
   }
 
@@ -247,7 +247,8 @@ export class Session {
     const succeeded = error === 0;
     if (!succeeded) ask.graph?.failed(-(error | 0));
     if (ask.payload) (succeeded && ask.graph?.returnsLent ? returnBytes : loseBytes)(ask.payload);
-    this.#finish(ask);
+    // Told by an answer to a change the kernel takes them for its own, and keeps the pages.
+    this.#finish(ask, succeeded && result >= 0 && (ask.op === 'getattr' || ask.op === 'statx'));
     if (ask === this.#latest) this.onAnswered?.();
     if (result >= 0) return true;
     this.#undelivered++;
@@ -256,10 +257,10 @@ export class Session {
     return false;
   }
 
-  #finish(ask: Ask): void {
+  #finish(ask: Ask, isTold: boolean): void {
     ask.graph?.end();
     this.#asks.remove(ask);
-    if (ask.about) this.notices.answered(ask.about);
+    if (ask.about) this.notices.answered(ask.about, isTold);
     if (!ask.counted) return;
     const wasSaturated = this.saturated;
     this.#inFlight--;

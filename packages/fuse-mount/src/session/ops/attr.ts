@@ -1,6 +1,6 @@
 /** Requests about attributes. */
 import { type Args, type AttrChange, Errno, type Iatt, locOf, type Reply, type Timespec } from '@mortar/core';
-import { AttrValid, getattrHasHandle, type RequestOf, shortened } from '../../protocol/index.ts';
+import { AttrValid, getattrHasHandle, type RequestOf } from '../../protocol/index.ts';
 import type { Ask } from '../ask.ts';
 import type { Handle } from '../handles.ts';
 import type { Node } from '../nodes.ts';
@@ -58,7 +58,7 @@ export async function statx(s: Session, ask: Ask, { flags, fh }: RequestOf<'stat
   if (!reply) return;
   if (!reply.ok) return failWith(ask, reply);
   node.see(reply.iatt);
-  const valid = shortened(s.attrValid, reply.xdata?.ageMs ?? 0);
+  const valid = s.notices.validity(node, reply.xdata?.ageMs ?? 0);
   s.reply.statx(ask.uniqueLow, ask.uniqueHigh, reply.iatt, node.ino, valid);
   ask.send();
 }

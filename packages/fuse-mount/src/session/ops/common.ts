@@ -11,7 +11,6 @@ import {
   nameMaxBytes,
 } from '@mortar/core';
 import { withoutPrivileges } from '@mortar/host/client/rules.ts';
-import { invalidateInode, shortened } from '../../protocol/index.ts';
 import { type Ask, safeErrno } from '../ask.ts';
 import type { Handle } from '../handles.ts';
 import type { Node } from '../nodes.ts';
@@ -73,7 +72,7 @@ export function answerEntry(
 
 export function answerAttr(s: Session, ask: Ask, node: Node, iatt: Iatt, ageMs = 0): void {
   node.see(iatt);
-  s.reply.attr(ask.uniqueLow, ask.uniqueHigh, iatt, node.ino, shortened(s.attrValid, ageMs));
+  s.reply.attr(ask.uniqueLow, ask.uniqueHigh, iatt, node.ino, s.notices.validity(node, ageMs));
   ask.send();
 }
 
@@ -130,6 +129,6 @@ export async function killPrivileges(s: Session, ask: Ask, node: Node, seen: Iat
   );
   if (!reply.ok) return seen;
   // The kernel leaves this to the file system, hence does not know that the mode it has cached is an old one.
-  s.channel.notify(invalidateInode(node.id, -1, 0));
+  s.notices.stale(node, 'attributes');
   return reply.post;
 }

@@ -3,7 +3,6 @@ import { type Args, Errno, Fd, isKnownIatt, locOf, type Reply, returnBytes } fro
 import { withoutPrivileges } from '@mortar/host/client/rules.ts';
 import {
   fsyncDataOnly,
-  invalidateInode,
   OpenFlag,
   OpenReply,
   openKillSuidgid,
@@ -72,12 +71,10 @@ export function open(s: Session, ask: Ask, args: RequestOf<'open'>): void {
 
 /**
  * Close-to-open: another client may have written and closed since the kernel was told the attributes, which it would
- * believe a while. Written at once, before the answer: attributes alone make the kernel wait for nobody. What must not
- * be in the answer's flags.
+ * believe a while. What must not be in the answer's flags.
  */
 function forgetAttributes(s: Session, node: Node): number {
-  const message = invalidateInode(node.id, -1, 0);
-  s.channel.write(message, message.length);
+  s.notices.forget(node);
   return OpenReply.keepCache;
 }
 
