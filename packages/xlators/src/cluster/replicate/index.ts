@@ -86,10 +86,7 @@ export class ReplicateXlator extends Xlator {
     const named = names.indexOf(values['read-subvolume']);
     return {
       eagerLock: values['eager-lock'],
-      idle: {
-        mostMs: values['eager-lock'] ? values['post-op-delay-secs'] * 1000 : 0,
-        isFixed: this.texts.has('post-op-delay-secs'),
-      },
+      postOpDelayMs: values['post-op-delay-secs'] * 1000,
       ensureDurability: values['ensure-durability'],
       granular: values['granular-entry-heal'],
       readHashMode: values['read-hash-mode'],

@@ -30,8 +30,7 @@ import { Transactions } from './transaction.ts';
 /** The options that may change while it runs. */
 export interface LiveOptions {
   eagerLock: boolean;
-  /** How long an idle lease is kept: exactly, or at most. */
-  idle: { readonly mostMs: number; readonly isFixed: boolean };
+  postOpDelayMs: number;
   ensureDurability: boolean;
   granular: boolean;
   readHashMode: number;
@@ -79,8 +78,8 @@ export class Replica {
       set,
       contexts: this.contexts,
       domain: name,
-      get idle() {
-        return self.live.idle;
+      get idleMs() {
+        return self.live.eagerLock ? self.live.postOpDelayMs : 0;
       },
       get ensureDurability() {
         return self.live.ensureDurability;
