@@ -48,9 +48,13 @@ function withFile(path, flags, act) {
   }
 }
 
-/** Throws with what it said if a command of it fails. */
+/** Throws with what it said (diff: what differs, on its standard output) if a command of it fails. */
 function shell(script) {
-  execFileSync('bash', ['-euc', script], { stdio: ['ignore', 'pipe', 'pipe'] });
+  try {
+    execFileSync('bash', ['-euc', script], { stdio: ['ignore', 'pipe', 'pipe'] });
+  } catch (error) {
+    throw new Error(`${error.message}${String(error.stdout ?? '').slice(-2000)}`, { cause: error });
+  }
 }
 
 const path = (name) => join(directory, name);
