@@ -86,7 +86,10 @@ export class ReplicateXlator extends Xlator {
     const named = names.indexOf(values['read-subvolume']);
     return {
       eagerLock: values['eager-lock'],
-      postOpDelayMs: values['post-op-delay-secs'] * 1000,
+      idle: {
+        mostMs: values['eager-lock'] ? values['post-op-delay-secs'] * 1000 : 0,
+        isFixed: this.texts.has('post-op-delay-secs'),
+      },
       ensureDurability: values['ensure-durability'],
       granular: values['granular-entry-heal'],
       readHashMode: values['read-hash-mode'],

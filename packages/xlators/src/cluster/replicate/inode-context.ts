@@ -13,6 +13,9 @@ export interface InodeContext {
   /** Children on which the file exists with this gfid. */
   present: readonly number[];
   lease: Lease | undefined;
+  /** When a lease on it was last used, and how long before that it had not been. */
+  usedAtMs: number;
+  pauseMs: number;
   /** The operator's choice for a file in split-brain, and until when. */
   choice: number | undefined;
 }
@@ -37,6 +40,8 @@ export class InodeContexts {
         readable: { data: [], metadata: [], entry: [] },
         present: [],
         lease: undefined,
+        usedAtMs: Number.NEGATIVE_INFINITY,
+        pauseMs: Number.POSITIVE_INFINITY,
         choice: undefined,
       };
       inode.slots[this.#slot] = context;

@@ -2,6 +2,7 @@
 import { type Call, type Clock, Errno, type Failure, type Fd, fail, type Gfid, type RawReply } from '@mortar/core';
 import { BrickLocks, type Grant, type LockHost, mayBeHeld } from './brick-locks.ts';
 import { type Changelog, kinds, type Vector } from './changelog.ts';
+import { idleTime } from './idle-time.ts';
 import { IdleWheel } from './idle-wheel.ts';
 import type { InodeContexts } from './inode-context.ts';
 import { holdOf, Lease } from './lease.ts';
@@ -12,8 +13,8 @@ import type { Rider } from './rider.ts';
 /** What a lease needs of its translator. */
 export interface LeaseHost extends LockHost {
   readonly contexts: InodeContexts;
-  /** Milliseconds that an idle lease is kept; 0: none. */
-  readonly idleMs: number;
+  /** Milliseconds that an idle lease is kept: so many, or no more than that. 0: none. */
+  readonly idle: { readonly mostMs: number; readonly isFixed: boolean };
   readonly ensureDurability: boolean;
   rootCall(): Call;
   readonly clock: Pick<Clock, 'nowMs' | 'after'>;
@@ -88,7 +89,10 @@ export class Leases {
 
   #use(lease: Lease): Lease {
     this.#idle.stop(lease);
-    lease.users++;
+    if (lease.users++ > 0) return lease;
+    const { contexts, clock } = this.#host;
+    const context = contexts.of(lease.gfid);
+    context.pauseMs = clock.nowMs() - context.usedAtMs;
     return lease;
   }
 
@@ -118,12 +122,14 @@ export class Leases {
   /** A user is finished; the last one starts the idle time or, if the lease is recalled, the release. */
   done(lease: Lease): void {
     if (--lease.users > 0) return;
-    const { idleMs } = this.#host;
-    if (lease.recalled || lease.contended || idleMs === 0 || this.#live.size > maxIdleLeases) {
+    const { idle, contexts, clock } = this.#host;
+    const context = contexts.of(lease.gfid);
+    context.usedAtMs = clock.nowMs();
+    if (lease.recalled || lease.contended || idle.mostMs === 0 || this.#live.size > maxIdleLeases) {
       void this.#leave(lease);
       return;
     }
-    this.#idle.start(lease, idleMs);
+    this.#idle.start(lease, idle.isFixed ? idle.mostMs : idleTime(context.pauseMs, idle.mostMs));
   }
 
   /** Somebody else wants it, or it does not cover what it should: ends as soon as its users are done. */

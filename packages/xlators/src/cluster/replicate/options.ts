@@ -40,7 +40,12 @@ export const options = {
   'eager-lock': option.bool('on', {
     description: 'Keep the lease on a file or directory between operations until another client wants it.',
   }),
-  'post-op-delay-secs': option.time('1', { description: 'How long an idle lease is kept.', min: 0, max: 2147483647 }),
+  'post-op-delay-secs': option.time('1', {
+    description:
+      'How long an idle lease is kept. Not set: 0.1 s, or, where pauses between changes are longer, as long as those give reason for, up to a second.',
+    min: 0,
+    max: 2147483647,
+  }),
   'laggard-timeout': option.time('3', {
     description:
       'Seconds after which a child that does not answer while more than half do is left out, to be healed later; 0: never.',

@@ -30,7 +30,8 @@ import { Transactions } from './transaction.ts';
 /** The options that may change while it runs. */
 export interface LiveOptions {
   eagerLock: boolean;
-  postOpDelayMs: number;
+  /** How long an idle lease is kept: exactly, or at most. */
+  idle: { readonly mostMs: number; readonly isFixed: boolean };
   ensureDurability: boolean;
   granular: boolean;
   readHashMode: number;
@@ -78,8 +79,8 @@ export class Replica {
       set,
       contexts: this.contexts,
       domain: name,
-      get idleMs() {
-        return self.live.eagerLock ? self.live.postOpDelayMs : 0;
+      get idle() {
+        return self.live.idle;
       },
       get ensureDurability() {
         return self.live.ensureDurability;
