@@ -76,7 +76,7 @@ describe('a notice about a file', () => {
     const { services, rig, upcall } = await opened({ autoInvalidation: false });
     upcall('data');
     upcall('metadata');
-    expect(dropped(rig)).toEqual([0n]);
+    expect([written(rig), dropped(rig)]).toEqual([[-1n], [0n]]);
     expect(services.clock.pending).toBe(0);
   });
 
@@ -136,6 +136,32 @@ describe('a notice about a file', () => {
     upcall('data');
     expect((await rig.ask('setlk', node, ...lockBody(fh, 1, 0, 9, 1))).errno).toBe(0);
     expect(written(rig)).toEqual([-1n, -1n]);
+    // Nor do the pages: who was granted it reads what others wrote under theirs.
+    expect(dropped(rig)).toEqual([0n]);
+    await answers();
+  });
+
+  it('does not wait longer for a volume that does not answer, however many changes come', async () => {
+    const { services, rig, upcall, asks, answers } = await opened();
+    await asks();
+    for (let i = 0; i < 6; i++) {
+      upcall('metadata');
+      await services.clock.advance(100);
+    }
+    expect(written(rig)).toEqual([-1n]);
+    await answers();
+  });
+
+  it('of who was just told waits no longer either for who asks next and is not answered', async () => {
+    const { services, rig, upcall, asks, answers } = await opened();
+    await asks();
+    await answers();
+    upcall('metadata');
+    await asks();
+    await services.clock.advance(100);
+    expect(written(rig)).toEqual([]);
+    await services.clock.advance(500);
+    expect(written(rig)).toEqual([-1n]);
     await answers();
   });
 

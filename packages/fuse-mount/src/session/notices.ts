@@ -14,9 +14,9 @@ export type Stale = 'attributes' | 'data';
 /** A notice that is not written yet. */
 interface Owed {
   what: Stale;
-  /** Somebody was asking when it came up: what he is told is of before. */
+  /** Somebody was asking when it came up: what he is told is of before. Else it only waits for who was told to wake up. */
   readonly isDoubt: boolean;
-  readonly timer: Timer;
+  timer: Timer;
 }
 
 /** A volume that does not answer keeps no notice longer: what is seen by who asks nothing must not grow old. */
@@ -40,16 +40,14 @@ export class Notices {
 
   /** Others changed this. */
   stale(node: Node, what: Stale): void {
-    const owed = this.#owed.get(node);
-    const isData = what === 'data' || owed?.what === 'data';
-    if (node.asking > 0) this.#owe(node, isData, true);
-    else if (this.#nowMs - node.toldMs < wakingMs) this.#owe(node, isData, owed?.isDoubt === true);
+    if (node.asking > 0) this.#owe(node, what, true);
+    else if (this.#nowMs - node.toldMs < wakingMs) this.#owe(node, what, false);
     else this.#send(node, what);
   }
 
   /** What the kernel believes of its attributes, and is being told, is to be asked for again by who is answered next. */
   forget(node: Node): void {
-    if (node.asking > 0) this.#owe(node, this.#owed.get(node)?.what === 'data', true);
+    if (node.asking > 0) this.#owe(node, 'attributes', true);
     this.#forgetAttributes(node);
   }
 
@@ -71,7 +69,7 @@ export class Notices {
       this.#keepPages(node);
     }
     if (node.asking > 0 || !owed?.isDoubt) return;
-    if (!isTold) this.flush(node);
+    if (!isTold) this.#flushOwed(node);
     else {
       this.#settled(node);
       if (owed.what === 'data') this.#dropPages(node);
@@ -81,9 +79,9 @@ export class Notices {
   /** At once: who is answered next may rely on it (a lock was granted). */
   flush(node: Node): void {
     const owed = this.#owed.get(node);
-    if (!owed) return;
     this.#settled(node);
-    this.#send(node, owed.what);
+    if (owed) this.#send(node, owed.what);
+    if (this.#pages.has(node)) this.#dropNow(node);
   }
 
   end(): void {
@@ -95,15 +93,30 @@ export class Notices {
     return Math.trunc(this.#session.services.clock.nowMs());
   }
 
-  #owe(node: Node, isData: boolean, isDoubt: boolean): void {
+  /** A doubt stays one, and the time that it may take runs from the first. */
+  #owe(node: Node, what: Stale, isDoubt: boolean): void {
+    const before = this.#owed.get(node);
+    if (before && what === 'data') before.what = what;
+    if (before && (before.isDoubt || !isDoubt)) return;
     this.#settled(node);
-    const due = () => {
-      // Who asks now asked after it had come up.
-      if (isDoubt || node.asking === 0) this.flush(node);
-      else this.#owe(node, isData, false);
+    const { clock } = this.#session.services;
+    const flush = () => this.#flushOwed(node);
+    const owed: Owed = {
+      what: before?.what ?? what,
+      isDoubt,
+      timer: clock.after(isDoubt ? longestMs : wakingMs, () => {
+        // Who asks now asked after it had come up: what he is told settles it, unless that takes too long.
+        if (isDoubt || node.asking === 0) flush();
+        else owed.timer = clock.after(longestMs, flush);
+      }),
     };
-    const timer = this.#session.services.clock.after(isDoubt ? longestMs : wakingMs, due);
-    this.#owed.set(node, { what: isData ? 'data' : 'attributes', isDoubt, timer });
+    this.#owed.set(node, owed);
+  }
+
+  #flushOwed(node: Node): void {
+    const { what } = this.#owed.get(node)!;
+    this.#settled(node);
+    this.#send(node, what);
   }
 
   #settled(node: Node): void {
@@ -112,12 +125,6 @@ export class Notices {
   }
 
   #send(node: Node, what: Stale): void {
-    const { channel, options } = this.#session;
-    if (what === 'data' && !options.autoInvalidation) {
-      node.believed = false;
-      channel.notify(invalidateInode(node.id, 0, 0));
-      return;
-    }
     this.#forgetAttributes(node);
     if (what === 'data') this.#dropPages(node);
   }
@@ -130,16 +137,21 @@ export class Notices {
     this.#session.channel.write(message, message.length);
   }
 
-  /** The kernel may wait for pages that are being read, by requests which are yet to be answered: another thread writes that notice, some time later. */
   #dropPages(node: Node): void {
-    const { channel, options, services } = this.#session;
+    const { options, services } = this.#session;
     this.#keepPages(node);
-    const drop = () => {
-      this.#pages.delete(node);
-      channel.notify(invalidateInode(node.id, 0, 0));
-    };
-    if (options.autoInvalidation) this.#pages.set(node, services.clock.after(pagesMs, drop));
-    else drop();
+    if (options.autoInvalidation)
+      this.#pages.set(
+        node,
+        services.clock.after(pagesMs, () => this.#dropNow(node)),
+      );
+    else this.#dropNow(node);
+  }
+
+  /** The kernel may wait for pages that are being read, by requests which are yet to be answered: another thread writes that notice, some time later. */
+  #dropNow(node: Node): void {
+    this.#keepPages(node);
+    this.#session.channel.notify(invalidateInode(node.id, 0, 0));
   }
 
   #keepPages(node: Node): void {

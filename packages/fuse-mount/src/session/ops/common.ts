@@ -129,6 +129,6 @@ export async function killPrivileges(s: Session, ask: Ask, node: Node, seen: Iat
   );
   if (!reply.ok) return seen;
   // The kernel leaves this to the file system, hence does not know that the mode it has cached is an old one.
-  s.notices.stale(node, 'attributes');
+  s.notices.forget(node);
   return reply.post;
 }
