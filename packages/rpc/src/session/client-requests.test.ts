@@ -16,7 +16,9 @@ let requests: ClientRequests;
 let arrived: Pick<Header, 'kind' | 'op' | 'id' | 'flags' | 'cookieLow'>[];
 let closings: CloseReason['code'][];
 
-beforeEach(() => {
+beforeEach(async () => {
+  // What the test before has sent still arrives.
+  await settle();
   clock = new ManualClock();
   metrics = new CountingMetrics();
   [arrived, closings] = [[], []];
@@ -28,8 +30,15 @@ function requestsWithin(limits: Partial<typeof clientSessionLimits>): ClientRequ
   return new ClientRequests({ clock, metrics, fds, limits: { ...clientSessionLimits, ...limits }, timeoutMs: 0 });
 }
 
-/** Gives the requests a connection; its other end, the brick's. */
+/** Gives the requests a connection, by which the session goes on at once; its other end, the brick's. */
 function connect(limits: FrameLimits = fopLimits): Connection {
+  const brick = reconnect(limits);
+  requests.resend();
+  return brick;
+}
+
+/** The same, where the session is yet to be taken up again. */
+function reconnect(limits: FrameLimits = fopLimits): Connection {
   const [near, far] = MemoryStream.pair('brick');
   const options = { clock, metrics, name: 'test', channel: Channel.fop, pingTimeoutMs: 0 };
   const none = { hello: () => undefined };
@@ -152,7 +161,7 @@ describe('over the next connection', () => {
     requests.goBy(null);
     await settle();
     arrived = [];
-    const brick = connect();
+    const brick = reconnect();
     requests.resend();
     await settle();
     expect(sequences()).toEqual(['1 again', '2 again']);
@@ -169,7 +178,7 @@ describe('over the next connection', () => {
     await settle();
     arrived = [];
     controller.abort();
-    connect();
+    reconnect();
     requests.resend();
     await settle();
     expect(arrived.map(({ kind, op }) => [kind, op])).toEqual([
@@ -188,7 +197,7 @@ describe('over the next connection', () => {
     requests.goBy(null);
     await clock.advance(500);
     expect([sequences(), requests.queued]).toEqual([[1], 1]);
-    connect();
+    reconnect();
     requests.resend();
     await settle();
     expect(sequences()).toEqual([1, 2]);
@@ -207,5 +216,33 @@ describe('without a brick', () => {
     requests.failAll();
     await expect(changes).resolves.toEqual(gone);
     expect(requests.size).toBe(0);
+  });
+});
+
+describe('while a session is taken up again', () => {
+  it('what that needs waits for no room, and what is queued waits for that', async () => {
+    requests = requestsWithin({ outstanding: 1 });
+    connect();
+    const call = { ...someCall, deadlineMs: clock.nowMs() + 500 };
+    const expiring = stat(call);
+    const queued = stat();
+    await settle();
+    requests.goBy(null);
+    const brick = reconnect();
+    const recovery = requests.start('stat', someCall, { loc: root }, true);
+    await settle();
+    expect(sequences()).toEqual([1, 3]);
+    fail(brick, 3, fops.stat.id, Errno.EACCES);
+    await expect(recovery).resolves.toEqual({ ok: false, errno: Errno.EACCES });
+    // Room alone is not enough.
+    await clock.advance(600);
+    await expect(expiring).resolves.toEqual({ ok: false, errno: Errno.ETIMEDOUT });
+    await settle();
+    expect(sequences()).toEqual([1, 3]);
+    requests.resend();
+    await settle();
+    expect(sequences()).toEqual([1, 3, 2]);
+    fail(brick, 2, fops.stat.id, Errno.ENOENT);
+    await expect(queued).resolves.toEqual({ ok: false, errno: Errno.ENOENT });
   });
 });

@@ -43,6 +43,8 @@ export class ClientRequests {
   readonly #encoder: Encoder;
   readonly #decoder = new Decoder(new ByteReader(empty), empty, null);
   #connection: Connection | null = null;
+  /** The session is being taken up again: what is queued waits for that. */
+  #isRecovering = false;
   /** The one that is being encoded. */
   #current: PendingFop | null = null;
 
@@ -53,7 +55,8 @@ export class ClientRequests {
     this.#fds = fds;
     this.#pending = new PendingTable(clock);
     this.#encoder = new Encoder((fd) => fds.idOf(fd));
-    const outlet = { isOpen: () => this.#connection !== null, send: (pending: PendingFop) => this.#send(pending) };
+    const isOpen = () => this.#connection !== null && !this.#isRecovering;
+    const outlet = { isOpen, send: (pending: PendingFop) => this.#send(pending) };
     this.#window = new RequestWindow(limits, outlet);
   }
 
@@ -66,16 +69,20 @@ export class ClientRequests {
     return this.#window.queued;
   }
 
-  /** They go by this connection from now on, whose handshake is through; null: they wait for the next one. */
+  /** They go by this connection from now on, whose handshake is through: what is queued from `resend` on. Null: they wait for the next one. */
   goBy(connection: Connection | null): void {
     this.#connection = connection;
+    this.#isRecovering = connection !== null;
   }
 
-  /** Resolves with the brick's reply or with ENOTCONN, ETIMEDOUT, ENOBUFS, EMSGSIZE, EINTR; rejects on a bug. */
-  start<N extends FopName>(fop: N, call: Call, args: Args<N>): Promise<Reply<N>> {
+  /**
+   * Resolves with the brick's reply or with ENOTCONN, ETIMEDOUT, ENOBUFS, EMSGSIZE, EINTR; rejects on a bug. `isRecovery`: takes
+   * the session up again, and waits for no room: those that have it are only sent again behind it.
+   */
+  start<N extends FopName>(fop: N, call: Call, args: Args<N>, isRecovery = false): Promise<Reply<N>> {
     return new Promise<Reply<N>>((resolve, reject) => {
       const settle = resolve as (reply: Reply<FopName>) => void;
-      this.#start(fop, call, args as Args<FopName>, settle, reject);
+      this.#start(fop, call, args as Args<FopName>, isRecovery, settle, reject);
     });
   }
 
@@ -83,12 +90,13 @@ export class ClientRequests {
     fop: FopName,
     call: Call,
     args: Args<FopName>,
+    isRecovery: boolean,
     settle: (reply: Reply<FopName>) => void,
     reject: (error: unknown) => void,
   ): void {
     const isLock = isLockRequest(fop, args);
     const bytes = payloadBytes(fop, args);
-    const mustWait = !isLock && this.#window.isFull(bytes);
+    const mustWait = !isLock && !isRecovery && this.#window.isFull(bytes);
     if (mustWait && this.#window.isQueueFull) {
       this.#metrics.counter('rpc_requests_refused_total').add();
       settle(fail(Errno.ENOBUFS));
@@ -220,6 +228,7 @@ export class ClientRequests {
 
   /** Sends again what has no answer, in the order of the first time, then what was queued: the session was resumed. */
   resend(): void {
+    this.#isRecovering = false;
     for (const [, pending] of this.#pending.entries()) {
       if (!pending.isSent || this.#window.isWaiting(pending)) continue;
       pending.isRetry = true;

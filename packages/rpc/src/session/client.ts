@@ -111,7 +111,7 @@ export class ClientSession {
       this.#reconnecting.needed();
       return Promise.resolve(notConnected);
     }
-    return this.#requests.start(fop, call, args);
+    return this.#requests.start(fop, call, args, isRecovery);
   }
 
   /** Tells the brick that an fd is closed. Nothing is sent while it is not connected: the session's end closes it. */
