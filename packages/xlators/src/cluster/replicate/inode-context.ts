@@ -13,9 +13,8 @@ export interface InodeContext {
   /** Children on which the file exists with this gfid. */
   present: readonly number[];
   lease: Lease | undefined;
-  /** When a lease on it was last used, and how long before that it had not been. */
+  /** When the last lease on it was last used. */
   usedAtMs: number;
-  pauseMs: number;
   /** The operator's choice for a file in split-brain, and until when. */
   choice: number | undefined;
 }
@@ -41,7 +40,6 @@ export class InodeContexts {
         present: [],
         lease: undefined,
         usedAtMs: Number.NEGATIVE_INFINITY,
-        pauseMs: Number.POSITIVE_INFINITY,
         choice: undefined,
       };
       inode.slots[this.#slot] = context;

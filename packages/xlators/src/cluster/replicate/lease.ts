@@ -55,6 +55,9 @@ export class Lease {
   heardMs: number;
   /** Operations in flight. */
   users = 0;
+  /** When the last of them ended, also under the lease before; and how long it was then until the next one. */
+  usedAtMs = Number.NEGATIVE_INFINITY;
+  pauseMs = Number.POSITIVE_INFINITY;
   /** Another client waits, or a child came back: no new users. */
   recalled = false;
   /** Somebody was waiting already when it was granted: it ends with its first users. */

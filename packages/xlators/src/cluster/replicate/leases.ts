@@ -90,9 +90,7 @@ export class Leases {
   #use(lease: Lease): Lease {
     this.#idle.stop(lease);
     if (lease.users++ > 0) return lease;
-    const { contexts, clock } = this.#host;
-    const context = contexts.of(lease.gfid);
-    context.pauseMs = clock.nowMs() - context.usedAtMs;
+    lease.pauseMs = this.#host.clock.nowMs() - lease.usedAtMs;
     return lease;
   }
 
@@ -122,14 +120,13 @@ export class Leases {
   /** A user is finished; the last one starts the idle time or, if the lease is recalled, the release. */
   done(lease: Lease): void {
     if (--lease.users > 0) return;
-    const { idle, contexts, clock } = this.#host;
-    const context = contexts.of(lease.gfid);
-    context.usedAtMs = clock.nowMs();
+    const { idle, clock } = this.#host;
+    lease.usedAtMs = clock.nowMs();
     if (lease.recalled || lease.contended || idle.mostMs === 0 || this.#live.size > maxIdleLeases) {
       void this.#leave(lease);
       return;
     }
-    this.#idle.start(lease, idle.isFixed ? idle.mostMs : idleTime(context.pauseMs, idle.mostMs));
+    this.#idle.start(lease, idle.isFixed ? idle.mostMs : idleTime(lease.pauseMs, idle.mostMs));
   }
 
   /** Somebody else wants it, or it does not cover what it should: ends as soon as its users are done. */
@@ -253,7 +250,9 @@ export class Leases {
       lease.leaveOut(child);
       lease.recalled = true;
     }
-    contexts.of(gfid).lease = lease;
+    const context = contexts.of(gfid);
+    context.lease = lease;
+    lease.usedAtMs = context.usedAtMs;
     this.#live.add(lease);
     return lease;
   }
@@ -309,7 +308,10 @@ export class Leases {
   #ended(lease: Lease): void {
     const { contexts } = this.#host;
     const context = contexts.find(lease.gfid);
-    if (context?.lease === lease) context.lease = undefined;
+    if (context?.lease === lease) {
+      context.lease = undefined;
+      context.usedAtMs = lease.usedAtMs;
+    }
     this.#live.delete(lease);
     contexts.release(lease.inode);
     // A lost child's blame is on disk now, but lookups from before do not know of it.
