@@ -2,18 +2,14 @@
  * The end of a rebalance that empties children which leave the volume. They must not keep anything: each is looked through as it is, from its
  * root, until nothing is found (docs/distribute.md, "A subvolume that leaves").
  */
-import { type Call, type Dirent, FileType, type Gfid, locOf, rootGfid } from '@mortar/core';
+import { type Dirent, FileType, type Gfid, locOf, rootGfid } from '@mortar/core';
 import type { UsePage } from './child-pages.ts';
-import type { Distribute } from './distribute.ts';
 import { decodeRange, LayoutType, ownsNames } from './layout.ts';
+import type { Walk } from './walk.ts';
 
 /** What it needs of the rebalance. */
-export interface Emptying {
-  readonly d: Distribute;
-  isStopping(): boolean;
+export interface Emptying extends Walk {
   pause(): Promise<void>;
-  call(): Call;
-  fail(reason: string): 'failed';
   /** Whether this process looks after any files of a child. */
   looksAfter(child: number): boolean;
   /** Whether what a child has is a file that this process looks after. */

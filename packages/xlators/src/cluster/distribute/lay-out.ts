@@ -1,29 +1,23 @@
 /** The first walk of a rebalance: every directory gets the layout that it would get now, and what is misplaced then is counted. */
-import { type Call, type Dirent, type Gfid, locAt, locOf, rootGfid } from '@mortar/core';
+import { type Dirent, type Gfid, locAt, locOf, rootGfid } from '@mortar/core';
 import type { UsePage } from './child-pages.ts';
 import { type Clear, directoriesBelow } from './directories-below.ts';
-import type { Distribute } from './distribute.ts';
 import { Expected } from './expected.ts';
 import { fixLayout } from './fix-layout.ts';
 import type { GfidList } from './gfid-list.ts';
 import { healAnyway } from './heal.ts';
 import type { Left } from './left.ts';
 import { isAbsent } from './lookup.ts';
+import type { Walk } from './walk.ts';
 
 /** What it needs of the rebalance. */
-export interface LayingOut {
-  readonly d: Distribute;
+export interface LayingOut extends Walk {
   readonly left: Left;
-  isStopping(): boolean;
-  /** What is to be waited for before a directory is laid out; undefined: nothing. */
-  rest(): Promise<void> | undefined;
   /** What could not be laid out is tried so often again, after a pause: somebody was out of reach. */
   readonly roundsMax: number;
   pause(): Promise<void>;
   /** So many directories are laid out side by side. */
   atATime(): number;
-  call(): Call;
-  fail(reason: string): 'failed';
   failed(what: string): void;
   /** Whether what a child has is a file that counts. */
   countsOf(child: number, entry: Dirent): boolean;

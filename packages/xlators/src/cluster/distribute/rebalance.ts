@@ -18,11 +18,12 @@ import { tidyLinkto } from './new-place.ts';
 import { removeReplaced } from './replaced.ts';
 import { Room } from './room.ts';
 import { settle } from './settle.ts';
-import { SettledWalk, type Settling } from './settled-walk.ts';
+import { SettledWalk } from './settled-walk.ts';
 import { everything, isShared, type Share, shareOf } from './share.ts';
 import { Throttle } from './throttle.ts';
 import { takeBackUnseen } from './unseen-name.ts';
 import { Unsettled } from './unsettled.ts';
+import type { Walk } from './walk.ts';
 
 /**
  * `fix-layout` moves nothing, `migrate` leaves files where they are if their new place is fuller than the old one,
@@ -134,7 +135,7 @@ export class Rebalance {
     if (this.#late) await this.#late.begin();
     if (this.#stopping) return 'stopped';
     const directories = new GfidList();
-    const settled = this.#kind === 'fix-layout' ? undefined : await SettledWalk.begin(this.#settling());
+    const settled = this.#kind === 'fix-layout' ? undefined : await SettledWalk.begin(this.#needs);
     const state = await layOut(this.#layingOut(), directories);
     if (state !== 'completed' || this.#kind === 'fix-layout') return state;
     const moved = await this.#moveAll(directories);
@@ -162,11 +163,8 @@ export class Rebalance {
 
   #emptying(): Emptying {
     return {
-      d: this.#d,
-      isStopping: () => this.#stopping,
+      ...this.#needs,
       pause: () => this.#d.services.clock.sleep(roundPauseMs),
-      call: () => this.#call(),
-      fail: (reason) => this.#fail(reason),
       looksAfter: (child) => this.#share.has(child),
       isFile: (child, entry) => this.#isFile(entry) && this.#isMine(child, entry),
       eachPage: (from, gfid, want, use) => this.#eachPage(from, gfid, want, use),
@@ -199,15 +197,11 @@ export class Rebalance {
 
   #layingOut(): LayingOut {
     return {
-      d: this.#d,
+      ...this.#needs,
       left: this.#left,
-      isStopping: () => this.#stopping,
-      rest: () => this.#late?.pass(),
       roundsMax,
       pause: () => this.#d.services.clock.sleep(roundPauseMs),
       atATime: () => this.#throttle.files,
-      call: () => this.#call(),
-      fail: (reason) => this.#fail(reason),
       failed: (what) => this.#failed(what),
       removeReplaced: async (child, at) => {
         const done = await removeReplaced(this.#d, this.#call(), child, at);
@@ -220,7 +214,7 @@ export class Rebalance {
     };
   }
 
-  #settling(): Settling {
+  get #needs(): Walk {
     return {
       d: this.#d,
       isStopping: () => this.#stopping,

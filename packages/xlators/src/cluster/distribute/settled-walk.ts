@@ -2,34 +2,24 @@
  * The last walk of a rebalance: directories in which it has nothing left to do get the volume's commit hash (settled.ts). What files other processes have
  * yet to move stays unsettled for them: the last one finds it settled.
  */
-import type { Call, Gfid } from '@mortar/core';
-import type { Distribute } from './distribute.ts';
+import type { Gfid } from '@mortar/core';
 import type { GfidList } from './gfid-list.ts';
 import { changedCommit } from './layout.ts';
 import { markSettled } from './settled.ts';
 import { giveVolumeCommit } from './volume-commit.ts';
-
-/** What it needs of the rebalance. */
-export interface Settling {
-  readonly d: Distribute;
-  isStopping(): boolean;
-  /** What is to be waited for before a directory is looked at; undefined: nothing. */
-  rest(): Promise<void> | undefined;
-  call(): Call;
-  fail(reason: string): 'failed';
-}
+import type { Walk } from './walk.ts';
 
 const directoriesAtATime = 8;
 
 export class SettledWalk {
-  readonly #by: Settling;
+  readonly #by: Walk;
 
-  private constructor(by: Settling) {
+  private constructor(by: Walk) {
     this.#by = by;
   }
 
   /** Before any layout is changed. Undefined: there is no commit hash to give (option commit-hash), or not everywhere. */
-  static async begin(by: Settling): Promise<SettledWalk | undefined> {
+  static async begin(by: Walk): Promise<SettledWalk | undefined> {
     const { d } = by;
     const commit = d.options['commit-hash'];
     if (commit <= changedCommit) return undefined;
