@@ -18,7 +18,7 @@ import { tidyLinkto } from './new-place.ts';
 import { removeReplaced } from './replaced.ts';
 import { Room } from './room.ts';
 import { settle } from './settle.ts';
-import { SettledWalk } from './settled-walk.ts';
+import { beginSettling, settleAll } from './settled-walk.ts';
 import { everything, isShared, type Share, shareOf } from './share.ts';
 import { Throttle } from './throttle.ts';
 import { takeBackUnseen } from './unseen-name.ts';
@@ -135,12 +135,11 @@ export class Rebalance {
     if (this.#late) await this.#late.begin();
     if (this.#stopping) return 'stopped';
     const directories = new GfidList();
-    const settled = this.#kind === 'fix-layout' ? undefined : await SettledWalk.begin(this.#needs);
+    const settles = this.#kind !== 'fix-layout' && (await beginSettling(this.#needs));
     const state = await layOut(this.#layingOut(), directories);
     if (state !== 'completed' || this.#kind === 'fix-layout') return state;
     const moved = await this.#moveAll(directories);
-    if (moved !== 'completed' || !settled) return moved;
-    return settled.walk(directories);
+    return moved === 'completed' && settles ? settleAll(this.#needs, directories) : moved;
   }
 
   async #moveAll(directories: GfidList): Promise<RebalanceState> {

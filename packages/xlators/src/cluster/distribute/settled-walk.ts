@@ -11,44 +11,35 @@ import type { Walk } from './walk.ts';
 
 const directoriesAtATime = 8;
 
-export class SettledWalk {
-  readonly #by: Walk;
+/** Before any layout is changed. False: there is no commit hash to give (option commit-hash), or not everywhere. */
+export async function beginSettling({ d, call }: Walk): Promise<boolean> {
+  const commit = d.options['commit-hash'];
+  if (commit <= changedCommit) return false;
+  if (d.volumeCommit === commit || (await giveVolumeCommit(d, call(), commit))) return true;
+  d.warn(`rebalance: not all subvolumes have taken the volume's commit hash: lookup-optimize will not help`);
+  return false;
+}
 
-  private constructor(by: Walk) {
-    this.#by = by;
-  }
-
-  /** Before any layout is changed. Undefined: there is no commit hash to give (option commit-hash), or not everywhere. */
-  static async begin(by: Walk): Promise<SettledWalk | undefined> {
-    const { d } = by;
-    const commit = d.options['commit-hash'];
-    if (commit <= changedCommit) return undefined;
-    if (d.volumeCommit === commit || (await giveVolumeCommit(d, by.call(), commit))) return new SettledWalk(by);
-    d.warn(`rebalance: not all subvolumes have taken the volume's commit hash: lookup-optimize will not help`);
-    return undefined;
-  }
-
-  async walk(directories: GfidList): Promise<'completed' | 'stopped' | 'failed'> {
-    const { d } = this.#by;
-    const counts = { settled: 0, unsettled: 0, gone: 0 };
-    const one = async (gfid: Gfid) => {
-      counts[await markSettled(d, this.#by.call(), gfid, this.#by.isStopping)]++;
-    };
-    let batch: Gfid[] = [];
-    for (const gfid of directories) {
-      if (this.#by.isStopping()) return 'stopped';
-      if (d.someDown) return this.#by.fail('a subvolume is down');
-      const rest = this.#by.rest();
-      if (rest) await rest;
-      batch.push(gfid);
-      if (batch.length < directoriesAtATime) continue;
-      await Promise.all(batch.map(one));
-      batch = [];
-    }
+export async function settleAll(by: Walk, directories: GfidList): Promise<'completed' | 'stopped' | 'failed'> {
+  const { d } = by;
+  const counts = { settled: 0, unsettled: 0, gone: 0 };
+  const one = async (gfid: Gfid) => {
+    counts[await markSettled(d, by.call(), gfid, by.isStopping)]++;
+  };
+  let batch: Gfid[] = [];
+  for (const gfid of directories) {
+    if (by.isStopping()) return 'stopped';
+    if (d.someDown) return by.fail('a subvolume is down');
+    const rest = by.rest();
+    if (rest) await rest;
+    batch.push(gfid);
+    if (batch.length < directoriesAtATime) continue;
     await Promise.all(batch.map(one));
-    const { settled, unsettled } = counts;
-    const text = `${settled} directories have the commit hash of the volume, ${unsettled} have names that are not where they hash to (yet)`;
-    d.services.log.write('INFO', d.name, `Rebalance: ${text}`);
-    return this.#by.isStopping() ? 'stopped' : 'completed';
+    batch = [];
   }
+  await Promise.all(batch.map(one));
+  const { settled, unsettled } = counts;
+  const text = `${settled} directories have the commit hash of the volume, ${unsettled} have names that are not where they hash to (yet)`;
+  d.services.log.write('INFO', d.name, `Rebalance: ${text}`);
+  return by.isStopping() ? 'stopped' : 'completed';
 }
