@@ -1,5 +1,5 @@
 /** One answer out of the answers of several children. Pure. */
-import { compareTimes, FileType, type Iatt, type Statfs, type Xattrs } from '@mortar/core';
+import { compareTimes, FileType, type Iatt, isKnownIatt, type Statfs, type Xattrs } from '@mortar/core';
 
 /** Directories have no size of their own: what each child says depends on its disk. */
 const directorySize = 4096;
@@ -9,8 +9,10 @@ export function directoryIatt(iatt: Iatt): Iatt {
   return iatt.type === FileType.directory ? { ...iatt, size: directorySize, blocks: directoryBlocks } : iatt;
 }
 
-/** A directory's attributes: mode and owner are the first one's, times the latest, links the most. */
+/** A directory's attributes: mode and owner are the first one's, times the latest, links the most. Unknown where one child's are. */
 export function mergeDirectoryIatts(iatts: readonly Iatt[]): Iatt {
+  const unknown = iatts.find((iatt) => !isKnownIatt(iatt));
+  if (unknown) return unknown;
   const merged = directoryIatt({ ...iatts[0]! });
   for (const other of iatts.slice(1)) {
     merged.nlink = Math.max(merged.nlink, other.nlink);

@@ -10,6 +10,8 @@ import {
   type Fops,
   fail,
   type Gfid,
+  type Iatt,
+  isKnownIatt,
   type Loc,
   locOf,
   type Reply,
@@ -246,7 +248,7 @@ async function rename(replica: Replica, call: Call, args: Args<'rename'>): Promi
   });
   if ('errno' in outcome) return outcome;
   lostName(replica, args.to.gfid);
-  return outcome.reply;
+  return withFile(replica, call, outcome.reply);
 }
 
 /**
@@ -275,5 +277,16 @@ async function link(replica: Replica, call: Call, args: Args<'link'>): Promise<R
     undo: (children, undoCall, _replies, lease) =>
       unmake(replica, children, undoCall, args.to, FileType.regular, lease),
   });
-  return 'errno' in outcome ? outcome : outcome.reply;
+  return 'errno' in outcome ? outcome : withFile(replica, call, outcome.reply);
+}
+
+/** The file itself is under no lease: where those who did it are not known to be right about it, the replicas are asked. */
+async function withFile<R extends { readonly ok: true; readonly iatt: Iatt }>(
+  replica: Replica,
+  call: Call,
+  reply: R,
+): Promise<R> {
+  if (isKnownIatt(reply.iatt)) return reply;
+  const found = await lookup(replica, call, { loc: locOf(reply.iatt.gfid) });
+  return found.ok ? { ...reply, iatt: found.iatt } : reply;
 }

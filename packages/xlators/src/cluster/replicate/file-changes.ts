@@ -17,6 +17,7 @@ import type { Lease } from './lease.ts';
 import type { Claim } from './ordering.ts';
 import { isOwnXattr, type Replica } from './replica.ts';
 import { failureOf, type Replies, succeeded, successAt } from './replica-set.ts';
+import { rightUnder, told } from './told.ts';
 
 export type FileFops = Pick<
   Fops,
@@ -193,5 +194,8 @@ async function sync<N extends 'fsync' | 'fsyncdir'>(
     if (failed.length > 0) lease.recalled = true;
     else if (done.length === lease.holds.size) lease.unsynced = false;
   }
-  return successAt(replies, done.find((child) => set.holdsData(child)) ?? done[0]!)!;
+  if (!lease) await replica.context(gfid, call);
+  return told(fop, replies, done.find((child) => set.holdsData(child)) ?? done[0]!, (_, type) =>
+    lease ? rightUnder(lease, set, type, done) : replica.rightAbout(gfid),
+  );
 }

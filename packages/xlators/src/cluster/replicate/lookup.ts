@@ -3,9 +3,11 @@ import {
   type Args,
   type Call,
   Errno,
+  emptyIatt,
   type Failure,
   fail,
   type Gfid,
+  type Iatt,
   type Loc,
   locOf,
   newGfid,
@@ -18,6 +20,7 @@ import { isKnownMissing, learnFromMiss } from './known-names.ts';
 import { isHidden } from './listing-torn.ts';
 import { type Asked, answering, attemptsMax, lookupFailure, type Replica, withoutOwn } from './replica.ts';
 import { type Replies, succeeded, successAt } from './replica-set.ts';
+import { mergedIatt } from './told.ts';
 
 export async function lookup(
   replica: Replica,
@@ -118,8 +121,16 @@ function mergeByGfid(replica: Replica, replies: Replies<'lookup'>, asked: Asked)
   const context = replica.learn(gfid, replies, asked);
   const iatt = replica.mergeIatt(gfid, context, (child) => successAt(replies, child)?.iatt)!;
   const from = replica.readers(gfid, 'metadata', context).find((child) => present.includes(child)) ?? present[0]!;
-  const best = successAt(replies, from)!;
-  return { ok: true, iatt, postParent: best.postParent, xattrs: withoutOwn(best.xattrs) };
+  const { xattrs } = successAt(replies, from)!;
+  return { ok: true, iatt, postParent: parentIn(replica, replies, present[0]!), xattrs: withoutOwn(xattrs) };
+}
+
+/** Of the directory that the name is in, from those that are right about that. */
+function parentIn(replica: Replica, replies: Replies<'lookup'>, someone: number): Iatt {
+  const { gfid } = successAt(replies, someone)!.postParent;
+  const right = replica.rightAbout(gfid);
+  const parentOf = (child: number) => successAt(replies, child)?.postParent;
+  return (right && mergedIatt(right, parentOf)) ?? emptyIatt(gfid);
 }
 
 /**

@@ -122,7 +122,11 @@ async function openOn(
 function agreed(replica: Replica, fd: Fd, replies: Replies<'open'>): { ok: true; iatt?: Iatt } {
   const holders = succeeded(replies).filter((child) => replica.set.holdsData(child));
   const [first, ...rest] = holders.map((child) => successAt(replies, child)!.iatt);
-  if (first && rest.every((other) => other && isAlike(other, first))) return { ok: true, iatt: first };
+  if (first && rest.every((other) => other && isAlike(other, first))) {
+    // Contents may be alike where owner and mode are not.
+    const right = holders.find((child) => replica.rightAbout(fd.gfid)?.metadata.includes(child));
+    return right === undefined ? { ok: true } : { ok: true, iatt: successAt(replies, right)!.iatt! };
+  }
   const context = replica.contexts.find(fd.gfid);
   if (context && rest.some((other) => !other || !first || differs(other, first))) context.generation = 0;
   return { ok: true };

@@ -1,5 +1,16 @@
 /** Operations that only read: from one clean replica. */
-import { type Args, type Call, Errno, type Fops, fail, type Gfid, type Iatt, type Reply } from '@mortar/core';
+import {
+  type Args,
+  type Call,
+  Errno,
+  emptyIatt,
+  type Fops,
+  fail,
+  type Gfid,
+  type Iatt,
+  type Reply,
+  type Success,
+} from '@mortar/core';
 import { listMerged } from './listing.ts';
 import { isHidden, isTorn, listAll } from './listing-torn.ts';
 import { isOwnXattr, type Replica, withoutOwn } from './replica.ts';
@@ -31,7 +42,10 @@ export function readFops(replica: Replica): ReadFops {
       replica.undoubted(args.fd.gfid, () => attributes(replica, args.fd.gfid, call, 'fstat', args)),
     access: (call, args) => replica.read(gfidOf(args), 'metadata', 'access', call, args),
     readlink: (call, args) => replica.read(gfidOf(args), 'metadata', 'readlink', call, args),
-    readv: (call, args) => replica.read(args.fd.gfid, 'data', 'readv', call, args),
+    readv: (call, args) =>
+      replica.read(args.fd.gfid, 'data', 'readv', call, args, (child, reply) =>
+        ofRight(replica, call, args, child, reply),
+      ),
     seek: (call, args) => replica.read(args.fd.gfid, 'data', 'seek', call, args),
     rchecksum: (call, args) => replica.read(args.fd.gfid, 'data', 'rchecksum', call, args),
     async getxattr(call, args) {
@@ -69,6 +83,20 @@ export function readFops(replica: Replica): ReadFops {
     },
     readdirp: (call, args) => listMerged(replica, call, args),
   };
+}
+
+/** Attributes beside the contents, where the child that gave these is not right about them, from one that is. */
+async function ofRight(
+  replica: Replica,
+  call: Call,
+  { fd }: Args<'readv'>,
+  child: number,
+  reply: Success<'readv'>,
+): Promise<Reply<'readv'>> {
+  const context = replica.contexts.find(fd.gfid);
+  if (!context || context.readable.metadata.includes(child) || context.choice !== undefined) return reply;
+  const seen = await attributes(replica, fd.gfid, call, 'fstat', { fd });
+  return { ...reply, iatt: seen.ok ? seen.iatt : emptyIatt(fd.gfid) };
 }
 
 /** stat: from one child if it is clean of metadata and data; else put together. */

@@ -25,6 +25,7 @@ import { readable } from './judgement.ts';
 import { Leases } from './leases.ts';
 import { isAbsence, isFault, type ReplicaSet, type Replies, successAt } from './replica-set.ts';
 import { type Policy, settleByPolicy } from './split-brain.ts';
+import { mergedIatt, type Right } from './told.ts';
 import { Transactions } from './transaction.ts';
 
 /** The options that may change while it runs. */
@@ -101,6 +102,7 @@ export class Replica {
       get ensureDurability() {
         return self.live.ensureDurability;
       },
+      rightAbout: (gfid) => this.rightAbout(gfid),
       warn: (text) => this.warn(text),
     });
   }
@@ -207,8 +209,13 @@ export class Replica {
   /** The same for who is to be served: contents are nobody's while it is not known who owns them and who may read them. */
   servers(gfid: Gfid, kind: Kind, context: InodeContext): number[] {
     if (this.#isArbitersAlone(gfid, context)) return [];
-    const isOwnerUnknown = context.readable.metadata.length === 0 && context.choice === undefined;
-    return kind === 'data' && isOwnerUnknown ? [] : this.readers(gfid, kind, context);
+    const readers = this.readers(gfid, kind, context);
+    const { metadata } = context.readable;
+    if (kind !== 'data' || (metadata.length === 0 && context.choice !== undefined)) return readers;
+    // Who has the attributes right comes first: contents come with them.
+    const isRight = (child: number) => metadata.includes(child);
+    if (metadata.length === 0 || readers.every(isRight)) return metadata.length === 0 ? [] : readers;
+    return [...readers.filter(isRight), ...readers.filter((child) => !isRight(child))];
   }
 
   /** Of a file whose data only an arbiter is right about, which has none, nothing is told and nothing changed, as in GlusterFS. */
@@ -285,21 +292,27 @@ export class Replica {
     }
   }
 
-  /** Reads from one clean child; from the next where that cannot serve. */
-  read<N extends FopName>(gfid: Gfid, kind: Kind, fop: N, call: Call, args: Args<N>): Promise<Reply<N>> {
-    return this.undoubted(gfid, () => this.#readOnce(gfid, kind, fop, call, args));
-  }
-
-  async #readOnce<N extends FopName>(gfid: Gfid, kind: Kind, fop: N, call: Call, args: Args<N>): Promise<Reply<N>> {
-    const readers = await this.cleanChildren(gfid, kind, call);
-    if ('errno' in readers) return readers;
-    let reply: Reply<N> = fail(Errno.ENOTCONN);
-    for (const [i, child] of readers.entries()) {
-      const isLast = i === readers.length - 1;
-      reply = await (isLast ? this.set.windOne(child, fop, call, args) : this.set.ask(child, fop, call, args));
-      if (reply.ok || !isFault(reply.errno)) return reply;
-    }
-    return reply;
+  /** Reads from one clean child; from the next where that cannot serve. `completed`: what the caller gets of what a child said. */
+  read<N extends FopName>(
+    gfid: Gfid,
+    kind: Kind,
+    fop: N,
+    call: Call,
+    args: Args<N>,
+    completed: (child: number, reply: Success<N>) => Reply<N> | Promise<Reply<N>> = (_child, reply) => reply,
+  ): Promise<Reply<N>> {
+    return this.undoubted(gfid, async () => {
+      const readers = await this.cleanChildren(gfid, kind, call);
+      if ('errno' in readers) return readers;
+      let reply: Reply<N> = fail(Errno.ENOTCONN);
+      for (const [i, child] of readers.entries()) {
+        const isLast = i === readers.length - 1;
+        reply = await (isLast ? this.set.windOne(child, fop, call, args) : this.set.ask(child, fop, call, args));
+        if (reply.ok) return completed(child, reply as Success<N>);
+        if (!isFault((reply as Failure).errno)) return reply;
+      }
+      return reply;
+    });
   }
 
   /** What the size and the times of change speak of: of a directory, its names. */
@@ -307,20 +320,28 @@ export class Replica {
     return this.contexts.inode(gfid).type === FileType.directory ? 'entry' : 'data';
   }
 
-  /** Attributes from replies of several children: each part from one that may be read for it. */
+  /** Who may be read about a file, as far as is known now; undefined: that was of before somebody came, went or was doubted. */
+  rightAbout(gfid: Gfid): Right | undefined {
+    const context = this.contexts.find(gfid);
+    if (context?.generation !== this.set.generation) return undefined;
+    return {
+      contents: this.readers(gfid, this.contentsOf(gfid), context),
+      metadata: this.readers(gfid, 'metadata', context),
+    };
+  }
+
+  /**
+   * Attributes from replies of several children: each part from one that may be read for it. With no clean copy of a part some
+   * copy's is shown, never an arbiter's size: it has none.
+   */
   mergeIatt(gfid: Gfid, context: InodeContext, iattOf: (child: number) => Iatt | undefined): Iatt | undefined {
     const having = (children: readonly number[]) => children.filter((child) => iattOf(child) !== undefined);
+    const orElse = (clean: readonly number[], some: readonly number[]) => (clean.length > 0 ? clean : some.slice(0, 1));
     const present = having(context.present);
-    const metadata = having(this.readers(gfid, 'metadata', context));
-    const data = having(this.readers(gfid, this.contentsOf(gfid), context));
-    const both = metadata.find((child) => data.includes(child));
-    if (both !== undefined) return iattOf(both);
-    const attributes = iattOf(metadata[0] ?? present[0] ?? -1);
-    // With no clean copy of the data some copy's size is shown, never an arbiter's, which has none.
-    const holder = data[0] ?? present.find((child) => this.set.holdsData(child));
-    const contents = holder === undefined ? undefined : iattOf(holder);
-    if (!attributes || !contents || attributes.type !== contents.type) return attributes;
-    return { ...attributes, size: contents.size, blocks: contents.blocks };
+    const holders = present.filter((child) => this.set.holdsData(child));
+    const metadata = orElse(having(this.readers(gfid, 'metadata', context)), present);
+    const contents = orElse(having(this.readers(gfid, this.contentsOf(gfid), context)), holders);
+    return mergedIatt({ metadata, contents }, iattOf) ?? iattOf(metadata[0] ?? -1);
   }
 }
 

@@ -11,6 +11,7 @@ import {
   FileType,
   type FopName,
   fail,
+  type Gfid,
   locOf,
   type RawStep,
   type Reply,
@@ -23,8 +24,9 @@ import type { Change, Outcome } from './change.ts';
 import type { Kind } from './changelog.ts';
 import { absentees, beliefs, isHidden, type Lease, preOp } from './lease.ts';
 import type { Leases } from './leases.ts';
-import { failureOf, isAbsence, type ReplicaSet, type Replies, succeeded, successAt } from './replica-set.ts';
+import { failureOf, isAbsence, type ReplicaSet, type Replies, succeeded } from './replica-set.ts';
 import { Rider } from './rider.ts';
+import { type Right, rightUnder, told } from './told.ts';
 
 const maxAttempts = 3;
 
@@ -40,6 +42,7 @@ const aboutNames: ReadonlySet<Errno> = new Set([
 export interface TransactionHost extends AccusationHost {
   readonly leases: Leases;
   readonly clock: Pick<Clock, 'nowMs'>;
+  rightAbout(gfid: Gfid): Right | undefined;
 }
 
 export class Transactions {
@@ -258,7 +261,14 @@ export class Transactions {
         (child) => this.#set.holdsData(child) && this.#accusations.sources(change.kind, leases).includes(child),
       ) ?? marked[0]!;
     const missing = [...absent, ...participants.filter((child) => !marked.includes(child))];
-    return { reply: successAt(replies, best)!, replies, done: marked, absent: missing, extra };
+    const reply = told(change.fop, replies, best, (gfid, type) => this.#right(gfid, type, leases, marked));
+    return { reply, replies, done: marked, absent: missing, extra };
+  }
+
+  /** Who of `done` is right about a file: what is under a lease its marks tell. */
+  #right(gfid: Gfid, type: FileType, leases: readonly Lease[], done: readonly number[]): Right | undefined {
+    const lease = leases.find((one) => one.gfid === gfid);
+    return lease ? rightUnder(lease, this.#set, type, done) : this.#host.rightAbout(gfid);
   }
 
   /** What the caller hears. Whether a name is there is not for those to say who are to be healed: the others may have done it, unheard. */
