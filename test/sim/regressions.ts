@@ -179,4 +179,24 @@ export const regressions: { what: string; seed: number; plan: PlanChanges }[] = 
     seed: 711892,
     plan: {},
   },
+  {
+    what: 'a change of attributes told how long the file is on a replica whose disk was full',
+    seed: 126,
+    plan: { work: ['told'] },
+  },
+  {
+    what: 'a change told attributes of a replica that had missed others',
+    seed: 100,
+    plan: { work: ['told'] },
+  },
+  {
+    what: 'what a heal had parked stayed for ever where somebody had it open on another replica',
+    seed: 112,
+    plan: { parking: true },
+  },
+  {
+    what: 'what heals had parked on two replicas stayed for ever',
+    seed: 439,
+    plan: { parking: true },
+  },
 ];

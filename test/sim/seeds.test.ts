@@ -53,6 +53,15 @@ describe('a simulated replica set', () => {
       expect(await problemsOf(seed, { skewMs: largeSkewMs })).toEqual([]);
   });
 
+  it('tells with every reply what the attributes are', { timeout: 240_000 }, async () => {
+    for (let seed = 1001; seed <= 1150; seed++)
+      expect(await problemsOf(seed, { work: ['told'], parking: true })).toEqual([]);
+  });
+
+  it('stays whole where heals park what lost its name', { timeout: 240_000 }, async () => {
+    for (let seed = 5001; seed <= 5120; seed++) expect(await problemsOf(seed, { parking: true })).toEqual([]);
+  });
+
   it.each([4, 5])('stays whole with %i replicas', { timeout: 240_000 }, async (bricks) => {
     for (let seed = 1; seed <= 30; seed++) expect(await problemsOf(seed, { bricks })).toEqual([]);
   });

@@ -6,11 +6,12 @@ import { simulate } from './simulation.ts';
 const command = 'npm run sim --';
 const args = readArguments(
   command,
-  '[--work KIND,KIND] [--clients N] [--bricks N] [--arbiter] [--new-disk whole|any] [--skew] [--strict]',
+  '[--work KIND,KIND] [--clients N] [--bricks N] [--arbiter] [--new-disk whole|any] [--parking] [--skew] [--strict]',
   {
     strict: { type: 'boolean', default: false },
     arbiter: { type: 'boolean', default: false },
     'new-disk': { type: 'string' },
+    parking: { type: 'boolean', default: false },
     skew: { type: 'boolean', default: false },
     work: { type: 'string' },
     clients: { type: 'string' },
@@ -25,6 +26,7 @@ const bricks = numberOf('bricks', ['3', '4', '5']);
 const plan: PlanChanges = {
   ...(args.isSet('arbiter') && { arbiter: true }),
   ...(newDisk && { newDisk }),
+  ...(args.isSet('parking') && { parking: true }),
   ...(args.isSet('skew') && { skewMs: largeSkewMs }),
   ...(faults && { faults }),
   ...(work && { work }),

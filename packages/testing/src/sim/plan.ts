@@ -17,8 +17,11 @@ export const faultKinds = [
 export type FaultKind = (typeof faultKinds)[number] | 'new-disk';
 
 export const workKinds = ['blocks', 'append', 'names', 'unique', 'truncate', 'attributes'] as const;
-/** `reopen`: files are opened to be read, and come with their contents. Not drawn by seeds, whose runs are on record. */
-export const allWorkKinds = [...workKinds, 'reopen'] as const;
+/**
+ * `reopen`: files are opened to be read, and come with their contents. `told`: what replies to all kinds of requests say of a file's
+ * size and owner. Not drawn by seeds, whose runs are on record.
+ */
+export const allWorkKinds = [...workKinds, 'reopen', 'told'] as const;
 export type WorkKind = (typeof allWorkKinds)[number];
 
 export const newDisks = ['whole', 'any'] as const;
@@ -33,6 +36,8 @@ export interface Plan {
    * file that only a person can decide. Not drawn by seeds.
    */
   readonly newDisk: NewDisk | undefined;
+  /** What loses its last name in a heal is kept for a while, as in all volumes since GlusterFS 9. Not drawn by seeds. */
+  readonly parking: boolean;
   /** Clocks are fast or slow by up to so much, and set back where a brick is started again. Not drawn by seeds. */
   readonly skewMs: number;
   readonly clients: number;
@@ -56,11 +61,12 @@ export type PlanChanges = Partial<Plan>;
 export const largeSkewMs = 3_600_000;
 
 /** The words of `npm run sim` that change a plan so; of what it has words for. */
-export function wordsOf({ bricks, arbiter, newDisk, skewMs, clients, faults, work }: PlanChanges): string {
+export function wordsOf({ bricks, arbiter, newDisk, parking, skewMs, clients, faults, work }: PlanChanges): string {
   const words = [
     bricks && `--bricks ${bricks}`,
     arbiter && '--arbiter',
     newDisk && `--new-disk ${newDisk}`,
+    parking && `--parking`,
     skewMs && `--skew`,
     clients && `--clients ${clients}`,
     faults && `--faults ${faults.join()}`,
@@ -77,6 +83,7 @@ export function planOf(random: SeededRandom, changes: PlanChanges = {}): Plan {
     bricks: 3,
     arbiter: false,
     newDisk: undefined,
+    parking: false,
     skewMs: 0,
     clients: 1 + random.integer(3),
     options: {

@@ -37,6 +37,8 @@ export interface RunOptions {
 const patienceMs = 120_000;
 const healPatienceMs = 240_000;
 
+const parkingOptions = { 'use-anonymous-inode': 'on', 'volume-id': '0f0f0f0f-1111-4111-8111-111111111111' };
+
 export async function simulate(seed: number, options: RunOptions = {}): Promise<Verdict> {
   return new Run(seed, options).go();
 }
@@ -78,8 +80,8 @@ class Run {
   }
 
   #client(name: string, more: Readonly<Record<string, string>> = {}): SimClient {
-    const { options, arbiter, delayMs } = this.#plan;
-    const all = { ...options, ...(arbiter && { 'arbiter-count': '1' }), ...more };
+    const { options, arbiter, parking, delayMs } = this.#plan;
+    const all = { ...options, ...(arbiter && { 'arbiter-count': '1' }), ...(parking && parkingOptions), ...more };
     return new SimClient(name, this.#world, this.#bricks, all, delayMs);
   }
 
@@ -106,7 +108,7 @@ class Run {
     for (const brick of this.#bricks) await brick.start();
     for (const client of all) await client.start();
     await this.#patience.until('all clients are connected', () => all.every((client) => client.isWhole));
-    const scene = await this.#patience.complete('the scene is made', makeScene(this.#clients[0]!));
+    const scene = await this.#patience.complete('the scene is made', makeScene(this.#clients[0]!, this.#plan));
     const workers = this.#clients.map((client) => this.#worker(client, scene));
     for (const worker of workers) await this.#patience.complete('files are open', worker.open());
 
@@ -179,6 +181,8 @@ class Run {
       const untilMs = this.#scheduler.nowMs + 5_000;
       await this.#scheduler.runUntil(isClean, untilMs);
     }
+    // What lost its name outside of a crawl is removed by the next one.
+    if (this.#plan.parking) daemon!.launch(false);
     // What empties the index may have more to do.
     const restMs = this.#scheduler.nowMs + 10_000;
     await this.#scheduler.runUntil(() => false, restMs);

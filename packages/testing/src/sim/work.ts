@@ -4,6 +4,7 @@ import type { SimClient } from './client.ts';
 import type { History } from './history.ts';
 import type { Plan, WorkKind } from './plan.ts';
 import type { SeededRandom } from './random.ts';
+import { makeTold, ToldAttributes } from './told-attributes.ts';
 
 const O_RDONLY = 0;
 const O_RDWR = 2;
@@ -24,9 +25,11 @@ type DirectoryName = (typeof directoryNames)[number];
 export interface Scene {
   readonly files: Readonly<Record<FileName, Gfid>>;
   readonly directories: Readonly<Record<DirectoryName, Gfid>>;
+  /** Where there is work of this kind. */
+  readonly told: Gfid | undefined;
 }
 
-export async function makeScene(client: SimClient): Promise<Scene> {
+export async function makeScene(client: SimClient, { work }: Plan): Promise<Scene> {
   const { random } = client.services;
   const files: Partial<Record<FileName, Gfid>> = {};
   const directories: Partial<Record<DirectoryName, Gfid>> = {};
@@ -53,8 +56,9 @@ export async function makeScene(client: SimClient): Promise<Scene> {
     check(name, await client.ops.mkdir(client.call, { loc: locAt(rootGfid, name), mode: 0o755, gfid }));
     directories[name] = gfid;
   }
+  const told = work.includes('told') ? await makeTold(client) : undefined;
   await client.xlator.drain();
-  return { files, directories } as Scene;
+  return { files, directories, told } as Scene;
 }
 
 function check(what: string, reply: { ok: boolean; errno?: number }): void {
@@ -87,6 +91,7 @@ export class Worker {
   readonly #random: SeededRandom;
   readonly #fds: Record<FileName, Fd>;
   readonly #shared: Shared;
+  readonly #told: ToldAttributes | undefined;
   #count = 0;
 
   constructor(client: SimClient, plan: Plan, scene: Scene, history: History, random: SeededRandom, shared: Shared) {
@@ -96,6 +101,8 @@ export class Worker {
     this.#history = history;
     this.#random = random;
     this.#shared = shared;
+    const say = (what: string) => this.#say(what);
+    this.#told = scene.told && new ToldAttributes(client, history, random, say, scene.told);
     this.#fds = Object.fromEntries(fileNames.map((name) => [name, new Fd(scene.files[name], O_RDWR)])) as Record<
       FileName,
       Fd
@@ -109,6 +116,7 @@ export class Worker {
       check(name, await ops.open(call, { loc: locOf(this.#scene.files[name]), flags: O_RDWR, fd: this.#fds[name] }));
     }
     for (const name of directoryNames) check(name, await ops.lookup(call, { loc: locAt(rootGfid, name) }));
+    await this.#told?.open();
   }
 
   async run(isOver: () => boolean): Promise<void> {
@@ -135,6 +143,8 @@ export class Worker {
         return this.#reopen(this.#random.integer(blocks));
       case 'attributes':
         return this.#random.chance(0.6) ? this.#setAttribute() : this.readAttributes();
+      case 'told':
+        return this.#told!.one();
     }
   }
 
@@ -142,6 +152,7 @@ export class Worker {
   async readAll(): Promise<void> {
     for (let block = 0; block < blocks; block++) await this.readBlock(block);
     await this.readAttributes();
+    await this.#told?.ask();
   }
 
   async #write(key: string, write: (value: string) => Promise<{ ok: boolean }>): Promise<void> {

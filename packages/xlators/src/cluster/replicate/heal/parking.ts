@@ -81,13 +81,14 @@ export class Parking {
     return (await set.windOne(child, 'rename', this.#call, { from: this.#at(gfid), to, flags: 0 })).ok;
   }
 
-  /** Removes what is parked on a brick and is nowhere else: nobody will give it a name again. */
+  /** Removes what is parked on a brick and has no name anywhere: nobody will give it one again. */
   async purge(child: number): Promise<void> {
     const { set } = this.#replica;
     for (const { gfid, type } of await this.#parked(child)) {
       const others = set.children.flatMap((_, other) => (other === child ? [] : [other]));
       const replies = await set.wind(others, 'lookup', this.#call, () => ({ loc: locOf(gfid) }));
-      if (!others.every((other) => isAbsent(replies[other]))) continue;
+      const isNamed = await Promise.all(others.map((other) => this.#isNamed(other, gfid, replies[other])));
+      if (isNamed.includes(true)) continue;
       const loc = this.#at(gfid);
       const reply =
         type === FileType.directory
@@ -96,6 +97,14 @@ export class Parking {
       if (!reply.ok && reply.errno !== Errno.ENOENT)
         this.#replica.warn(`${this.name}/${gfid} cannot be removed from child ${child}: errno ${reply.errno}`);
     }
+  }
+
+  /** Whether a child has it otherwise than parked, or open by somebody without a name; also if it cannot say. */
+  async #isNamed(child: number, gfid: Gfid, found: Reply<'lookup'> | undefined): Promise<boolean> {
+    if (!found?.ok) return !isAbsent(found);
+    const { type, nlink } = found.iatt;
+    if (type !== FileType.directory && nlink !== 1) return nlink > 1;
+    return !(await this.holds(child, gfid));
   }
 
   async #parked(child: number): Promise<Pick<Iatt, 'gfid' | 'type'>[]> {
