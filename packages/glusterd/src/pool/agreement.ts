@@ -32,6 +32,7 @@ export async function agreement(
     join: (node, id) => catchUp.join(node, id),
     removed: (id, version) => acceptor.dismissed(id, version),
     hasLeft: (id) => acceptor.hasLeft(id),
+    hasRemoved: (node) => acceptor.documents.wasPeer(node),
     async catchUp(node) {
       if (acceptor.pool !== null) await catchUp.from(node, acceptor.pool);
     },

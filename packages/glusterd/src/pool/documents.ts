@@ -40,6 +40,11 @@ export class PoolDocuments {
       .sort();
   }
 
+  /** Whether a node was a member once, and is none. */
+  wasPeer(node: string): boolean {
+    return this.#documents.get(peerKey(node))?.value === null;
+  }
+
   with(documents: readonly StoredDocument[]): PoolDocuments {
     return new PoolDocuments([...this.#documents.values(), ...documents]);
   }

@@ -30,11 +30,24 @@ export async function probePeer(context: Context, pool: PoolService, host: strin
   if (hello.uuid === node.uuid)
     throw new OperationError(`Peer uuid (host ${host}) is same as local uuid`, { errno: probeErrno.sameUuid });
   const known = pool.others().find((peer) => peer.uuid === hello.uuid);
-  if (!known) return take(context, pool, host, hello);
+  if (!known) return take(context, pool, host, await withoutPast(context, pool, host, hello));
   if (!hello.isMember && !hello.hasVolumes) await pool.takeBack(known.uuid, host);
   const more = { ...known, ...places(known, host, await pool.addresses.resolve(host)) };
   await pool.transact(`peer probe ${host}`, (propose) => propose({ peers: new Map([[more.uuid, more]]) }));
   return { errno: 0 };
+}
+
+/** One that was a member and has not heard yet that it is none is told so: else it is taken for another pool's. */
+async function withoutPast(context: Context, pool: PoolService, host: string, hello: HelloReply): Promise<HelloReply> {
+  if (!hello.isMember || !pool.hasRemoved(hello.uuid)) return hello;
+  try {
+    await pool.dismiss(host);
+    return await pool.hello(host);
+  } catch (error) {
+    const what = `peer probe of ${host}, which was detached and does not know it`;
+    context.log.write('WARNING', 'management', `${what}: ${(error as Error).message}`);
+    return hello;
+  }
 }
 
 async function take(context: Context, pool: PoolService, host: string, hello: HelloReply): Promise<ProbeReply> {
@@ -84,12 +97,12 @@ export async function detachPeer(
     );
   if (!force && !pool.others().every((other) => pool.isConnected(other.uuid)))
     throw new OperationError("One of the peers is probably down. Check with 'peer status'");
-  // It is told over a connection that ends with its membership; who was away finds out when it is back.
-  const farewell = { pool: pool.id, from: store.state.node.uuid };
+  // Without the last other member this is no pool any more.
+  const { id } = pool;
   await pool.transact(`peer detach ${host}`, (propose) => propose({ peers: new Map([[peer.uuid, null]]) }));
-  const said = { ...farewell, version: pool.version };
   try {
-    await pool.connections.callOnce(peer.addresses?.[0] ?? peer.hostnames[0]!, 'pool.leave', said);
+    // Who is away finds out when it is back.
+    await pool.dismiss(peer.addresses?.[0] ?? peer.hostnames[0]!, id);
   } catch (error) {
     log.write('WARNING', 'management', `${host} does not know yet that it was detached: ${(error as Error).message}`);
   }

@@ -20,6 +20,8 @@ export interface PoolParts {
   removed(pool: string, version: number): Promise<void>;
   /** Whether this node was in that pool: who knows its id may ask since when it is not. */
   hasLeft(pool: string): boolean;
+  /** Whether that node was a member of this pool and is none any more. */
+  hasRemoved(node: string): boolean;
   /** Takes from a member what was missed. */
   catchUp(node: string): Promise<void>;
 }

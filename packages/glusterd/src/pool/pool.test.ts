@@ -115,6 +115,17 @@ describe('peer detach', () => {
     await node(3).up();
     await until('node 3 is alone', () => node(3).daemon.context.store.state.peers.size === 0);
   });
+
+  it('is heard of with the next probe by a node that has not heard of it', async () => {
+    const members = await pool(3);
+    network.cut(node(3).address);
+    await node(1).done({ verb: 'peer.detach', host: node(3).address, force: true });
+    network.mend(node(3).address);
+    expect(node(3).daemon.context.store.state.peers.size).toBe(3);
+    expect(await probe(1, node(3).address)).toMatchObject({ ok: true });
+    await connected(members);
+    await equal(members);
+  });
 });
 
 describe('a member that is installed anew under its old uuid', () => {

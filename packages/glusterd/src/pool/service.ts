@@ -184,6 +184,17 @@ export class PoolService {
     return this.#parts.hasLeft(pool);
   }
 
+  /** Whether that node was a member of this pool and is none any more. */
+  hasRemoved(uuid: string): boolean {
+    return this.#parts.hasRemoved(uuid);
+  }
+
+  /** Tells a node that it was removed, over a connection of its own: the one to a member ends with its membership. */
+  async dismiss(host: string, pool: string | null = this.id): Promise<void> {
+    const said = { pool, from: this.#context.store.state.node.uuid, version: this.version };
+    await this.connections.callOnce(host, 'pool.leave', said);
+  }
+
   /** Serves agreement. */
   answer(pool: string, name: MemberCallName, params: unknown): Promise<unknown> {
     return this.#parts.answer(pool, name, params);
