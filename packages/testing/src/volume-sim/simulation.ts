@@ -13,7 +13,7 @@ import { VolumeNemesis } from './nemesis.ts';
 import { laterDraws, type Plan, planOf, shareText } from './plan.ts';
 import { type Shape, VolumeProcess } from './process.ts';
 import { TreeWorker } from './trees.ts';
-import { listed, makeDirectory, type Shared, Worker } from './work.ts';
+import { listed, makeDirectory, type Shared, Worker, wrongIn } from './work.ts';
 
 export interface Verdict {
   readonly seed: number;
@@ -267,14 +267,19 @@ class Run {
     for (let round = 0; !isOver(); round++) {
       await watcher.services.clock.sleep(this.#plan.thinkMs);
       for (const [i, gfid] of shared.directories.entries()) {
-        const names = await listed(watcher, gfid, [300, 2048, 65536][round % 3]!);
-        if (!names) continue;
-        const set = new Set(names);
+        const entries = await listed(watcher, gfid, [300, 2048, 65536][round % 3]!);
+        if (!entries) continue;
+        const names = entries.map(({ name }) => name);
+        const set = new Map(entries.map((entry) => [entry.name, entry]));
         if (set.size < names.length)
           shared.problem(`the watcher sees a name twice: ${names.filter((n, j) => names.indexOf(n) !== j)}`);
         for (const worker of workers)
-          for (const name of worker.names(i))
-            if (!set.has(name)) shared.problem(`the watcher does not see ${i}/${name}`);
+          for (const [name, file] of worker.filesIn(i)) {
+            const entry = set.get(name);
+            const wrong = entry?.iatt && wrongIn(entry.iatt, file.gfid, file.data.length);
+            if (!entry) shared.problem(`the watcher does not see ${i}/${name}`);
+            else if (wrong) shared.problem(`a listing of the watcher tells of ${i}/${name} ${wrong}`);
+          }
       }
       if (watcher.isWhole && round % 10 === 0 && !this.#plan.faults.some((kind) => kind !== 'mover-kill'))
         for (const worker of workers) await worker.verify(watcher);
@@ -288,8 +293,9 @@ class Run {
       await this.#patience.complete('a directory is looked up', last.ops.lookup(last.call, { loc: locOf(gfid) }));
     for (const worker of workers) await this.#patience.complete('the last client reads', worker.verify(last));
     for (const [i, gfid] of shared.directories.entries()) {
-      const names = await this.#patience.complete('the last client lists', listed(last, gfid));
-      const expected = new Set(workers.flatMap((worker) => worker.names(i)));
+      const entries = await this.#patience.complete('the last client lists', listed(last, gfid));
+      const names = entries?.map(({ name }) => name);
+      const expected = new Set(workers.flatMap((worker) => [...worker.filesIn(i).keys()]));
       const doubtful = new Set(
         [...workers, ...trees].flatMap((worker) => [...worker.doubtful]).map((key) => key.slice(2)),
       );

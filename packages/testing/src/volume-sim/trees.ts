@@ -164,7 +164,8 @@ export class TreeWorker {
   async #remove(tree: Tree, thinkMs: number): Promise<void> {
     await this.#think(thinkMs);
     const graph = this.process.ops;
-    const names = await listed(this.process, tree.gfid);
+    const entries = await listed(this.process, tree.gfid);
+    const names = entries?.map(({ name }) => name);
     const expected = [...tree.files.keys(), ...tree.below.map(({ name }) => name)].sort();
     if (names && names.sort().join() !== expected.join() && graph === this.process.ops)
       this.#shared.problem(`${this.process.name} sees [${names}] in ${tree.name}, not [${expected}]`);

@@ -1,11 +1,15 @@
 /** What clients do, each with names of its own, so that it knows what must come of it; and one who looks. */
 import {
   type Args,
+  type Dirent,
   Errno,
   type Failure,
   Fd,
+  FileType,
   type Fops,
   type Gfid,
+  type Iatt,
+  isKnownIatt,
   locAt,
   locOf,
   newGfid,
@@ -141,6 +145,17 @@ export class Worker {
     return false;
   }
 
+  /** What a reply says of a file that nobody else changes, which may be on its way from one brick to another. */
+  #told(what: string, iatt: Iatt | undefined, file: File, size = file.data.length): void {
+    const wrong = iatt && wrongIn(iatt, file.gfid, size);
+    if (wrong) this.#shared.problem(`${this.process.name} ${what} tells ${wrong}`);
+  }
+
+  #toldChange(what: string, reply: { pre: Iatt; post: Iatt }, file: File, size: number): void {
+    this.#told(`${what} (before)`, reply.pre, file);
+    this.#told(what, reply.post, file, size);
+  }
+
   async #create(): Promise<void> {
     const { ops, call, services } = this.process;
     const key = this.#fresh();
@@ -149,12 +164,16 @@ export class Worker {
     const file: File = { gfid, data: Buffer.alloc(0), isDoubtful: false };
     const flags = O_RDWR | O_CREAT | O_EXCL;
     this.#touched = [file];
-    const made = await ops.create(call, { loc: this.#loc(key), flags, mode: 0o644, gfid, fd });
+    const made = await ops.create(call, { loc: this.#loc(key), flags, mode: fileMode, gfid, fd });
     if (this.#judge(`create ${key} ${gfid.slice(-6)}`, made, [key], [file])) {
+      if (made.ok) this.#told(`create ${key}`, made.iatt, file);
       this.files.set(key, file);
       const data = this.#bytes(3000);
       const reply = await ops.writev(call, { fd, offset: 0, data });
-      if (this.#judge(`write ${key}`, reply, [key], [file])) file.data = data;
+      if (this.#judge(`write ${key}`, reply, [key], [file]) && reply.ok) {
+        this.#toldChange(`write ${key}`, reply, file, data.length);
+        file.data = data;
+      }
     }
     fd.release();
   }
@@ -175,13 +194,16 @@ export class Worker {
     const reply = await this.process.ops.rename(this.process.call, args);
     const files = target ? [file, target] : [file];
     if (!this.#judge(`rename ${key} to ${to} ${file.gfid.slice(-6)}`, reply, [key, to], files)) return;
+    if (reply.ok) this.#told(`rename ${key} to ${to}`, reply.iatt, file);
     this.files.delete(key);
     this.files.set(to, file);
   }
 
   async #link(key: Key, file: File, to: Key): Promise<void> {
     const reply = await this.process.ops.link(this.process.call, { from: locOf(file.gfid), to: this.#loc(to) });
-    if (this.#judge(`link ${key} as ${to}`, reply, [to], [file])) this.files.set(to, file);
+    if (!this.#judge(`link ${key} as ${to}`, reply, [to], [file])) return;
+    if (reply.ok) this.#told(`link ${key} as ${to}`, reply.iatt, file);
+    this.files.set(to, file);
   }
 
   /** By an fd that was opened for it, which may live long. */
@@ -194,6 +216,7 @@ export class Worker {
     let fd = new Fd(file.gfid, O_RDWR);
     const opened = await ops.open(call, { loc: this.#loc(key, file.gfid), flags: O_RDWR, fd });
     if (!opened.ok) return opened;
+    this.#told(`open ${key}`, opened.iatt, file);
     if (this.#random.chance(0.3)) await services.clock.sleep(this.#random.between(0, 200));
     const now = this.process.ops;
     if (now !== ops) {
@@ -212,7 +235,9 @@ export class Worker {
     const { call } = this.process;
     const data = this.#bytes(500);
     const reply = await this.#opened(key, file, (ops, fd) => ops.writev(call, { fd, offset: 0, data, append: true }));
-    if (this.#judge(`append ${key}`, reply, [key], [file])) file.data = Buffer.concat([file.data, data]);
+    if (!this.#judge(`append ${key}`, reply, [key], [file])) return;
+    if (reply.ok) this.#toldChange(`append ${key}`, reply, file, file.data.length + data.length);
+    file.data = Buffer.concat([file.data, data]);
   }
 
   async #overwrite(key: Key, file: File): Promise<void> {
@@ -224,6 +249,7 @@ export class Worker {
     const next = Buffer.alloc(Math.max(file.data.length, offset + data.length));
     file.data.copy(next);
     data.copy(next, offset);
+    if (reply.ok) this.#toldChange(`overwrite ${key}`, reply, file, next.length);
     file.data = next;
   }
 
@@ -231,6 +257,7 @@ export class Worker {
     const size = this.#random.integer(file.data.length + 50);
     const reply = await this.process.ops.truncate(this.process.call, { loc: locOf(file.gfid), size });
     if (!this.#judge(`truncate ${key} to ${size}`, reply, [key], [file])) return;
+    if (reply.ok) this.#toldChange(`truncate ${key}`, reply, file, size);
     const next = Buffer.alloc(size);
     file.data.copy(next);
     file.data = next;
@@ -242,8 +269,10 @@ export class Worker {
     if (!this.#judge(`lookup ${key}`, found, [], [])) return;
     if (found.ok && found.iatt.gfid !== file.gfid)
       this.#shared.problem(`${key} is ${found.iatt.gfid.slice(-6)}, not ${file.gfid.slice(-6)}`);
+    if (found.ok) this.#told(`lookup ${key}`, found.iatt, file);
     const reply = await this.#opened(key, file, (ops, fd) => ops.readv(call, { fd, size: readMax, offset: 0 }));
     if (!this.#judge(`read ${key}`, reply, [], []) || !reply.ok) return;
+    this.#told(`read ${key}`, reply.iatt, file);
     if (Buffer.compare(reply.data, file.data) !== 0)
       this.#shared.problem(
         `${this.process.name} ${key} reads ${describe(reply.data)}, and should ${describe(file.data)}`,
@@ -280,20 +309,31 @@ export class Worker {
     }
   }
 
-  /** Names that must be listed in a directory now. */
-  names(directory: number): string[] {
+  /** Files that must be listed in a directory now, by name. */
+  filesIn(directory: number): Map<string, File> {
     const prefix = `${directory}/`;
-    return [...this.files.keys()].filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
+    const own = [...this.files].filter(([key]) => key.startsWith(prefix));
+    return new Map(own.map(([key, file]) => [key.slice(prefix.length), file]));
   }
+}
+
+const fileMode = 0o644;
+
+/** Undefined: these are the attributes of that file, or unknown. */
+export function wrongIn(iatt: Iatt, gfid: Gfid, size: number): string | undefined {
+  const isRight = iatt.gfid === gfid && iatt.type === FileType.regular && iatt.size === size && iatt.mode === fileMode;
+  if (isRight || !isKnownIatt(iatt)) return undefined;
+  const is = `${iatt.gfid.slice(-6)} type ${iatt.type} mode ${iatt.mode.toString(8)} size ${iatt.size}`;
+  return `${is}, and it is ${gfid.slice(-6)} mode ${fileMode.toString(8)} size ${size}`;
 }
 
 function describe(data: Uint8Array): string {
   return `${data.length} bytes ${JSON.stringify(Buffer.from(data.subarray(0, 24)).toString('latin1'))}`;
 }
 
-/** All names of a directory; undefined: it could not be listed whole. */
-export async function listed(process: VolumeProcess, gfid: Gfid, size = 2048): Promise<string[] | undefined> {
-  const names: string[] = [];
+/** All entries of a directory; undefined: it could not be listed whole. */
+export async function listed(process: VolumeProcess, gfid: Gfid, size = 2048): Promise<Dirent[] | undefined> {
+  const entries: Dirent[] = [];
   /** What a child that is down has is left out. */
   const generations = new Map<Distribute, number>();
   const isWhole = () => [...generations].every(([d, generation]) => !d.someDown && d.generation === generation);
@@ -311,8 +351,8 @@ export async function listed(process: VolumeProcess, gfid: Gfid, size = 2048): P
       }
       const page = await ops.readdirp(process.call, { fd, size, offset });
       if (!page.ok) return undefined;
-      names.push(...page.entries.map(({ name }) => name).filter((name) => name !== '.' && name !== '..'));
-      if (page.end || page.entries.length === 0) return isWhole() ? names : undefined;
+      entries.push(...page.entries.filter(({ name }) => name !== '.' && name !== '..'));
+      if (page.end || page.entries.length === 0) return isWhole() ? entries : undefined;
       offset = page.entries.at(-1)!.offset;
     }
   } finally {
