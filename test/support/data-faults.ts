@@ -188,13 +188,17 @@ export function workKinds(): WorkKind[] {
 /** A program on the client that works without end, in a directory of its own but for `watch`. */
 export class Worker {
   readonly kind: WorkKind;
+  /** Its own, below the mount. */
+  readonly directory: string;
   readonly #node: ClusterNode;
   readonly #file: string;
 
-  constructor(kind: WorkKind, node: ClusterNode) {
+  /** `number`: which of several of its kind, from 0 on. */
+  constructor(kind: WorkKind, node: ClusterNode, number = 0) {
     this.kind = kind;
+    this.directory = number === 0 ? kind : `${kind}-${number}`;
     this.#node = node;
-    this.#file = node.at('log', `work-${kind}`);
+    this.#file = node.at('log', `work-${this.directory}`);
   }
 
   start(directory: string): Promise<string> {
