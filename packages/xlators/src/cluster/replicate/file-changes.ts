@@ -194,7 +194,8 @@ async function sync<N extends 'fsync' | 'fsyncdir'>(
     if (failed.length > 0) lease.recalled = true;
     else if (done.length === lease.holds.size) lease.unsynced = false;
   }
-  if (!lease) await replica.context(gfid, call);
+  // Who is right about the attributes beside the answer.
+  if (!lease && fop === 'fsync') await replica.context(gfid, call);
   return told(fop, replies, done.find((child) => set.holdsData(child)) ?? done[0]!, (_, type) =>
     lease ? rightUnder(lease, set, type, done) : replica.rightAbout(gfid),
   );

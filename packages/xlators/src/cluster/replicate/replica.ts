@@ -210,11 +210,12 @@ export class Replica {
   servers(gfid: Gfid, kind: Kind, context: InodeContext): number[] {
     if (this.#isArbitersAlone(gfid, context)) return [];
     const readers = this.readers(gfid, kind, context);
+    if (kind !== 'data') return readers;
     const { metadata } = context.readable;
-    if (kind !== 'data' || (metadata.length === 0 && context.choice !== undefined)) return readers;
+    if (metadata.length === 0) return context.choice === undefined ? [] : readers;
     // Who has the attributes right comes first: contents come with them.
     const isRight = (child: number) => metadata.includes(child);
-    if (metadata.length === 0 || readers.every(isRight)) return metadata.length === 0 ? [] : readers;
+    if (readers.every(isRight)) return readers;
     return [...readers.filter(isRight), ...readers.filter((child) => !isRight(child))];
   }
 
