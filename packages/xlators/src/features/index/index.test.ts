@@ -153,8 +153,14 @@ describe('counters', () => {
     const lookups = () => r.child.calls.filter(({ fop }) => fop === 'lookup').length;
     await xattrop(r, a, { 'trusted.afr.vol-client-1': vector(0) });
     await xattrop(r, a, { 'user.other': vector(1) });
-    expect(lookups()).toBe(0);
+    // There is one dirty mark, and the reply has it.
+    await xattrop(r, a, { 'trusted.afr.dirty': vector(1) });
+    await xattrop(r, a, { 'trusted.afr.dirty': vector(-1) });
+    expect([lookups(), entries('dirty')]).toEqual([0, []]);
     expect(readdirSync(join(base, 'xattrop'))).toEqual([]);
+    await xattrop(r, a, { 'trusted.afr.vol-client-1': vector(1) });
+    await xattrop(r, a, { 'trusted.afr.vol-client-1': vector(-1) });
+    expect(lookups()).toBe(1);
   });
 
   it('takes a new entry out again when the operation failed, but not one that was there', async () => {

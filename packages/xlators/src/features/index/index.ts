@@ -264,8 +264,10 @@ export class IndexXlator extends Xlator {
       const failed = this.#addNames(change);
       if (failed) return failed;
       const reply = await change.run();
-      const after = kindsIn(this.#lists, change.values(reply));
-      for (const kind of change.kinds.keys()) if (after.get(kind) !== true) await this.#clear(kind, change.gfid, state);
+      const now = change.values(reply);
+      const after = kindsIn(this.#lists, now);
+      for (const kind of change.kinds.keys())
+        if (after.get(kind) !== true) await this.#clear(kind, change.gfid, state, this.#isAllTold(kind, now));
       return reply;
     });
   }
@@ -278,15 +280,20 @@ export class IndexXlator extends Xlator {
     return undefined;
   }
 
-  /** Takes a file out of an index unless one of its counters there is other than zero. True if it is out. */
-  async #clear(kind: WatchedKind, gfid: Gfid, state: FileState): Promise<boolean> {
+  /** Whether these are all the counters of a kind that there can be: the dirty mark is one, those who may be accused are any number. */
+  #isAllTold(kind: WatchedKind, now: Xattrs): boolean {
+    return kind === 'dirty' && this.#lists.dirty.every((name) => now[name] !== undefined);
+  }
+
+  /** Takes a file out of an index unless one of its counters there is other than zero. True if it is out. `areZero`: it is known that none is. */
+  async #clear(kind: WatchedKind, gfid: Gfid, state: FileState, areZero = false): Promise<boolean> {
     if (state[kind] === false) return true;
     if (state[kind] === undefined && !this.store.has(kind, gfid)) {
       state[kind] = false;
       return true;
     }
     state[kind] = true;
-    if (!(await this.#allZero(kind, gfid))) return false;
+    if (!areZero && !(await this.#allZero(kind, gfid))) return false;
     if (this.store.remove(kind, gfid) < 0) return false;
     state[kind] = false;
     if (kind === 'xattrop') this.store.removeParent(gfid);
