@@ -25,7 +25,7 @@ export async function makeTold({ ops, call, services }: SimClient): Promise<Gfid
 }
 
 const numberIn = (value: string) => Number(value.slice(1));
-const valueOf = (number: number) => `v${number.toString().padStart(6, '0')}`;
+const valueOfNumber = (number: number) => `v${number.toString().padStart(6, '0')}`;
 
 export class ToldAttributes {
   readonly #client: SimClient;
@@ -85,7 +85,7 @@ export class ToldAttributes {
     const iatt = await ask();
     const isTold = iatt !== undefined && isKnownIatt(iatt);
     if (isTold)
-      for (const [i, number] of [iatt.size, iatt.uid].entries()) this.#history.end(records[i]!, valueOf(number));
+      for (const [i, number] of [iatt.size, iatt.uid].entries()) this.#history.end(records[i]!, valueOfNumber(number));
     this.#say(`${what} tells ${isTold ? `size ${iatt.size}, owner ${iatt.uid}` : 'nothing'}`);
   }
 
