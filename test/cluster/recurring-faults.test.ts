@@ -11,7 +11,7 @@ import { nodesImpossible } from '../support/nodes.ts';
 import { SufferingVolume } from '../support/suffering-volume.ts';
 
 const problem = nodesImpossible() ?? disksImpossible();
-const seconds = Number(process.env.MORTAR_RECURRING_SECONDS ?? 6);
+const seconds = Number(process.env.MORTAR_RECURRING_SECONDS ?? 4);
 const kinds = (process.env.MORTAR_RECURRING_FAULTS ?? '0,1,2,3,4,5,6').split(',').map(Number);
 
 describe.skipIf(problem !== null)(`a replica 3 volume${problem === null ? '' : ` (${problem})`}`, () => {
