@@ -8,6 +8,16 @@ export interface Recorded {
   end: number;
 }
 
+/** The value with this number; 0: what a register holds before any write. */
+export function numbered(number: number): string {
+  return `v${number.toString().padStart(6, '0')}`;
+}
+
+/** Of a value. */
+export function numberIn(value: string): number {
+  return Number(value.slice(1));
+}
+
 export class History {
   #instant = 0;
   #values = 0;
@@ -19,7 +29,7 @@ export class History {
 
   /** A value that nobody has written yet. */
   nextValue(): string {
-    return `v${(++this.#values).toString().padStart(6, '0')}`;
+    return numbered(++this.#values);
   }
 
   begin(client: string, kind: 'read' | 'write', key: string, value = ''): Recorded {

@@ -9,9 +9,10 @@ import { type Plan, type PlanChanges, planOf } from './plan.ts';
 import { SeededRandom } from './random.ts';
 import { bySession, notLinearizable } from './register.ts';
 import { differences } from './replicas.ts';
+import { initialValue, makeScene, type Scene } from './scene.ts';
 import { Scheduler } from './scheduler.ts';
 import { Trace } from './trace.ts';
-import { initialOf, makeScene, type Scene, type Shared, Worker } from './work.ts';
+import { type Shared, Worker } from './work.ts';
 
 export interface Verdict {
   readonly seed: number;
@@ -162,7 +163,7 @@ class Run {
     problems.push(...lost);
     for (const [key, operations] of this.#history.registers()) {
       const checked = this.#options.strict ? operations : bySession(operations);
-      const wrong = notLinearizable(checked, initialOf(key));
+      const wrong = notLinearizable(checked, initialValue);
       if (wrong) problems.push(`${key}: ${wrong}`);
     }
     return problems;

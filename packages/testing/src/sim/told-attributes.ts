@@ -1,7 +1,7 @@
 /** Work on one file whose size and owner are registers: changes of each, and what any reply says of both. */
 import { Fd, type Gfid, type Iatt, isKnownIatt, locAt, locOf, newGfid, type Reply, rootGfid } from '@mortar/core';
 import type { SimClient } from './client.ts';
-import type { History } from './history.ts';
+import { type History, numbered, numberIn } from './history.ts';
 import type { SeededRandom } from './random.ts';
 
 const O_RDWR = 2;
@@ -23,9 +23,6 @@ export async function makeTold({ ops, call, services }: SimClient): Promise<Gfid
   if (!made.ok) throw new Error(`the file of sizes could not be made before the run: errno ${made.errno}`);
   return gfid;
 }
-
-const numberIn = (value: string) => Number(value.slice(1));
-const valueOfNumber = (number: number) => `v${number.toString().padStart(6, '0')}`;
 
 export class ToldAttributes {
   readonly #client: SimClient;
@@ -56,22 +53,22 @@ export class ToldAttributes {
     return this.#random.chance(0.3) ? this.#give() : this.#hear();
   }
 
-  async #resize(): Promise<void> {
-    const value = this.#history.nextValue();
+  #resize(): Promise<void> {
     const { ops, call } = this.#client;
-    const one = this.#history.begin(this.#client.name, 'write', 'size', value);
-    const reply = await ops.ftruncate(call, { fd: this.#fd, size: numberIn(value) });
-    if (reply.ok) this.#history.end(one);
-    this.#say(`size ${value}: ${reply.ok ? 'ok' : `errno ${reply.errno}`}`);
+    return this.#write('size', (size) => ops.ftruncate(call, { fd: this.#fd, size }));
   }
 
-  async #give(): Promise<void> {
-    const value = this.#history.nextValue();
+  #give(): Promise<void> {
     const { ops, call } = this.#client;
-    const one = this.#history.begin(this.#client.name, 'write', 'owner', value);
-    const reply = await ops.setattr(call, { loc: locOf(this.#gfid), attr: { uid: numberIn(value) } });
+    return this.#write('owner', (uid) => ops.setattr(call, { loc: locOf(this.#gfid), attr: { uid } }));
+  }
+
+  async #write(key: string, write: (number: number) => Promise<Reply<'setattr' | 'ftruncate'>>): Promise<void> {
+    const value = this.#history.nextValue();
+    const one = this.#history.begin(this.#client.name, 'write', key, value);
+    const reply = await write(numberIn(value));
     if (reply.ok) this.#history.end(one);
-    this.#say(`owner ${value}: ${reply.ok ? 'ok' : `errno ${reply.errno}`}`);
+    this.#say(`${key} ${value}: ${reply.ok ? 'ok' : `errno ${reply.errno}`}`);
   }
 
   /** Size and owner, as the reply to something else tells them. */
@@ -85,7 +82,7 @@ export class ToldAttributes {
     const iatt = await ask();
     const isTold = iatt !== undefined && isKnownIatt(iatt);
     if (isTold)
-      for (const [i, number] of [iatt.size, iatt.uid].entries()) this.#history.end(records[i]!, valueOfNumber(number));
+      for (const [i, number] of [iatt.size, iatt.uid].entries()) this.#history.end(records[i]!, numbered(number));
     this.#say(`${what} tells ${isTold ? `size ${iatt.size}, owner ${iatt.uid}` : 'nothing'}`);
   }
 

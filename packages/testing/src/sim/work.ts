@@ -1,73 +1,18 @@
 /** What clients do in a run, and what of it must be true afterwards. */
 import { Errno, Fd, FileType, type Gfid, locAt, locOf, newGfid, type Reply, rootGfid } from '@mortar/core';
 import type { SimClient } from './client.ts';
-import type { History } from './history.ts';
+import { type History, numbered } from './history.ts';
 import type { Plan, WorkKind } from './plan.ts';
 import type { SeededRandom } from './random.ts';
-import { makeTold, ToldAttributes } from './told-attributes.ts';
+import { blockBytes, blockOf, blocks, check, directoryNames, type FileName, fileNames, type Scene } from './scene.ts';
+import { ToldAttributes } from './told-attributes.ts';
 
 const O_RDONLY = 0;
 const O_RDWR = 2;
 const O_CREAT = 0o100;
 const O_EXCL = 0o200;
-export const blockBytes = 64;
-const blocks = 3;
-const zero = 'v000000';
 /** One record of the append file. */
 const recordBytes = 8;
-
-const fileNames = ['blocks', 'append', 'truncate', 'attributes'] as const;
-type FileName = (typeof fileNames)[number];
-const directoryNames = ['churn', 'made'] as const;
-type DirectoryName = (typeof directoryNames)[number];
-
-/** Made before anything goes wrong. */
-export interface Scene {
-  readonly files: Readonly<Record<FileName, Gfid>>;
-  readonly directories: Readonly<Record<DirectoryName, Gfid>>;
-  /** Where there is work of this kind. */
-  readonly told: Gfid | undefined;
-}
-
-export async function makeScene(client: SimClient, { work }: Plan): Promise<Scene> {
-  const { random } = client.services;
-  const files: Partial<Record<FileName, Gfid>> = {};
-  const directories: Partial<Record<DirectoryName, Gfid>> = {};
-  for (const name of fileNames) {
-    const gfid = newGfid(random);
-    const fd = new Fd(gfid, O_RDWR);
-    const flags = O_RDWR | O_CREAT;
-    check(name, await client.ops.create(client.call, { loc: locAt(rootGfid, name), flags, mode: 0o644, gfid, fd }));
-    files[name] = gfid;
-    if (name === 'blocks' || name === 'truncate') {
-      const data = Buffer.concat(Array.from({ length: blocks }, () => blockOf(zero)));
-      check(name, await client.ops.writev(client.call, { fd, offset: 0, data }));
-    }
-    if (name === 'attributes') {
-      const loc = locOf(gfid);
-      const xattrs = { 'user.value': Buffer.from(zero) };
-      check(name, await client.ops.setxattr(client.call, { loc, xattrs, flags: 0 }));
-    }
-    check(name, await client.ops.fsync(client.call, { fd, dataOnly: false }));
-    fd.release();
-  }
-  for (const name of directoryNames) {
-    const gfid = newGfid(random);
-    check(name, await client.ops.mkdir(client.call, { loc: locAt(rootGfid, name), mode: 0o755, gfid }));
-    directories[name] = gfid;
-  }
-  const told = work.includes('told') ? await makeTold(client) : undefined;
-  await client.xlator.drain();
-  return { files, directories, told } as Scene;
-}
-
-function check(what: string, reply: { ok: boolean; errno?: number }): void {
-  if (!reply.ok) throw new Error(`${what} could not be made before the run: errno ${reply.errno}`);
-}
-
-function blockOf(value: string): Buffer {
-  return Buffer.from(value.padEnd(8, '.').repeat(blockBytes / 8), 'latin1');
-}
 
 /** The value in a block; of a torn one all of them. */
 export function valueIn(data: Uint8Array): string {
@@ -264,7 +209,7 @@ export class Worker {
     await this.#read(
       'uid',
       () => ops.stat(call, { loc }),
-      (reply) => (reply.ok ? `v${reply.iatt.uid.toString().padStart(6, '0')}` : ''),
+      (reply) => (reply.ok ? numbered(reply.iatt.uid) : ''),
     );
   }
 
@@ -401,9 +346,4 @@ export interface Shared {
   readonly appended: Map<string, 'begun' | 'done'>;
   readonly made: (Made & { name: string })[];
   say(who: string, what: string): void;
-}
-
-export const initialValue = zero;
-export function initialOf(key: string): string {
-  return key === 'uid' ? 'v000000' : zero;
 }

@@ -68,11 +68,23 @@ export function subjectsOfSteps(steps: readonly RawStep[], reads = false): Subje
   return { gfids: [...new Set(all.flatMap((one) => one.gfids))], names: all.flatMap((one) => one.names) };
 }
 
+/** The names of the attributes in a reply to each fop. */
+const iattFields = new Map(
+  (Object.keys(fops) as FopName[]).map((fop) => [
+    fop,
+    Object.entries(fops[fop].reply).flatMap(([name, { kind }]) => (kind === 'iatt' ? [name] : [])),
+  ]),
+);
+
+export function iattFieldsOf(fop: FopName): readonly string[] {
+  return iattFields.get(fop)!;
+}
+
 /** Attributes in a reply that are of after the operation, and complete. */
 export function iattsOf(fop: FopName, reply: object): Iatt[] {
   const iatts: Iatt[] = [];
-  for (const [name, field] of Object.entries(fops[fop].reply)) {
-    if (field.kind !== 'iatt' || name.startsWith('pre')) continue;
+  for (const name of iattFieldsOf(fop)) {
+    if (name.startsWith('pre')) continue;
     const iatt = (reply as Record<string, Iatt | undefined>)[name];
     if (iatt && isKnownIatt(iatt)) iatts.push(iatt);
   }

@@ -124,7 +124,8 @@ function agreed(replica: Replica, fd: Fd, replies: Replies<'open'>): { ok: true;
   const [first, ...rest] = holders.map((child) => successAt(replies, child)!.iatt);
   if (first && rest.every((other) => other && isAlike(other, first))) {
     // Contents may be alike where owner and mode are not.
-    const right = holders.find((child) => replica.rightAbout(fd.gfid)?.metadata.includes(child));
+    const about = replica.rightAbout(fd.gfid);
+    const right = holders.find((child) => about?.metadata.includes(child));
     return right === undefined ? { ok: true } : { ok: true, iatt: successAt(replies, right)!.iatt! };
   }
   const context = replica.contexts.find(fd.gfid);

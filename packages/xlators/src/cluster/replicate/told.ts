@@ -1,5 +1,6 @@
 /** Attributes that a reply tells: each part from a replica that is right about it. Rules: docs/replicate.md, Attributes in replies. */
 import { emptyIatt, FileType, type FopName, fops, type Gfid, type Iatt, nullGfid, type Success } from '@mortar/core';
+import { iattFieldsOf } from '../../lib/subjects.ts';
 import type { Kind } from './changelog.ts';
 import type { Lease } from './lease.ts';
 import { type ReplicaSet, type Replies, successAt } from './replica-set.ts';
@@ -39,14 +40,6 @@ export function rightUnder(lease: Lease, set: ReplicaSet, type: FileType, done: 
   return { contents, metadata: sources('metadata', done) };
 }
 
-/** The names of the attributes in a reply. */
-const fieldsOf = new Map(
-  (Object.keys(fops) as FopName[]).map((fop) => [
-    fop,
-    Object.entries(fops[fop].reply).flatMap(([name, { kind }]) => (kind === 'iatt' ? [name] : [])),
-  ]),
-);
-
 /**
  * The reply of `best`, with attributes of those that are right about each file in it. Of one of which `rightOf` does not know who is
  * they are unknown (`isKnownIatt`), but for `iatt` of what was made just now: whoever made it has it alike.
@@ -60,7 +53,7 @@ export function told<N extends FopName>(
   const reply = successAt(replies, best)!;
   const isMade = 'gfid' in fops[fop].args;
   let whole = reply;
-  for (const field of fieldsOf.get(fop)!) {
+  for (const field of iattFieldsOf(fop)) {
     const own = iattIn(reply, field);
     if (!own || own.gfid === nullGfid || (isMade && field === 'iatt')) continue;
     const right = rightOf(own.gfid, own.type);

@@ -1,5 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   Errno,
@@ -12,97 +11,11 @@ import {
   rootGfid,
   type Xattrs,
 } from '@mortar/core';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { errnoOfReply, type Rig, rig, rigCall, rigServices, settle } from '../../lib/translator-rig.ts';
-import { type IndexXlator, xlator } from './index.ts';
+import { describe, expect, it } from 'vitest';
+import { errnoOfReply, rig, rigCall, settle } from '../../lib/translator-rig.ts';
+import { xlator } from './index.ts';
 import { IndexStore } from './index-store.ts';
-
-const a = 'aaaaaaaa-0000-0000-0000-000000000001' as Gfid;
-const b = 'bbbbbbbb-0000-0000-0000-000000000002' as Gfid;
-let brick: string;
-let base: string;
-let open: Rig<IndexXlator>[] = [];
-
-beforeEach(() => {
-  brick = mkdtempSync(join(tmpdir(), 'mortar-index-'));
-  base = join(brick, 'indices');
-});
-
-afterEach(async () => {
-  for (const r of open) await r.xlator.fini();
-  open = [];
-  rmSync(brick, { recursive: true });
-});
-
-/** A child with counters, as posix keeps them. */
-class Counters {
-  readonly files = new Map<Gfid, Map<string, Buffer>>();
-
-  apply(gfid: Gfid, values: Xattrs): Xattrs {
-    const file = this.files.get(gfid) ?? new Map<string, Buffer>();
-    this.files.set(gfid, file);
-    const result: Xattrs = {};
-    for (const [name, delta] of Object.entries(values)) {
-      const now = Buffer.from(file.get(name) ?? Buffer.alloc(delta.length));
-      for (let i = 0; i < now.length; i += 4)
-        now.writeInt32BE((now.readInt32BE(i) + Buffer.from(delta).readInt32BE(i)) | 0, i);
-      file.set(name, now);
-      result[name] = now;
-    }
-    return result;
-  }
-
-  want(gfid: Gfid, names: readonly string[]): Xattrs {
-    const matches = (name: string) =>
-      names.some((want) => (want.endsWith('*') ? name.startsWith(want.slice(0, -1)) : name === want));
-    return Object.fromEntries([...(this.files.get(gfid) ?? [])].filter(([name]) => matches(name)));
-  }
-}
-
-let seed = 1;
-
-async function make(options: Record<string, string> = {}, counters = new Counters()) {
-  const r = await rig<typeof xlator.options, IndexXlator>(
-    xlator,
-    {
-      'index-base': base,
-      'xattrop-pending-watchlist': 'trusted.afr.vol-',
-      ...options,
-    },
-    rigServices(seed++),
-  );
-  open.push(r);
-  r.child.answers.xattrop = async (_, { loc, values }) => ({ ok: true, xattrs: counters.apply(loc.gfid!, values) });
-  r.child.answers.lookup = async (_, { loc, want }) =>
-    counters.files.has(loc.gfid!)
-      ? ({ ok: true, iatt: {}, postParent: {}, xattrs: counters.want(loc.gfid!, want ?? []) } as never)
-      : { ok: false, errno: Errno.ESTALE };
-  return { ...r, counters };
-}
-
-type Made = Awaited<ReturnType<typeof make>>;
-
-function vector(data: number, metadata = 0, entry = 0): Buffer {
-  const bytes = Buffer.alloc(12);
-  for (const [i, n] of [data, metadata, entry].entries()) bytes.writeInt32BE(n, 4 * i);
-  return bytes;
-}
-
-function xattrop(r: Made, gfid: Gfid, values: Xattrs, pendingNames?: string[]) {
-  const args = { loc: locOf(gfid), operation: 'add32' as const, values };
-  return r.xlator.ops.xattrop(rigCall('c'), pendingNames ? { ...args, xdata: { pendingNames } } : args);
-}
-
-function entries(kind: string): string[] {
-  return readdirSync(join(base, kind))
-    .filter((name) => !name.startsWith(`${kind}-`))
-    .sort();
-}
-
-async function ask(r: Made, operation: string, data: unknown, call = rigCall('shd', { internal: 'self-heal' })) {
-  const reply = await r.xlator.ops.ipc(call, { operation, data: Buffer.from(JSON.stringify(data)) });
-  return reply.ok ? JSON.parse(Buffer.from(reply.data!).toString()) : reply.errno;
-}
+import { a, ask, b, base, brick, entries, make, vector, xattrop } from './rig.ts';
 
 describe('counters', () => {
   it('puts a file into the index before a counter rises and takes it out after all are zero', async () => {
@@ -409,58 +322,4 @@ describe('the trace of a GlusterFS brick', () => {
       }
     });
   }
-});
-
-describe('a brick whose machine went down', () => {
-  const dirtyKey = 'trusted.afr.dirty';
-  const dirty = (r: Made, gfid: Gfid) => r.counters.files.get(gfid)?.get(dirtyKey)?.toString('hex');
-  const again = async (r: Made, boot: string | null) => {
-    await r.xlator.fini();
-    if (boot === null) rmSync(join(base, 'boot'));
-    else if (boot !== '') writeFileSync(join(base, 'boot'), `${boot}\n`);
-    await r.xlator.init();
-  };
-
-  it('says of what was under a change that it may lack some of it', async () => {
-    const r = await make();
-    await xattrop(r, a, { [dirtyKey]: vector(1, 0, 2) });
-    await xattrop(r, b, { 'trusted.afr.vol-client-1': vector(1) });
-    await again(r, 'another boot');
-    expect(dirty(r, a)).toBe('000100010000000000010002');
-    expect(dirty(r, b)).toBeUndefined();
-    // Once: it is known under which boot that was, and twice would be more than heal takes off.
-    await again(r, '');
-    await again(r, 'yet another boot');
-    expect(dirty(r, a)).toBe('000100010000000000010002');
-  });
-
-  it('is not one whose process was killed, nor one that was never started before', async () => {
-    const r = await make();
-    await xattrop(r, a, { [dirtyKey]: vector(1) });
-    await again(r, '');
-    expect(dirty(r, a)).toBe('000000010000000000000000');
-    await again(r, null);
-    expect(dirty(r, a)).toBe('000000010000000000000000');
-  });
-
-  it('tries again at the next start what it could not mark', async () => {
-    const r = await make();
-    await xattrop(r, a, { [dirtyKey]: vector(1) });
-    const { xattrop: good } = r.child.answers;
-    r.child.answers.xattrop = async () => ({ ok: false, errno: Errno.EIO });
-    await again(r, 'another boot');
-    expect(dirty(r, a)).toBe('000000010000000000000000');
-    r.child.answers.xattrop = good!;
-    await again(r, '');
-    expect(dirty(r, a)).toBe('000100010000000000000000');
-  });
-
-  it('forgets what has gone meanwhile, and starts whatever its record holds', async () => {
-    const r = await make();
-    await xattrop(r, a, { [dirtyKey]: vector(1) });
-    r.counters.files.delete(a);
-    await again(r, '\0'.repeat(5000));
-    await again(r, '');
-    expect(readFileSync(join(base, 'boot'), 'latin1')).toMatch(/^[0-9a-f-]{36}\n$/);
-  });
 });
