@@ -179,7 +179,7 @@ describe('refused', () => {
     const [first] = await cluster.createAndStart('port', [], 1);
     const status = await cluster.must('volume', 'status', 'port', '--xml');
     const port = Number(/<port>(\d+)<\/port>/.exec(status)![1]);
-    await cluster.kill(cluster.brickPid('port', first!));
+    await cluster.killBrick('port', first!);
     const server = createServer();
     // A process that was killed may be a zombie while its threads still hold the port.
     const listen = () =>

@@ -103,7 +103,7 @@ describe.skipIf(!canMount)('endings', () => {
     writeFileSync(file, 'text');
     const open = await fs.open(file, 'r+');
     const attempt = () => fs.readFile(file, 'utf8').catch(errorCode);
-    await cluster.kill(cluster.brickPid('lost', brick!));
+    await cluster.killBrick('lost', brick!);
     await eventually('ENOTCONN', async () => (await attempt()) === 'ENOTCONN');
     expect(await fs.writeFile(join(mount.path, 'g'), 'x').catch(errorCode)).toBe('ENOTCONN');
     await cluster.must('volume', 'start', 'lost', 'force');
@@ -120,8 +120,8 @@ describe.skipIf(!canMount)('endings', () => {
     const mount = await cluster.mount('quorum');
     const file = join(mount.path, 'f');
     writeFileSync(file, 'text');
-    await cluster.kill(cluster.brickPid('quorum', bricks[0]!));
-    await cluster.kill(cluster.brickPid('quorum', bricks[2]!));
+    await cluster.killBrick('quorum', bricks[0]!);
+    await cluster.killBrick('quorum', bricks[2]!);
     const write = (text: string) => fs.writeFile(file, text).then(() => 'ok', errorCode);
     await eventually('a refusal', async () => /ENOTCONN|EROFS|EIO/.test(await write('lost')));
     await cluster.must('volume', 'start', 'quorum', 'force');

@@ -155,7 +155,7 @@ describe('on replica 3', { timeout: 180_000 }, () => {
     const file = await v.open('/away', 'w+');
     await file.write('before');
     await file.sync();
-    for (const pid of cluster.brickPids(volume)) await cluster.kill(pid);
+    await cluster.killBricks(volume);
     await eventually('an error', async () =>
       v.stat('/away').then(
         () => false,

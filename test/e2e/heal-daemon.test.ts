@@ -73,7 +73,7 @@ describe.skipIf(!canMount)('the heal daemon of a node', () => {
 
   /** Changes that one brick misses; it is back when this resolves. */
   async function missed(volume: 'v' | 'w', name: string): Promise<void> {
-    await cluster.kill(cluster.brickPid(volume, bricks[volume][0]!));
+    await cluster.killBrick(volume, bricks[volume][0]!);
     await files(volume, name);
     await cluster.must('volume', 'start', volume, 'force');
   }

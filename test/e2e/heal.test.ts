@@ -65,7 +65,7 @@ describe.skipIf(!canMount)('a brick is killed in the middle of writing', () => {
       const stream = await fs.open(join(mnt, 'stream'), constants.O_CREAT | constants.O_RDWR);
       const streamed: Buffer[] = [];
       for (let round = 0; round < rounds; round++) {
-        if (round === rounds / 3) await cluster.kill(cluster.brickPid(volume, victim));
+        if (round === rounds / 3) await cluster.killBrick(volume, victim);
         await work(mnt, round, expected);
         streamed.push(randomBytes(3000));
         await stream.write(streamed.at(-1)!);
@@ -115,7 +115,7 @@ describe.skipIf(!canMount)('a brick is killed in the middle of writing', () => {
   it('is found by the heal commands as soon as it is started again, however long it was away', async () => {
     const volume = 'back';
     const bricks = await cluster.createAndStart(volume, ['replica', '3'], 3);
-    for (const brick of bricks.slice(0, 2)) await cluster.kill(cluster.brickPid(volume, brick));
+    for (const brick of bricks.slice(0, 2)) await cluster.killBrick(volume, brick);
     const info = () => cluster.must('volume', 'heal', volume, 'info');
     expect((await info()).match(/^Status: .*$/gm)).toHaveLength(3);
     expect((await cluster.gluster('volume', 'heal', volume)).exitCode).not.toBe(0);

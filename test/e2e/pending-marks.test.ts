@@ -63,7 +63,7 @@ describe.skipIf(!canMount)('a brick that is away is accused as in GlusterFS', ()
     await cluster.sh(before, mount.path);
     await cluster.sh('sync -f .; sleep 3', mount.path);
     for (const brick of bricks) expect(await accusations(brick), brick.name).toEqual({});
-    await cluster.kill(cluster.brickPid(volume, bricks[1]!));
+    await cluster.killBrick(volume, bricks[1]!);
     await cluster.sh(whileAway, mount.path);
     // What is kept back for a while is on disk by then.
     await cluster.sh('sleep 3', mount.path);

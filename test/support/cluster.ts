@@ -184,8 +184,12 @@ export class Cluster {
     throw new Error(`the process ${pid} of ${path} lives on after umount${why}: ${stateOf(pid)}`);
   }
 
-  brickPid(volume: string, { path }: Brick): number {
-    return readPid(this.at(`run/vols/${volume}/${this.address}${path.replaceAll('/', '-')}.pid`));
+  brickPid(volume: string, brick: Brick): number {
+    return readPid(this.#pidFile(volume, brick));
+  }
+
+  #pidFile(volume: string, { path }: Brick): string {
+    return this.at(`run/vols/${volume}/${this.address}${path.replaceAll('/', '-')}.pid`);
   }
 
   brickPids(volume: string): number[] {
@@ -196,6 +200,17 @@ export class Cluster {
   async kill(pid: number, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     process.kill(pid, signal);
     if (!(await until(() => !isAlive(pid)))) throw new Error(`process ${pid} lives on after ${signal}`);
+  }
+
+  /** SIGKILL, and away until `volume start force`: without its pid file it is not one that died (docs/processes.md). */
+  async killBrick(volume: string, brick: Brick): Promise<void> {
+    const pid = this.brickPid(volume, brick);
+    rmSync(this.#pidFile(volume, brick));
+    await this.kill(pid);
+  }
+
+  async killBricks(volume: string): Promise<void> {
+    for (const brick of this.#bricks.get(volume) ?? []) await this.killBrick(volume, brick);
   }
 
   /** Until `volume heal V info` counts nothing, twice in a row. */

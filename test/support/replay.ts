@@ -105,13 +105,17 @@ export class Replay {
     return { stdout, stderr, exit: exitCode };
   }
 
-  /** The programs by their names, and `brick`, which finds the process of one. */
+  /**
+   * The programs by their names, and `brick`, which finds the process of one; `killed` ends it, and it stays away as
+   * GlusterFS's does: without its pid file it is not one that died (docs/processes.md).
+   */
   #shell(node: ClusterNode, script: string): string {
     const bin = join(root, 'bin');
     return [
       `gluster() { ${bin}/gluster --glusterd-sock=${node.at('run/glusterd.socket')} --log-file= --mode=script "$@"; }`,
       `glusterfs() { ${bin}/glusterfs --log-file=${node.at('log/mnt.log')} "$@"; }`,
       `brick() { pgrep -f -- "--brick-name $1 "; }`,
+      `killed() { rm ${node.at('run')}/vols/*/*"$(tr / - <<<"$1")".pid && kill -9 $(brick "$1"); }`,
       this.#filled(node, script),
     ].join('\n');
   }

@@ -1,9 +1,12 @@
-/** Bricks of this node that died are started again, where their volume wants that (docs/processes.md, Bricks that die). */
+/** Bricks of this node that died are started again, unless their volume says otherwise (docs/processes.md, Bricks that die). */
 import { parseBool } from '@mortar/core';
 import type { Context } from '../context.ts';
 import type { BrickInfo, VolumeInfo } from '../volume.ts';
 import { diedAt, pauseAfter } from './deaths.ts';
 import { LookTimer } from './look-timer.ts';
+
+/** So long somebody who kills a brick to see what comes of it has it away, and a disk that hangs is not asked again at once. */
+const firstPauseMs = 10_000;
 
 /** Of one brick. */
 interface Deaths {
@@ -93,7 +96,7 @@ export class BrickKeeper {
   #died(brick: BrickInfo, how: string): void {
     const nowMs = this.#context.clock.nowMs();
     const atMs = diedAt(nowMs, this.#deaths.get(brick.path)?.atMs ?? []);
-    const pauseMs = pauseAfter(atMs.length);
+    const pauseMs = pauseAfter(atMs.length, firstPauseMs);
     this.#deaths.set(brick.path, { atMs, againMs: nowMs + pauseMs });
     this.#log('ERROR', `${nameOf(brick)} ${how}; again in ${pauseMs / 1000} s`);
   }
@@ -104,7 +107,7 @@ export class BrickKeeper {
 }
 
 function isWished({ status, options }: VolumeInfo): boolean {
-  return status === 'started' && parseBool(options['cluster.brick-restart'] ?? 'off') === true;
+  return status === 'started' && parseBool(options['cluster.brick-restart'] ?? 'on') === true;
 }
 
 function nameOf({ host, path }: BrickInfo): string {

@@ -1,6 +1,5 @@
 /** How long what died is left dead: longer the more often it dies. Pure. */
 
-const firstPauseMs = 1000;
 const longestPauseMs = 60_000;
 const withinMs = 600_000;
 /** More make no difference to the pause. */
@@ -11,7 +10,7 @@ export function diedAt(nowMs: number, before: readonly number[]): number[] {
   return [...before.filter((at) => nowMs - at < withinMs), nowMs].slice(-rememberedMax);
 }
 
-/** After so many times in ten minutes. */
-export function pauseAfter(times: number): number {
-  return Math.min(firstPauseMs * 2 ** (times - 1), longestPauseMs);
+/** After so many times in ten minutes: `firstMs`, and twice as long each time. */
+export function pauseAfter(times: number, firstMs = 1000): number {
+  return Math.min(firstMs * 2 ** (times - 1), longestPauseMs);
 }

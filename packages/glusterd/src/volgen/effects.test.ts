@@ -57,7 +57,7 @@ describe('what an option does', () => {
     );
     expect(help).toContain('Description: Has no effect. Cached data is read at once, the rest by threads. (on or off)');
     expect(help).toContain(
-      'Option: cluster.brick-restart\nDefault Value: off\nDescription: Start bricks again that died.',
+      'Option: cluster.brick-restart\nDefault Value: on\nDescription: Start bricks again that died, after 10 s and later each time.',
     );
   });
 });

@@ -24,7 +24,7 @@ const own: Readonly<Record<string, Words>> = {
   },
   'cluster.nufa': { description: 'Prefer the local brick for new files: refused, there is no cluster/nufa.' },
   'cluster.switch': { description: 'Place files by patterns of their names: refused, there is no cluster/switch.' },
-  'cluster.brick-restart': { description: 'Start bricks again that died.' },
+  'cluster.brick-restart': { description: 'Start bricks again that died, after 10 s and later each time.' },
   'config.memory-accounting': { description: 'Memory is accounted for by the runtime.', withoutEffect: true },
   'config.transport': { description: 'The transport of the volume; tcp.' },
   'ssl.dh-param': { description: 'Parameters of key exchange are those of the TLS library.', withoutEffect: true },
