@@ -83,7 +83,7 @@ async function heal(v) {
   const pid = Number(
     [...status.matchAll(/<path>([^<]*)<\/path>[\s\S]*?<pid>(\d+)<\/pid>/g)].find((match) => match[1] === victim)[2],
   );
-  process.kill(pid, 'SIGKILL');
+  process.kill(pid, 'SIGTERM');
   await sleep(500);
   load('create', `${v.mountPoint}/h`, files);
   const begun = process.hrtime.bigint();
