@@ -33,11 +33,15 @@ export async function volume() {
   const ticking = setInterval(() => {
     for (const rig of rigs) void rig.services.clock.advance(100);
   }, 5);
+  const leave = async (rig: DistributeRig) => {
+    rigs.splice(rigs.indexOf(rig), 1);
+    await rig.close();
+  };
   const close = async () => {
     clearInterval(ticking);
     for (const rig of rigs.reverse()) await rig.close();
   };
-  return { small, all, client, close };
+  return { small, all, client, leave, close };
 }
 
 export async function create(rig: DistributeRig, name: string, data: Buffer): Promise<{ gfid: Gfid; fd: Fd }> {

@@ -54,9 +54,21 @@ async function linkUnder(d: Distribute, call: Call, args: Args<'link'>, says: bo
     if (!reply.ok && reply.errno === Errno.EEXIST && (await removeLinkto(d, call, child, to)).ok) reply = await run();
     if (reply.ok) return reply;
     const arrived = await arrivedThere(d, call, hashed, to, gfid);
-    if (!arrived) await removeLinkto(d, call, hashed, to);
+    if (!arrived && (await isNotNamed(d, call, child, to, gfid))) await removeLinkto(d, call, hashed, to);
     return arrived ?? reply;
   });
+}
+
+/** Whether it is certain that the file does not have that name on the child. If it has, the linkto is that of who gave it. */
+async function isNotNamed(
+  d: Distribute,
+  call: Call,
+  child: number,
+  to: Args<'link'>['to'],
+  gfid: Gfid,
+): Promise<boolean> {
+  const there = await d.children[child]!.lookup(d.ownCall(call), askArgs(d, { loc: withoutIdentity(to) }));
+  return there.ok ? !isData(d, there) || there.iatt.gfid !== gfid : isAbsent(there);
 }
 
 /**

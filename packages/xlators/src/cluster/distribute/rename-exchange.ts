@@ -2,12 +2,12 @@
  * RENAME_EXCHANGE: on every child the two names change places, after linktos were laid where they will be needed. On
  * one child that is one step; over several a crash in between can leave the names exchanged on some of them only.
  */
-import { type Call, Errno, fail, type Loc, type Reply, type Success } from '@mortar/core';
+import { type Call, Errno, type Failure, fail, type Loc, type Reply, type Success } from '@mortar/core';
 import type { Distribute } from './distribute.ts';
 import { makeLinkto, removeLinkto } from './linkto-files.ts';
 import { withoutIdentity } from './loc.ts';
 import { withNames } from './locks.ts';
-import { askArgs, type Found, isData, isDirectory, isLinkto, type LookupReply } from './lookup.ts';
+import { askArgs, type Found, isAbsent, isData, isDirectory, isLinkto, type LookupReply } from './lookup.ts';
 import { type RenamePlan, renameFlags, withDirectoryParents } from './rename.ts';
 
 /** What the children have under one of the names. */
@@ -27,6 +27,9 @@ export async function exchange(d: Distribute, call: Call, plan: RenamePlan): Pro
   ];
   return withNames(d, call, names, async () => {
     const [from, to] = await Promise.all([lookAt(d, call, args.from, fromHashed), lookAt(d, call, args.to, toHashed)]);
+    // Since they were looked up another client may have taken one away.
+    const missing = [from, to].map((side) => whyMissing(d, side)).find((why) => why !== undefined);
+    if (missing) return missing;
     // Each file's linkto under its old name on the child that its new name hashes to.
     const prepared = [await prepare(d, call, from, toHashed), await prepare(d, call, to, fromHashed)];
     const failed = prepared.find((done) => !done.ok);
@@ -48,6 +51,13 @@ async function lookAt(d: Distribute, call: Call, loc: Loc, hashed: number): Prom
 
 function dataChild(d: Distribute, side: Side): number {
   return side.replies.findIndex((reply) => isData(d, reply));
+}
+
+/** Undefined: there is a file or a directory under the name. */
+function whyMissing(d: Distribute, { replies }: Side): Failure | undefined {
+  if (replies.some((reply) => isDirectory(reply) || isData(d, reply))) return undefined;
+  const unsure = replies.find((reply) => !reply.ok && !isAbsent(reply));
+  return unsure && !unsure.ok ? unsure : fail(Errno.ENOENT);
 }
 
 async function prepare(d: Distribute, call: Call, side: Side, needed: number) {

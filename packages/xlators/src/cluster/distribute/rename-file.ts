@@ -2,7 +2,18 @@
  * rename of a file. Its data stays where it is; what moves is names and linktos, in an order in which at any time one
  * of the two names, or both, leads to the file (docs/distribute.md).
  */
-import { type Args, type Call, Errno, fail, type Gfid, type Loc, locOf, type Reply } from '@mortar/core';
+import {
+  type Args,
+  type Call,
+  Errno,
+  type Failure,
+  fail,
+  type Gfid,
+  type Iatt,
+  type Loc,
+  locOf,
+  type Reply,
+} from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
 import type { Leftover } from './leftovers.ts';
 import { meaningData } from './linkto.ts';
@@ -16,7 +27,7 @@ import {
 } from './linkto-files.ts';
 import { withoutIdentity } from './loc.ts';
 import { withNames } from './locks.ts';
-import { askArgs, discover, isAbsent, isData, lookupAfresh } from './lookup.ts';
+import { askArgs, discover, type Found, isAbsent, isData, isLinkto, lookupAfresh } from './lookup.ts';
 import { removeMark } from './marks.ts';
 import { orElsewhere } from './on-file.ts';
 import { type RenamePlan, withDirectoryParents } from './rename.ts';
@@ -67,7 +78,9 @@ async function renameDirectly(
     const there = await d.children[source]!.lookup(d.ownCall(call), askArgs(d, { loc: withoutIdentity(args.to) }));
     if (!isData(d, there) || there.iatt.gfid !== target!.gfid)
       return there.ok || isAbsent(there) ? fail(Errno.EEXIST) : there;
-    const prepared = await prepareLinkto(d, call, plan, source);
+    const file = await asPlanned(d, call, plan, source);
+    if (!file.ok) return file;
+    const prepared = await prepareLinkto(d, call, plan, source, file.iatt);
     if (!prepared.ok) return prepared;
   }
   // No linkto will tell of what it replaces elsewhere: the file itself does.
@@ -104,7 +117,9 @@ function sayReplacing(
 /** First the new name on the data's child, unseen; then the linkto that shows it; then the old names go. */
 async function renameByLink(d: Distribute, call: Call, plan: RenamePlan, source: number): Promise<RenameReply> {
   const { args, fromHashed, toHashed, target } = plan;
-  const prepared = await prepareLinkto(d, call, plan, source, true);
+  const file = await asPlanned(d, call, plan, source);
+  if (!file.ok) return file;
+  const prepared = await prepareLinkto(d, call, plan, source, file.iatt, true);
   if (!prepared.ok) return prepared;
   const undo = async () => {
     if (toHashed !== fromHashed) await removeLinkto(d, call, toHashed, args.from);
@@ -128,6 +143,8 @@ async function renameByLink(d: Distribute, call: Call, plan: RenamePlan, source:
   const shown = await d.children[toHashed]!.rename(call, plan.believe({ ...args, from: withoutIdentity(args.from) }));
   if (!shown.ok) {
     const { parent, name } = args.to;
+    // A rename on one child takes no locks: the old name may be gone by it, and this one is all that is left of the file.
+    if (!(await hasName(d, call, source, args.from, plan.gfid))) return shown;
     const taken = await unlinkWhereItIs(d, d.ownCall(call), withoutIdentity(args.to), plan.gfid, source);
     // A name that nobody sees, until what is seen under it goes. Should this client end before the child is back, the linkto tells of it.
     if (!taken.ok && !isAbsent(taken))
@@ -158,6 +175,12 @@ async function renameByLink(d: Distribute, call: Call, plan: RenamePlan, source:
     preToParent: linked.preParent,
     postToParent: linked.postParent,
   });
+}
+
+/** False also where that is not known. */
+async function hasName(d: Distribute, call: Call, child: number, loc: Loc, gfid: Gfid): Promise<boolean> {
+  const there = await d.children[child]!.lookup(d.ownCall(call), askArgs(d, { loc: withoutIdentity(loc) }));
+  return isData(d, there) && there.iatt.gfid === gfid;
 }
 
 /** The new name that the file has where it is already, unseen: of when it was replaced there, or could not be taken back. */
@@ -198,18 +221,47 @@ async function unlinkWhereItIs(
 }
 
 /**
+ * Under the locks of both names: the file, if they are what was planned with. Another client may have renamed it since, and then what
+ * is to be made and taken back here would be his. ENOENT: the old name is not the file's any more; EEXIST: something has got the new one.
+ */
+async function asPlanned(
+  d: Distribute,
+  call: Call,
+  { args, gfid, target, toHashed }: RenamePlan,
+  source: number,
+): Promise<Found | Failure> {
+  const look = (child: number, loc: Loc) =>
+    d.children[child]!.lookup(d.ownCall(call), askArgs(d, { loc: withoutIdentity(loc) }));
+  const [from, to] = await Promise.all([look(source, args.from), look(toHashed, args.to)]);
+  if (!from.ok && !isAbsent(from)) return from;
+  if (!from.ok || !isData(d, from) || from.iatt.gfid !== gfid) return fail(Errno.ENOENT);
+  if (!to.ok) return isAbsent(to) ? from : to;
+  if (to.iatt.gfid === target?.gfid) return from;
+  if (isLinkto(d, to)) {
+    const removed = await removeStaleLinktoLocked(d, call, toHashed, args.to);
+    if (!removed.ok) return removed;
+    if (isAbsent(await look(toHashed, args.to))) return from;
+  }
+  return fail(Errno.EEXIST);
+}
+
+/**
  * A linkto under the old name where the new one hashes to, unless the old name's linkto is there already. `unseen`: the file is to get
  * its new name before that is shown.
  */
-async function prepareLinkto(d: Distribute, call: Call, plan: RenamePlan, source: number, unseen = false) {
-  const file = await d.children[source]!.stat(d.ownCall(call), { loc: { gfid: plan.gfid, parent: null, name: null } });
-  if (!file.ok) return file;
+async function prepareLinkto(
+  d: Distribute,
+  call: Call,
+  plan: RenamePlan,
+  source: number,
+  { gfid, uid, gid }: Iatt,
+  unseen = false,
+) {
   const { toHashed, fromHashed, args, target } = plan;
   // Should this end before what it replaces is taken away, whoever finds the linkto knows.
   const isLeft = target?.child !== undefined && target.child !== toHashed && target.child !== source;
   const to = { parent: args.to.parent!, name: args.to.name! };
   const from = { parent: args.from.parent!, name: args.from.name! };
-  const { gfid, uid, gid } = file.iatt;
   const says = { ...(isLeft && replacing(d, to, target.gfid)), ...(unseen && renaming(d, from, to)) };
   const linked: Linked = { gfid, uid, gid, says };
   const make = () => makeLinkto(d, call, toHashed, args.from, linked, source);

@@ -19,7 +19,7 @@ async function havingData(rig: DistributeRig, gfid: Gfid): Promise<number[]> {
   return replies.flatMap((reply, i) => (reply.ok && reply.iatt.mode !== 0o1000 ? [i] : []));
 }
 
-it.each<FopName>(['entrylk', 'stat', 'mknod', 'rename'])('replaces it wherever it is (moved at the %s)', async (at) => {
+it.each<FopName>(['entrylk', 'lookup', 'mknod', 'rename'])('replaces it wherever it is (moved at the %s)', async (at) => {
   const { small, all, client, close } = await volume();
   const mover = await client('mover');
   const writer = await client('writer');
@@ -51,8 +51,10 @@ it.each<FopName>(['entrylk', 'stat', 'mknod', 'rename'])('replaces it wherever i
   expect(await havingData(all, target.gfid)).toEqual([1]);
 
   let moved: Promise<unknown> | undefined;
+  let isLocked = false;
   const interrupt = (fop: FopName) => {
-    if (fop !== at || moved) return undefined;
+    isLocked ||= fop === 'entrylk';
+    if (fop !== at || !isLocked || moved) return undefined;
     moved = plan().then(() =>
       migrateFile(mover.d, mover.call, { parent: rootGfid, name: to, gfid: target.gfid, from: 1, to: 2 }),
     );
