@@ -2,9 +2,11 @@ import { simulateVolume } from '@mortar/testing/volume-sim/simulation.ts';
 import { describe, expect, it } from 'vitest';
 
 /** All that a person needs to run it again. */
-async function problemsOf(seed: number, plan = {}): Promise<string[]> {
+async function problemsOf(seed: number, plan = {}, flags = ''): Promise<string[]> {
   const { problems } = await simulateVolume(seed, { plan });
-  return problems.map((problem) => `seed ${seed} (npm run sim -- volume --from ${seed} --seeds 1 --trace): ${problem}`);
+  return problems.map(
+    (problem) => `seed ${seed} (npm run sim -- volume ${flags}--from ${seed} --seeds 1 --trace): ${problem}`,
+  );
 }
 
 describe('a simulated distributed volume that grows and shrinks', () => {
@@ -42,6 +44,10 @@ describe('a simulated distributed volume that grows and shrinks', () => {
     { what: 'had no word of what a client that died had replaced, without a linkto', seed: 960250 },
   ])('stays whole where it once did not: $what', { timeout: 240_000 }, async ({ seed }) => {
     expect(await problemsOf(seed, { trees: false, late: false })).toEqual([]);
+  });
+
+  it('loses no file that all clients rename at once', { timeout: 240_000 }, async () => {
+    expect(await problemsOf(9, { rivals: true }, '--rivals ')).toEqual([]);
   });
 
   it.each([{ what: 'was not removed since a mover had a linkto in it', seed: 980044 }])(

@@ -4,9 +4,10 @@ import { faultKinds, shareKinds } from './plan.ts';
 import { simulateVolume } from './simulation.ts';
 
 const command = 'npm run sim -- volume';
-const args = readArguments(command, '[--trees [--reuse]] [--movers 2..5] [--late yes|no] [--no-wait]', {
+const args = readArguments(command, '[--trees [--reuse]] [--rivals] [--movers 2..5] [--late yes|no] [--no-wait]', {
   trees: { type: 'boolean', default: false },
   reuse: { type: 'boolean', default: false },
+  rivals: { type: 'boolean', default: false },
   movers: { type: 'string' },
   late: { type: 'string' },
   'no-wait': { type: 'boolean', default: false },
@@ -19,12 +20,13 @@ if (given?.length === 0) {
   process.exit(2);
 }
 const movers = Number(given?.[0] ?? 1);
-const own = `${args.isSet('trees') ? ' --trees' : ''}${args.isSet('reuse') ? ' --reuse' : ''}${movers > 1 ? ` --movers ${movers}` : ''}`;
+const own = `${args.isSet('trees') ? ' --trees' : ''}${args.isSet('reuse') ? ' --reuse' : ''}${args.isSet('rivals') ? ' --rivals' : ''}${movers > 1 ? ` --movers ${movers}` : ''}`;
 /** How the movers share the files is the seed's. */
 const planFor = (seed: number) => ({
   ...(faults && { faults }),
   ...(args.isSet('trees') && { trees: true }),
   ...(args.isSet('reuse') && { reuses: true }),
+  ...(args.isSet('rivals') && { rivals: true }),
   ...(late && { late: late.includes('yes') }),
   ...(args.isSet('no-wait') && { waits: false }),
   ...(movers > 1 && { movers, shares: shareKinds[seed % shareKinds.length]! }),

@@ -37,6 +37,8 @@ export interface Plan {
   readonly trees: boolean;
   /** Trees have names that others had before, and are renamed. Never drawn by the seed, either. */
   readonly reuses?: boolean;
+  /** All clients rename the same few files, too. Never drawn by the seed. */
+  readonly rivals?: boolean;
   /** Processes that move files side by side; absent: one. Never drawn by the seed: recorded ones stay what they were. */
   readonly movers?: number;
   readonly shares?: ShareKind;

@@ -12,6 +12,7 @@ import { LateSwitches, lateClients } from './late.ts';
 import { VolumeNemesis } from './nemesis.ts';
 import { laterDraws, type Plan, planOf, shareText } from './plan.ts';
 import { type Shape, VolumeProcess } from './process.ts';
+import { Rivals } from './rivals.ts';
 import { TreeWorker } from './trees.ts';
 import { listed, makeDirectory, type Shared, Worker, wrongIn } from './work.ts';
 
@@ -145,6 +146,8 @@ class Run {
     };
     await this.#patience.complete('files are made', makeStill());
     const workers = clients.map((client) => workerOf(client, this.#plan.files));
+    const rivals = this.#plan.rivals ? new Rivals(shared) : undefined;
+    if (rivals) await this.#patience.complete('files of all are made', rivals.make(clients[0]!));
     let isOver = false;
     // Whoever goes on and on with a file can keep it from being moved.
     const endMs = this.#scheduler.nowMs + this.#plan.faultsMs + workMs;
@@ -166,6 +169,9 @@ class Run {
     const trees = this.#plan.trees
       ? clients.map((client) => new TreeWorker(client, this.#world.random.fork(), shared, this.#plan.reuses))
       : [];
+    if (rivals)
+      for (const client of clients)
+        ends.push(untilDone(client, rivals.run(client, this.#world.random.fork(), isLate, this.#plan.thinkMs)));
     for (const tree of trees) ends.push(untilDone(tree.process, tree.run(isLate, this.#plan.thinkMs)));
     this.#nemesis.start();
     await this.#grow(users);
@@ -177,8 +183,9 @@ class Run {
     // What is looked for is what has become of the files, not whether their bricks are there just now.
     this.#nemesis.end();
     await this.#scheduler.runUntil(() => false, this.#scheduler.nowMs + settleMs);
-    await this.#verify([still, ...workers], trees, shared);
-    return [...workers, ...trees].reduce((sum, worker) => sum + worker.done, 0);
+    const loose = [...trees, ...(rivals ? [rivals] : [])];
+    await this.#verify([still, ...workers], loose, rivals, shared);
+    return [...workers, ...loose].reduce((sum, worker) => sum + worker.done, 0);
   }
 
   async #switch(users: readonly VolumeProcess[], to: Omit<Shape, 'version'>): Promise<void> {
@@ -286,18 +293,24 @@ class Run {
     }
   }
 
-  async #verify(workers: readonly Worker[], trees: readonly TreeWorker[], shared: Shared): Promise<void> {
+  async #verify(
+    workers: readonly Worker[],
+    loose: readonly { readonly doubtful: ReadonlySet<string> }[],
+    rivals: Rivals | undefined,
+    shared: Shared,
+  ): Promise<void> {
     const last = this.#process('verifier');
     await this.#patience.complete('the last client connects', last.use(this.#shape));
     for (const gfid of shared.directories)
       await this.#patience.complete('a directory is looked up', last.ops.lookup(last.call, { loc: locOf(gfid) }));
-    for (const worker of workers) await this.#patience.complete('the last client reads', worker.verify(last));
+    for (const worker of [...workers, ...(rivals ? [rivals] : [])])
+      await this.#patience.complete('the last client reads', worker.verify(last));
     for (const [i, gfid] of shared.directories.entries()) {
       const entries = await this.#patience.complete('the last client lists', listed(last, gfid));
       const names = entries?.map(({ name }) => name);
       const expected = new Set(workers.flatMap((worker) => [...worker.filesIn(i).keys()]));
       const doubtful = new Set(
-        [...workers, ...trees].flatMap((worker) => [...worker.doubtful]).map((key) => key.slice(2)),
+        [...workers, ...loose].flatMap((worker) => [...worker.doubtful]).map((key) => key.slice(2)),
       );
       if (!names) this.#problems.push(`directory ${i} cannot be listed at the end`);
       const isStrange = (name: string) => !expected.has(name) && !doubtful.has(name) && !(i === 0 && name === 'below');
