@@ -3,9 +3,10 @@ import { type Args, type Call, type Dirent, Errno, FileType, locAt, newGfid, typ
 import type { Distribute } from './distribute.ts';
 import { isLinktoEntry } from './empty.ts';
 import { childOfHash } from './layout.ts';
-import { isMigrating, withoutMigratingBits } from './linkto.ts';
+import { isMigrating } from './linkto.ts';
 import { learnDirectory, learnFile } from './listed-place.ts';
 import type { Copy } from './listing.ts';
+import { withOwnMode } from './marks.ts';
 import { mergeDirectoryIatts } from './merge.ts';
 import { onlyWanted } from './names.ts';
 import type { DirectoryState } from './state.ts';
@@ -49,7 +50,7 @@ function isShown(d: Distribute, entry: Dirent): boolean {
 function shown(d: Distribute, { want }: Args<'readdirp'>, entry: Dirent): Dirent {
   const { iatt, xattrs } = entry;
   if (!iatt || !xattrs) return entry;
-  return { ...entry, iatt: withoutMigratingBits(iatt, xattrs, d.names.linkto), xattrs: onlyWanted(xattrs, want) };
+  return { ...entry, iatt: withOwnMode(d, iatt, xattrs), xattrs: onlyWanted(xattrs, want) };
 }
 
 /** The child whose word on a directory counts: where its name hashes to, or the first that is up. */

@@ -16,9 +16,10 @@ import {
 } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
 import { childOfHash, isAsFirstDealt } from './layout.ts';
-import { isMigrating, linktoTarget, withoutMigratingBits } from './linkto.ts';
+import { isMigrating, linktoTarget } from './linkto.ts';
 import { finishDirectory } from './lookup-directory.ts';
 import { isLeftover, lookEverywhere } from './lookup-everywhere.ts';
+import { withOwnMode } from './marks.ts';
 import { directoryIatt } from './merge.ts';
 import { onlyWanted } from './names.ts';
 import { lookedAt } from './second-look.ts';
@@ -50,8 +51,8 @@ async function lookupDots(d: Distribute, call: Call, args: Args<'lookup'>): Prom
 
 /** The arguments for children: what distribute needs beside what was asked for. */
 export function askArgs(d: Distribute, args: Args<'lookup'>, loc: Loc = args.loc): Args<'lookup'> {
-  const { layout, linkto, mds, commit } = d.names;
-  const own = loc.gfid === rootGfid ? [layout, mds, commit] : [layout, linkto, mds];
+  const { layout, linkto, mds, commit, movingMode } = d.names;
+  const own = loc.gfid === rootGfid ? [layout, mds, commit] : [layout, linkto, mds, movingMode];
   return { ...args, loc, want: [...(args.want ?? []), ...own] };
 }
 
@@ -88,12 +89,13 @@ export function finishFile(
 ): LookupReply {
   const { loc } = args;
   // A file that has just come, or is about to go, still says so.
-  const isUnsettled = others || reply.xattrs[d.names.linkto] !== undefined;
+  const { linkto, movingMode } = d.names;
+  const isUnsettled = others || [linkto, movingMode].some((name) => reply.xattrs[name] !== undefined);
   const inode = d.remember(reply.iatt.gfid, { kind: 'file', child, ...(isUnsettled && { isUnsettled }) });
   if (loc.parent !== null && loc.name !== null) d.services.inodes.link(loc.parent, loc.name, inode);
   return {
     ...reply,
-    iatt: withoutMigratingBits(reply.iatt, reply.xattrs, d.names.linkto),
+    iatt: withOwnMode(d, reply.iatt, reply.xattrs),
     postParent: directoryIatt(reply.postParent),
     xattrs: onlyWanted(reply.xattrs, args.want),
   };

@@ -20,11 +20,16 @@ export function isMarked(d: Distribute, { iatt, xattrs }: Found): boolean {
 }
 
 /** The file's mode without the mark that a move has left. */
-export function ownMode(d: Distribute, source: Found): number {
+export function ownMode(d: Distribute, source: Pick<Found, 'iatt' | 'xattrs'>): number {
   const kept = source.xattrs[d.names.movingMode];
   const mode = isMigrating(source.iatt) && kept ? Number.parseInt(Buffer.from(kept).toString('latin1'), 8) : Number.NaN;
   const known = mode >= 0 && mode <= 0o7777;
   return known ? mode : withoutMigratingBits(source.iatt, source.xattrs, d.names.linkto).mode;
+}
+
+/** As clients are shown it. A mark that was taken off in part, because its brick could not be reached, still tells the mode. */
+export function withOwnMode(d: Distribute, iatt: Iatt, xattrs: Xattrs): Iatt {
+  return isMigrating(iatt) ? { ...iatt, mode: ownMode(d, { iatt, xattrs }) } : iatt;
 }
 
 export async function mark(d: Distribute, own: Call, file: Moving, iatt: Iatt, mode: number): Promise<boolean> {

@@ -15,6 +15,7 @@ import {
   type Reply,
   type Subvolume,
 } from '@mortar/core';
+import { iattFieldsOf } from '../../lib/subjects.ts';
 import { type Distribute, isFailure } from './distribute.ts';
 import { isMigrating, looksLikeLinkto, meaningFile } from './linkto.ts';
 import { discover } from './lookup.ts';
@@ -79,9 +80,18 @@ export async function onFile<N extends FopName>(
     if (isUnsure(found)) return found;
     if (!found.ok || now?.kind !== 'file') return reply;
     // It may have come back since it was opened here.
-    if (now.child === child && !(await reopened(d, call, args, reply, child))) return reply;
+    if (now.child === child && !(await reopened(d, call, args, reply, child)))
+      return withModeOf(fop, reply, found.iatt);
     child = now.child;
   }
+}
+
+/** A move has left its mark on the file, and it is here still: its mode is the one that a lookup tells. */
+function withModeOf<N extends FopName>(fop: N, reply: Reply<N>, { mode }: Iatt): Reply<N> {
+  if (!reply.ok) return reply;
+  const told = reply as unknown as Record<string, Iatt | undefined>;
+  const marked = iattFieldsOf(fop).filter((field) => told[field] && isMigrating(told[field]));
+  return { ...reply, ...Object.fromEntries(marked.map((field) => [field, { ...told[field], mode }])) };
 }
 
 async function runOn<N extends FopName>(

@@ -66,7 +66,7 @@ async function pageSeen(
   reading: Reading,
   plus: boolean,
 ): Promise<Page | Failure> {
-  const want = [...(args.want ?? []), d.names.linkto, d.names.layout, d.names.mds];
+  const want = [...(args.want ?? []), d.names.linkto, d.names.movingMode, d.names.layout, d.names.mds];
   const { fd, xdata } = args;
   let refused: Failure | undefined;
   let answers = 0;
