@@ -55,7 +55,7 @@ function runUnder(
 ): Promise<Reply<FopName>> {
   // Without its fence it would be done whoever has the lock.
   if (fence === undefined) return Promise.resolve(fail(Errno.EINVAL));
-  return run(ops, name, call, { ...args, xdata: { ...others, fence } });
+  return run(ops, name, call, Object.assign({}, args, { xdata: Object.assign({}, others, { fence }) }));
 }
 
 function isMarked({ want }: Args<'lookup'>, reply: Reply<'lookup'>): boolean {

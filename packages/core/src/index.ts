@@ -21,4 +21,5 @@ export { maxVolfileLength, type ParseOptions, parseVolfile } from './volfile/par
 export * from './volfile/placement.ts';
 export { printVolfile } from './volfile/print.ts';
 export * from './volfile/types.ts';
+export * from './xdata.ts';
 export * from './xlator.ts';

@@ -2,7 +2,7 @@
  * What an entry operation believes of the layout of its directory (xdata `layout`): the directory's xattrs that must be
  * as said on the brick, one a line, `NAME=HEX`. Distributes over one another add a line each.
  */
-import type { ByteString, Xdata } from '@mortar/core';
+import { type ByteString, withXdata, type Xdata } from '@mortar/core';
 
 const claimMaxLength = 8192;
 
@@ -10,7 +10,7 @@ const claimMaxLength = 8192;
 export function withClaim<A extends { xdata?: Xdata }>(args: A, xattr: ByteString, value: Uint8Array): A {
   const line = `${xattr}=${Buffer.from(value.buffer, value.byteOffset, value.length).toString('hex')}`;
   const before = args.xdata?.layout;
-  return { ...args, xdata: { ...args.xdata, layout: before === undefined ? line : `${before}\n${line}` } };
+  return withXdata(args, { layout: before === undefined ? line : `${before}\n${line}` });
 }
 
 /**

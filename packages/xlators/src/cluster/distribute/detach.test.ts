@@ -192,3 +192,35 @@ it('has no names of a directory, either, that somebody made meanwhile who did no
   expect(await putsOnLeaving(rig, parent!, '/late')).toBe(0);
   await close();
 });
+
+it('keeps no file that is renamed past each look at it', async () => {
+  const { rig, leaving, close } = await leavingVolume(20);
+  const directory = await mkdirBy(rig, 'd');
+  const options = { 'decommissioned-bricks': `tr-client-${leavingChild}` };
+  const user = await distributeRig({ children: 3, over: rig, options });
+  await user.walk('/d');
+  const [name] = (await namesOn(leaving, leavingChild)) as [string];
+  let at: Gfid = rootGfid;
+  let moves = 0;
+  // Whatever is read next, the file is in the other one; for the walk, and more looks than there are at what is empty.
+  const child = ofChild(leaving);
+  const { readdirp } = child;
+  child.readdirp = async (call, args) => {
+    const { gfid } = args.fd;
+    const to = gfid === rootGfid ? directory : rootGfid;
+    if (args.offset === 0 && gfid === at && moves < 12) {
+      moves++;
+      const renamed = await user.ops.rename(user.call, { from: locAt(at, name), to: locAt(to, name), flags: 0 });
+      expect(renamed).toMatchObject({ ok: true });
+      at = to;
+    }
+    return readdirp(call, args);
+  };
+  expect(await new Rebalance(leaving.d, 'detach').run()).toMatchObject({ state: 'completed', failures: 0 });
+  expect(moves).toBe(12);
+  expect((await rig.onBrick(leavingChild, `/${name}`)) ?? (await rig.onBrick(leavingChild, `/d/${name}`))).toBeNull();
+  const where = at === rootGfid ? `/${name}` : `/d/${name}`;
+  expect(await user.walk(where)).toMatchObject({ ok: true });
+  await user.close();
+  await close();
+});

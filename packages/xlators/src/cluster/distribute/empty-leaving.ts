@@ -5,6 +5,7 @@
 import { type Dirent, FileType, type Gfid, locOf, rootGfid } from '@mortar/core';
 import type { UsePage } from './child-pages.ts';
 import { decodeRange, LayoutType, ownsNames } from './layout.ts';
+import { lastRenamed } from './renamed.ts';
 import type { Walk } from './walk.ts';
 
 /** What it needs of the rebalance. */
@@ -25,7 +26,10 @@ export interface Emptying extends Walk {
 /** How often a child is looked through for what it still has, while that becomes less; and if it does not. */
 const looksMax = 100;
 const idleLooksMax = 8;
-/** So often it must be seen to be empty: what is renamed from a directory not read yet to one that was passes a look by. */
+/**
+ * So often running it must be seen to be empty, with no rename there since before the first of these: what goes from a directory not read yet to
+ * one that was passes a look by.
+ */
 const emptyLooksMin = 3;
 
 /** What children that leave still have. */
@@ -38,12 +42,19 @@ interface Left {
 /** `left`: files, if it has failed. */
 export async function emptyLeaving(by: Emptying): Promise<{ state: 'completed' | 'stopped' | 'failed'; left: number }> {
   let least = Number.POSITIVE_INFINITY;
+  let renamed = await renamedSoFar(by);
   for (let look = 0, idle = 0, empty = 0; ; look++) {
     const { files, directories } = await leftBehind(by);
     if (by.isStopping()) return { state: 'stopped', left: 0 };
     const all = files + directories.size;
+    const before = renamed;
+    renamed = await renamedSoFar(by);
+    const isStill = renamed === before;
     if (all === 0) {
-      if (++empty === emptyLooksMin) return { state: 'completed', left: 0 };
+      empty = isStill ? empty + 1 : 0;
+      if (empty === emptyLooksMin) return { state: 'completed', left: 0 };
+      if (look >= looksMax)
+        return { state: by.fail('files are renamed all the time on what is to be removed'), left: 0 };
       continue;
     }
     empty = 0;
@@ -61,6 +72,13 @@ export async function emptyLeaving(by: Emptying): Promise<{ state: 'completed' |
     }
     await by.endRound();
   }
+}
+
+/** Of all children that leave; another text when something was renamed there meanwhile, or a child cannot say. */
+async function renamedSoFar(by: Emptying): Promise<string> {
+  const leaving = by.d.indices.filter((from) => by.d.leaves(from) && by.looksAfter(from));
+  const told = await Promise.all(leaving.map((from) => lastRenamed(by.d, from)));
+  return told.includes(undefined) ? by.d.nextLockOwner() : told.join();
 }
 
 /** A directory that gives names was made by a client who did not know yet. What cannot be read counts. */

@@ -1,5 +1,5 @@
 /** Linkto files: an empty file of mode 01000 where a name hashes to, naming the child that has the data. Pure. */
-import { type ByteString, FileType, type Iatt, type Xattrs, type Xdata } from '@mortar/core';
+import { type ByteString, FileType, type Iatt, withXdata, type Xattrs, type Xdata } from '@mortar/core';
 
 export const linktoMode = 0o1000;
 /** Sticky and set-gid on a regular file with a linkto xattr: it is being moved to the child that the xattr names. */
@@ -23,12 +23,12 @@ export function looksLikeLinkto(iatt: Iatt): boolean {
 
 /** The arguments of what is done to the name of a file where it has its data: a linkto in its place is not meant. */
 export function meaningData<A extends { xdata?: Xdata }>(args: A, linktoName: ByteString): A {
-  return { ...args, xdata: { ...args.xdata, notLinkto: linktoName } };
+  return withXdata(args, { notLinkto: linktoName });
 }
 
 /** The arguments of what has no attributes in its reply, by which a linkto in the file's place would show. */
 export function meaningFile<A extends { xdata?: Xdata }>(args: A, linktoName: ByteString): A {
-  return { ...args, xdata: { ...args.xdata, asFile: linktoName } };
+  return withXdata(args, { asFile: linktoName });
 }
 
 /** The name of the child a linkto points to, or undefined if this is none. */

@@ -14,6 +14,8 @@ export interface XattrNames {
   readonly replaced: ByteString;
   /** On a linkto that a rename is about to show: from which name to which. */
   readonly renaming: ByteString;
+  /** On the root of a child that leaves: another value with each rename of a file there. */
+  readonly renamed: ByteString;
 }
 
 export function xattrNames(base: string): XattrNames {
@@ -26,6 +28,7 @@ export function xattrNames(base: string): XattrNames {
     movingMode: `${base}.moving-mode`,
     replaced: `${base}.replaced`,
     renaming: `${base}.renaming`,
+    renamed: `${base}.renamed`,
   };
 }
 

@@ -141,7 +141,7 @@ async function renameByLink(d: Distribute, call: Call, plan: RenamePlan, source:
   }
   // As the caller: whether the target may be replaced is decided here, before anything is removed.
   const shown = await d.children[toHashed]!.rename(call, plan.believe({ ...args, from: withoutIdentity(args.from) }));
-  if (!shown.ok) {
+  if (!shown.ok && !(shown.errno === Errno.EEXIST && (await isShown(d, call, plan)))) {
     const { parent, name } = args.to;
     // A rename on one child takes no locks: the old name may be gone by it, and this one is all that is left of the file.
     if (!(await hasName(d, call, source, args.from, plan.gfid))) return shown;
@@ -175,6 +175,15 @@ async function renameByLink(d: Distribute, call: Call, plan: RenamePlan, source:
     preToParent: linked.preParent,
     postToParent: linked.postParent,
   });
+}
+
+/** Whether the name is shown already: who looked for it everywhere found it at the data, and made the linkto that it lacked. */
+async function isShown(d: Distribute, call: Call, { args, gfid, toHashed }: RenamePlan): Promise<boolean> {
+  const loc = withoutIdentity(args.to);
+  const there = await d.children[toHashed]!.lookup(d.ownCall(call), askArgs(d, { loc }));
+  if (!isLinkto(d, there) || there.iatt.gfid !== gfid) return false;
+  await removeLinkto(d, call, toHashed, args.from);
+  return true;
 }
 
 /** False also where that is not known. */

@@ -9,7 +9,9 @@ import { orElsewhere } from './on-file.ts';
 import { renameDirectory } from './rename-directory.ts';
 import { exchange } from './rename-exchange.ts';
 import { renameFile } from './rename-file.ts';
+import { tellRenamed } from './renamed.ts';
 import { settled } from './settle.ts';
+import type { State } from './state.ts';
 import { type Believe, hashedPlace, underLayout } from './under-layout.ts';
 
 const attemptsMax = 3;
@@ -84,9 +86,16 @@ async function renameUnder(d: Distribute, call: Call, args: Args<'rename'>, says
     : undefined;
   const full = { ...args, from: { ...from, gfid }, to: { ...to, gfid: target?.gfid ?? null } };
   const plan: RenamePlan = { args: full, gfid, fromHashed, toHashed, target, believe };
-  if (args.flags & renameFlags.exchange) return exchange(d, call, plan);
-  if (source.kind === 'file') return renameFile(d, call, plan, source.child);
-  return renameDirectory(d, call, plan);
+  const reply = await renameOfKind(d, call, plan, source);
+  const places = source.kind === 'file' && !target?.directory ? [source.child, target?.child] : d.indices;
+  if (reply.ok)
+    for (const child of new Set(places)) if (child !== undefined && d.leaves(child)) await tellRenamed(d, child);
+  return reply;
+}
+
+function renameOfKind(d: Distribute, call: Call, plan: RenamePlan, source: State): Promise<Reply<'rename'>> {
+  if (plan.args.flags & renameFlags.exchange) return exchange(d, call, plan);
+  return source.kind === 'file' ? renameFile(d, call, plan, source.child) : renameDirectory(d, call, plan);
 }
 
 function childOf(d: Distribute, gfid: Gfid): number | undefined {

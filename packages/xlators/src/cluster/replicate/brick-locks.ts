@@ -129,7 +129,7 @@ export class BrickLocks {
       loc,
       domain: this.#host.domain,
       command,
-      flock: { ...wholeFile, type, owner },
+      flock: { type, owner, ...wholeFile },
     });
   }
 
@@ -141,7 +141,7 @@ export class BrickLocks {
       loc: locOf(gfid),
       domain: this.#host.domain,
       command: 'unlock' as const,
-      flock: { ...wholeFile, type: 'unlock' as const, owner: '' },
+      flock: { type: 'unlock' as const, owner: '', ...wholeFile },
     };
     const one = async (child: number) => {
       const reply = await set.windOne(child, 'inodelk', unlockCall, args);

@@ -32,7 +32,7 @@ export async function open(replica: Replica, call: Call, args: Args<'open'>): Pr
     args.fd.slots[replica.slot] = { on: few, loc: args.loc, opener: { uid, gid, groups } } satisfies OpenToRead;
     const reply = agreed(replica, args.fd, first);
     const data = successAt(first, few[0]!)?.data;
-    return reply.iatt && data && !replica.contexts.isDoubted(args.fd.gfid, asked.doubts) ? { ...reply, data } : reply;
+    return reply.iatt && data && !replica.contexts.isDoubted(args.fd.gfid, asked.doubts) ? { data, ...reply } : reply;
   }
   const rest = set.up.filter((child) => !first[child]);
   const others = await set.wind(rest, 'open', call, () => plain);

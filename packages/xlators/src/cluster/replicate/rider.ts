@@ -11,6 +11,7 @@ import {
   type RawReply,
   type RawStep,
   type Reply,
+  withXdata,
   type Xdata,
 } from '@mortar/core';
 import type { Change } from './change.ts';
@@ -50,7 +51,7 @@ export class Rider<N extends FopName = FopName> {
     const given: Args<N> & { xdata?: Xdata } = args(child, []);
     return [
       fd ? compoundStep('fxattrop', { fd, ...mark }) : compoundStep('xattrop', { loc: locOf(under[0]!), ...mark }),
-      compoundStep(fop, { ...given, xdata: { ...given.xdata, ...xdata } }),
+      compoundStep(fop, withXdata(given, xdata)),
     ];
   }
 

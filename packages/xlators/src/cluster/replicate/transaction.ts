@@ -16,6 +16,7 @@ import {
   type RawStep,
   type Reply,
   retainBytes,
+  withXdata,
   type Xdata,
 } from '@mortar/core';
 import { type AccusationHost, Accusations } from './accusations.ts';
@@ -156,7 +157,7 @@ export class Transactions {
     const one = async (child: number): Promise<Reply<N>> => {
       const { marks, fence } = plans.get(child)!;
       const given: Args<N> & { xdata?: Xdata } = change.args(child, absent);
-      const args: Args<N> = { ...given, xdata: { ...given.xdata, fence } };
+      const args: Args<N> = withXdata(given, { fence });
       const after = change.after?.(child) ?? [];
       const { data } = args as Partial<Args<'writev'>>;
       const bytes = change.fop === 'writev' ? data!.length : 0;

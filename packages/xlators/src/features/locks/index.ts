@@ -17,6 +17,7 @@ import {
   type RawStep,
   type Reply,
   runSteps,
+  withXdata,
   Xlator,
   type XlatorInit,
   type XlatorType,
@@ -292,7 +293,8 @@ function isHarmless(name: FopName, args: Args<FopName>): boolean {
 }
 
 function withFence({ fop, args }: RawStep, fence: number): RawStep {
-  return { fop, args: { ...args, xdata: { fence, ...(args as Args<FopName>).xdata } } };
+  const given = args as Args<FopName>;
+  return { fop, args: given.xdata?.fence === undefined ? withXdata(given, { fence }) : given };
 }
 
 function jsonReply(value: unknown): Reply<'ipc'> {

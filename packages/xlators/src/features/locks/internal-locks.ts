@@ -58,13 +58,11 @@ export class InternalLocks {
   make<R>(claim: Claim<R>): Held<R> {
     const { clock, fences } = this.#ports;
     const fence = claim.type === 'write' ? fences.issue(claim.clientId) : null;
-    return {
-      ...claim,
-      fence,
-      grantedAtMs: clock.nowMs(),
-      notifiedAtMs: Number.NEGATIVE_INFINITY,
-      draining: false,
-    };
+    const { clientId, owner, type, resource, attachment } = claim;
+    const [grantedAtMs, notifiedAtMs] = [clock.nowMs(), Number.NEGATIVE_INFINITY];
+    // Field by field: a spread of claims of two shapes takes microseconds.
+    const held: Held<R> = { clientId, owner, type, resource, fence, grantedAtMs, notifiedAtMs, draining: false };
+    return attachment ? { ...held, attachment } : held;
   }
 
   try<R>(place: Place, queue: DomainQueue<R>, claim: Claim<R>): Granted | Failure {

@@ -8,6 +8,7 @@ import {
   type OptionTable,
   type OptionValues,
   type Reply,
+  withXdata,
   Xlator,
   type XlatorInit,
   type XlatorType,
@@ -35,9 +36,7 @@ export class Utime extends Xlator {
     const below = next as Fop<FopName>;
     const stamped: Fop<FopName> = (call, args) => below(this.#stamp(call), args);
     const read: Fop<FopName> = (call, args) =>
-      this.#touchAtime
-        ? below(this.#stamp(call), { ...args, xdata: { ...args.xdata, touchAtime: true } })
-        : below(call, args);
+      this.#touchAtime ? below(this.#stamp(call), withXdata(args, { touchAtime: true })) : below(call, args);
     if (reading.has(name)) return read as Fops[N];
     if (name === 'open') return ((call, args) => this.#open(next as Fop<'open'>, call, args)) as Fop<'open'> as Fops[N];
     return (name === 'compound' || changes(name) ? stamped : next) as Fops[N];

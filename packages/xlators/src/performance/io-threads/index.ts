@@ -13,6 +13,7 @@ import {
   type Reply,
   runSteps,
   type Timer,
+  withXdata,
   Xlator,
   type XlatorInit,
   type XlatorType,
@@ -93,7 +94,7 @@ export class IoThreads extends Xlator {
     { groups, ordered }: Subjects,
   ): Promise<Reply<FopName>> {
     const priority = priorityOf(name, call, this.#options['enable-least-priority']);
-    const elsewhere = { ...args, xdata: { ...args.xdata, offload: true } };
+    const elsewhere = withXdata(args, { offload: true });
     const run = async (): Promise<Reply<FopName>> => {
       this.#offloaded++;
       const before = this.services.clock.nowMs();

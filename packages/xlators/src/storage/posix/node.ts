@@ -3,7 +3,7 @@ import { type ByteString, FileType, type Gfid, type Iatt, nullGfid } from '@mort
 import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, Stat, type XattrTarget } from '@mortar/libc';
 import type { Brick } from './brick.ts';
 import { handlePath, readGfid, unlinkedPath } from './handle.ts';
-import { decodeMdata, mdataSize, mdataXattr, type Times, timesOf } from './mdata.ts';
+import { decodeMdata, mdataSize, mdataXattr, type Times } from './mdata.ts';
 import type { OpenFile } from './open-files.ts';
 
 const ENOENT = -2;
@@ -139,7 +139,13 @@ export function iattOf(brick: Brick, node: Node): Iatt {
     blockSize: stat.blockSize,
     // Space that the file system has set aside behind the end of the file is not the file's.
     blocks: stat.type === FileType.regular ? Math.min(stat.blocks, Math.ceil(stat.size / 512)) : stat.blocks,
-    ...timesOf(times),
+    // Not by a spread, which takes five times as long as all of this.
+    atime: times.atime,
+    atimeNsec: times.atimeNsec,
+    mtime: times.mtime,
+    mtimeNsec: times.mtimeNsec,
+    ctime: times.ctime,
+    ctimeNsec: times.ctimeNsec,
     btime: stat.btime,
     btimeNsec: stat.btimeNsec,
   };

@@ -259,7 +259,8 @@ export class PosixXlator extends Xlator {
     const node = nodeOfFile(brick, opened.file);
     if (typeof node === 'number') return reply;
     const data = io.smallContents(brick, opened.file, node, flags, contents);
-    return { ...reply, iatt: iattOf(brick, node), ...(data && { data }) };
+    const iatt = iattOf(brick, node);
+    return data ? { iatt, data, ...reply } : { iatt, ...reply };
   }
 
   async opendir(_call: Call, { loc, fd }: Args<'opendir'>): Promise<Reply<'opendir'>> {
