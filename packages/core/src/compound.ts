@@ -1,8 +1,10 @@
 /** Compounds: several operations of one request, done in order on one brick until one fails. */
+
 import type { Call } from './call.ts';
 import { Errno } from './errno.ts';
 import type { RawReply, RawStep, Xdata } from './fields.ts';
 import { type Args, type Fop, type FopName, type Fops, fail, type Reply } from './fops.ts';
+import { withXdata } from './xdata.ts';
 
 /** One step of a compound. */
 export function compoundStep<N extends FopName>(fop: N, args: Args<N>): RawStep {
@@ -55,7 +57,7 @@ function runUnder(
 ): Promise<Reply<FopName>> {
   // Without its fence it would be done whoever has the lock.
   if (fence === undefined) return Promise.resolve(fail(Errno.EINVAL));
-  return run(ops, name, call, Object.assign({}, args, { xdata: Object.assign({}, others, { fence }) }));
+  return run(ops, name, call, withXdata({ ...args, xdata: others }, { fence }));
 }
 
 function isMarked({ want }: Args<'lookup'>, reply: Reply<'lookup'>): boolean {

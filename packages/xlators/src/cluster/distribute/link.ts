@@ -6,7 +6,7 @@ import { meaningData } from './linkto.ts';
 import { makeLinkto, removeLinkto } from './linkto-files.ts';
 import { withoutIdentity } from './loc.ts';
 import { withNames } from './locks.ts';
-import { askArgs, isAbsent, isData, lookupAfresh } from './lookup.ts';
+import { isAbsent, isData, lookOn, lookupAfresh } from './lookup.ts';
 import { directoryIatt } from './merge.ts';
 import { orElsewhere } from './on-file.ts';
 import { settled } from './settle.ts';
@@ -67,7 +67,7 @@ async function isNotNamed(
   to: Args<'link'>['to'],
   gfid: Gfid,
 ): Promise<boolean> {
-  const there = await d.children[child]!.lookup(d.ownCall(call), askArgs(d, { loc: withoutIdentity(to) }));
+  const there = await lookOn(d, call, child, to);
   return there.ok ? !isData(d, there) || there.iatt.gfid !== gfid : isAbsent(there);
 }
 
@@ -82,7 +82,7 @@ async function arrivedThere(
   to: Args<'link'>['to'],
   gfid: Gfid,
 ): Promise<Success<'link'> | undefined> {
-  const found = await d.children[hashed]!.lookup(d.ownCall(call), askArgs(d, { loc: withoutIdentity(to) }));
+  const found = await lookOn(d, call, hashed, to);
   if (!found.ok || !isData(d, found) || found.iatt.gfid !== gfid) return undefined;
   d.remember(gfid, { kind: 'file', child: hashed });
   const parent = directoryIatt(found.postParent);

@@ -17,6 +17,7 @@ import {
 import { type Distribute, isFailure } from './distribute.ts';
 import { childOfHash, isAsFirstDealt } from './layout.ts';
 import { isMigrating, linktoTarget } from './linkto.ts';
+import { withoutIdentity } from './loc.ts';
 import { finishDirectory } from './lookup-directory.ts';
 import { isLeftover, lookEverywhere } from './lookup-everywhere.ts';
 import { withOwnMode } from './marks.ts';
@@ -54,6 +55,11 @@ export function askArgs(d: Distribute, args: Args<'lookup'>, loc: Loc = args.loc
   const { layout, linkto, mds, commit, movingMode } = d.names;
   const own = loc.gfid === rootGfid ? [layout, mds, commit] : [layout, linkto, mds, movingMode];
   return { ...args, loc, want: [...(args.want ?? []), ...own] };
+}
+
+/** What one child has under a name. */
+export function lookOn(d: Distribute, call: Call, child: number, loc: Loc): Promise<LookupReply> {
+  return d.children[child]!.lookup(d.ownCall(call), askArgs(d, { loc: withoutIdentity(loc) }));
 }
 
 export function isDirectory(reply: LookupReply): reply is Found {

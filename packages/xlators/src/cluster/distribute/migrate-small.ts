@@ -199,10 +199,10 @@ class SmallMove {
   async #holdAndRead(): Promise<Source | undefined> {
     const { parent, name, gfid, from } = this.#file;
     const d = this.#d;
-    const { movingMode, moving } = d.names;
+    const { moving } = d.names;
     const found = await this.#ask(from, [
       this.#lock(from, 'file'),
-      compoundStep('lookup', askArgs(d, { loc: locAt(parent, name), want: [movingMode, moving] })),
+      compoundStep('lookup', askArgs(d, { loc: locAt(parent, name), want: [moving] })),
       compoundStep('readv', { fd: new Fd(gfid), size: smallBytes, offset: 0 }),
       compoundStep('getxattr', { loc: locOf(gfid) }),
     ]);

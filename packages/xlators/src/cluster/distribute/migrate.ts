@@ -241,9 +241,7 @@ async function held(d: Distribute, own: Call, file: FileToMove, work: () => Prom
 
 /** What is under the name on the child that it is moved away from, if it is this file. */
 async function seen(d: Distribute, own: Call, { parent, name, gfid, from }: FileToMove): Promise<Found | undefined> {
-  const [reply] = await d.ask([from], (child) =>
-    child.lookup(own, askArgs(d, { loc: locAt(parent, name), want: [d.names.movingMode] })),
-  );
+  const [reply] = await d.ask([from], (child) => child.lookup(own, askArgs(d, { loc: locAt(parent, name) })));
   return isData(d, reply!) && reply.iatt.gfid === gfid ? reply : undefined;
 }
 

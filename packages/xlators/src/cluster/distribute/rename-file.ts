@@ -27,7 +27,7 @@ import {
 } from './linkto-files.ts';
 import { withoutIdentity } from './loc.ts';
 import { withNames } from './locks.ts';
-import { askArgs, discover, type Found, isAbsent, isData, isLinkto, lookupAfresh } from './lookup.ts';
+import { discover, type Found, isAbsent, isData, isLinkto, lookOn, lookupAfresh } from './lookup.ts';
 import { removeMark } from './marks.ts';
 import { orElsewhere } from './on-file.ts';
 import { type RenamePlan, withDirectoryParents } from './rename.ts';
@@ -75,7 +75,7 @@ async function renameDirectly(
   const needsLinkto = toHashed !== source;
   if (needsLinkto) {
     // Under the lock of its name: until here a rebalance may have taken it away, and the data's rename would replace nothing.
-    const there = await d.children[source]!.lookup(d.ownCall(call), askArgs(d, { loc: withoutIdentity(args.to) }));
+    const there = await lookOn(d, call, source, args.to);
     if (!isData(d, there) || there.iatt.gfid !== target!.gfid)
       return there.ok || isAbsent(there) ? fail(Errno.EEXIST) : there;
     const file = await asPlanned(d, call, plan, source);
@@ -141,7 +141,8 @@ async function renameByLink(d: Distribute, call: Call, plan: RenamePlan, source:
   }
   // As the caller: whether the target may be replaced is decided here, before anything is removed.
   const shown = await d.children[toHashed]!.rename(call, plan.believe({ ...args, from: withoutIdentity(args.from) }));
-  if (!shown.ok && !(shown.errno === Errno.EEXIST && (await isShown(d, call, plan)))) {
+  const isShown = shown.ok || (shown.errno === Errno.EEXIST && (await isShownAlready(d, call, plan)));
+  if (!isShown) {
     const { parent, name } = args.to;
     // A rename on one child takes no locks: the old name may be gone by it, and this one is all that is left of the file.
     if (!(await hasName(d, call, source, args.from, plan.gfid))) return shown;
@@ -152,6 +153,8 @@ async function renameByLink(d: Distribute, call: Call, plan: RenamePlan, source:
     else await undo();
     return shown;
   }
+  // The linkto did not go with it.
+  if (!shown.ok) await removeLinkto(d, call, toHashed, args.from);
   const told = { loc: locOf(plan.gfid), name: d.names.renaming };
   const [removed] = await Promise.all([
     unlinkWhereItIs(d, call, args.from, plan.gfid, source),
@@ -177,18 +180,15 @@ async function renameByLink(d: Distribute, call: Call, plan: RenamePlan, source:
   });
 }
 
-/** Whether the name is shown already: who looked for it everywhere found it at the data, and made the linkto that it lacked. */
-async function isShown(d: Distribute, call: Call, { args, gfid, toHashed }: RenamePlan): Promise<boolean> {
-  const loc = withoutIdentity(args.to);
-  const there = await d.children[toHashed]!.lookup(d.ownCall(call), askArgs(d, { loc }));
-  if (!isLinkto(d, there) || there.iatt.gfid !== gfid) return false;
-  await removeLinkto(d, call, toHashed, args.from);
-  return true;
+/** Who looked for the name everywhere found it at the data, and made the linkto that it lacked. */
+async function isShownAlready(d: Distribute, call: Call, { args, gfid, toHashed }: RenamePlan): Promise<boolean> {
+  const there = await lookOn(d, call, toHashed, args.to);
+  return isLinkto(d, there) && there.iatt.gfid === gfid;
 }
 
 /** False also where that is not known. */
 async function hasName(d: Distribute, call: Call, child: number, loc: Loc, gfid: Gfid): Promise<boolean> {
-  const there = await d.children[child]!.lookup(d.ownCall(call), askArgs(d, { loc: withoutIdentity(loc) }));
+  const there = await lookOn(d, call, child, loc);
   return isData(d, there) && there.iatt.gfid === gfid;
 }
 
@@ -199,8 +199,7 @@ async function ownName(
   plan: RenamePlan,
   source: number,
 ): Promise<Reply<'link'> | undefined> {
-  const loc = withoutIdentity(plan.args.to);
-  const there = await d.children[source]!.lookup(d.ownCall(call), askArgs(d, { loc }));
+  const there = await lookOn(d, call, source, plan.args.to);
   if (!isData(d, there) || there.iatt.gfid !== plan.gfid) return undefined;
   return { ok: true, iatt: there.iatt, preParent: there.postParent, postParent: there.postParent };
 }
@@ -239,9 +238,7 @@ async function asPlanned(
   { args, gfid, target, toHashed }: RenamePlan,
   source: number,
 ): Promise<Found | Failure> {
-  const look = (child: number, loc: Loc) =>
-    d.children[child]!.lookup(d.ownCall(call), askArgs(d, { loc: withoutIdentity(loc) }));
-  const [from, to] = await Promise.all([look(source, args.from), look(toHashed, args.to)]);
+  const [from, to] = await Promise.all([lookOn(d, call, source, args.from), lookOn(d, call, toHashed, args.to)]);
   if (!from.ok && !isAbsent(from)) return from;
   if (!from.ok || !isData(d, from) || from.iatt.gfid !== gfid) return fail(Errno.ENOENT);
   if (!to.ok) return isAbsent(to) ? from : to;
@@ -249,7 +246,7 @@ async function asPlanned(
   if (isLinkto(d, to)) {
     const removed = await removeStaleLinktoLocked(d, call, toHashed, args.to);
     if (!removed.ok) return removed;
-    if (isAbsent(await look(toHashed, args.to))) return from;
+    if (isAbsent(await lookOn(d, call, toHashed, args.to))) return from;
   }
   return fail(Errno.EEXIST);
 }

@@ -50,7 +50,7 @@ function filesAmong(d: Distribute, replies: readonly LookupReply[]): number[] {
 }
 
 async function everywhere(d: Distribute, own: Call, gfid: Gfid): Promise<LookupReply[]> {
-  const args = askArgs(d, { loc: locOf(gfid), want: [d.names.movingMode, d.names.moving] });
+  const args = askArgs(d, { loc: locOf(gfid), want: [d.names.moving] });
   return d.ask(d.indices, (child) => child.lookup(own, args));
 }
 

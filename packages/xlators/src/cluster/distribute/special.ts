@@ -107,7 +107,7 @@ export interface SpecialCopy {
 }
 
 async function everyCopy(d: Distribute, own: Call, { gfid, from, to }: FileToMove): Promise<SpecialCopy[]> {
-  const args = askArgs(d, { loc: locOf(gfid), want: [d.names.movingMode] });
+  const args = askArgs(d, { loc: locOf(gfid) });
   const replies = await d.ask([from, to], (child) => child.lookup(own, args));
   return [from, to].flatMap((child, i) => (isData(d, replies[i]!) ? [{ child, found: replies[i] }] : []));
 }

@@ -202,7 +202,7 @@ export abstract class DataCache extends Xlator {
     const asked = this.#files.ask();
     const file = this.#files.find(fd.gfid);
     const contents = this.#wanted(flags, file);
-    const reply = await this.child.open(call, contents > 0 ? Object.assign({ contents }, args, { contents }) : args);
+    const reply = await this.child.open(call, contents > 0 ? { ...args, contents } : args);
     if (!reply.ok) return reply;
     const { data, ...rest } = reply;
     const { iatt } = reply;

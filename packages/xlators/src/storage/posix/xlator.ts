@@ -23,10 +23,10 @@ import * as libc from '@mortar/libc';
 import { Departures } from '../../lib/departures.ts';
 import { decodeSync, encodeSynced, syncOperation } from '../../lib/sync-request.ts';
 import { failed, refused, type Sys } from './brick.ts';
+import { Descriptors } from './descriptors.ts';
 import * as io from './io.ts';
 import { list } from './list.ts';
 import { iattOf, nodeOfFile } from './node.ts';
-import type { OpenFile } from './open-files.ts';
 import type { options } from './options.ts';
 import { isPlaced, Placing, poolShare } from './placing.ts';
 import { isMereLinkto } from './remove.ts';
@@ -48,6 +48,7 @@ export class PosixXlator extends Xlator {
   readonly #sys: Sys;
   readonly #placing: Placing;
   readonly #departures: Departures;
+  readonly #fds: Descriptors;
 
   /** `sys`: tests put system calls of their own in between. */
   constructor(init: XlatorInit<typeof options>, sys: Sys = libc) {
@@ -56,9 +57,10 @@ export class PosixXlator extends Xlator {
     settingsOf(init.options);
     this.#sys = sys;
     this.#departures = new Departures(this.services.clock);
+    this.#fds = new Descriptors(this.slot, () => this.#store);
     const host = {
       store: () => this.#store,
-      opened: (fd: Fd) => this.#opened(fd),
+      opened: (fd: Fd) => this.#fds.opened(fd),
       clock: this.services.clock,
       slow: (gfid: Gfid, ms: number) => this.propagate({ type: 'storage-slow', gfid, ms }),
     };
@@ -138,37 +140,6 @@ export class PosixXlator extends Xlator {
     };
   }
 
-  /** The open file of an fd, as far as this translator opened it. */
-  #opened(fd: Fd): OpenFile | undefined {
-    return fd.slots[this.slot] as OpenFile | undefined;
-  }
-
-  #target(fd: Fd): Target {
-    return this.#opened(fd) ?? locOf(fd.gfid);
-  }
-
-  /** For I/O: the open file, or a cached descriptor where the fd was never opened here. */
-  #file(fd: Fd): Opened {
-    const file = this.#opened(fd);
-    if (!file) return this.store.anonymous(fd.gfid);
-    return file.closed ? refused(Errno.EBADF) : { ok: true, file };
-  }
-
-  #keep(fd: Fd, opened: Opened): Reply<'open'> {
-    if (!opened.ok) return opened;
-    const { file } = opened;
-    const before = this.#opened(fd);
-    if (before) this.#store?.close(before);
-    fd.slots[this.slot] = file;
-    fd.onRelease(() => this.#store?.close(file));
-    return { ok: true };
-  }
-
-  #withFile<R>(fd: Fd, run: (file: OpenFile) => R): R | ReturnType<typeof refused> {
-    const opened = this.#file(fd);
-    return opened.ok ? run(opened.file) : opened;
-  }
-
   async lookup(call: Call, args: Args<'lookup'>): Promise<Reply<'lookup'>> {
     return this.#departures.tellIfMissing(await this.store.lookup(call, args));
   }
@@ -178,7 +149,7 @@ export class PosixXlator extends Xlator {
   }
 
   async fstat(_call: Call, { fd }: Args<'fstat'>): Promise<Reply<'fstat'>> {
-    return this.store.stat(this.#target(fd));
+    return this.store.stat(this.#fds.target(fd));
   }
 
   async setattr(call: Call, { loc, attr }: Args<'setattr'>): Promise<Reply<'setattr'>> {
@@ -186,7 +157,7 @@ export class PosixXlator extends Xlator {
   }
 
   async fsetattr(call: Call, { fd, attr }: Args<'fsetattr'>): Promise<Reply<'fsetattr'>> {
-    return this.store.setattr(call, this.#target(fd), attr);
+    return this.store.setattr(call, this.#fds.target(fd), attr);
   }
 
   async access(call: Call, args: Args<'access'>): Promise<Reply<'access'>> {
@@ -215,7 +186,7 @@ export class PosixXlator extends Xlator {
   async create(call: Call, args: Args<'create'>): Promise<Reply<'create'>> {
     this.#upkeep?.checkReserve();
     const { reply, file } = this.store.create(call, args);
-    if (file) this.#keep(args.fd, { ok: true, file });
+    if (file) this.#fds.keep(args.fd, { ok: true, file });
     return reply;
   }
 
@@ -253,7 +224,7 @@ export class PosixXlator extends Xlator {
 
   async open(call: Call, { loc, flags, fd, contents = 0 }: Args<'open'>): Promise<Reply<'open'>> {
     const opened = this.store.open(call, loc, flags);
-    const reply = this.#keep(fd, opened);
+    const reply = this.#fds.keep(fd, opened);
     if (!reply.ok || !opened.ok) return reply;
     const { brick } = this.store;
     const node = nodeOfFile(brick, opened.file);
@@ -264,17 +235,17 @@ export class PosixXlator extends Xlator {
   }
 
   async opendir(_call: Call, { loc, fd }: Args<'opendir'>): Promise<Reply<'opendir'>> {
-    return this.#keep(fd, this.store.opendir(loc));
+    return this.#fds.keep(fd, this.store.opendir(loc));
   }
 
   async flush(_call: Call, { fd }: Args<'flush'>): Promise<Reply<'flush'>> {
-    const file = this.#opened(fd);
+    const file = this.#fds.opened(fd);
     if (file) flushTimes(this.store.brick, file);
     return { ok: true };
   }
 
   async readv(call: Call, { fd, size, offset, xdata }: Args<'readv'>): Promise<Reply<'readv'>> {
-    const opened = this.#file(fd);
+    const opened = this.#fds.file(fd);
     if (!opened.ok) return opened;
     const { file } = opened;
     if (file.directory) return refused(Errno.EISDIR);
@@ -292,7 +263,7 @@ export class PosixXlator extends Xlator {
 
   async writev(call: Call, args: Args<'writev'>): Promise<Reply<'writev'>> {
     this.#upkeep?.checkReserve();
-    const opened = this.#file(args.fd);
+    const opened = this.#fds.file(args.fd);
     if (!opened.ok) return opened;
     const { file } = opened;
     const { brick } = this.store;
@@ -308,7 +279,7 @@ export class PosixXlator extends Xlator {
   }
 
   async fsync(call: Call, { fd, dataOnly }: Args<'fsync'>): Promise<Reply<'fsync'>> {
-    const opened = this.#file(fd);
+    const opened = this.#fds.file(fd);
     const node = opened.ok ? nodeOfFile(this.store.brick, opened.file) : this.store.node(locOf(fd.gfid));
     if (typeof node === 'number') return failed(node);
     if (!opened.ok && node.stat.type === FileType.regular) return opened;
@@ -341,7 +312,7 @@ export class PosixXlator extends Xlator {
   }
 
   async fsyncdir(_call: Call, { fd, dataOnly }: Args<'fsyncdir'>): Promise<Reply<'fsyncdir'>> {
-    const own = this.#opened(fd);
+    const own = this.#fds.opened(fd);
     const opened = own ? { ok: true as const, file: own } : this.store.opendir(locOf(fd.gfid));
     if (!opened.ok) return opened;
     const synced = await this.#syncs!.directory(opened.file, dataOnly);
@@ -357,32 +328,34 @@ export class PosixXlator extends Xlator {
   }
 
   async ftruncate(call: Call, { fd, size, xdata }: Args<'ftruncate'>): Promise<Reply<'ftruncate'>> {
-    return this.#withFile(fd, (file) => io.truncate(this.store.brick, call, file, size, xdata?.keepTimes === true));
+    return this.#fds.withFile(fd, (file) => io.truncate(this.store.brick, call, file, size, xdata?.keepTimes === true));
   }
 
   async fallocate(call: Call, { fd, mode, offset, size }: Args<'fallocate'>): Promise<Reply<'fallocate'>> {
     this.#upkeep?.checkReserve();
-    return this.#withFile(fd, (file) => io.allocate(this.store.brick, call, file, mode, offset, size));
+    return this.#fds.withFile(fd, (file) => io.allocate(this.store.brick, call, file, mode, offset, size));
   }
 
   async discard(call: Call, { fd, offset, size }: Args<'discard'>): Promise<Reply<'discard'>> {
-    return this.#withFile(fd, (file) => io.allocate(this.store.brick, call, file, io.punchHole, offset, size));
+    return this.#fds.withFile(fd, (file) => io.allocate(this.store.brick, call, file, io.punchHole, offset, size));
   }
 
   async zerofill(call: Call, { fd, offset, size }: Args<'zerofill'>): Promise<Reply<'zerofill'>> {
     this.#upkeep?.checkReserve();
-    return this.#withFile(fd, (file) => io.allocate(this.store.brick, call, file, io.zeroRange, offset, size));
+    return this.#fds.withFile(fd, (file) => io.allocate(this.store.brick, call, file, io.zeroRange, offset, size));
   }
 
   async seek(_call: Call, { fd, offset, what }: Args<'seek'>): Promise<Reply<'seek'>> {
-    return this.#withFile(fd, (file) => io.seek(this.store.brick, file, offset, what));
+    return this.#fds.withFile(fd, (file) => io.seek(this.store.brick, file, offset, what));
   }
 
   async copy_file_range(call: Call, args: Args<'copy_file_range'>): Promise<Reply<'copy_file_range'>> {
     this.#upkeep?.checkReserve();
     const { from, to, fromOffset, toOffset, size } = args;
-    return this.#withFile(from, (source) =>
-      this.#withFile(to, (target) => io.copyRange(this.store.brick, call, source, fromOffset, target, toOffset, size)),
+    return this.#fds.withFile(from, (source) =>
+      this.#fds.withFile(to, (target) =>
+        io.copyRange(this.store.brick, call, source, fromOffset, target, toOffset, size),
+      ),
     );
   }
 
@@ -407,7 +380,7 @@ export class PosixXlator extends Xlator {
   }
 
   async fgetxattr(call: Call, { fd, name }: Args<'fgetxattr'>): Promise<Reply<'fgetxattr'>> {
-    return this.#onNode(this.#target(fd), (node) => getxattr(this.store.brick, call, node, name));
+    return this.#onNode(this.#fds.target(fd), (node) => getxattr(this.store.brick, call, node, name));
   }
 
   async setxattr(call: Call, { loc, xattrs, flags, xdata }: Args<'setxattr'>): Promise<Reply<'setxattr'>> {
@@ -417,7 +390,7 @@ export class PosixXlator extends Xlator {
 
   async fsetxattr(call: Call, { fd, xattrs, flags }: Args<'fsetxattr'>): Promise<Reply<'fsetxattr'>> {
     this.#upkeep?.checkReserve();
-    return this.#onNode(this.#target(fd), (node) => setxattr(this.store.brick, call, node, xattrs, flags, true));
+    return this.#onNode(this.#fds.target(fd), (node) => setxattr(this.store.brick, call, node, xattrs, flags, true));
   }
 
   async removexattr(call: Call, { loc, name, xdata }: Args<'removexattr'>): Promise<Reply<'removexattr'>> {
@@ -425,7 +398,7 @@ export class PosixXlator extends Xlator {
   }
 
   async fremovexattr(call: Call, { fd, name }: Args<'fremovexattr'>): Promise<Reply<'fremovexattr'>> {
-    return this.#onNode(this.#target(fd), (node) => removexattr(this.store.brick, call, node, name));
+    return this.#onNode(this.#fds.target(fd), (node) => removexattr(this.store.brick, call, node, name));
   }
 
   async xattrop(_call: Call, { loc, operation, values }: Args<'xattrop'>): Promise<Reply<'xattrop'>> {
@@ -433,7 +406,7 @@ export class PosixXlator extends Xlator {
   }
 
   async fxattrop(_call: Call, { fd, operation, values }: Args<'fxattrop'>): Promise<Reply<'fxattrop'>> {
-    return this.#onNode(this.#target(fd), (node) => xattrop(this.store.brick, node, operation, values));
+    return this.#onNode(this.#fds.target(fd), (node) => xattrop(this.store.brick, node, operation, values));
   }
 
   async readdir(call: Call, args: Args<'readdir'>): Promise<Reply<'readdir'>> {
@@ -446,7 +419,7 @@ export class PosixXlator extends Xlator {
 
   async #list(call: Call, args: Args<'readdir'>, plus: readonly string[] | null): Promise<Reply<'readdir'>> {
     const { store } = this;
-    const reply = await list(store, this.#placing.warmer(store), call, args, this.#opened(args.fd), plus);
+    const reply = await list(store, this.#placing.warmer(store), call, args, this.#fds.opened(args.fd), plus);
     return this.#departures.tell(reply);
   }
 }
