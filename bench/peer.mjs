@@ -134,14 +134,15 @@ export const systems = {
 const useFiles = 800;
 
 export class Volume {
-  /** `type`: what stands before the bricks on the command line. */
-  constructor(kind, number, brickCount, { type = [], fresh = false } = {}) {
+  /** `type`: what stands before the bricks on the command line; `settings`: `KEY=VALUE`, of Mortar's volumes. */
+  constructor(kind, number, brickCount, { type = [], fresh = false, settings = [] } = {}) {
     this.kind = kind;
     this.fresh = fresh;
     this.system = systems[kind];
     this.name = `${kind}${number}`;
     this.mountPoint = at('mnt', this.name);
     this.type = type;
+    this.settings = kind === 'mortar' ? settings : [];
     this.bricks = Array.from({ length: brickCount }, (_, i) => at('disk', this.name, `b${i}`));
   }
 
@@ -150,6 +151,8 @@ export class Volume {
     for (const brick of this.bricks) fs.mkdirSync(path.dirname(brick), { recursive: true });
     const bricks = this.bricks.map((brick) => `${this.system.host}:${brick}`);
     this.system.cli('volume', 'create', this.name, ...this.type, ...bricks, 'force');
+    for (const [key, value] of this.settings.map((one) => one.split('=')))
+      this.system.cli('volume', 'set', this.name, key, value);
     this.system.cli('volume', 'start', this.name);
     this.mount();
   }

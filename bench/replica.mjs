@@ -2,7 +2,8 @@
 // The same work on a mount of GlusterFS and on a mount of Mortar, as ratios: replica 3 (or one brick), default options on
 // both sides, on this machine, on one XFS image. As root, after `npm run build`:
 //
-//   node bench/replica.mjs [--runs N] [--files N] [--bricks 1|3] [--only OP,OP] [--alone] [--fresh] [--on DIR] [--json FILE]
+//   node bench/replica.mjs [--runs N] [--files N] [--bricks 1|3] [--only OP,OP] [--alone] [--fresh] [--set KEY=VALUE]
+//     [--on DIR] [--json FILE]
 //
 // A mount has done some other work before it is measured (--fresh: none, then a runtime's warming up is in every row). Runs
 // alternate between the two. Without glusterfs-server (or with --alone) only Mortar is measured. Everything lives in
@@ -22,6 +23,7 @@ const { values: flags } = parseArgs({
     only: { type: 'string' },
     alone: { type: 'boolean', default: false },
     fresh: { type: 'boolean', default: false },
+    set: { type: 'string', multiple: true, default: [] },
     on: { type: 'string', default: os.tmpdir() },
     json: { type: 'string' },
   },
@@ -118,5 +120,5 @@ const chosen = Object.keys(operations).filter(
 );
 
 const type = brickCount > 1 ? ['replica', String(brickCount)] : [];
-const make = (kind, number) => new Volume(kind, number, brickCount, { type, fresh: flags.fresh });
+const make = (kind, number) => new Volume(kind, number, brickCount, { type, fresh: flags.fresh, settings: flags.set });
 await compare({ runs, alone: flags.alone, json: flags.json, make, operations, chosen });

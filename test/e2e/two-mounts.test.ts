@@ -4,7 +4,9 @@ import { once } from 'node:events';
 import {
   appendFileSync,
   existsSync,
+  fstatSync,
   readFileSync,
+  readSync,
   renameSync,
   statSync,
   truncateSync,
@@ -18,23 +20,27 @@ import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { eventually, hasProgram, type MountedVolume, pause, startCluster } from '../support/cluster.ts';
 import { canMount } from '../support/sandbox.ts';
 
-const shapes: [name: string, words: string[], bricks: number][] = [
-  ['distribute 2', [], 2],
-  ['replica 3', ['replica', '3'], 3],
+const delegations = ['performance.read-delegations', 'on', 'features.delegation-timeout', '1'];
+const shapes: [name: string, words: string[], bricks: number, settings: string[]][] = [
+  ['distribute 2', [], 2, []],
+  ['replica 3', ['replica', '3'], 3, []],
+  ['distribute 2 with delegations', [], 2, delegations],
+  ['replica 3 with delegations', ['replica', '3'], 3, delegations],
 ];
 /** Between two looks: the timeouts of attributes and names, and some. */
 const staleMs = 1200;
 
 describe.skipIf(!canMount)('two mounts of', () => {
   const cluster = startCluster();
-  describe.each(shapes)('%s', (_name, words, count) => {
-    const volume = `two${count}`;
+  describe.each(shapes)('%s', (_name, words, count, settings) => {
+    const volume = `two${count}-${settings.length}`;
     let one: MountedVolume;
     let two: MountedVolume;
     const open: number[] = [];
     const children: ChildProcess[] = [];
     beforeAll(async () => {
       await cluster.createAndStart(volume, words, count);
+      if (settings.length > 0) await cluster.must('volume', 'set', volume, ...settings);
       one = await cluster.mount(volume);
       two = await cluster.mount(volume);
     });
@@ -118,6 +124,34 @@ describe.skipIf(!canMount)('two mounts of', () => {
       appendFileSync(there, 'end');
       truncateSync(there, 2);
       await eventually('the new length', () => readFileSync(here, 'utf8') === 'se', staleMs * 3);
+    });
+
+    it('see each write when it is done, however often they have read what was there before', () => {
+      for (let i = 0; i < 100; i++) {
+        const [writer, reader] = i % 3 === 0 ? [two, one] : [one, two];
+        writeFileSync(join(writer.path, 'often'), `version ${i}`);
+        for (let again = 0; again < 3; again++)
+          expect(readFileSync(join(reader.path, 'often'), 'latin1')).toBe(`version ${i}`);
+      }
+    });
+
+    it('read on in a file that the other has removed or replaced', () => {
+      const read = (fd: number) => {
+        const into = Buffer.alloc(20);
+        return into.toString('latin1', 0, readSync(fd, into, 0, 20, 0));
+      };
+      for (const name of ['removed', 'replaced']) {
+        writeFileSync(join(one.path, name), 'what was in it');
+        readFileSync(join(two.path, name));
+        const fd = opened(two, name, libc.O_RDONLY);
+        if (name === 'removed') unlinkSync(join(one.path, name));
+        else {
+          writeFileSync(join(one.path, 'new'), 'other');
+          renameSync(join(one.path, 'new'), join(one.path, name));
+        }
+        expect(read(fd)).toBe('what was in it');
+        expect(fstatSync(fd).size).toBe(14);
+      }
     });
 
     it('see names come, change and go', async () => {

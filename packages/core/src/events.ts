@@ -16,14 +16,16 @@ export type GraphEvent =
   | { type: 'child-wanted'; attempts?: Promise<void>[] }
   /**
    * A brick tells that a file was changed by another client, that somebody waits for a lock, or (`accused`) that a brick now
-   * says of another replica that it missed a change.
+   * says of another replica that it missed a change; or (`recalled`) wants back what it promised: that nobody changes the file. Who has to do
+   * something before somebody does puts it into `waits`.
    */
   | {
       type: 'upcall';
       gfid: Gfid;
-      what: 'data' | 'metadata' | 'entry' | 'lock-contended' | 'accused';
+      what: 'data' | 'metadata' | 'entry' | 'lock-contended' | 'accused' | 'recalled';
       domain?: string;
       name?: string | null;
+      waits?: Promise<unknown>[];
       /** On a brick: the session that is told; absent: every session but `except`. */
       clientId?: string;
       except?: string;

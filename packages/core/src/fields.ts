@@ -151,6 +151,10 @@ export interface Xdata {
    * the caller's descriptor out with `strict-locks`.
    */
   heldElsewhere?: boolean;
+  /** open; set by quick-read, read by upcall: the client wants to be asked before somebody else changes the file (docs/delegations.md). */
+  delegate?: boolean;
+  /** open replies; set by upcall, made one by replicate, read by quick-read: for so long from the request on it is asked. */
+  delegatedMs?: number;
   /** open replies; set by meta, read by the mount: what is read must not come from a cache, nor end at the size seen. */
   uncached?: boolean;
 }

@@ -19,6 +19,7 @@ export function invalidateByUpcall(session: Session, event: Extract<GraphEvent, 
       return;
     case 'lock-contended':
     case 'accused':
+    case 'recalled':
       return;
   }
 }

@@ -18,7 +18,7 @@ export const SessionNotice = {
 
 export type Upcall = Extract<GraphEvent, { type: 'upcall' }>;
 
-const kinds: readonly Upcall['what'][] = ['data', 'metadata', 'entry', 'lock-contended', 'accused'];
+const kinds: readonly Upcall['what'][] = ['data', 'metadata', 'entry', 'lock-contended', 'accused', 'recalled'];
 
 export function writeUpcall(out: ByteWriter, upcall: Upcall): void {
   out.gfid(upcall.gfid);

@@ -26,6 +26,7 @@ import { xlator as arbiter } from '@mortar/xlators/features/arbiter/index.ts';
 import { xlator as block } from '@mortar/xlators/features/block/index.ts';
 import { options as indexOptions } from '@mortar/xlators/features/index/options.ts';
 import { xlator as locks } from '@mortar/xlators/features/locks/index.ts';
+import { xlator as upcall } from '@mortar/xlators/features/upcall/index.ts';
 import { type ClientName, PlacementFence } from '@mortar/xlators/protocol/server/placement.ts';
 import { options as memoryOptions } from '@mortar/xlators/storage/memory/options.ts';
 import { SimDisk } from './disk.ts';
@@ -44,6 +45,8 @@ export interface World {
   readonly pingMs: number;
   /** Bricks guard block devices. */
   readonly guard?: boolean;
+  /** Bricks ask who has opened a file before another client changes it. */
+  readonly delegates?: boolean;
   /** By how much the clock of each process may be fast or slow. */
   readonly skewMs?: number;
 }
@@ -150,8 +153,9 @@ export class SimBrick {
       subvolumes: { min: 1, max: 1 },
       create: (init: XlatorInit) => new MemoryIndexXlator(init, this.disk.index),
     };
-    for (const type of [storage, index, locks, arbiter, block] as unknown as XlatorType[]) types.set(type.type, type);
-    const text = volfileOf(this.isArbiter, this.#world.guard === true);
+    for (const type of [storage, index, locks, upcall, arbiter, block] as unknown as XlatorType[])
+      types.set(type.type, type);
+    const text = volfileOf(this.isArbiter, this.#world);
     const graph = buildGraph(parseVolfile(text, `${this.name}.vol`), types, services);
     const top = new BrickTop(this, services);
     top.bind([graph.top.ops], undefined);
@@ -337,7 +341,7 @@ class BrickTop extends Xlator {
   }
 }
 
-function volfileOf(isArbiter: boolean, isGuarded: boolean): string {
+function volfileOf(isArbiter: boolean, { guard, delegates }: World): string {
   const pending = [
     'option xattrop-pending-watchlist trusted.afr.vol-',
     'option xattrop-dirty-watchlist trusted.afr.dirty',
@@ -346,8 +350,9 @@ function volfileOf(isArbiter: boolean, isGuarded: boolean): string {
     ['storage/simulated', 'option size 1GB'],
     ...(isArbiter ? [['features/arbiter'] as [string]] : []),
     ['features/locks'],
+    ...(delegates ? [['features/upcall', 'option delegation-timeout 1'] as [string, string]] : []),
     ['features/index', 'option index-base /indices', ...pending],
-    ...(isGuarded ? [['features/block'] as [string]] : []),
+    ...(guard ? [['features/block'] as [string]] : []),
   ];
   return layers
     .map(([type, ...lines], i) => {

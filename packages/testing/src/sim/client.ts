@@ -1,7 +1,8 @@
 /** A client process: the real cluster/replicate over sessions with the bricks; also the heal daemon's. */
-import { type Call, type Fops, type Graph, parseOptions, type Services } from '@mortar/core';
+import { type Call, type Fops, type Graph, parseOptions, type Services, type Xlator } from '@mortar/core';
 import { HealDaemon } from '@mortar/xlators/cluster/replicate/heal-daemon.ts';
 import { type ReplicateXlator, xlator as replicate } from '@mortar/xlators/cluster/replicate/index.ts';
+import { xlator as quickRead } from '@mortar/xlators/performance/quick-read/index.ts';
 import { aheadMs, type SimBrick, servicesOf, type World } from './brick.ts';
 import { Wire } from './network.ts';
 import { Remote } from './remote.ts';
@@ -13,6 +14,8 @@ export class SimClient {
   readonly services: Services;
   readonly remotes: readonly Remote[];
   readonly xlator: ReplicateXlator;
+  /** Above it, where bricks are to ask before files change that are kept here. */
+  readonly cache: Xlator | undefined;
   readonly daemon: HealDaemon | undefined;
   hasCrashed = false;
 
@@ -44,7 +47,23 @@ export class SimClient {
       replicate.fops,
     );
     for (const remote of this.remotes) remote.parents = [this.xlator];
+    this.cache = world.delegates && options['iam-self-heal-daemon'] !== 'yes' ? this.#cached() : undefined;
     if (options['iam-self-heal-daemon'] === 'yes') this.daemon = new HealDaemon(this.services.clock);
+  }
+
+  #cached(): Xlator {
+    const texts = new Map([['read-delegations', 'on']]);
+    const { values } = parseOptions(quickRead.options, texts);
+    const cache = quickRead.create({
+      name: 'vol-quick-read',
+      type: quickRead.type,
+      options: values,
+      texts,
+      services: this.services,
+    });
+    cache.bind([this.xlator.ops], undefined);
+    this.xlator.parents = [cache];
+    return cache;
   }
 
   async start(): Promise<void> {
@@ -61,6 +80,11 @@ export class SimClient {
   }
 
   get ops(): Fops {
+    return (this.cache ?? this.xlator).ops;
+  }
+
+  /** Past what is kept here: an open file may be read as it was up to a second ago. */
+  get uncached(): Fops {
     return this.xlator.ops;
   }
 

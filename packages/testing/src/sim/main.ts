@@ -6,13 +6,14 @@ import { simulate } from './simulation.ts';
 const command = 'npm run sim --';
 const args = readArguments(
   command,
-  '[--work KIND,KIND] [--clients N] [--bricks N] [--arbiter] [--new-disk whole|any] [--parking] [--skew] [--strict]',
+  '[--work KIND,KIND] [--clients N] [--bricks N] [--arbiter] [--new-disk whole|any] [--parking] [--skew] [--delegations] [--strict]',
   {
     strict: { type: 'boolean', default: false },
     arbiter: { type: 'boolean', default: false },
     'new-disk': { type: 'string' },
     parking: { type: 'boolean', default: false },
     skew: { type: 'boolean', default: false },
+    delegations: { type: 'boolean', default: false },
     work: { type: 'string' },
     clients: { type: 'string' },
     bricks: { type: 'string' },
@@ -28,6 +29,7 @@ const plan: PlanChanges = {
   ...(newDisk && { newDisk }),
   ...(args.isSet('parking') && { parking: true }),
   ...(args.isSet('skew') && { skewMs: largeSkewMs }),
+  ...(args.isSet('delegations') && { delegations: true }),
   ...(faults && { faults }),
   ...(work && { work }),
   ...(clients && { clients }),

@@ -40,6 +40,8 @@ export interface Plan {
   readonly parking: boolean;
   /** Clocks are fast or slow by up to so much, and set back where a brick is started again. Not drawn by seeds. */
   readonly skewMs: number;
+  /** Small files come with their open, and bricks ask before others change them. Not drawn by seeds. */
+  readonly delegations: boolean;
   readonly clients: number;
   readonly options: Readonly<Record<string, string>>;
   readonly faults: readonly FaultKind[];
@@ -61,13 +63,24 @@ export type PlanChanges = Partial<Plan>;
 export const largeSkewMs = 3_600_000;
 
 /** The words of `npm run sim` that change a plan so; of what it has words for. */
-export function wordsOf({ bricks, arbiter, newDisk, parking, skewMs, clients, faults, work }: PlanChanges): string {
+export function wordsOf({
+  bricks,
+  arbiter,
+  newDisk,
+  parking,
+  skewMs,
+  delegations,
+  clients,
+  faults,
+  work,
+}: PlanChanges): string {
   const words = [
     bricks && `--bricks ${bricks}`,
     arbiter && '--arbiter',
     newDisk && `--new-disk ${newDisk}`,
     parking && `--parking`,
     skewMs && `--skew`,
+    delegations && `--delegations`,
     clients && `--clients ${clients}`,
     faults && `--faults ${faults.join()}`,
     work && `--work ${work.join()}`,
@@ -85,6 +98,7 @@ export function planOf(random: SeededRandom, changes: PlanChanges = {}): Plan {
     newDisk: undefined,
     parking: false,
     skewMs: 0,
+    delegations: false,
     clients: 1 + random.integer(3),
     options: {
       'eager-lock': random.chance(0.8) ? 'on' : 'off',

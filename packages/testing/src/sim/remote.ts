@@ -5,12 +5,15 @@ import {
   type FopName,
   type Fops,
   fail,
+  type Gfid,
   type GraphEvent,
   locksGivenBack,
   type Reply,
+  rootCall,
   type Services,
   Xlator,
 } from '@mortar/core';
+import { answerRecall, letGoOperation } from '@mortar/xlators/lib/delegation.ts';
 import { type SimBrick, type Told, toldNothing, type World } from './brick.ts';
 import { Connection, type Wire } from './network.ts';
 import type { SimNode } from './scheduler.ts';
@@ -117,7 +120,7 @@ export class Remote extends Xlator {
     let answered = false;
     const hooks = {
       reply: (sequence: number, reply: Reply<FopName>) => connection.send('down', () => this.#answer(sequence, reply)),
-      upcall: (event: GraphEvent) => connection.send('down', () => this.propagate(event)),
+      upcall: (event: GraphEvent) => connection.send('down', () => this.#toldOf(event)),
       closed: () => connection.send('down', () => this.lost(connection)),
     };
     connection.send('up', () => {
@@ -133,6 +136,16 @@ export class Remote extends Xlator {
       this.#drop(connection);
       this.#again();
     });
+  }
+
+  #toldOf(event: GraphEvent): void {
+    if (event.type !== 'upcall' || event.what !== 'recalled') {
+      this.propagate(event);
+      return;
+    }
+    const call = { ...rootCall(this.#node.clock), clientId: this.clientId };
+    const letGo = (gfid: Gfid) => this.ops.ipc(call, { operation: letGoOperation, data: Buffer.from(gfid, 'latin1') });
+    void answerRecall(event, (told) => this.propagate(told), letGo);
   }
 
   #refused(connection: Connection): void {

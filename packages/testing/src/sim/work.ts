@@ -138,10 +138,10 @@ export class Worker {
   }
 
   readBlock(block: number): Promise<void> {
-    const { ops, call } = this.#client;
+    const { uncached, call } = this.#client;
     return this.#read(
       `block ${block}`,
-      () => ops.readv(call, { fd: this.#fds.blocks, size: blockBytes, offset: block * blockBytes }),
+      () => uncached.readv(call, { fd: this.#fds.blocks, size: blockBytes, offset: block * blockBytes }),
       (reply) => (reply.ok ? valueIn(reply.data) : ''),
     );
   }
@@ -155,7 +155,8 @@ export class Worker {
     await this.#read(
       `block ${block}`,
       async () => {
-        const opened = await ops.open(call, { loc: locOf(gfid), flags: O_RDONLY, fd, contents: blocks * blockBytes });
+        const wanted = this.#plan.delegations ? {} : { contents: blocks * blockBytes };
+        const opened = await ops.open(call, { loc: locOf(gfid), flags: O_RDONLY, fd, ...wanted });
         if (!opened.ok || opened.data) return opened;
         return ops.readv(call, { fd, size: blockBytes, offset: start });
       },

@@ -2,7 +2,7 @@
  * Opening files. To be read a file is opened on so many replicas that each acknowledged write is on one of them: what these
  * agree on is as good as what all would. For anything else it is opened on all that are up.
  */
-import type { Args, Call, Fd, Gfid, Iatt, Loc, Reply } from '@mortar/core';
+import type { Args, Call, Fd, Gfid, Iatt, Loc, Reply, Xdata } from '@mortar/core';
 import { openFlag } from './open-flags.ts';
 import type { Replica } from './replica.ts';
 import { failureOf, type Replies, succeeded, successAt } from './replica-set.ts';
@@ -31,13 +31,21 @@ export async function open(replica: Replica, call: Call, args: Args<'open'>): Pr
     const { uid, gid, groups } = call;
     args.fd.slots[replica.slot] = { on: few, loc: args.loc, opener: { uid, gid, groups } } satisfies OpenToRead;
     const reply = agreed(replica, args.fd, first);
+    if (!reply.iatt || replica.contexts.isDoubted(args.fd.gfid, asked.doubts)) return reply;
     const data = successAt(first, few[0]!)?.data;
-    return reply.iatt && data && !replica.contexts.isDoubted(args.fd.gfid, asked.doubts) ? { data, ...reply } : reply;
+    return { ...(data && { data }), ...reply, ...delegation(few, first) };
   }
   const rest = set.up.filter((child) => !first[child]);
   const others = await set.wind(rest, 'open', call, () => plain);
   const replies = set.children.map((_, child) => first[child] ?? others[child]);
   return succeeded(replies).length > 0 ? agreed(replica, args.fd, replies) : failureOf(replies);
+}
+
+/** Each acknowledged change is made by one of those that it was opened on: if all of them ask before, nobody goes unasked. */
+function delegation(few: readonly number[], replies: Replies<'open'>): { xdata?: Xdata } {
+  const promised = few.map((child) => successAt(replies, child)?.xdata?.delegatedMs ?? 0);
+  const delegatedMs = Math.min(...promised);
+  return delegatedMs > 0 ? { xdata: { delegatedMs } } : {};
 }
 
 /** A file that is known to be in split-brain is not opened, as in GlusterFS: an empty one would pass for one that can be read. */

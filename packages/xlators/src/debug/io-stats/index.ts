@@ -37,6 +37,7 @@ const upcallNames: Record<Extract<GraphEvent, { type: 'upcall' }>['what'], Upcal
   entry: 'CI_RENAME',
   'lock-contended': 'LEASE_RECALL',
   accused: 'CI_FORGET',
+  recalled: 'LEASE_RECALL',
 };
 
 const defaultLevel: LogLevel = 'INFO';

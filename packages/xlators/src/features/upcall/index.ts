@@ -1,21 +1,30 @@
 import {
   type Args,
   type Call,
+  Errno,
   type Fop,
   type FopName,
   type Fops,
+  fail,
   fops,
   type Gfid,
   type GraphEvent,
   type Inode,
+  isGfid,
+  locAt,
   type OptionTable,
   type OptionValues,
   type Reply,
+  rootCall,
   runSteps,
+  withXdata,
   Xlator,
   type XlatorInit,
   type XlatorType,
 } from '@mortar/core';
+import { letGoOperation } from '../../lib/delegation.ts';
+import { type Changed, Changing } from './changing.ts';
+import { Delegations } from './delegations.ts';
 import { options } from './options.ts';
 import { type Change, changesOf, looksAt } from './touches.ts';
 
@@ -26,26 +35,38 @@ type Watchers = Map<string, number>;
 /** Sessions remembered of one file; the oldest is told to forget the file when there are more. */
 const maxWatchers = 4096;
 
-/** Remembers who looked at a file lately, and tells them when another client changes it. */
+/**
+ * Remembers who looked at a file lately, and tells them when another client changes it; asks those first who were promised
+ * that nobody would.
+ */
 export class Upcall extends Xlator {
   #on: boolean;
   #timeoutMs: number;
   #told = 0;
+  readonly #delegations: Delegations;
+  readonly #changing = new Changing();
 
   constructor(init: XlatorInit) {
     super(init);
     const values = init.options as Values;
     this.#on = values['cache-invalidation'];
     this.#timeoutMs = values['cache-invalidation-timeout'] * 1000;
+    const host = {
+      clock: this.services.clock,
+      ask: (gfid: Gfid, clientId: string) => this.propagate({ type: 'upcall', clientId, gfid, what: 'recalled' }),
+      isChanging: (gfid: Gfid) => this.#changing.has(gfid),
+    };
+    this.#delegations = new Delegations(host, values['delegation-timeout'] * 1000);
   }
 
   override reconfigure(values: OptionValues<OptionTable>): void {
     this.#on = (values as Values)['cache-invalidation'];
     this.#timeoutMs = (values as Values)['cache-invalidation-timeout'] * 1000;
+    this.#delegations.lifetimeMs = (values as Values)['delegation-timeout'] * 1000;
   }
 
   protected override bindFop<N extends FopName>(name: N, next: Fops[N]): Fops[N] {
-    const bound = super.bindFop(name, next) as Fop<FopName>;
+    const bound = this.#careful(name, super.bindFop(name, next) as Fop<FopName>);
     const { class: touches } = fops[name];
     if (touches === 'lock' || touches === 'control') return bound as Fops[N];
     const watching: Fop<FopName> = (call, args) =>
@@ -56,6 +77,63 @@ export class Upcall extends Xlator {
   compound(call: Call, args: Args<'compound'>): Promise<Reply<'compound'>> {
     return this.#on ? runSteps(this.ops, call, args.steps) : this.child.compound(call, args);
   }
+
+  // --- delegations ---
+
+  #careful(name: FopName, down: Fop<FopName>): Fop<FopName> {
+    const { class: touches } = fops[name];
+    if (name !== 'compound' && touches !== 'data' && touches !== 'metadata' && touches !== 'entry' && name !== 'open')
+      return down;
+    const promises = (): boolean => this.#delegations.lifetimeMs > 0 || this.#delegations.size > 0;
+    return (call, args) => {
+      if (!promises()) return down(call, args);
+      if (name === 'open' && args.xdata?.delegate) return this.#delegated(call, args as Args<'open'>, down);
+      return this.#alone(name, call, args, down);
+    };
+  }
+
+  /** Who opens a file may be promised to be asked before others change it. */
+  async #delegated(call: Call, args: Args<'open'>, down: Fop<FopName>): Promise<Reply<FopName>> {
+    const { gfid } = args.fd;
+    const { clientId } = call;
+    const delegatedMs = this.#delegations.grant(gfid, clientId);
+    const reply = await down(call, args as Args<FopName>);
+    if (delegatedMs === 0) return reply;
+    if (reply.ok && this.#delegations.holds(gfid, clientId)) return withXdata(reply, { delegatedMs });
+    this.#delegations.returned(gfid, clientId);
+    return reply;
+  }
+
+  /** A change is done when nobody relies any more on what it changes; none is promised meanwhile. */
+  async #alone(name: FopName, call: Call, args: Args<FopName>, down: Fop<FopName>): Promise<Reply<FopName>> {
+    const change = this.#changing.begin(name, args);
+    if (!change) return down(call, args);
+    try {
+      if (this.#delegations.isAsked) await this.#delegations.recall(await this.#changedBy(change), call.clientId);
+      return await down(call, args);
+    } finally {
+      this.#changing.end(change);
+    }
+  }
+
+  /** Names that lose or change their file: which one that is the storage knows. */
+  async #changedBy({ subjects: { gfids, names } }: Changed): Promise<Gfid[]> {
+    const found = await Promise.all(
+      names.map(({ parent, name }) => this.child.lookup(rootCall(this.services.clock), { loc: locAt(parent, name) })),
+    );
+    return [...gfids, ...found.flatMap((reply) => (reply.ok ? [reply.iatt.gfid] : []))];
+  }
+
+  /** A client has let go of files. */
+  async ipc(call: Call, args: Args<'ipc'>): Promise<Reply<'ipc'>> {
+    if (args.operation !== letGoOperation) return this.child.ipc(call, args);
+    const gfid = Buffer.from(args.data ?? []).toString('latin1');
+    if (!isGfid(gfid)) return fail(Errno.EINVAL);
+    this.#delegations.returned(gfid, call.clientId);
+    return { ok: true, data: new Uint8Array(0) };
+  }
+
+  // --- watchers ---
 
   async #watch(name: FopName, call: Call, args: Args<FopName>, next: Fop<FopName>): Promise<Reply<FopName>> {
     // Before the answer is made: a change that is done while it travels must reach this client.
@@ -118,7 +196,17 @@ export class Upcall extends Xlator {
   }
 
   override dump(): Record<string, string | number | boolean> {
-    return { 'cache-invalidation': this.#on, 'timeout-secs': this.#timeoutMs / 1000, told: this.#told };
+    const { granted, refused, recalled, expired } = this.#delegations.counts;
+    return {
+      'cache-invalidation': this.#on,
+      'timeout-secs': this.#timeoutMs / 1000,
+      told: this.#told,
+      'delegations.files': this.#delegations.size,
+      'delegations.granted': granted,
+      'delegations.refused': refused,
+      'delegations.recalled': recalled,
+      'delegations.expired': expired,
+    };
   }
 }
 

@@ -9,4 +9,10 @@ export const options = {
     max: 600,
     description: 'For how many seconds after it looked at a file a client is told.',
   }),
+  'delegation-timeout': option.int('0', {
+    min: 0,
+    max: 2,
+    description:
+      'For how many seconds a client that opens a file may be promised to be asked before another changes it; 0: never. Who changes a file waits no longer than that for a client that does not answer.',
+  }),
 } as const;

@@ -1,6 +1,16 @@
 /** What is known of a file whose data is cached: the attributes under which its pages are valid. */
-import { FileType, type Iatt } from '@mortar/core';
+import { type Call, FileType, type Iatt } from '@mortar/core';
 import { PagesOfFile } from './pages.ts';
+
+/** Until when the bricks ask before anybody else changes the file (docs/delegations.md). */
+export interface Delegation {
+  readonly untilMs: number;
+  /** When it was asked for, and the serial of the last change then. */
+  readonly askedMs: number;
+  readonly serial: number;
+  /** For whom the bricks opened the file: others may not be allowed to. */
+  readonly opener: Pick<Call, 'uid' | 'gid' | 'groups'>;
+}
 
 export class FileState {
   readonly pages: PagesOfFile;
@@ -12,6 +22,7 @@ export class FileState {
   changed: number;
   /** Changes by this client on their way. */
   pending = 0;
+  delegation: Delegation | undefined;
 
   constructor(weight: number, serial: number) {
     this.pages = new PagesOfFile(weight);

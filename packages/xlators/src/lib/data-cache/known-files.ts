@@ -1,9 +1,12 @@
 /** What a cache of data knows of files: their pages, under which attributes these are valid, and changes that are under way. */
 import type { Clock, Gfid, Iatt, Inode, InodeTable } from '@mortar/core';
-import { FileState, isUsable, sameData } from './file-state.ts';
+import { type Delegation, FileState, isUsable, sameData } from './file-state.ts';
 import { PageStore } from './pages.ts';
 import { Priorities } from './priority.ts';
 import type { CacheSettings } from './settings.ts';
+
+/** Of what a brick promises by its clock a client relies on so much by its own. */
+const clocksAgree = 0.9;
 
 /** When something was asked; what was changed since is not learned from the answer. */
 export interface Asked {
@@ -29,6 +32,8 @@ export class KnownFiles {
   #floor = 0;
   /** What was validated until then is to be validated again. */
   #distrustMs = Number.NEGATIVE_INFINITY;
+  /** Delegations of until then do not count. */
+  #delegatedSinceMs = Number.NEGATIVE_INFINITY;
 
   /** `pageBytes`: what is kept together, a power of two. */
   constructor(host: KnownFilesHost, settings: CacheSettings, pageBytes: number) {
@@ -96,6 +101,32 @@ export class KnownFiles {
     return true;
   }
 
+  /** The bricks ask before somebody else changes the file, since it was asked for. */
+  delegated(file: FileState, asked: Asked, forMs: number, { uid, gid, groups }: Delegation['opener']): void {
+    const { atMs: askedMs, serial } = asked;
+    file.delegation = { askedMs, serial, untilMs: askedMs + forMs * clocksAgree, opener: { uid, gid, groups } };
+  }
+
+  /** All that a file holds is here, and nobody changes it: for who was allowed to open it, it is as good as opened again. */
+  isHeld(file: FileState, { uid, gid, groups }: Delegation['opener']): boolean {
+    const { delegation, iatt } = file;
+    if (!delegation || !iatt || file.pending > 0 || file.changed > delegation.serial) return false;
+    if (delegation.askedMs <= this.#delegatedSinceMs || delegation.untilMs <= this.#host.clock.nowMs()) return false;
+    const { opener } = delegation;
+    const isSame = opener.uid === uid && opener.gid === gid && opener.groups.join() === groups.join();
+    return isSame && iatt.size <= this.pageBytes && file.pages.pages.size === 1;
+  }
+
+  /** This client changes a file, and it is not known which. */
+  giveUpDelegations(): void {
+    this.#delegatedSinceMs = this.#host.clock.nowMs();
+  }
+
+  /** What is kept of a held file is what it is now. */
+  believe(file: FileState): void {
+    file.validAtMs = this.#host.clock.nowMs();
+  }
+
   /** Copies of the pages in `data`, the first of which has the number `first`; kept if the file is one that is. */
   keep(file: FileState, iatt: Iatt, data: Uint8Array, first: number): Map<number, Uint8Array> {
     const { minFileBytes, maxFileBytes } = this.#settings;
@@ -133,6 +164,7 @@ export class KnownFiles {
   /** Somebody may have changed anything: of each file it is asked whether it is the same. */
   distrust(): void {
     this.#distrustMs = this.#host.clock.nowMs();
+    this.giveUpDelegations();
     this.#floor = ++this.#serial;
   }
 

@@ -69,7 +69,7 @@ class MdCache extends Xlator {
   }
 
   override notify(event: GraphEvent, from: Xlator | null): void {
-    if (event.type === 'upcall' && event.what !== 'lock-contended' && event.what !== 'accused')
+    if (event.type === 'upcall' && (event.what === 'data' || event.what === 'metadata' || event.what === 'entry'))
       this.#cache.invalidate(event.gfid, event.what);
     // Without a connection nobody tells of changes.
     if (event.type === 'child-down' || event.type === 'child-up' || event.type === 'session-lost') this.#clear();

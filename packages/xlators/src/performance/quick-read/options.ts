@@ -23,5 +23,9 @@ export const options = {
     description: 'A changed ctime always ends what is kept.',
     withoutEffect: true,
   }),
+  'read-delegations': option.bool('off', {
+    description:
+      'Have bricks ask before another client changes a file that was opened here, and open it again without them until they do.',
+  }),
   'pass-through': option.bool('false', { description: 'Do nothing.' }),
 } as const;

@@ -10,6 +10,7 @@ import {
   type Fops,
   fail,
   fops,
+  type Gfid,
   type GraphEvent,
   locksGivenBack,
   locOf,
@@ -33,6 +34,7 @@ import {
   transportPortName,
   type Welcome,
 } from '@mortar/rpc';
+import { answerRecall, letGoOperation } from '../../lib/delegation.ts';
 import { RemoteFds } from './fds.ts';
 import { locate } from './locate.ts';
 import { options } from './options.ts';
@@ -99,7 +101,7 @@ export class ProtocolClient extends Xlator {
         refused: ({ errno, reason }) => {
           if (errno === Errno.EACCES) this.propagate({ type: 'refused', reason });
         },
-        upcall: (upcall) => this.propagate(upcall),
+        upcall: (upcall) => this.#told(upcall),
       },
       ...this.#timeouts(),
     });
@@ -170,6 +172,17 @@ export class ProtocolClient extends Xlator {
         this.#orphans.clear();
         this.#session.giveUp();
       }
+  }
+
+  #told(upcall: Extract<GraphEvent, { type: 'upcall' }>): void {
+    if (upcall.what !== 'recalled') {
+      this.propagate(upcall);
+      return;
+    }
+    const call: Call = { ...rootCall(this.services.clock), clientId: this.#clientId };
+    const data = (gfid: Gfid) => Buffer.from(gfid, 'latin1');
+    const letGo = (gfid: Gfid) => this.#session.fop('ipc', call, { operation: letGoOperation, data: data(gfid) });
+    void answerRecall(upcall, (event) => this.propagate(event), letGo);
   }
 
   #wanted(attempts: Promise<void>[] | undefined): void {

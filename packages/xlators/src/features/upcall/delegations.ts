@@ -1,0 +1,134 @@
+/**
+ * Promises to clients that nobody else changes a file before they were asked to let go of it (docs/delegations.md). A promise
+ * ends when its client has let go, or by itself after a while: who is silent holds nobody up for longer. It does not end with the
+ * client's session: the client may not know yet that this is over.
+ */
+import type { Clock, Gfid, Timer } from '@mortar/core';
+
+/** Files that clients hold at a time; more are not promised. */
+const heldMax = 65_536;
+
+interface Held {
+  readonly untilMs: number;
+  /** It was asked for; resolves when it is over. */
+  asked?: Promise<void>;
+  over?: () => void;
+}
+
+export interface DelegationsHost {
+  readonly clock: Pick<Clock, 'nowMs' | 'after'>;
+  /** Asks a client to let go. */
+  readonly ask: (gfid: Gfid, clientId: string) => void;
+  /** Whether somebody is changing the file right now. */
+  readonly isChanging: (gfid: Gfid) => boolean;
+}
+
+export class Delegations {
+  /** How long a promise holds; 0: none is made. */
+  lifetimeMs: number;
+  readonly #host: DelegationsHost;
+  /** By file and client; the files whose last promise is oldest come first. */
+  readonly #held = new Map<Gfid, Map<string, Held>>();
+  /** Until then clients may rely on what the process before this one had promised. */
+  readonly #inheritedUntilMs: number;
+  readonly counts = { granted: 0, refused: 0, recalled: 0, expired: 0 };
+
+  constructor(host: DelegationsHost, lifetimeMs: number) {
+    this.#host = host;
+    this.lifetimeMs = lifetimeMs;
+    this.#inheritedUntilMs = host.clock.nowMs() + lifetimeMs;
+  }
+
+  /** Files with a promise, though it may be over. */
+  get size(): number {
+    return this.#held.size;
+  }
+
+  /** Whether changes have to ask at all. */
+  get isAsked(): boolean {
+    return this.#held.size > 0 || this.#host.clock.nowMs() < this.#inheritedUntilMs;
+  }
+
+  /** Milliseconds that the promise holds; 0: it is not made. To be called before the file is read for this client. */
+  grant(gfid: Gfid, clientId: string): number {
+    this.#sweep();
+    const nowMs = this.#host.clock.nowMs();
+    const held = this.#held.get(gfid);
+    const isBusy = this.#host.isChanging(gfid) || held?.get(clientId)?.asked !== undefined;
+    if (this.lifetimeMs === 0 || isBusy || (!held && this.#held.size >= heldMax)) {
+      this.counts.refused++;
+      return 0;
+    }
+    this.#held.delete(gfid);
+    this.#held.set(gfid, (held ?? new Map<string, Held>()).set(clientId, { untilMs: nowMs + this.lifetimeMs }));
+    this.counts.granted++;
+    return this.lifetimeMs;
+  }
+
+  /** Whether the client may rely on it still, as far as it has been told. */
+  holds(gfid: Gfid, clientId: string): boolean {
+    const held = this.#held.get(gfid)?.get(clientId);
+    return held !== undefined && held.asked === undefined;
+  }
+
+  /** It has let go. */
+  returned(gfid: Gfid, clientId: string): void {
+    const held = this.#held.get(gfid)?.get(clientId);
+    this.#forget(gfid, clientId);
+    held?.over?.();
+  }
+
+  /** Before `by` changes these files: resolves when nobody else relies on them. Undefined: nobody does. */
+  recall(gfids: readonly Gfid[], by: string): Promise<unknown> | undefined {
+    const { clock } = this.#host;
+    const waits: Promise<void>[] = [];
+    const inheritedMs = this.#inheritedUntilMs - clock.nowMs();
+    if (inheritedMs > 0) waits.push(new Promise((resolve) => clock.after(inheritedMs, resolve)));
+    for (const gfid of gfids)
+      for (const [clientId, held] of [...(this.#held.get(gfid) ?? [])])
+        if (clientId !== by) {
+          const wait = this.#ask(gfid, clientId, held);
+          if (wait) waits.push(wait);
+        }
+    return waits.length > 0 ? Promise.all(waits) : undefined;
+  }
+
+  #ask(gfid: Gfid, clientId: string, held: Held): Promise<void> | undefined {
+    if (held.asked) return held.asked;
+    const leftMs = held.untilMs - this.#host.clock.nowMs();
+    if (leftMs <= 0) {
+      this.#forget(gfid, clientId);
+      return undefined;
+    }
+    this.counts.recalled++;
+    let timer: Timer | undefined;
+    held.asked = new Promise((resolve) => {
+      held.over = () => {
+        timer?.cancel();
+        resolve();
+      };
+    });
+    timer = this.#host.clock.after(leftMs, () => {
+      this.counts.expired++;
+      this.returned(gfid, clientId);
+    });
+    this.#host.ask(gfid, clientId);
+    return held.asked;
+  }
+
+  #forget(gfid: Gfid, clientId: string): void {
+    const held = this.#held.get(gfid);
+    held?.delete(clientId);
+    if (held?.size === 0) this.#held.delete(gfid);
+  }
+
+  /** A little at a time: what is over goes, from the oldest. */
+  #sweep(): void {
+    const nowMs = this.#host.clock.nowMs();
+    for (const [gfid, held] of this.#held) {
+      const isOver = [...held.values()].every((one) => !one.asked && one.untilMs <= nowMs);
+      if (!isOver) return;
+      this.#held.delete(gfid);
+    }
+  }
+}
