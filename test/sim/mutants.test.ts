@@ -5,6 +5,7 @@ import { simulate } from '@mortar/testing/sim/simulation.ts';
 import { Replica } from '@mortar/xlators/cluster/replicate/replica.ts';
 import { ReplicaSet } from '@mortar/xlators/cluster/replicate/replica-set.ts';
 import { Fences } from '@mortar/xlators/features/locks/fences.ts';
+import { Delegations } from '@mortar/xlators/features/upcall/delegations.ts';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 
 const mostSeeds = 500;
@@ -74,5 +75,31 @@ describe('a simulation finds', { timeout: 240_000 }, () => {
         return [...this.set.up];
       });
     await expectCaught(plant, { faults: ['partition', 'brick-kill'], work: ['blocks'] });
+  });
+
+  describe('files that are opened without the bricks', () => {
+    const plan: PlanChanges = {
+      delegations: true,
+      faults: ['half-partition'],
+      faultEveryMs: 200,
+      work: ['blocks', 'reopen'],
+      clients: 3,
+      thinkMs: 50,
+      operations: 60,
+    };
+
+    it('though nobody was asked', async () => {
+      await expectCaught(() => vi.spyOn(Delegations.prototype, 'recall').mockReturnValue(undefined), plan);
+    });
+
+    it('though others did not wait for the answer', async () => {
+      const { recall } = Delegations.prototype;
+      const plant = () =>
+        vi.spyOn(Delegations.prototype, 'recall').mockImplementation(function (this: Delegations, gfids, by) {
+          void recall.call(this, gfids, by);
+          return undefined;
+        });
+      await expectCaught(plant, plan);
+    });
   });
 });

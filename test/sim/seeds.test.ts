@@ -72,6 +72,12 @@ describe('a simulated replica set', () => {
       expect(await problemsOf(seed, { clients: 3, faults, work: ['blocks', 'reopen'] })).toEqual([]);
   });
 
+  it('shows it also where files are opened without the bricks', { timeout: 240_000 }, async () => {
+    const faults = ['cut', 'partition', 'half-partition', 'brick-kill', 'client-crash', 'client-pause'] as const;
+    for (let seed = 40_000; seed <= 40_149; seed++)
+      expect(await problemsOf(seed, { delegations: true, clients: 3, faults, work: ['blocks', 'reopen'] })).toEqual([]);
+  });
+
   it('stays whole under three kinds of faults and all kinds of work', { timeout: 240_000 }, async () => {
     for (let seed = 1001; seed <= 1250; seed++) {
       const plan = { faults: [1, 3, 5].map((step) => faultKinds[(seed * step) % faultKinds.length]!), work: workKinds };

@@ -127,6 +127,19 @@ describe('a file that is opened again', () => {
     expect(r.opened()).toBe(2);
   });
 
+  it('is, when another client asked while it was opened for the first time', async () => {
+    r.way.delayMs = 10;
+    const opening = open();
+    // The brick has answered, and its answer is on the way.
+    await r.services.clock.advance(10);
+    r.way.delayMs = 0;
+    await r.write('x');
+    await r.services.clock.advance(10);
+    await opening;
+    expect(await read(await open())).toBe('x123456789');
+    expect(r.opened()).toBe(2);
+  });
+
   it('is, when this client has changed it, or a file of which it knows the name only', async () => {
     const call = rigCall('user');
     const changes = [

@@ -61,7 +61,8 @@ export class QuickRead extends DataCache {
       super.notify(event, from);
       return;
     }
-    if (this.files.find(event.gfid)) this.files.changed(event.gfid);
+    // Also of a file that is not known yet: what comes with an open that is under way is of before.
+    this.files.changed(event.gfid);
     event.waits?.push(...(this.#locals?.settleFile(event.gfid) ?? []));
   }
 
