@@ -20,7 +20,11 @@ import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { eventually, hasProgram, type MountedVolume, pause, startCluster } from '../support/cluster.ts';
 import { canMount } from '../support/sandbox.ts';
 
-const delegations = ['performance.read-delegations', 'on', 'features.delegation-timeout', '1'];
+const delegations = Object.entries({
+  'performance.read-delegations': 'on',
+  'features.delegation-timeout': '1',
+  'features.delegation-rest': '0',
+}).flat();
 const shapes: [name: string, words: string[], bricks: number, settings: string[]][] = [
   ['distribute 2', [], 2, []],
   ['replica 3', ['replica', '3'], 3, []],

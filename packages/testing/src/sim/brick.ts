@@ -350,7 +350,9 @@ function volfileOf(isArbiter: boolean, { guard, delegates }: World): string {
     ['storage/simulated', 'option size 1GB'],
     ...(isArbiter ? [['features/arbiter'] as [string]] : []),
     ['features/locks'],
-    ...(delegates ? [['features/upcall', 'option delegation-timeout 1'] as [string, string]] : []),
+    ...(delegates
+      ? [['features/upcall', 'option delegation-timeout 1', 'option delegation-rest 0'] as [string, string, string]]
+      : []),
     ['features/index', 'option index-base /indices', ...pending],
     ...(guard ? [['features/block'] as [string]] : []),
   ];

@@ -10,8 +10,8 @@ const lifetimeMs = 1000;
 const O_TRUNC = 0o1000;
 
 /** `isOld`: the brick was started long ago. */
-async function make({ isOld = true, 'delegation-timeout': timeout = '1' } = {}) {
-  const made = await rig(xlator, { 'delegation-timeout': timeout });
+async function make({ isOld = true, 'delegation-timeout': timeout = '1', rest = '0' } = {}) {
+  const made = await rig(xlator, { 'delegation-timeout': timeout, 'delegation-rest': rest });
   if (isOld) await made.services.clock.advance(lifetimeMs);
   const { ops } = made.xlator;
   const open = async (client: string, file = gfid) => {
@@ -111,6 +111,20 @@ describe('a delegation', () => {
       return { ok: true };
     };
     expect(await r.open('a')).toBeUndefined();
+  });
+
+  it('is not given for a while when somebody had to be asked', async () => {
+    const r = await make({ rest: '10' });
+    await r.open('a');
+    await r.changing('b');
+    await r.letGo('a');
+    expect([await r.open('a'), await r.open('a', other)]).toEqual([undefined, lifetimeMs]);
+    await r.services.clock.advance(10_000);
+    expect(await r.open('a')).toBe(lifetimeMs);
+    // It was over by itself: nobody was asked.
+    await r.services.clock.advance(lifetimeMs);
+    await r.changing('b');
+    expect(await r.open('a')).toBe(lifetimeMs);
   });
 
   it('is not kept of an open that failed', async () => {

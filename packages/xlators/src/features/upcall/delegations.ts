@@ -7,6 +7,8 @@ import type { Clock, Gfid, Timer } from '@mortar/core';
 
 /** Files that clients hold at a time; more are not promised. */
 const heldMax = 65_536;
+/** Files that are remembered as being changed and read by several. */
+const contendedMax = 4096;
 
 interface Held {
   readonly untilMs: number;
@@ -26,16 +28,21 @@ export interface DelegationsHost {
 export class Delegations {
   /** How long a promise holds; 0: none is made. */
   lifetimeMs: number;
+  /** None is made for so long about a file that somebody had to be asked for: each would cost the next change a round trip. */
+  restMs: number;
   readonly #host: DelegationsHost;
   /** By file and client; the files whose last promise is oldest come first. */
   readonly #held = new Map<Gfid, Map<string, Held>>();
+  /** Files that rest, the one that was asked for longest ago first: until when. */
+  readonly #contended = new Map<Gfid, number>();
   /** Until then clients may rely on what the process before this one had promised. */
   readonly #inheritedUntilMs: number;
   readonly counts = { granted: 0, refused: 0, recalled: 0, expired: 0 };
 
-  constructor(host: DelegationsHost, lifetimeMs: number) {
+  constructor(host: DelegationsHost, lifetimeMs: number, restMs: number) {
     this.#host = host;
     this.lifetimeMs = lifetimeMs;
+    this.restMs = restMs;
     this.#inheritedUntilMs = host.clock.nowMs() + lifetimeMs;
   }
 
@@ -54,7 +61,10 @@ export class Delegations {
     this.#sweep();
     const nowMs = this.#host.clock.nowMs();
     const held = this.#held.get(gfid);
-    const isBusy = this.#host.isChanging(gfid) || held?.get(clientId)?.asked !== undefined;
+    const isBusy =
+      (this.#contended.get(gfid) ?? 0) > nowMs ||
+      this.#host.isChanging(gfid) ||
+      held?.get(clientId)?.asked !== undefined;
     if (this.lifetimeMs === 0 || isBusy || (!held && this.#held.size >= heldMax)) {
       this.counts.refused++;
       return 0;
@@ -101,6 +111,7 @@ export class Delegations {
       return undefined;
     }
     this.counts.recalled++;
+    this.#rests(gfid);
     let timer: Timer | undefined;
     held.asked = new Promise((resolve) => {
       held.over = () => {
@@ -114,6 +125,13 @@ export class Delegations {
     });
     this.#host.ask(gfid, clientId);
     return held.asked;
+  }
+
+  #rests(gfid: Gfid): void {
+    if (this.restMs === 0) return;
+    this.#contended.delete(gfid);
+    this.#contended.set(gfid, this.#host.clock.nowMs() + this.restMs);
+    if (this.#contended.size > contendedMax) this.#contended.delete(this.#contended.keys().next().value!);
   }
 
   #forget(gfid: Gfid, clientId: string): void {

@@ -56,13 +56,14 @@ export class Upcall extends Xlator {
       ask: (gfid: Gfid, clientId: string) => this.propagate({ type: 'upcall', clientId, gfid, what: 'recalled' }),
       isChanging: (gfid: Gfid) => this.#changing.has(gfid),
     };
-    this.#delegations = new Delegations(host, values['delegation-timeout'] * 1000);
+    this.#delegations = new Delegations(host, values['delegation-timeout'] * 1000, values['delegation-rest'] * 1000);
   }
 
   override reconfigure(values: OptionValues<OptionTable>): void {
     this.#on = (values as Values)['cache-invalidation'];
     this.#timeoutMs = (values as Values)['cache-invalidation-timeout'] * 1000;
     this.#delegations.lifetimeMs = (values as Values)['delegation-timeout'] * 1000;
+    this.#delegations.restMs = (values as Values)['delegation-rest'] * 1000;
   }
 
   protected override bindFop<N extends FopName>(name: N, next: Fops[N]): Fops[N] {

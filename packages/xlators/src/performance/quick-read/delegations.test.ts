@@ -63,7 +63,10 @@ async function make() {
         : { ok: false, errno: 2 },
   };
   storage.bind([], undefined);
-  const texts = new Map([['delegation-timeout', '1']]);
+  const texts = new Map([
+    ['delegation-timeout', '1'],
+    ['delegation-rest', '0'],
+  ]);
   const brick = upcall.create({ ...init('brick'), options: parseOptions(upcall.options, texts).values, texts });
   brick.bind([storage.ops], undefined);
   const way = new Way(init('way'));
