@@ -65,6 +65,8 @@ async function makeStack() {
   const services = rigServices();
   const graph = buildGraph(parseVolfile(volumes.join('\n'), 'brick.vol'), types, services);
   await startGraph(graph);
+  // Nobody waits any more for what a process before this one may have promised.
+  await services.clock.advance(1000);
   const close = async () => {
     await stopGraph(graph);
     rmSync(brick, { recursive: true, force: true });

@@ -9,7 +9,7 @@ export const options = {
     max: 600,
     description: 'For how many seconds after it looked at a file a client is told.',
   }),
-  'delegation-timeout': option.int('0', {
+  'delegation-timeout': option.int('1', {
     min: 0,
     max: 2,
     description:

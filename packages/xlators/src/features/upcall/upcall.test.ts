@@ -7,7 +7,7 @@ const gfid = '00000000-0000-0000-0000-0000000000aa' as Gfid;
 const other = '00000000-0000-0000-0000-0000000000bb' as Gfid;
 
 async function make(options: Record<string, string> = { 'cache-invalidation': 'on' }) {
-  const r = await rig(xlator, options);
+  const r = await rig(xlator, { 'delegation-timeout': '0', ...options });
   r.child.answers.lookup = async () => ({
     ok: true,
     iatt: emptyIatt(gfid),

@@ -23,7 +23,7 @@ export const options = {
     description: 'A changed ctime always ends what is kept.',
     withoutEffect: true,
   }),
-  'read-delegations': option.bool('off', {
+  'read-delegations': option.bool('on', {
     description:
       'Have bricks ask before another client changes a file that was opened here, and open it again without them until they do.',
   }),
