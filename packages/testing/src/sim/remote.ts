@@ -5,7 +5,6 @@ import {
   type FopName,
   type Fops,
   fail,
-  type Gfid,
   type GraphEvent,
   locksGivenBack,
   type Reply,
@@ -13,7 +12,7 @@ import {
   type Services,
   Xlator,
 } from '@mortar/core';
-import { answerRecall, letGoOperation } from '@mortar/xlators/lib/delegation.ts';
+import { answerRecall } from '@mortar/xlators/lib/delegation.ts';
 import { type SimBrick, type Told, toldNothing, type World } from './brick.ts';
 import { Connection, type Wire } from './network.ts';
 import type { SimNode } from './scheduler.ts';
@@ -144,8 +143,11 @@ export class Remote extends Xlator {
       return;
     }
     const call = { ...rootCall(this.#node.clock), clientId: this.clientId };
-    const letGo = (gfid: Gfid) => this.ops.ipc(call, { operation: letGoOperation, data: Buffer.from(gfid, 'latin1') });
-    void answerRecall(event, (told) => this.propagate(told), letGo);
+    void answerRecall(
+      event,
+      (told) => this.propagate(told),
+      (args) => this.ops.ipc(call, args),
+    );
   }
 
   #refused(connection: Connection): void {

@@ -1,4 +1,4 @@
-import { Fd, type Gfid, locAt, locOf, rootGfid } from '@mortar/core';
+import { Fd, type Gfid, type GraphEvent, locAt, locOf, rootGfid } from '@mortar/core';
 import { describe, expect, it } from 'vitest';
 import { letGoOperation } from '../../lib/delegation.ts';
 import { rig, rigCall, settle } from '../../lib/translator-rig.ts';
@@ -19,8 +19,9 @@ async function make({ isOld = true, 'delegation-timeout': timeout = '1', rest = 
     const reply = await ops.open(rigCall(client), args);
     return reply.ok ? reply.xdata?.delegatedMs : reply.errno;
   };
-  const letGo = (client: string, file = gfid) =>
-    ops.ipc(rigCall(client), { operation: letGoOperation, data: Buffer.from(file, 'latin1') });
+  /** As it was asked last, or says otherwise. */
+  const letGo = (client: string, file = gfid, serial = lastSerial(made.events, client)) =>
+    ops.ipc(rigCall(client), { operation: letGoOperation, data: Buffer.from(`${file} ${serial}`, 'latin1') });
   /** Begins a change; `isDone` tells whether it has ended. */
   const changing = (client: string, change: () => Promise<unknown> = () => write(client)) => {
     const state = { isDone: false };
@@ -35,7 +36,13 @@ async function make({ isOld = true, 'delegation-timeout': timeout = '1', rest = 
   return { ...made, ops, open, letGo, changing, write, reached };
 }
 
-const recalled = (clientId: string, file = gfid) => ({ type: 'upcall', clientId, gfid: file, what: 'recalled' });
+const recalled = (clientId: string, file = gfid) =>
+  expect.objectContaining({ type: 'upcall', clientId, gfid: file, what: 'recalled' });
+
+function lastSerial(events: readonly GraphEvent[], client: string): string | undefined {
+  const asked = events.filter((event) => event.type === 'upcall' && event.clientId === client);
+  return (asked.at(-1) as { domain?: string } | undefined)?.domain;
+}
 
 describe('a delegation', () => {
   it('is given to who opens a file and asks for it', async () => {
@@ -127,11 +134,27 @@ describe('a delegation', () => {
     expect(await r.open('a')).toBe(lifetimeMs);
   });
 
-  it('is not kept of an open that failed', async () => {
+  it('is not taken away by an open that failed, of another user perhaps', async () => {
     const r = await make();
-    r.child.answers.open = async () => ({ ok: false, errno: 2 });
     await r.open('a');
-    expect((await r.changing('b')).isDone).toBe(true);
+    r.child.answers.open = async () => ({ ok: false, errno: 13 });
+    await r.open('a');
+    expect((await r.changing('b')).isDone).toBe(false);
+  });
+
+  it('is not given back by who lets go of an earlier one', async () => {
+    const r = await make();
+    await r.open('a');
+    await r.changing('b');
+    const earlier = lastSerial(r.events, 'a');
+    await r.services.clock.advance(lifetimeMs);
+    await r.open('a');
+    await r.letGo('a', gfid, earlier);
+    const write = await r.changing('b');
+    expect(write.isDone).toBe(false);
+    await r.letGo('a');
+    await settle();
+    expect(write.isDone).toBe(true);
   });
 
   it('outlives the session: the client may not know yet that this is over', async () => {
@@ -183,8 +206,9 @@ describe('a delegation', () => {
 
   it('refuses a gfid that is none', async () => {
     const r = await make();
-    for (const text of ['', 'x'.repeat(1000)])
-      expect(await r.letGo('a', text as Gfid)).toEqual({ ok: false, errno: 22 });
+    for (const text of ['', 'x'.repeat(1000), gfid.replace('0', 'x')])
+      expect(await r.letGo('a', text as Gfid, '1')).toEqual({ ok: false, errno: 22 });
+    expect(await r.letGo('a', gfid, '-1')).toEqual({ ok: false, errno: 22 });
   });
 
   it('is forgotten when it is over', async () => {

@@ -11,6 +11,8 @@ const heldMax = 65_536;
 const contendedMax = 4096;
 
 interface Held {
+  /** Which promise it is: a client may let go of an earlier one when it has this one already. */
+  readonly serial: number;
   readonly untilMs: number;
   /** It was asked for; resolves when it is over. */
   asked?: Promise<void>;
@@ -20,7 +22,7 @@ interface Held {
 export interface DelegationsHost {
   readonly clock: Pick<Clock, 'nowMs' | 'after'>;
   /** Asks a client to let go. */
-  readonly ask: (gfid: Gfid, clientId: string) => void;
+  readonly ask: (gfid: Gfid, clientId: string, serial: number) => void;
   /** Whether somebody is changing the file right now. */
   readonly isChanging: (gfid: Gfid) => boolean;
 }
@@ -37,6 +39,7 @@ export class Delegations {
   readonly #contended = new Map<Gfid, number>();
   /** Until then clients may rely on what the process before this one had promised. */
   readonly #inheritedUntilMs: number;
+  #serial = 0;
   readonly counts = { granted: 0, refused: 0, recalled: 0, expired: 0 };
 
   constructor(host: DelegationsHost, lifetimeMs: number, restMs: number) {
@@ -70,7 +73,8 @@ export class Delegations {
       return 0;
     }
     this.#held.delete(gfid);
-    this.#held.set(gfid, (held ?? new Map<string, Held>()).set(clientId, { untilMs: nowMs + this.lifetimeMs }));
+    const promise = { serial: ++this.#serial, untilMs: nowMs + this.lifetimeMs };
+    this.#held.set(gfid, (held ?? new Map<string, Held>()).set(clientId, promise));
     this.counts.granted++;
     return this.lifetimeMs;
   }
@@ -82,10 +86,11 @@ export class Delegations {
   }
 
   /** It has let go. */
-  returned(gfid: Gfid, clientId: string): void {
+  returned(gfid: Gfid, clientId: string, serial: number): void {
     const held = this.#held.get(gfid)?.get(clientId);
+    if (held?.serial !== serial) return;
     this.#forget(gfid, clientId);
-    held?.over?.();
+    held.over?.();
   }
 
   /** Before `by` changes these files: resolves when nobody else relies on them. Undefined: nobody does. */
@@ -121,9 +126,9 @@ export class Delegations {
     });
     timer = this.#host.clock.after(leftMs, () => {
       this.counts.expired++;
-      this.returned(gfid, clientId);
+      this.returned(gfid, clientId, held.serial);
     });
-    this.#host.ask(gfid, clientId);
+    this.#host.ask(gfid, clientId, held.serial);
     return held.asked;
   }
 

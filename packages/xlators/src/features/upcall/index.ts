@@ -10,7 +10,6 @@ import {
   type Gfid,
   type GraphEvent,
   type Inode,
-  isGfid,
   locAt,
   type OptionTable,
   type OptionValues,
@@ -22,7 +21,7 @@ import {
   type XlatorInit,
   type XlatorType,
 } from '@mortar/core';
-import { letGoOperation } from '../../lib/delegation.ts';
+import { decodeLetGo, letGoOperation } from '../../lib/delegation.ts';
 import { type Changed, Changing } from './changing.ts';
 import { Delegations } from './delegations.ts';
 import { options } from './options.ts';
@@ -53,7 +52,8 @@ export class Upcall extends Xlator {
     this.#timeoutMs = values['cache-invalidation-timeout'] * 1000;
     const host = {
       clock: this.services.clock,
-      ask: (gfid: Gfid, clientId: string) => this.propagate({ type: 'upcall', clientId, gfid, what: 'recalled' }),
+      ask: (gfid: Gfid, clientId: string, serial: number) =>
+        this.propagate({ type: 'upcall', clientId, gfid, what: 'recalled', domain: `${serial}` }),
       isChanging: (gfid: Gfid) => this.#changing.has(gfid),
     };
     this.#delegations = new Delegations(host, values['delegation-timeout'] * 1000, values['delegation-rest'] * 1000);
@@ -99,10 +99,9 @@ export class Upcall extends Xlator {
     const { clientId } = call;
     const delegatedMs = this.#delegations.grant(gfid, clientId);
     const reply = await down(call, args as Args<FopName>);
-    if (delegatedMs === 0) return reply;
-    if (reply.ok && this.#delegations.holds(gfid, clientId)) return withXdata(reply, { delegatedMs });
-    this.#delegations.returned(gfid, clientId);
-    return reply;
+    // Where it failed the client may rely on what it was promised before, for another of its users.
+    const isPromised = reply.ok && delegatedMs > 0 && this.#delegations.holds(gfid, clientId);
+    return isPromised ? withXdata(reply, { delegatedMs }) : reply;
   }
 
   /** A change is done when nobody relies any more on what it changes; none is promised meanwhile. */
@@ -128,9 +127,9 @@ export class Upcall extends Xlator {
   /** A client has let go of files. */
   async ipc(call: Call, args: Args<'ipc'>): Promise<Reply<'ipc'>> {
     if (args.operation !== letGoOperation) return this.child.ipc(call, args);
-    const gfid = Buffer.from(args.data ?? []).toString('latin1');
-    if (!isGfid(gfid)) return fail(Errno.EINVAL);
-    this.#delegations.returned(gfid, call.clientId);
+    const told = decodeLetGo(args.data ?? new Uint8Array(0));
+    if (!told) return fail(Errno.EINVAL);
+    this.#delegations.returned(told.gfid, call.clientId, told.serial);
     return { ok: true, data: new Uint8Array(0) };
   }
 

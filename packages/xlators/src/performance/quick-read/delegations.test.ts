@@ -15,7 +15,7 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { xlator as upcall } from '../../features/upcall/index.ts';
 import { FileModel, gfid } from '../../lib/data-cache/rig.ts';
-import { answerRecall, letGoOperation } from '../../lib/delegation.ts';
+import { answerRecall } from '../../lib/delegation.ts';
 import { RigChild, rigCall, rigServices, settle } from '../../lib/translator-rig.ts';
 import { xlator } from './index.ts';
 
@@ -43,9 +43,12 @@ class Way extends Xlator {
 
   override notify(event: GraphEvent): void {
     if (event.type !== 'upcall' || event.what !== 'recalled' || event.clientId !== 'here') return;
-    const letGo = (file: Gfid) =>
-      this.ops.ipc(rigCall('here'), { operation: letGoOperation, data: Buffer.from(file, 'latin1') });
-    const tell = () => answerRecall(event, (told) => this.propagate(told), letGo);
+    const tell = () =>
+      answerRecall(
+        event,
+        (told) => this.propagate(told),
+        (args) => this.ops.ipc(rigCall('here'), args),
+      );
     void (this.delayMs > 0 ? this.services.clock.sleep(this.delayMs).then(tell) : tell());
   }
 }

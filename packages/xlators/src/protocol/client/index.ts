@@ -10,7 +10,6 @@ import {
   type Fops,
   fail,
   fops,
-  type Gfid,
   type GraphEvent,
   locksGivenBack,
   locOf,
@@ -34,7 +33,7 @@ import {
   transportPortName,
   type Welcome,
 } from '@mortar/rpc';
-import { answerRecall, letGoOperation } from '../../lib/delegation.ts';
+import { answerRecall } from '../../lib/delegation.ts';
 import { RemoteFds } from './fds.ts';
 import { locate } from './locate.ts';
 import { options } from './options.ts';
@@ -180,9 +179,8 @@ export class ProtocolClient extends Xlator {
       return;
     }
     const call: Call = { ...rootCall(this.services.clock), clientId: this.#clientId };
-    const data = (gfid: Gfid) => Buffer.from(gfid, 'latin1');
-    const letGo = (gfid: Gfid) => this.#session.fop('ipc', call, { operation: letGoOperation, data: data(gfid) });
-    void answerRecall(upcall, (event) => this.propagate(event), letGo);
+    const send = (args: Args<'ipc'>) => this.#session.fop('ipc', call, args);
+    void answerRecall(upcall, (event) => this.propagate(event), send);
   }
 
   #wanted(attempts: Promise<void>[] | undefined): void {
