@@ -82,11 +82,11 @@ export class QuickRead extends DataCache {
         this.files.believe(file);
         this.#locals!.add(call, args);
         this.#openedHere++;
-        this.#openAhead(open, call, fd);
+        this.#openAhead(open, call, fd, true);
         return { ok: true, iatt: file.iatt! };
       }
       const reply = this.#delegated(open, call, args);
-      this.#openAhead(open, call, fd);
+      this.#openAhead(open, call, fd, false);
       return reply;
     }) as Fop<'open'> as unknown as Fop<FopName>;
   }
@@ -103,8 +103,8 @@ export class QuickRead extends DataCache {
   }
 
   /** Those that are likely to be opened next, if it shows. Nobody waits for it. */
-  #openAhead(open: Fop<'open'>, call: Call, { gfid }: Fd): void {
-    for (const next of this.#ahead.opened(gfid)) {
+  #openAhead(open: Fop<'open'>, call: Call, { gfid }: Fd, wasHeld: boolean): void {
+    for (const next of this.#ahead.opened(gfid, wasHeld)) {
       const file = this.files.find(next);
       if (file && this.files.isHeld(file, call)) {
         this.#ahead.arrived();

@@ -15,6 +15,10 @@ const windowMin = 8;
 const windowMax = 64;
 /** Under way at a time. */
 const underWayMax = 64;
+/** Opened ahead in vain, more often than not, before that ends for a directory: its bricks may give no contents, or the disk be slow. */
+const vainMax = 16;
+/** Then it is tried again, a little, after so many opens. */
+const restOpens = 512;
 
 interface Listed {
   readonly name: ByteString;
@@ -72,6 +76,19 @@ class Order {
 
 class Directory {
   readonly listed = new Order();
+  /** Of what was opened ahead and then asked for: how much more often it was there than not. */
+  #balance = 0;
+  #rested = 0;
+
+  get isWorthIt(): boolean {
+    if (this.#balance > -vainMax) return true;
+    if (++this.#rested % restOpens === 0) this.#balance += vainMax / 4;
+    return false;
+  }
+
+  tried(wasThere: boolean): void {
+    this.#balance = Math.max(-vainMax, Math.min(vainMax, this.#balance + (wasThere ? 1 : -1)));
+  }
   #named = new Order();
   #isSorted = true;
 
@@ -143,11 +160,17 @@ export class OpenAhead {
       if (this.#directoryOf.get(gfid) === directory) this.#directoryOf.delete(gfid);
   }
 
-  /** Somebody opens a small file to read it: what to open ahead. `arrived` is called for each when that has ended. */
-  opened(gfid: Gfid): Gfid[] {
-    if (this.#unused.delete(gfid)) this.counts.used++;
+  /**
+   * Somebody opens a small file to read it, and nobody had to be asked (`wasHeld`): what to open ahead. `arrived` is called for each when
+   * that has ended.
+   */
+  opened(gfid: Gfid, wasHeld: boolean): Gfid[] {
     const directory = this.#directoryOf.get(gfid);
-    if (!directory) return [];
+    if (this.#unused.delete(gfid)) {
+      if (wasHeld) this.counts.used++;
+      directory?.tried(wasHeld);
+    }
+    if (!directory?.isWorthIt) return [];
     const next = [...directory.listed.opened(gfid), ...directory.named.opened(gfid)];
     const chosen = [...new Set(next)].slice(0, underWayMax - this.#underWay);
     this.#underWay += chosen.length;
