@@ -117,6 +117,12 @@ export class KnownFiles {
     return isSame && iatt.size <= this.pageBytes && file.pages.pages.size === 1;
   }
 
+  /** This client changes attributes of a file: what was asked before tells of others. */
+  touched(file: FileState): void {
+    file.delegation = undefined;
+    file.changed = ++this.#serial;
+  }
+
   /** This client changes a file, and it is not known which. */
   giveUpDelegations(): void {
     this.#delegatedSinceMs = this.#host.clock.nowMs();

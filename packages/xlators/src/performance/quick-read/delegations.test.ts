@@ -146,6 +146,32 @@ describe('a file that is opened again', () => {
     expect(r.opened()).toBe(2);
   });
 
+  it('is, when this client changed it while it was opened', async () => {
+    const change = () => r.ops.setattr(rigCall('user'), { loc: locOf(gfid), attr: { mode: 0o600 } });
+    // Opened before the change is made, answered after it.
+    r.way.delayMs = 5;
+    const opening = open();
+    r.way.delayMs = 100;
+    await r.services.clock.advance(5);
+    r.way.delayMs = 0;
+    await change();
+    await r.services.clock.advance(100);
+    await opening;
+    await open();
+    expect(r.opened()).toBe(2);
+  });
+
+  it('is, when this client was about to change it when it was opened', async () => {
+    r.way.delayMs = 10;
+    const changing = r.ops.setattr(rigCall('user'), { loc: locOf(gfid), attr: { mode: 0o600 } });
+    r.way.delayMs = 0;
+    await open();
+    await r.services.clock.advance(10);
+    await changing;
+    await open();
+    expect(r.opened()).toBe(2);
+  });
+
   it('is, when this client has changed it, or a file of which it knows the name only', async () => {
     const call = rigCall('user');
     const changes = [

@@ -19,7 +19,7 @@ import {
 } from '@mortar/core';
 import { DataCache } from '../../lib/data-cache/data-cache.ts';
 import type { CacheSettings } from '../../lib/data-cache/settings.ts';
-import { isChange, subjectsOf, subjectsOfSteps } from '../../lib/subjects.ts';
+import { isChange, type Subjects, subjectsOf, subjectsOfSteps } from '../../lib/subjects.ts';
 import { LocalOpens } from './local-opens.ts';
 import { OpenAhead } from './open-ahead.ts';
 import { options } from './options.ts';
@@ -73,8 +73,7 @@ export class QuickRead extends DataCache {
     this.#locals = new LocalOpens((call, args) => this.child.open(call, args));
     return (async (call: Call, args: Args<'open'>) => {
       if (!this.#delegates || call.internal || !isOnlyRead(args)) {
-        if (this.#delegates) this.#changes('open', args);
-        return open(call, args);
+        return this.#changing('open', args, () => open(call, args));
       }
       const { fd } = args;
       const file = this.files.find(fd.gfid);
@@ -93,12 +92,13 @@ export class QuickRead extends DataCache {
 
   /** On the bricks, which are to ask before others change the file. */
   async #delegated(open: Fop<'open'>, call: Call, args: Args<'open'>): Promise<Reply<'open'>> {
+    // Known from now on, so that what changes meanwhile is noted.
+    const file = this.files.get(args.fd.gfid);
     const asked = this.files.ask();
     const reply = await open(call, withXdata(args, { delegate: true }));
     if (!reply.ok || reply.xdata?.delegatedMs === undefined) return reply;
     const { delegatedMs, ...xdata } = reply.xdata;
-    const file = this.files.find(args.fd.gfid);
-    if (file && delegatedMs > 0) this.files.delegated(file, asked, delegatedMs, call);
+    if (delegatedMs > 0) this.files.delegated(file, asked, delegatedMs, call);
     return { ...reply, xdata };
   }
 
@@ -135,26 +135,39 @@ export class QuickRead extends DataCache {
   /** What needs a file to be open on the bricks, or takes names away, has it opened there before. */
   #settled(name: FopName, down: Fop<FopName>): Fop<FopName> {
     if (name === 'flush') return down;
-    const isRead = name === 'readv';
     const takesNames = name === 'unlink' || name === 'rename';
-    return (call, args) => {
-      const locals = this.#locals!;
-      if (this.#delegates) this.#changes(name, args);
-      if (locals.size === 0) return down(call, args);
-      if (isRead && this.isKept((args as unknown as Args<'readv'>).fd.gfid)) return down(call, args);
-      const waits = takesNames ? locals.settleAll() : fdsOf(args).flatMap((fd) => locals.settle(fd) ?? []);
-      return waits.length === 0 ? down(call, args) : Promise.all(waits).then(() => down(call, args));
-    };
+    return (call, args) => this.#changing(name, args, () => this.#opened(name, takesNames, call, args, down));
   }
 
-  /** Nobody is asked for what this client changes itself. */
-  #changes(name: FopName, args: Args<FopName>): void {
-    if (name === 'create' || name === 'put' || (name !== 'compound' && !isChange(name, args))) return;
-    const { gfids, names } =
+  #opened(
+    name: FopName,
+    takesNames: boolean,
+    call: Call,
+    args: Args<FopName>,
+    down: Fop<FopName>,
+  ): Promise<Reply<FopName>> {
+    const locals = this.#locals!;
+    if (locals.size === 0) return down(call, args);
+    if (name === 'readv' && this.isKept((args as unknown as Args<'readv'>).fd.gfid)) return down(call, args);
+    const waits = takesNames ? locals.settleAll() : fdsOf(args).flatMap((fd) => locals.settle(fd) ?? []);
+    return waits.length === 0 ? down(call, args) : Promise.all(waits).then(() => down(call, args));
+  }
+
+  /** Nobody is asked for what this client changes itself: what was promised before its end does not count. */
+  #changing<R>(name: FopName, args: Args<FopName>, run: () => Promise<R>): Promise<R> {
+    const isPassed = !this.#delegates || name === 'create' || name === 'put';
+    if (isPassed || (name !== 'compound' && !isChange(name, args))) return run();
+    const subjects =
       name === 'compound' ? subjectsOfSteps((args as unknown as Args<'compound'>).steps) : subjectsOf(name, args);
+    // Nor is the file opened here alone while it may lose its name.
+    this.#touched(subjects);
+    return run().finally(() => this.#touched(subjects));
+  }
+
+  #touched({ gfids, names }: Subjects): void {
     for (const gfid of gfids) {
       const file = this.files.find(gfid);
-      if (file) file.delegation = undefined;
+      if (file) this.files.touched(file);
     }
     if (names.length > 0) this.files.giveUpDelegations();
   }

@@ -24,10 +24,6 @@ export class LocalOpens {
     return this.#fds.size;
   }
 
-  has(fd: Fd): boolean {
-    return this.#fds.has(fd);
-  }
-
   /** From now on the fd is open, as far as its user can tell. */
   add({ uid, gid, groups, pid, clientId, time }: Call, args: Args<'open'>): void {
     const call: Call = { uid, gid, groups, pid, lockOwner: '', clientId, time };

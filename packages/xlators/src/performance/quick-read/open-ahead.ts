@@ -79,6 +79,8 @@ class Directory {
   /** Of what was opened ahead and then asked for: how much more often it was there than not. */
   #balance = 0;
   #rested = 0;
+  #named = new Order();
+  #isSorted = true;
 
   get isWorthIt(): boolean {
     if (this.#balance > -vainMax) return true;
@@ -89,9 +91,6 @@ class Directory {
   tried(wasThere: boolean): void {
     this.#balance = Math.max(-vainMax, Math.min(vainMax, this.#balance + (wasThere ? 1 : -1)));
   }
-  #named = new Order();
-  #isSorted = true;
-
   add(entries: readonly Listed[]): Listed[] {
     const fresh = entries.filter(({ gfid }) => !this.listed.places.has(gfid));
     for (const entry of fresh) this.listed.add(entry);
