@@ -1,6 +1,6 @@
 /**
- * Which small files are likely to be opened next: those that follow, in the order of a directory's listing or of its names, on the
- * last that were opened. Pure.
+ * Which small files are likely to be opened next: those that follow, in the order of a directory's listing, of its names or of its inode
+ * numbers, on the last that were opened. Pure.
  */
 import { type ByteString, type Dirent, FileType, type Gfid, nullGfid } from '@mortar/core';
 
@@ -19,6 +19,9 @@ const underWayMax = 64;
 const vainMax = 16;
 /** Then it is tried again, a little, after so many opens. */
 const restOpens = 512;
+
+/** Where the inode number begins in a gfid's text. */
+const numberAt = 19;
 
 interface Listed {
   readonly name: ByteString;
@@ -74,13 +77,36 @@ class Order {
   }
 }
 
+/** The same entries in an order of their own. */
+class SortedOrder {
+  readonly #keyOf: (entry: Listed) => string;
+  #order = new Order();
+
+  constructor(keyOf: (entry: Listed) => string) {
+    this.#keyOf = keyOf;
+  }
+
+  /** `entries`: all there are; they only become more. */
+  of(entries: readonly Listed[]): Order {
+    if (this.#order.entries.length === entries.length) return this.#order;
+    const keyed = entries.map((entry) => ({ key: this.#keyOf(entry), entry }));
+    const sorted = new Order();
+    for (const { entry } of keyed.sort((a, b) => (a.key < b.key ? -1 : 1))) sorted.add(entry);
+    sorted.goOn(this.#order);
+    this.#order = sorted;
+    return sorted;
+  }
+}
+
 class Directory {
   readonly listed = new Order();
+  /** By name, as shells and many programs go through a directory. */
+  readonly #named = new SortedOrder(({ name }) => name);
+  /** By inode number, as `cp -r` does: the last eight bytes of the gfid. */
+  readonly #numbered = new SortedOrder(({ gfid }) => gfid.slice(numberAt));
   /** Of what was opened ahead and then asked for: how much more often it was there than not. */
   #balance = 0;
   #rested = 0;
-  #named = new Order();
-  #isSorted = true;
 
   get isWorthIt(): boolean {
     if (this.#balance > -vainMax) return true;
@@ -91,23 +117,18 @@ class Directory {
   tried(wasThere: boolean): void {
     this.#balance = Math.max(-vainMax, Math.min(vainMax, this.#balance + (wasThere ? 1 : -1)));
   }
+
   add(entries: readonly Listed[]): Listed[] {
     const fresh = entries.filter(({ gfid }) => !this.listed.places.has(gfid));
     for (const entry of fresh) this.listed.add(entry);
-    if (fresh.length > 0) this.#isSorted = false;
     return fresh;
   }
 
-  /** By name, as shells and many programs go through a directory. */
-  get named(): Order {
-    if (!this.#isSorted) {
-      const sorted = new Order();
-      for (const entry of [...this.listed.entries].sort((a, b) => (a.name < b.name ? -1 : 1))) sorted.add(entry);
-      sorted.goOn(this.#named);
-      this.#named = sorted;
-      this.#isSorted = true;
-    }
-    return this.#named;
+  /** Whom to open next, by any of the orders. */
+  opened(gfid: Gfid): Set<Gfid> {
+    const { entries } = this.listed;
+    const orders = [this.listed, this.#named.of(entries), this.#numbered.of(entries)];
+    return new Set(orders.flatMap((order) => order.opened(gfid)));
   }
 }
 
@@ -170,8 +191,7 @@ export class OpenAhead {
       directory?.tried(wasHeld);
     }
     if (!directory?.isWorthIt) return [];
-    const next = [...directory.listed.opened(gfid), ...directory.named.opened(gfid)];
-    const chosen = [...new Set(next)].slice(0, underWayMax - this.#underWay);
+    const chosen = [...directory.opened(gfid)].slice(0, underWayMax - this.#underWay);
     this.#underWay += chosen.length;
     this.counts.opened += chosen.length;
     if (this.#unused.size > entriesMax) this.#unused.clear();
