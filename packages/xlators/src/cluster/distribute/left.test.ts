@@ -69,3 +69,15 @@ it('knows nothing before the first file is done, and nothing is left after the l
   left.done(8, 10, 3);
   expect(left.ms(9)).toBe(0);
 });
+
+it('does not tell from a few small files how long large ones take', () => {
+  const left = new Left();
+  for (let i = 0; i < 100; i++) left.expect(4096 + (i % 2));
+  for (let i = 0; i < 100; i++) left.expect(10_000_000);
+  left.begin(0);
+  // By chance those with a byte more took longer: a hundred seconds for each large file.
+  for (let i = 0; i < 100; i++) left.done(5 * (i + 1), 4096 + (i % 2), 5 + (i % 2) * 0.01);
+  expect(left.ms(500)).toBeUndefined();
+  for (let i = 0; i < 10; i++) left.done(500 + 100 * (i + 1), 10_000_000, 100);
+  expect(left.ms(1500)).toBeCloseTo(9000, -3);
+});

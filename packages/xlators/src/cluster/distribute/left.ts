@@ -15,6 +15,8 @@ interface Mark {
 const marksMax = 64;
 /** Fewer files say little of the pace. */
 const fewest = 64;
+/** What would take so many times as long as it has taken so far is not known yet: the first files may be small, and all alike. */
+const farthest = 20;
 
 export class Left {
   #filesLeft = 0;
@@ -78,7 +80,7 @@ export class Left {
     return this.#marks.findLast(isLong) ?? this.#marks[0]!;
   }
 
-  /** Undefined as long as nothing is done. */
+  /** Undefined as long as too little is done to tell. */
   ms(nowMs: number): number | undefined {
     if (this.#beganMs === undefined) return undefined;
     if (this.#filesLeft === 0) return 0;
@@ -87,7 +89,8 @@ export class Left {
     const since = this.#since(nowMs);
     const done = perFile * (this.#filesDone - since.files) + perByte * (this.#bytesDone - since.bytes);
     if (done <= 0) return undefined;
-    return ((nowMs - since.atMs) * (perFile * this.#filesLeft + perByte * this.#bytesLeft)) / done;
+    const ms = ((nowMs - since.atMs) * (perFile * this.#filesLeft + perByte * this.#bytesLeft)) / done;
+    return ms > farthest * (nowMs - this.#beganMs) ? undefined : ms;
   }
 
   #prices(): { perFile: number; perByte: number } {
