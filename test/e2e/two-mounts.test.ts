@@ -12,6 +12,7 @@ import {
   truncateSync,
   unlinkSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { byteString, Errno } from '@mortar/core';
@@ -104,6 +105,29 @@ describe.skipIf(!canMount)('two mounts of', () => {
       expect(libc.flock(a, libc.LOCK_SH | libc.LOCK_NB)).toBe(-Errno.EAGAIN);
       process.kill(-patient.child.pid!, 'SIGKILL');
       await eventually('the lock back', () => libc.flock(a, libc.LOCK_SH | libc.LOCK_NB) === 0);
+    });
+
+    it.each([
+      ['a range', (fd: number, isOn: boolean) => range(fd, isOn ? libc.F_WRLCK : libc.F_UNLCK, 2 ** 30, 1)],
+      ['flock', (fd: number, isOn: boolean) => libc.flock(fd, (isOn ? libc.LOCK_EX : libc.LOCK_UN) | libc.LOCK_NB)],
+    ])('read under a lock what the other wrote under its own, whatever they have read before: %s', (_kind, lock) => {
+      const at = [one, two].map((mount) => opened(mount, 'counter'));
+      const read = (fd: number) => {
+        const into = Buffer.alloc(4);
+        return readSync(fd, into, 0, 4, 0) === 4 ? into.readUInt32BE() : 0;
+      };
+      const first = read(at[0]!);
+      for (let i = 0; i < 100; i++) {
+        const fd = at[i % 3 === 0 ? 1 : 0]!;
+        for (const other of at) read(other);
+        expect(lock(fd, true)).toBe(0);
+        const count = read(fd);
+        expect(count).toBe(first + i);
+        const next = Buffer.alloc(4);
+        next.writeUInt32BE(count + 1);
+        writeSync(fd, next, 0, 4, 0);
+        expect(lock(fd, false)).toBe(0);
+      }
     });
 
     it('append behind each other, line by line', () => {

@@ -57,7 +57,7 @@ export async function setlk(s: Session, ask: Ask, args: RequestOf<'setlk'>): Pro
     const reply = await ask.top.lk(ask.call, { fd: handle.fd, command: 'set', flock });
     if (!reply.ok) return failWith(ask, reply);
     note(handle, flock);
-    if (graph === s.graphs.current) return granted(s, ask, handle);
+    if (graph === s.graphs.current) return granted(s, ask, handle, flock);
     // The graph was replaced meanwhile, perhaps after this handle had moved: the lock must stand on the new one too.
   }
 }
@@ -83,16 +83,17 @@ async function waitForLock(s: Session, ask: Ask, args: RequestOf<'setlkw'>): Pro
     const call = ask.call.withOwnSignal(flock.owner, graph.left.signal);
     const reply = await graph.top.lk(call, { fd: handle.fd, command: 'wait', flock });
     if (reply.ok) note(handle, flock);
-    if (reply.ok && graph === s.graphs.current) return granted(s, ask, handle);
+    if (reply.ok && graph === s.graphs.current) return granted(s, ask, handle, flock);
     if (reply.ok) continue;
     const graphWasLeft = graph !== s.graphs.current && !ask.call.interrupted;
     if (!graphWasLeft) return ask.fail(ask.call.interrupted ? Errno.EINTR : reply.errno);
   }
 }
 
-/** What others wrote under their lock is to be read under this one. */
-function granted(s: Session, ask: Ask, { node }: Handle): void {
+/** What others wrote under their lock is to be read under this one: the kernel asks for attributes first, and drops its pages where these differ. */
+function granted(s: Session, ask: Ask, { node }: Handle, { type }: Flock): void {
   s.notices.flush(node);
+  if (type !== 'unlock') s.notices.forget(node);
   ask.ok();
 }
 

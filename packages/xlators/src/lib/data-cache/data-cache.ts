@@ -19,6 +19,7 @@ import {
   Xlator,
   type XlatorInit,
 } from '@mortar/core';
+import { lockedBy } from '../locked.ts';
 import { changedBy, changedBySteps } from './changes.ts';
 import { type FileState, isUsable, sameData } from './file-state.ts';
 import { type Asked, KnownFiles } from './known-files.ts';
@@ -82,6 +83,7 @@ export abstract class DataCache extends Xlator {
     if (name === 'writev') return ((call, args) => this.#write(call, args)) as Fop<'writev'> as unknown as Fop<FopName>;
     if (name === 'compound') return (call, args) => this.#changing(name, down, call, args);
     if (name === 'open') return ((call, args) => this.#open(call, args)) as Fop<'open'> as unknown as Fop<FopName>;
+    if (name === 'lk') return (call, args) => this.#locking(down, call, args);
     if (name === 'create' || name === 'put') return (call, args) => this.#making(name, down, call, args);
     if (fops[name].class === 'data' && name !== 'fsync' && name !== 'fsyncdir')
       return (call, args) => this.#changing(name, down, call, args);
@@ -215,6 +217,15 @@ export abstract class DataCache extends Xlator {
     // Somebody above may have asked for it, too.
     if (data && iatt && contents > 0) this.#learn(this.files.get(fd.gfid), iatt, data, asked);
     return args.contents ? reply : rest;
+  }
+
+  /** So does who locks it, what others had written under their locks. */
+  async #locking(down: Fop<FopName>, call: Call, args: Args<FopName>): Promise<Reply<FopName>> {
+    const reply = await down(call, args);
+    const gfid = lockedBy('lk', args, reply);
+    const file = gfid && this.files.find(gfid);
+    if (file) this.files.doubt(file);
+    return reply;
   }
 
   #wanted(flags: number, file: FileState | undefined): number {

@@ -117,6 +117,12 @@ export class KnownFiles {
     return isSame && iatt.size <= this.pageBytes && file.pages.pages.size === 1;
   }
 
+  /** Others may have changed it until now: it is asked whether it is the same. */
+  doubt(file: FileState): void {
+    this.touched(file);
+    file.validAtMs = Number.NEGATIVE_INFINITY;
+  }
+
   /** This client changes attributes of a file: what was asked before tells of others. */
   touched(file: FileState): void {
     file.delegation = undefined;

@@ -61,6 +61,22 @@ describe('what was read', () => {
     expect(await read(s, 0, 2)).toBe('XX');
   });
 
+  it('is asked about by who has got a lock', async () => {
+    s.child.answers.lk = async (_call, { flock }) => ({ ok: true, flock });
+    const lk = (type: 'write' | 'unlock') => {
+      const flock = { type, start: 0, length: 0, owner: 'o', pid: 1 };
+      return s.ops.lk(call, { fd: new Fd(gfid, 0), command: 'set', flock });
+    };
+    await read(s, 0, 10);
+    s.model.write(0, Buffer.from('ZZ'));
+    await lk('write');
+    expect(await read(s, 0, 2)).toBe('ZZ');
+    const questions = asked(s, 'fstat');
+    await lk('unlock');
+    await read(s, 0, 2);
+    expect(asked(s, 'fstat')).toBe(questions);
+  });
+
   it('is asked about when the connection was lost', async () => {
     await read(s, 0, 10);
     s.model.write(0, Buffer.from('YY'));

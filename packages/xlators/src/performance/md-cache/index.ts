@@ -23,6 +23,7 @@ import {
   type XlatorInit,
   type XlatorType,
 } from '@mortar/core';
+import { lockedBy } from '../../lib/locked.ts';
 import { iattsOf, isChange, type Subjects, subjectsOf, subjectsOfSteps } from '../../lib/subjects.ts';
 import { type Asked, Cache } from './cache.ts';
 import { ListAhead } from './list-ahead.ts';
@@ -249,6 +250,8 @@ class MdCache extends Xlator {
     }
     const asked = this.#cache.ask();
     const reply = await down(call, args);
+    const locked = lockedBy(fop, args, reply);
+    if (locked) this.#cache.doubt(locked);
     if (reply.ok) this.#learn(fop, reply, asked);
     else if (reply.errno === Errno.ESTALE || reply.errno === Errno.ENOENT)
       for (const gfid of subjectsOf(fop, args).gfids) this.#cache.invalidate(gfid, 'metadata');

@@ -145,6 +145,28 @@ describe('attributes', () => {
     expect(r.events.map((event) => event.type)).toEqual(['upcall', 'child-down']);
   });
 
+  it('are asked for again by who has got a lock', async () => {
+    await setUp({ 'md-cache-timeout': '600' });
+    r.child.answers.lk = async (_call, { flock }) => ({ ok: true, flock });
+    const lk = (command: 'get' | 'set' | 'wait', type: 'read' | 'write' | 'unlock') => {
+      const flock = { type, start: 0, length: 0, owner: 'o', pid: 1 };
+      return r.xlator.ops.lk(call, { fd: new Fd(a, 0), command, flock });
+    };
+    await stat();
+    await lk('get', 'write');
+    await lk('set', 'unlock');
+    await stat();
+    expect(asked('stat')).toBe(1);
+    const before = stat();
+    await lk('set', 'read');
+    await before;
+    await stat();
+    expect(asked('stat')).toBe(2);
+    await lk('wait', 'write');
+    await stat();
+    expect(asked('stat')).toBe(3);
+  });
+
   it('that others changed are told to those above', async () => {
     await stat();
     await r.services.clock.advance(2000);

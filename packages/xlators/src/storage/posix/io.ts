@@ -143,7 +143,7 @@ function changed<T extends object>(
   const result = run();
   if (typeof result === 'number' && result < 0) return failed(result);
   const now = refreshed(brick, node);
-  if (!keepTimes) touch(brick, now, call.time, { data: true, later: true });
+  if (!keepTimes) touch(brick, now, call.time, { data: true, by: call.clientId, later: true });
   return { ok: true, pre, post: iattOf(brick, now), ...(result as T) };
 }
 

@@ -74,3 +74,15 @@ export function raiseTimes(times: Times, { sec, nsec }: Timespec, data: boolean)
   }
   return moved;
 }
+
+/** Moves mtime and ctime forward by the least there is. */
+export function stepTimes(times: Times): void {
+  if (++times.mtimeNsec === 1_000_000_000) {
+    times.mtimeNsec = 0;
+    times.mtime++;
+  }
+  if (++times.ctimeNsec === 1_000_000_000) {
+    times.ctimeNsec = 0;
+    times.ctime++;
+  }
+}

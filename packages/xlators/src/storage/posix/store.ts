@@ -232,7 +232,7 @@ export class PosixStore {
     const osFd = openNode(this.brick, node, flags);
     if (osFd < 0) return failed(osFd);
     const file = this.brick.open.add(node.gfid, osFd, isDirectory(node));
-    if (flags & O_TRUNC) touch(this.brick, refreshed(this.brick, node), call.time, { data: true });
+    if (flags & O_TRUNC) touch(this.brick, refreshed(this.brick, node), call.time, { data: true, by: call.clientId });
     return { ok: true, file };
   }
 

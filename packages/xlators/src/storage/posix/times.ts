@@ -5,9 +5,13 @@ import { encodeMdata, mdataXattr, raiseAtime, raiseTimes, type Times, timesOf } 
 import { type Node, storedTimes } from './node.ts';
 import type { OpenFile } from './open-files.ts';
 
-/** `data`: mtime and ctime, else ctime only. `later`: when the file is synced or closed will do. */
+/**
+ * `data`: mtime and ctime, else ctime only. `by`: the client that changed what a file holds. `later`: when the file is synced or closed will
+ * do.
+ */
 export interface Touch {
   data: boolean;
+  by?: string;
   later?: boolean;
 }
 
@@ -27,7 +31,9 @@ export function touch(brick: Brick, node: Node, time: Timespec, how: Touch): voi
   if (!brick.settings.ctime) return;
   const stored = storedTimes(brick, node);
   const times = stored ?? timesOf(node.stat);
-  if (!raiseTimes(times, time, how.data) && stored) return;
+  const moved =
+    how.by === undefined ? raiseTimes(times, time, how.data) : brick.lastWriters.raise(times, node.gfid, how.by, time);
+  if (!moved && stored) return;
   keep(brick, node, times, how.later === true);
 }
 
@@ -66,6 +72,7 @@ export function setTimes(brick: Brick, node: Node, attr: AttrChange, time: Times
     times.ctime = attr.ctime.sec;
     times.ctimeNsec = attr.ctime.nsec;
   } else raiseTimes(times, attr.ctime ?? time, false);
+  brick.lastWriters.forget(node.gfid);
   store(brick, node, times);
 }
 
