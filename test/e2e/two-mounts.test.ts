@@ -141,6 +141,28 @@ describe.skipIf(!canMount)('two mounts of', () => {
       expect(readFileSync(join(two.path, 'log'), 'utf8')).toBe(expected);
     });
 
+    it('append at once, and no line comes to be within another', async () => {
+      const lines = 300;
+      const write = (mount: MountedVolume, letter: string) => {
+        const script = `const fs = require('fs'); const fd = fs.openSync(process.argv[1], 'a');
+          for (let i = 0; i < ${lines}; i++) fs.writeSync(fd, process.argv[2].repeat(900 + i % 100) + '\\n');`;
+        const child = spawn(process.execPath, ['-e', script, join(mount.path, 'lines'), letter], { stdio: 'inherit' });
+        children.push(child);
+        return once(child, 'exit');
+      };
+      const ends = await Promise.all([write(one, 'a'), write(two, 'b')]);
+      expect(ends).toEqual([
+        [0, null],
+        [0, null],
+      ]);
+      for (const mount of [one, two]) {
+        const written = readFileSync(join(mount.path, 'lines'), 'latin1').split('\n');
+        expect(written.pop()).toBe('');
+        expect(written.filter((line) => !/^(a{900,999}|b{900,999})$/.test(line))).toEqual([]);
+        expect(written.length).toBe(2 * lines);
+      }
+    });
+
     it('see what was written when the other has closed it', async () => {
       const [here, there] = [join(one.path, 'd'), join(two.path, 'd')];
       writeFileSync(here, 'first');

@@ -34,6 +34,8 @@ export interface Negotiated {
   dontMask: boolean;
   writebackCache: boolean;
   passthrough: boolean;
+  /** What is opened past the page cache may be mapped all the same. */
+  directIoAllowMmap: boolean;
 }
 
 const always =
@@ -79,6 +81,7 @@ export function negotiate(init: RequestOf<'init'>, wishes: InitWishes): Negotiat
     dontMask: (flags & InitFlag.dontMask) !== 0,
     writebackCache,
     passthrough: (flags2 & InitFlag2.passthrough) !== 0,
+    directIoAllowMmap: (flags2 & InitFlag2.directIoAllowMmap) !== 0,
   };
 }
 

@@ -25,13 +25,22 @@ const seekHole = 4;
 const copyMaxBytes = 2 ** 31 - 4096;
 const nothing = () => {};
 
-/** `backingId`: of the file that the kernel is to read itself. */
-export function openReplyFlags(s: Session, backingId: number): number {
+/** `wanted`: what the file is opened for. `backingId`: of the file that the kernel is to read itself. */
+export function openReplyFlags(s: Session, wanted: number, backingId: number): number {
   if (backingId !== 0) return OpenReply.passthrough;
   let flags: number = OpenReply.parallelDirectWrites;
-  if (s.options.directIo === 'enable') flags |= OpenReply.directIo;
+  if (s.options.directIo === 'enable' || isSplit(s, wanted)) flags |= OpenReply.directIo;
   if (s.options.keepCache) flags |= OpenReply.keepCache;
   return flags;
+}
+
+/**
+ * Of what is written through its pages the kernel makes a request for each page of which it has not all: another client's line would come to be in
+ * the middle of one that is appended. What may be mapped is left alone where the kernel cannot map what goes past its pages.
+ */
+function isSplit({ agreed }: Session, wanted: number): boolean {
+  const isReadable = (wanted & OpenFlag.accessMode) !== OpenFlag.writeOnly;
+  return (wanted & OpenFlag.append) !== 0 && (!isReadable || agreed?.directIoAllowMmap === true);
 }
 
 export function open(s: Session, ask: Ask, args: RequestOf<'open'>): void {
@@ -63,7 +72,7 @@ export function open(s: Session, ask: Ask, args: RequestOf<'open'>): void {
     const handle = s.handles.add(node, flags, false, fd, graph);
     const uncached = reply.xdata?.uncached ? OpenReply.directIo : 0;
     const stale = wanted & OpenFlag.truncate || node.isAsSeen(reply.iatt) ? 0 : forgetAttributes(s, node);
-    const replyFlags = (openReplyFlags(s, backingId) | uncached) & ~stale;
+    const replyFlags = (openReplyFlags(s, wanted, backingId) | uncached) & ~stale;
     s.reply.opened(ask.uniqueLow, ask.uniqueHigh, handle.fh, replyFlags, backingId);
     if (!ask.send()) s.undoOpen(handle, false);
   });

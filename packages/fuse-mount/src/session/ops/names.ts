@@ -174,7 +174,7 @@ export async function create(s: Session, ask: Ask, args: RequestOf<'create'>): P
   const backingId = s.passthrough?.idFor(node, fd, flags) ?? 0;
   const handle = s.handles.add(node, fd.flags, false, fd, graph);
   const entry = s.entryOut(node, reply.iatt);
-  s.reply.created(ask.uniqueLow, ask.uniqueHigh, entry, handle.fh, openReplyFlags(s, backingId), backingId);
+  s.reply.created(ask.uniqueLow, ask.uniqueHigh, entry, handle.fh, openReplyFlags(s, flags, backingId), backingId);
   if (!ask.send()) s.undoOpen(handle, true);
 }
 
@@ -203,6 +203,6 @@ export async function tmpfile(s: Session, ask: Ask, args: RequestOf<'tmpfile'>):
   const node = s.nodes.lookedUp(iatt, null, null);
   node.unnamed = true;
   const handle = s.handles.add(node, fd.flags, false, fd, graph);
-  s.reply.created(ask.uniqueLow, ask.uniqueHigh, s.entryOut(node, iatt), handle.fh, openReplyFlags(s, 0));
+  s.reply.created(ask.uniqueLow, ask.uniqueHigh, s.entryOut(node, iatt), handle.fh, openReplyFlags(s, flags, 0));
   if (!ask.send()) s.undoOpen(handle, true);
 }
