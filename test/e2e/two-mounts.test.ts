@@ -204,6 +204,18 @@ describe.skipIf(!canMount)('two mounts of', () => {
       }
     });
 
+    it('open what has the name now, also where somebody has open what had it before', () => {
+      const [here, there] = [join(one.path, 'name'), join(two.path, 'name')];
+      for (let i = 0; i < 20; i++) {
+        writeFileSync(here, `old ${i}`);
+        opened(one, 'name', libc.O_RDONLY);
+        expect(readFileSync(there, 'latin1')).toBe(`old ${i}`);
+        writeFileSync(join(one.path, 'next'), `new ${i}`);
+        renameSync(join(one.path, 'next'), here);
+        expect(readFileSync(there, 'latin1')).toBe(`new ${i}`);
+      }
+    });
+
     it('see names come, change and go', async () => {
       const [here, there] = [join(one.path, 'n'), join(two.path, 'n')];
       expect(existsSync(there)).toBe(false);

@@ -57,7 +57,7 @@ export function anonymousFile(brick: Brick, gfid: Gfid): OpenFile | number {
   let fd = openNode(brick, node, O_RDWR);
   if (fd === -Errno.EROFS || fd === -Errno.ETXTBSY) fd = openNode(brick, node, O_RDONLY);
   if (fd < 0) return fd;
-  const file: OpenFile = { gfid, osFd: fd, directory: false, pins: 0, closed: false };
+  const file: OpenFile = { gfid, osFd: fd, directory: false, by: '', pins: 0, closed: false };
   brick.anonymous.set(gfid, file);
   return file;
 }

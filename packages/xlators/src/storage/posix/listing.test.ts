@@ -17,7 +17,7 @@ beforeAll(() => {
   directory = join(temporaryBrick(), 'd');
   mkdirSync(directory);
   const osFd = libc.open(directory, libc.O_RDONLY | libc.O_DIRECTORY);
-  file = { gfid: 'x' as Gfid, osFd, directory: true, pins: 0, closed: false };
+  file = { gfid: 'x' as Gfid, osFd, directory: true, by: '', pins: 0, closed: false };
   for (let i = 0; i < 500; i++) writeFileSync(join(directory, `n${i}`), '');
 });
 

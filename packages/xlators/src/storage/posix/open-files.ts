@@ -3,12 +3,15 @@
  * lost its last name. A descriptor that a thread of the pool works on is pinned and closed only when that ends.
  */
 import type { Gfid } from '@mortar/core';
+import { clientProcess } from '../../lib/client-process.ts';
 import type { Times } from './mdata.ts';
 
 export interface OpenFile {
   readonly gfid: Gfid;
   readonly osFd: number;
   readonly directory: boolean;
+  /** The client that opened it; empty: this brick, for itself. */
+  readonly by: string;
   /** Calls under way in other threads. */
   pins: number;
   closed: boolean;
@@ -36,8 +39,8 @@ export class OpenFiles {
     return this.#states.size;
   }
 
-  add(gfid: Gfid, osFd: number, directory: boolean): OpenFile {
-    const file: OpenFile = { gfid, osFd, directory, pins: 0, closed: false };
+  add(gfid: Gfid, osFd: number, directory: boolean, by: string): OpenFile {
+    const file: OpenFile = { gfid, osFd, directory, by, pins: 0, closed: false };
     let state = this.#states.get(gfid);
     if (!state) {
       state = { files: new Set(), unlinked: false, times: null, timesDirty: false };
@@ -45,6 +48,13 @@ export class OpenFiles {
     }
     state.files.add(file);
     return file;
+  }
+
+  /** Whether a client's process has the file open. */
+  isOpenBy(gfid: Gfid, clientId: string): boolean {
+    const process = clientProcess(clientId);
+    for (const { by } of this.#states.get(gfid)?.files ?? []) if (clientProcess(by) === process) return true;
+    return false;
   }
 
   of(gfid: Gfid): OpenState | undefined {

@@ -342,6 +342,24 @@ describe('xattrop', () => {
 });
 
 describe('an open', () => {
+  it('of a file without a name is for those who have it open', async () => {
+    const r = await start();
+    await make(r, 'f', gfid(1));
+    const id = (second: number) => `a-host-77-${second}-0123456789ab-v-client-0`;
+    const open = async (more: Parameters<typeof rootAt>[0]) => {
+      const reply = await r.ops.open(rootAt(more), { loc: locOf(gfid(1)), flags: 0, fd: new Fd(gfid(1), 0) });
+      return reply.ok || reply.errno;
+    };
+    expect(await open({ clientId: id(1) })).toBe(true);
+    ok(await r.ops.unlink(rootAt(), { loc: locAt(rootGfid, 'f', gfid(1)) }));
+    expect(await open({ clientId: 'another' })).toBe(Errno.ESTALE);
+    expect(await open({ clientId: 'a-host-78-1-0123456789ab-v-client-0' })).toBe(Errno.ESTALE);
+    expect(await open({ clientId: id(1) })).toBe(true);
+    // The same mount, in its next graph.
+    expect(await open({ clientId: id(2) })).toBe(true);
+    expect(await open({ clientId: 'another', internal: 'self-heal' })).toBe(true);
+  });
+
   it('brings what a small file holds, to who may read it', async () => {
     const r = await start();
     const id = gfid(9);

@@ -134,7 +134,7 @@ export class PosixStore {
       this.brick.sys.close(result);
       return none(failed(linked));
     }
-    const file = this.brick.open.add(args.gfid, result, false);
+    const file = this.brick.open.add(args.gfid, result, false, call.clientId);
     const iatt = iattOf(this.brick, nodeOfFile(this.brick, file) as Node);
     const postParent = parentAfter(this.brick, call, parent);
     return { reply: { ok: true, iatt, preParent: parent.pre, postParent }, file };
@@ -229,11 +229,22 @@ export class PosixStore {
   open(call: Call, loc: Loc, flags: number): Opened {
     const node = this.node(loc);
     if (typeof node === 'number') return failed(node);
+    if (this.#isGone(call, node)) return refused(Errno.ESTALE);
     const osFd = openNode(this.brick, node, flags);
     if (osFd < 0) return failed(osFd);
-    const file = this.brick.open.add(node.gfid, osFd, isDirectory(node));
+    const file = this.brick.open.add(node.gfid, osFd, isDirectory(node), call.clientId);
     if (flags & O_TRUNC) touch(this.brick, refreshed(this.brick, node), call.time, { data: true, by: call.clientId });
     return { ok: true, file };
+  }
+
+  /**
+   * A file without a name is there for those who have it open. Who has not, and asks for it, goes by a name that it had: he is to look again, and find what
+   * has it now.
+   */
+  #isGone(call: Call, { gfid }: Node): boolean {
+    const { open } = this.brick;
+    if (!open.of(gfid)?.unlinked || call.internal || call.clientId === '') return false;
+    return !open.isOpenBy(gfid, call.clientId);
   }
 
   opendir(loc: Loc): Opened {
@@ -241,7 +252,7 @@ export class PosixStore {
     if (typeof node === 'number') return failed(node);
     if (!isDirectory(node)) return refused(Errno.ENOTDIR);
     const osFd = openNode(this.brick, node, 0);
-    return osFd < 0 ? failed(osFd) : { ok: true, file: this.brick.open.add(node.gfid, osFd, true) };
+    return osFd < 0 ? failed(osFd) : { ok: true, file: this.brick.open.add(node.gfid, osFd, true, '') };
   }
 
   /** A descriptor for I/O on a file that nobody has opened. */
