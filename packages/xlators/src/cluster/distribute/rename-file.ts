@@ -121,8 +121,11 @@ async function renameByLink(d: Distribute, call: Call, plan: RenamePlan, source:
   if (!file.ok) return file;
   const prepared = await prepareLinkto(d, call, plan, source, file.iatt, true);
   if (!prepared.ok) return prepared;
+  const told = { loc: locOf(plan.gfid), name: d.names.renaming };
   const undo = async () => {
     if (toHashed !== fromHashed) await removeLinkto(d, call, toHashed, args.from);
+    // That of the old name stays, and goes nowhere: the file may come by the new one in another way.
+    else await d.ask([toHashed], (child) => child.removexattr(d.ownCall(call), told));
   };
   const second: Args<'link'> = { from: args.from, to: withoutIdentity(args.to) };
   const link = () => d.children[source]!.link(call, meaningData(second, d.names.linkto));
@@ -155,7 +158,6 @@ async function renameByLink(d: Distribute, call: Call, plan: RenamePlan, source:
   }
   // The linkto did not go with it.
   if (!shown.ok) await removeLinkto(d, call, toHashed, args.from);
-  const told = { loc: locOf(plan.gfid), name: d.names.renaming };
   const [removed] = await Promise.all([
     unlinkWhereItIs(d, call, args.from, plan.gfid, source),
     // The linkto has its name: it is as GlusterFS leaves one. Where that fails it says nothing by now.

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { content, create, list, volume } from './grown-rig.ts';
 import { Rebalance } from './rebalance.ts';
 import type { DistributeRig } from './rig.ts';
+import { renaming } from './unseen-name.ts';
 
 const ends: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -188,4 +189,50 @@ it('a rename under way is not taken back by a rebalance that comes by', async ()
   expect(await fresh.walk(`/${to}`)).toMatchObject({ ok: true, iatt: { gfid, nlink: 1 } });
   expect(await fresh.walk(`/${from}`)).toMatchObject({ ok: false });
   expect(admin).toBeDefined();
+});
+
+it('nothing tells of a rename that was refused as it was to be shown', async () => {
+  newName ??= await findNewName();
+  const { client, admin } = await grown();
+  const first = await nameOn(admin, 2, 'made');
+  const from = await nameOn(admin, 1, 'old');
+  const file = await create(admin, first, Buffer.from('renamed'));
+  file.fd.release();
+  expect(await admin.ops.rename(admin.call, { from: at(first), to: at(from), flags: 0 })).toMatchObject({ ok: true });
+  const writer = await client('writer');
+  const marks = async () => {
+    const found = await admin.bricks[1]!.lookup(admin.call, { loc: at(from), want: ['*'] });
+    return found.ok ? Object.keys(found.xattrs).filter((key) => key.endsWith('.renaming')) : [];
+  };
+  let said: string[] = [];
+  const note = async () => {
+    said = await marks();
+  };
+  writer.doors[2]!.before = (fop) => (fop === 'link' ? note() : undefined);
+  writer.doors[1]!.refuse = (fop) => (fop === 'rename' ? 5 : undefined);
+  const reply = await writer.ops.rename(writer.call, { from: at(from), to: at(newName), flags: 0 });
+  expect(reply).toMatchObject({ ok: false, errno: 5 });
+  expect([said.length, await marks()]).toEqual([1, []]);
+});
+
+it('a name that is seen and hides nothing stays, though a linkto was left that says it would be: the old one has gone', async () => {
+  const { client, admin } = await grown();
+  const [first, from, to, third] = [
+    await nameOn(admin, 2, 'made'),
+    await nameOn(admin, 1, 'old'),
+    await nameOn(admin, 2, 'to'),
+    await nameOn(admin, 2, 'third'),
+  ];
+  const { gfid, fd } = await create(admin, first, Buffer.from('renamed'));
+  fd.release();
+  expect(await admin.ops.rename(admin.call, { from: at(first), to: at(from), flags: 0 })).toMatchObject({ ok: true });
+  expect(await admin.ops.link(admin.call, { from: locOf(gfid), to: at(third) })).toMatchObject({ ok: true });
+  const call = { ...admin.call, internal: 'rebalance' as const };
+  const xattrs = renaming(admin.d, { parent: rootGfid, name: from }, { parent: rootGfid, name: to });
+  expect(await admin.bricks[1]!.setxattr(call, { loc: locOf(gfid), xattrs, flags: 0 })).toMatchObject({ ok: true });
+  const moved = { from: locAt(rootGfid, from, gfid), to: at(to), flags: 0 };
+  expect(await admin.bricks[2]!.rename(call, moved)).toMatchObject({ ok: true });
+  expect(await new Rebalance((await client('mover')).d, 'force').run()).toMatchObject(whole);
+  const fresh = await client('fresh');
+  for (const name of [to, third]) expect((await content(fresh, name)).toString()).toBe('renamed');
 });

@@ -77,7 +77,7 @@ export async function takeBackUnseen(d: Distribute, call: Call, child: number, a
     const now = await linktoOf(d, own, child, at);
     if (isFailure(now)) return now;
     if (!isSame(now.to, to)) return { ok: true };
-    return takeBackLocked(d, own, { child, link: now.found!, to, hashed });
+    return takeBackLocked(d, own, { child, link: now.found!, from: at, to, hashed });
   });
 }
 
@@ -107,6 +107,12 @@ async function isPlacedOn(d: Distribute, own: Call, { parent, name }: Name, chil
   return isWhole(layout) && childOfHash(layout, d.hasher.hash(name)) === child;
 }
 
+/** Whether the file has a name on a child; true also where that is not known. */
+async function hasOn(d: Distribute, own: Call, child: number, { parent, name }: Name, gfid: Gfid): Promise<boolean> {
+  const reply = await d.children[child]!.lookup(own, askArgs(d, { loc: locAt(parent, name) }));
+  return reply.ok ? reply.iatt.gfid === gfid : !isAbsent(reply);
+}
+
 /**
  * For who holds the lock of a name that cannot be given on a child, as something has it there: if that is unseen it goes. `hashed`: where the
  * name hashes to, and so where the linkto is that was to show it.
@@ -128,17 +134,18 @@ export async function takeBackInTheWay(
   const link = await linktoOf(d, own, hashed, says.from);
   if (isFailure(link)) return link;
   if (!isSame(link.to, to) || link.found!.iatt.gfid !== there.iatt.gfid) return fail(Errno.EEXIST);
-  return takeBackLocked(d, own, { child: hashed, link: link.found!, to, hashed });
+  return takeBackLocked(d, own, { child: hashed, link: link.found!, from: says.from, to, hashed });
 }
 
 interface Unseen {
   readonly child: number;
   readonly link: Found;
+  readonly from: Name;
   readonly to: Name;
   readonly hashed: number;
 }
 
-async function takeBackLocked(d: Distribute, own: Call, { child, link, to, hashed }: Unseen): Promise<Done> {
+async function takeBackLocked(d: Distribute, own: Call, { child, link, from, to, hashed }: Unseen): Promise<Done> {
   if (!(await isPlacedOn(d, own, to, hashed))) return fail(Errno.EAGAIN);
   const { gfid } = link.iatt;
   const loc = locAt(to.parent, to.name);
@@ -147,11 +154,14 @@ async function takeBackLocked(d: Distribute, own: Call, { child, link, to, hashe
   if (unsure && !unsure.ok) return unsure;
   const isOf = (reply: LookupReply) => reply.ok && reply.iatt.gfid === gfid;
   const isShown = replies.some((reply) => isOf(reply) && isLinkto(d, reply));
+  const isAlone = replies.every((reply) => !reply.ok || isOf(reply));
   for (const i of d.indices) {
     const reply = replies[i]!;
     if (isShown || !isOf(reply) || !isData(d, reply)) continue;
     // Its last one, and seen by now: all that is left of the file.
     if (i === hashed && reply.iatt.nlink < 2) continue;
+    // Seen by now, hiding nothing, and the old name has gone: it was renamed all the same, in another way, and the linkto was left.
+    if (i === hashed && isAlone && !(await hasOn(d, own, i, from, gfid))) continue;
     const given: Args<'unlink'> = { loc: { ...loc, gfid } };
     const removed = await d.children[i]!.unlink(own, meaningData(given, d.names.linkto));
     if (!removed.ok) return removed;
