@@ -1,6 +1,7 @@
 /** The short way of small files: what it costs, what it leaves to the general way, and what is there when it ends anywhere. */
 import { type Args, Errno, Fd, type FopName, type Gfid, locAt, locksGivenBack, locOf, rootGfid } from '@mortar/core';
 import { afterEach, describe, expect, it } from 'vitest';
+import { fixLayout } from './fix-layout.ts';
 import { content, create, list, looks, volume } from './grown-rig.ts';
 import { migrateFile } from './migrate.ts';
 import { migrateSmall, smallBytes } from './migrate-small.ts';
@@ -257,4 +258,37 @@ describe('a mover of a small file', () => {
       expect(await list(await client('last'))).toEqual(['f']);
     },
   );
+});
+
+it.each([
+  ['with one name', 1],
+  ['with several names', 2],
+])('a file %s has none of the marks that an earlier move has left where it goes', async (_what, count) => {
+  const { small, all, mover, gfid, from } = await start();
+  expect(await fixLayout(mover.d, mover.call, rootGfid)).toBe(true);
+  const there = all.bricks[2]!;
+  const own = { ...all.call, internal: 'rebalance' as const };
+  const names: string[] = [];
+  for (let i = 0; i < 20 && names.length < count; i++)
+    if ((await mover.d.hashedOf(mover.call, rootGfid, `g${i}`)) === 2) names.push(`g${i}`);
+  for (const name of names) {
+    const to = locAt(rootGfid, name);
+    expect(await small.ops.link(small.call, { from: locOf(gfid), to })).toMatchObject({ ok: true });
+  }
+  await small.ops.unlink(small.call, { loc: locAt(rootGfid, 'f') });
+  const initial = {
+    [mover.d.names.linkto]: Buffer.from(`${mover.d.childName(from)}\0`),
+    [mover.d.names.movingMode]: Buffer.from('644'),
+    [mover.d.names.moving]: Buffer.from('1'),
+  };
+  const loc = locAt(rootGfid, names[0]!);
+  const left = await there.mknod(own, { loc, mode: 0o101000, rdevMajor: 0, rdevMinor: 0, gfid, initial });
+  expect(left).toMatchObject({ ok: true });
+  const source = await small.bricks[from]!.lookup(own, { loc: locOf(gfid), want: ['trusted.glusterfs.dht.*'] });
+  if (!source.ok) throw new Error(`errno ${source.errno}`);
+  const file = { parent: rootGfid, name: names[0]!, gfid, from, to: 2 };
+  expect(await migrateFile(mover.d, mover.call, file, source)).toEqual({ outcome: 'moved', bytes: text.length });
+  const moved = await there.lookup(own, { loc: locOf(gfid), want: ['*'] });
+  const marks = moved.ok ? Object.keys(moved.xattrs).filter((key) => /linkto|moving/.test(key)) : undefined;
+  expect(marks).toEqual([]);
 });

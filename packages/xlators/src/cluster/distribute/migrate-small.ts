@@ -189,10 +189,13 @@ class SmallMove {
   async #adopt(errno: number | undefined): Promise<boolean> {
     if (errno !== Errno.EEXIST) return false;
     const { parent, name, gfid, to } = this.#file;
-    const look = compoundStep('lookup', askArgs(this.#d, { loc: locAt(parent, name) }));
+    const { movingMode, moving } = this.#d.names;
+    const look = compoundStep('lookup', askArgs(this.#d, { loc: locAt(parent, name), want: [moving] }));
     const there = await this.#ask(to, [look, this.#lock(to, 'file')]);
     const found = there.at('lookup', 0);
-    return found?.ok === true && isLinkto(this.#d, found) && found.iatt.gfid === gfid && found.iatt.nlink === 1;
+    if (!found?.ok || !isLinkto(this.#d, found) || found.iatt.gfid !== gfid || found.iatt.nlink !== 1) return false;
+    // With what a move away from there has left the general way is taken.
+    return !found.xattrs[movingMode] && !found.xattrs[moving];
   }
 
   /** The file as it is now that nobody else gets at it, if it is as simple as it seemed. */

@@ -6,6 +6,7 @@ import { linktoTarget } from './linkto.ts';
 import { makeLinkto, removeLinkto, removeStaleLinkto } from './linkto-files.ts';
 import { withNames } from './locks.ts';
 import { askArgs, type Found, isAbsent, isData, isLinkto } from './lookup.ts';
+import { removeMark } from './marks.ts';
 import { type FileToMove, failed, type Moved, type Place, skipped, type WholeFile } from './moved.ts';
 import { namesOfFile } from './names-of-file.ts';
 import { isShared } from './share.ts';
@@ -33,7 +34,8 @@ async function prepareName(
   source: Found,
 ): Promise<Moved | undefined> {
   const loc = locAt(parent, name);
-  const look = () => d.ask([file.to], (child) => child.lookup(own, askArgs(d, { loc })));
+  const want = [d.names.moving];
+  const look = () => d.ask([file.to], (child) => child.lookup(own, askArgs(d, { loc, want })));
   let [there] = await look();
   if (isLinkto(d, there!) && there.iatt.gfid !== file.gfid) {
     // Of one that had the name before.
@@ -43,12 +45,22 @@ async function prepareName(
   if (there!.ok && there!.iatt.gfid !== file.gfid) return failed('another file has its name there');
   if (isData(d, there!)) return failed('a file of its identity is there already');
   if (!there!.ok && !isAbsent(there)) return failed(`its new place cannot be asked: errno ${there!.errno}`);
-  if (isLinkto(d, there!)) return undefined;
+  if (isLinkto(d, there!)) return clearMarks(d, own, file, there);
   const made = await makeLinkto(d, own, file.to, loc, source.iatt, file.from);
   if (made.ok) return undefined;
   // The brick has the identity still, without a name.
   if (made.errno === Errno.ENOENT) return skipped('it was there before and is still open from then');
   return failed(`no linkto can be made there: errno ${made.errno}`);
+}
+
+/** What a move away from there has left, that ended when the old place was a linkto already: it would be on the file that comes. */
+async function clearMarks(d: Distribute, own: Call, file: WholeFile, there: Found): Promise<Moved | undefined> {
+  for (const name of [d.names.movingMode, d.names.moving]) {
+    if (!there.xattrs[name]) continue;
+    const removed = await removeMark(d, own, file.to, there.iatt, name);
+    if (!removed.ok) return failed(`a mark cannot be taken off its new place: errno ${removed.errno}`);
+  }
+  return undefined;
 }
 
 /** Whether the linkto there has the file's names and no others. */
