@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -14,13 +14,11 @@ import {
   parseOptions,
   type Reply,
   rootGfid,
-  type Xlator,
 } from '@mortar/core';
 import * as libc from '@mortar/libc';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type RigServices, rigServices } from '../../lib/translator-rig.ts';
 import { handlePath } from './handle.ts';
-import { HealthCheck } from './health.ts';
 import { xlator as posix } from './index.ts';
 import { type PosixRig, posixRig, removeBrick, rootAt, temporaryBrick } from './rig.ts';
 
@@ -273,38 +271,6 @@ describe('limits', () => {
     ok(await r.ops.link(rootAt(), { from: locOf(gfid(1)), to: locAt(rootGfid, 'g') }));
     const third = await r.ops.link(rootAt(), { from: locOf(gfid(1)), to: locAt(rootGfid, 'h') });
     expect(third).toEqual({ ok: false, errno: Errno.EMLINK });
-  });
-});
-
-describe('health check', () => {
-  it('does not take a full disk for a broken one', async () => {
-    const check = new HealthCheck('/dev/full', rigServices().clock, { intervalSec: 30, timeoutSec: 0 }, () => {});
-    expect(await check.check()).toBeNull();
-  });
-
-  it('writes its file and reads it back', async () => {
-    const directory = made();
-    const path = `${directory}/health_check`;
-    const check = new HealthCheck(path, rigServices().clock, { intervalSec: 30, timeoutSec: 0 }, () => {});
-    expect(await check.check()).toBeNull();
-    expect(readFileSync(path, 'utf8')).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+0000$/);
-    rmSync(path);
-    mkdirSync(path);
-    expect(await check.check()).toMatch(/EISDIR/);
-  });
-
-  it('tells parents and the log of a disk that fails', async () => {
-    const services = rigServices();
-    const r = await start({ 'health-check-interval': '5' }, services);
-    mkdirSync(`${r.directory}/.glusterfs/health_check`);
-    const events: string[] = [];
-    r.xlator.parents = [{ notify: (event: { type: string }) => events.push(event.type) } as unknown as Xlator];
-    await services.clock.advance(5000);
-    for (let i = 0; i < 1000 && events.length === 0; i++) await new Promise((resolve) => setTimeout(resolve, 10));
-    expect(events).toEqual(['child-down']);
-    expect(services.lines.some(({ level, text }) => level === 'CRITICAL' && /health-check failed/.test(text))).toBe(
-      true,
-    );
   });
 });
 
