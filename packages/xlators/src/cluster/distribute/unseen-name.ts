@@ -21,7 +21,7 @@ import { childOfHash } from './layout.ts';
 import { meaningData } from './linkto.ts';
 import type { Done } from './linkto-files.ts';
 import { type NameOn, withNames } from './locks.ts';
-import { askArgs, type Found, isAbsent, isData, isDirectory, isLinkto, type LookupReply } from './lookup.ts';
+import { askArgs, type Found, isAbsent, isData, isDirectory, isLinkto, type LookupReply, lookOn } from './lookup.ts';
 import { copiesOf, isWhole } from './lookup-directory.ts';
 import { removeMark } from './marks.ts';
 
@@ -109,7 +109,7 @@ async function isPlacedOn(d: Distribute, own: Call, { parent, name }: Name, chil
 
 /** Whether the file has a name on a child; true also where that is not known. */
 async function hasOn(d: Distribute, own: Call, child: number, { parent, name }: Name, gfid: Gfid): Promise<boolean> {
-  const reply = await d.children[child]!.lookup(own, askArgs(d, { loc: locAt(parent, name) }));
+  const reply = await lookOn(d, own, child, locAt(parent, name));
   return reply.ok ? reply.iatt.gfid === gfid : !isAbsent(reply);
 }
 

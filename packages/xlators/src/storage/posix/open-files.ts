@@ -10,7 +10,7 @@ export interface OpenFile {
   readonly gfid: Gfid;
   readonly osFd: number;
   readonly directory: boolean;
-  /** The client that opened it; empty: this brick, for itself. */
+  /** The client that opened the file; empty where it is a directory, or open for this brick itself. */
   readonly by: string;
   /** Calls under way in other threads. */
   pins: number;
