@@ -16,6 +16,7 @@ export * from './nearest.ts';
 export * from './options.ts';
 export * from './payload.ts';
 export * from './ports.ts';
+export * from './rising-time.ts';
 export * from './volfile/error.ts';
 export { maxVolfileLength, type ParseOptions, parseVolfile } from './volfile/parse.ts';
 export * from './volfile/placement.ts';

@@ -10,6 +10,7 @@ import {
   type Iatt,
   locOf,
   type Reply,
+  RisingTime,
   type Services,
   type Subvolume,
 } from '@mortar/core';
@@ -72,6 +73,7 @@ export class Client {
   /** Of the volumes that are views of this client; a view that nobody has any more is forgotten. */
   readonly #caches = new Set<WeakRef<NameCache>>();
   readonly #gate: Gate;
+  readonly #time = new RisingTime();
   readonly #timeoutMs: number | undefined;
   readonly #pid = process.pid;
   #nextId = 1;
@@ -265,7 +267,7 @@ export class Client {
 
   call(who: Identity): Call {
     const { uid, gid, groups } = who;
-    const time = this.services.clock.wall();
+    const time = this.#time.at(this.services.clock.wall());
     return { uid, gid, groups, pid: this.#pid, lockOwner: '', clientId: '', time };
   }
 

@@ -1,21 +1,12 @@
-/**
- * The time of requests: a few that follow each other share a look at the clock. No two have the same time: a file whose data is changed twice has to be seen to
- * have changed twice.
- */
-import type { Clock, Timespec } from '@mortar/core';
+/** The time of requests: a few that follow each other share a look at the clock, and each has a time of its own. */
+import { type Clock, RisingTime, type Timespec } from '@mortar/core';
 
 /** Within a turn of the event loop. */
-const requestsOfOneTime = 16;
-/** A clock may stand for so long. */
-const coarseNs = 10_000_000;
-
-function next({ sec, nsec }: Timespec): Timespec {
-  return nsec === 999_999_999 ? { sec: sec + 1, nsec: 0 } : { sec, nsec: nsec + 1 };
-}
+const requestsOfOneLook = 16;
 
 export class TurnClock {
   readonly #clock: Clock;
-  #time: Timespec = { sec: 0, nsec: 0 };
+  readonly #time = new RisingTime();
   #usesLeft = 0;
 
   constructor(clock: Clock) {
@@ -23,17 +14,9 @@ export class TurnClock {
   }
 
   now(): Timespec {
-    this.#time = this.#usesLeft-- > 0 ? next(this.#time) : this.#look();
-    return this.#time;
-  }
-
-  /** Later than the time before, unless the clock was set back. */
-  #look(): Timespec {
-    this.#usesLeft = requestsOfOneTime - 1;
-    const now = this.#clock.wall();
-    const { sec, nsec } = this.#time;
-    const isBehind = now.sec === sec && now.nsec <= nsec && nsec - now.nsec < coarseNs;
-    return isBehind ? next(this.#time) : now;
+    if (this.#usesLeft-- > 0) return this.#time.next();
+    this.#usesLeft = requestsOfOneLook - 1;
+    return this.#time.at(this.#clock.wall());
   }
 
   /** A turn of the event loop begins: time has passed. */

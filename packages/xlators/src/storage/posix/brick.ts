@@ -5,7 +5,6 @@ import type * as libc from '@mortar/libc';
 import { DirectoryCache } from './directory-cache.ts';
 import { KnownTimes } from './known-times.ts';
 import { KnownXattrs } from './known-xattrs.ts';
-import { LastWriters } from './last-writers.ts';
 import { ListingCache } from './listing.ts';
 import { Lru } from './lru.ts';
 import { type OpenFile, OpenFiles } from './open-files.ts';
@@ -55,7 +54,6 @@ export class Brick {
   /** Objects whose handle has been checked since the start. */
   readonly verified = new Lru<Gfid, true>(verifiedMax);
   readonly times = new KnownTimes();
-  readonly lastWriters = new LastWriters();
   readonly xattrs: KnownXattrs;
   readonly listings: ListingCache;
   /** The disk is below its reserve; kept up to date by whoever has a clock. */

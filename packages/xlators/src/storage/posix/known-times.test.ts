@@ -28,10 +28,18 @@ describe('times that are known', () => {
     expect(known.get(gfid, 8)).toBeNull();
   });
 
-  it('are forgotten', () => {
+  it.each<[string, (known: KnownTimes) => unknown]>([
+    ['it has gone', (known) => known.forget(gfid)],
+    ['any may have gone', (known) => known.clear()],
+    ['another inode has its gfid', (known) => known.get(gfid, 8)],
+  ])('are forgotten when %s, and who wrote last, too', (_what, forget) => {
     const known = new KnownTimes();
-    known.set(gfid, then, 7);
-    known.forget(gfid);
+    const times = allTimes({ sec: 1, nsec: 2 });
+    known.set(gfid, times, 7);
+    known.writers.raise(times, gfid, 'a', { sec: 5, nsec: 0 });
+    forget(known);
     expect(known.get(gfid, 7)).toBeNull();
+    // It would pass for a change of `a` that was overtaken.
+    expect(known.writers.raise(allTimes({ sec: 5, nsec: 0 }), gfid, 'a', { sec: 5, nsec: 0 })).toBe(true);
   });
 });

@@ -1,8 +1,9 @@
 /**
  * Times of mdata that this store has read or written: nobody else changes them while it runs, so an object's need not be
- * read again for each operation on it. Of an object that is gone nothing may stay: its gfid can come back.
+ * read again for each operation on it; and who moved them last. Of an object that is gone nothing may stay: its gfid can come back.
  */
 import type { Gfid } from '@mortar/core';
+import { LastWriters } from './last-writers.ts';
 import { Lru } from './lru.ts';
 import type { Times } from './mdata.ts';
 
@@ -16,6 +17,7 @@ interface Known {
 }
 
 export class KnownTimes {
+  readonly writers = new LastWriters();
   readonly #known = new Lru<Gfid, Known>(knownMax);
 
   /** The same object as was set: who changes it stores it. */
@@ -24,7 +26,7 @@ export class KnownTimes {
     if (!known) return null;
     if (known.ino === anyInode) known.ino = ino;
     if (known.ino === ino) return known.times;
-    this.#known.delete(gfid);
+    this.forget(gfid);
     return null;
   }
 
@@ -34,9 +36,11 @@ export class KnownTimes {
 
   forget(gfid: Gfid): void {
     this.#known.delete(gfid);
+    this.writers.forget(gfid);
   }
 
   clear(): void {
     this.#known.clear();
+    this.writers.clear();
   }
 }

@@ -66,6 +66,22 @@ describe('times of changes by several clients', () => {
     );
   });
 
+  it('go forward where the clock of a client is set back by more than a second, until it has caught up', () => {
+    const writers = new LastWriters();
+    const times = allTimes({ sec: 0, nsec: 0 });
+    const raise = (sec: number, nsec = 0) => {
+      writers.raise(times, gfid, 'a', { sec, nsec });
+      return [times.mtime, times.mtimeNsec];
+    };
+    expect(raise(100)).toEqual([100, 0]);
+    // Overtaken by the one before.
+    expect(raise(99)).toEqual([100, 0]);
+    expect(raise(98, 999_999_999)).toEqual([100, 1]);
+    expect(raise(99, 500_000_000)).toEqual([100, 2]);
+    expect(raise(101)).toEqual([101, 0]);
+    expect(raise(100, 500_000_000)).toEqual([101, 0]);
+  });
+
   it('go forward where the time was set to one that is to come, also after it was forgotten who wrote last', () => {
     const writers = new LastWriters();
     const times = allTimes({ sec: 100, nsec: 0 });

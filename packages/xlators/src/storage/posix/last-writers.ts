@@ -2,7 +2,7 @@
  * Who changed a file's data last. Times of mdata only go forward, and are the clients' own: what a client writes whose clock is behind that of
  * the one before would leave them as they are, and who keeps pages of the file take these for good still. Such a change is told apart.
  */
-import type { Gfid, Timespec } from '@mortar/core';
+import { type Gfid, nsBetween, overtakenNs, type Timespec } from '@mortar/core';
 import { Lru } from './lru.ts';
 import { raiseTimes, stepTimes, type Times } from './mdata.ts';
 
@@ -19,20 +19,20 @@ export class LastWriters {
 
   /**
    * A client has changed the data at `time`: moves mtime and ctime forward, to that time or by the least there is. Changes of one client may overtake each
-   * other, on one replica and not on the next: what comes late of these moves nothing, so that all have the same times.
+   * other, on one replica and not on the next: what comes late of these, by up to a second, moves nothing, so that all have the same times.
    */
   raise(times: Times, gfid: Gfid, clientId: string, time: Timespec): boolean {
-    const { mtime, mtimeNsec } = times;
+    const lateNs = nsBetween(time, { sec: times.mtime, nsec: times.mtimeNsec });
     const moved = raiseTimes(times, time, true);
-    const isSeen = times.mtime !== mtime || times.mtimeNsec !== mtimeNsec;
-    const isHidden = this.#isHidden(gfid, clientId, isSeen);
+    const isHidden = this.#isHidden(gfid, clientId, lateNs);
     if (isHidden) stepTimes(times);
     return moved || isHidden;
   }
 
-  #isHidden(gfid: Gfid, clientId: string, isSeen: boolean): boolean {
+  #isHidden(gfid: Gfid, clientId: string, lateNs: number): boolean {
     const last = this.#last.get(gfid);
-    const isBehind = !isSeen && (last === undefined || last.clientId !== clientId || last.isBehind);
+    const isOwn = last?.clientId === clientId && !last.isBehind && lateNs <= overtakenNs;
+    const isBehind = lateNs >= 0 && !isOwn;
     if (last) {
       last.clientId = clientId;
       last.isBehind = isBehind;
@@ -40,8 +40,11 @@ export class LastWriters {
     return isBehind;
   }
 
-  /** Its times were set to something else. */
   forget(gfid: Gfid): void {
     this.#last.delete(gfid);
+  }
+
+  clear(): void {
+    this.#last.clear();
   }
 }

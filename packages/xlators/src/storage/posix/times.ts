@@ -32,7 +32,9 @@ export function touch(brick: Brick, node: Node, time: Timespec, how: Touch): voi
   const stored = storedTimes(brick, node);
   const times = stored ?? timesOf(node.stat);
   const moved =
-    how.by === undefined ? raiseTimes(times, time, how.data) : brick.lastWriters.raise(times, node.gfid, how.by, time);
+    how.by === undefined
+      ? raiseTimes(times, time, how.data)
+      : brick.times.writers.raise(times, node.gfid, how.by, time);
   if (!moved && stored) return;
   keep(brick, node, times, how.later === true);
 }
@@ -72,7 +74,8 @@ export function setTimes(brick: Brick, node: Node, attr: AttrChange, time: Times
     times.ctime = attr.ctime.sec;
     times.ctimeNsec = attr.ctime.nsec;
   } else raiseTimes(times, attr.ctime ?? time, false);
-  brick.lastWriters.forget(node.gfid);
+  // Who wrote last moved other times.
+  brick.times.writers.forget(node.gfid);
   store(brick, node, times);
 }
 

@@ -104,7 +104,6 @@ export function setxattr(
 function forgetTimes(brick: Brick, node: Node, name: ByteString): void {
   if (name !== mdataXattr) return;
   brick.times.forget(node.gfid);
-  brick.lastWriters.forget(node.gfid);
   const state = brick.open.of(node.gfid);
   if (!state) return;
   state.times = null;
