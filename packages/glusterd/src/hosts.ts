@@ -1,4 +1,5 @@
 /** Which node a host name means. */
+import { isLoopback } from '@mortar/core';
 import type { AddressBook } from './pool/trust.ts';
 import type { HostNames } from './ports.ts';
 import type { State } from './store/documents.ts';
@@ -49,10 +50,6 @@ export class HostBook {
   #resolve(host: string): Promise<readonly string[]> {
     return this.addresses ? this.addresses.resolve(host) : this.#hosts.resolve(host);
   }
-}
-
-export function isLoopback(address: string): boolean {
-  return /^127\.\d+\.\d+\.\d+$/.test(address) || address === '::1';
 }
 
 function isUnspecified(address: string): boolean {

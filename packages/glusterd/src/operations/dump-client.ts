@@ -1,7 +1,8 @@
 /** `volume statedump V client HOST:PID`: a client of the volume, whichever node of the pool it has its volfile from. */
+import { isLoopback } from '@mortar/core';
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
-import { isLoopback } from '../hosts.ts';
+
 import { gatherFromAll } from '../pool/sites.ts';
 import type { VolumeInfo } from '../volume.ts';
 import { dumpClientsHere, type WantedClient } from './dump-client-here.ts';

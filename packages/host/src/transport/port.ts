@@ -2,7 +2,7 @@
 import { lookup } from 'node:dns/promises';
 import { existsSync } from 'node:fs';
 import { hostname, networkInterfaces } from 'node:os';
-import type { Volfile } from '@mortar/core';
+import { isLoopback, type Volfile } from '@mortar/core';
 import { wantSendBuffer } from '@mortar/libc';
 import { type Address, anyTransport, type TlsSettings, type Transport, type TransportPort } from '@mortar/rpc';
 import { type TcpOptions, tcpTransport } from '@mortar/rpc/transports/tcp.ts';
@@ -96,8 +96,4 @@ export class SocketTransportPort implements TransportPort {
 
 function ownAddresses(): ReadonlySet<string> {
   return new Set(Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address)));
-}
-
-function isLoopback(address: string): boolean {
-  return address === '::1' || /^127\.\d+\.\d+\.\d+$/.test(address);
 }

@@ -1,4 +1,5 @@
 import { createServer, type Server, Socket, type SocketConnectOpts } from 'node:net';
+import { isLoopback } from '@mortar/core';
 import {
   type Address,
   type Listener,
@@ -18,10 +19,6 @@ const backlog = 1024;
 /** `::ffff:10.0.0.1` is `10.0.0.1`. */
 function plainAddress(address: string | undefined): string {
   return (address ?? '').replace(/^::ffff:/i, '');
-}
-
-function isLoopback(address: string): boolean {
-  return address === '::1' || address.startsWith('127.');
 }
 
 function peerOf(socket: Socket, tlsName?: string): PeerIdentity {
