@@ -122,7 +122,9 @@ export class IoStats extends Xlator implements LatencyMeter {
     for (const name of pathKeys) {
       const reply = await this.child.getxattr(rootCall(this.services.clock), { loc: locOf(gfid), name });
       const value = reply.ok ? reply.xattrs[name] : undefined;
-      const path = value && Buffer.from(value).toString('latin1').split(/[:\0]/)[0];
+      // Paths of several names are told apart by a colon; one in a name has no slash behind it.
+      const paths = value ? Buffer.from(value).toString('latin1') : '';
+      const [path] = paths.split(/:(?=\/)|\0/);
       if (path) return path.startsWith('/') ? path : `/${path}`;
     }
     return undefined;

@@ -158,13 +158,13 @@ describe('io-stats', () => {
     r.child.answers.getxattr = async (_call, { name }) => {
       asked.push(name!);
       return name === 'glusterfs.gfidtopath'
-        ? { ok: true, xattrs: { [name]: Buffer.from('/dir/file:/other\0') } }
+        ? { ok: true, xattrs: { [name]: Buffer.from('/dir/12:30.log:/other\0') } }
         : fail(Errno.ENODATA);
     };
     const other = new Fd('00000000-0000-0000-0000-000000000002' as typeof rootGfid, 2);
     for (const one of [fd, other, other]) await r.xlator.ops.readv(call, { fd: one, size: 10, offset: 0 });
-    expect((await r.xlator.top('read', 1))!.members).toEqual([{ name: '/dir/file', value: 2 }]);
-    expect((await r.xlator.top('read-perf', 2))!.members.map(({ name }) => name)).toContain('/dir/file');
+    expect((await r.xlator.top('read', 1))!.members).toEqual([{ name: '/dir/12:30.log', value: 2 }]);
+    expect((await r.xlator.top('read-perf', 2))!.members.map(({ name }) => name)).toContain('/dir/12:30.log');
     expect(asked).toEqual(['glusterfs.gfidtopath', 'glusterfs.gfidtopath']);
   });
 
