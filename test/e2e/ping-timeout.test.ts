@@ -50,4 +50,31 @@ describe.skipIf(!canMount)('volume set', () => {
     expect(readFileSync(join(bricks[1]!.path, 'without'), 'utf8')).toBe('without');
     await cluster.destroy('lag', mount);
   }, 120_000);
+
+  it('is not needed for writers to go on without another client that answers nothing', async () => {
+    const bricks = await cluster.createAndStart('calm', ['replica', '3'], 3);
+    await cluster.must('volume', 'set', 'calm', 'cluster.post-op-delay-secs', '5');
+    const [mount, silent] = [await cluster.mount('calm'), await cluster.mount('calm')];
+    const log = join(mount.path, 'log');
+    await fs.appendFile(log, 'one\n');
+    await fs.appendFile(join(silent.path, 'log'), 'two\n');
+    await fs.writeFile(join(silent.path, 'name'), 'from there');
+    // It has the leases of the file and of the directory.
+    process.kill(silent.pid, 'SIGSTOP');
+    try {
+      await fs.appendFile(log, 'three\n');
+      await fs.writeFile(join(mount.path, 'other name'), 'from here');
+    } finally {
+      process.kill(silent.pid, 'SIGCONT');
+    }
+    for (const brick of bricks) {
+      const said = readFileSync(cluster.at(`log/bricks/${brick.path.slice(1).replaceAll('/', '-')}.log`), 'utf8');
+      expect(said.match(/reason: silent holder/g)).toHaveLength(2);
+      expect(said).not.toMatch(/the session of client .* ends/);
+    }
+    await fs.appendFile(join(silent.path, 'log'), 'four\n');
+    expect(await fs.readFile(log, 'utf8')).toBe('one\ntwo\nthree\nfour\n');
+    await cluster.healed('calm');
+    await cluster.destroy('calm', mount, silent);
+  }, 120_000);
 });

@@ -16,7 +16,7 @@ export type GraphEvent =
   | { type: 'child-wanted'; attempts?: Promise<void>[] }
   /**
    * A brick tells that a file was changed by another client, that somebody waits for a lock, or (`accused`) that a brick now
-   * says of another replica that it missed a change; or (`recalled`) wants back what it promised: that nobody changes the file. Who has to do
+   * says of another replica that it missed a change, or has what a client began and will not end; or (`recalled`) wants back what it promised: that nobody changes the file. Who has to do
    * something before somebody does puts it into `waits`.
    */
   | {
@@ -41,6 +41,11 @@ export type GraphEvent =
    * of an attachment with this `epoch` or a later one are given up, whoever has them.
    */
   | { type: 'attachment-revoked'; device: Gfid; epoch: number; gfids: readonly Gfid[] }
+  /**
+   * On a brick: others wait for a client's internal locks, and it gives no sign of life. Those under which nothing is done but by their fence are taken
+   * from it.
+   */
+  | { type: 'session-silent'; clientId: string }
   /** On a brick: a client's session is over (its grace time too); what it held is released. */
   | { type: 'session-ended'; clientId: string };
 
@@ -48,6 +53,7 @@ const downward: ReadonlySet<GraphEvent['type']> = new Set([
   'parent-up',
   'parent-down',
   'child-wanted',
+  'session-silent',
   'session-ended',
   'attachment-revoked',
 ]);

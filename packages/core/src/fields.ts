@@ -94,6 +94,8 @@ export interface Xdata {
   pendingNames?: ByteString[];
   /** any fop; set by replicate for a lease, checked by locks: the fence token under which the operation is valid. */
   fence?: number;
+  /** inodelk; set by replicate, read by locks: all that is done under this lock carries its fence, so it can be taken from a holder who is silent. */
+  isLease?: boolean;
   /** a step of a compound; set by replicate, read by `runSteps`: its fence is that of the inodelk before it in the compound. */
   underGrant?: boolean;
   /**

@@ -17,6 +17,7 @@ import {
   Kind,
 } from './frame.ts';
 import { FrameReader } from './frame-reader.ts';
+import { LifeSigns } from './life-signs.ts';
 import { nullLog, nullMetrics } from './null-ports.ts';
 import { type Encode, SendQueue } from './send-queue.ts';
 import type { PeerIdentity, Stream } from './stream.ts';
@@ -92,6 +93,7 @@ export class Connection {
   readonly #fopFlags: number;
   #phase: 'hello' | 'deciding' | 'open' | 'closed' = 'hello';
   #limits: FrameLimits = helloLimits;
+  readonly #lifeSigns: LifeSigns;
   #pauses = 0;
   #heard = true;
   #lastHeardMs: number;
@@ -117,6 +119,7 @@ export class Connection {
       queuedBytesMax: this.#queuedBytesMax,
     });
     this.#reader = new FrameReader(helloLimits, (header, meta, payload) => this.#dispatch(header, meta, payload));
+    this.#lifeSigns = new LifeSigns(options.clock, () => this.#sendPing());
     this.#lastHeardMs = this.#lastLookMs = options.clock.nowMs();
     this.#timer = options.clock.after(options.helloTimeoutMs ?? defaultHelloTimeoutMs, () =>
       this.close({ code: 'handshake-timeout', message: 'the peer did not finish the handshake in time' }),
@@ -192,11 +195,13 @@ export class Connection {
   resumeReading(): void {
     if (--this.#pauses > 0 || this.#phase === 'closed') return;
     this.#heard = true;
+    this.#lifeSigns.heard();
     this.#stream.resume();
   }
 
   #received(count: number): void {
     this.#heard = true;
+    this.#lifeSigns.heard();
     this.stats.bytesReceived += count;
     this.#bytesIn.add(count);
     try {
@@ -272,6 +277,7 @@ export class Connection {
     this.#reader.stop();
     this.#timer?.cancel();
     this.#timer = null;
+    this.#lifeSigns.end(false);
     if (isAbrupt || reason.code === 'ping-timeout') this.#stream.destroy();
     else this.#closeGently();
     this.#handler.closed(reason);
@@ -287,6 +293,19 @@ export class Connection {
   goodbye(): void {
     if (this.#phase === 'open') this.sendControl(Kind.notice, Control.goodbye, 0, 0, null);
     this.close({ code: 'closed', message: 'closed by this side' });
+  }
+
+  /**
+   * Whether the peer gives a sign of life within so many milliseconds; at once where it has owed one for as long. One that is not read from cannot.
+   * A closed connection has none.
+   */
+  isAlive(withinMs: number): Promise<boolean> {
+    if (this.#phase !== 'open' || this.#pauses > 0) return Promise.resolve(this.#phase === 'open');
+    return this.#lifeSigns.within(withinMs);
+  }
+
+  #sendPing(): void {
+    this.sendControl(Kind.request, Control.ping, 0, 0, null);
   }
 
   /** Holds at once, also for a peer that is silent already. */
@@ -316,7 +335,7 @@ export class Connection {
         this.close({ code: 'ping-timeout', message: `the peer has been silent for ${timeoutMs} ms` });
         return;
       }
-      if (!this.#heard) this.sendControl(Kind.request, Control.ping, 0, 0, null);
+      if (!this.#heard) this.#sendPing();
       this.#heard = false;
       this.#timer = clock.after(lookMs, look);
     };

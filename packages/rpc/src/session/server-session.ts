@@ -49,6 +49,8 @@ export class ServerSession {
   readonly #running = new Map<number, Running>();
   readonly #decoder: Decoder;
   #connection: Connection | null = null;
+  /** Since when it has none. */
+  #detachedMs = 0;
   #isEnded = false;
 
   constructor(server: SessionServer, id: string, hello: Hello, peer: PeerIdentity, admission: Admission) {
@@ -111,8 +113,22 @@ export class ServerSession {
     return !this.#isEnded;
   }
 
+  /**
+   * Whether the client gives a sign of life, or comes back, within so many milliseconds; at once where that has been waited for as long already.
+   */
+  async isAlive(withinMs: number): Promise<boolean> {
+    const { clock } = this.#server.options;
+    const connection = this.#connection;
+    if (connection && (await connection.isAlive(withinMs))) return true;
+    if (this.#connection) return this.#connection !== connection;
+    const leftMs = this.#detachedMs + withinMs - clock.nowMs();
+    if (leftMs > 0) await clock.sleep(leftMs);
+    return this.#connection !== null;
+  }
+
   #unattached(): void {
     this.#connection = null;
+    this.#detachedMs = this.#server.options.clock.nowMs();
     this.#answers.goBy(null);
     this.#load.unread();
   }

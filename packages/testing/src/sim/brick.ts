@@ -47,6 +47,8 @@ export interface World {
   readonly guard?: boolean;
   /** Bricks ask who has opened a file before another client changes it. */
   readonly delegates?: boolean;
+  /** Bricks take holders of contended leases for silent. */
+  readonly silence?: boolean;
   /** By how much the clock of each process may be fast or slow. */
   readonly skewMs?: number;
 }
@@ -301,6 +303,16 @@ export class SimBrick {
     }
   }
 
+  /** Whoever is silent is one that may be: what is right then is right for a client that never knew. */
+  #doubt(clientId: string): void {
+    const { random, silence } = this.#world;
+    if (!silence || !random.chance(0.3)) return;
+    this.node.after(random.pick([0, 1, 50]), () => {
+      this.#world.trace.add(this.name, `takes ${clientId} for silent`);
+      this.#top?.propagate({ type: 'session-silent', clientId });
+    });
+  }
+
   #close(session: Session): void {
     if (!session.connection) return;
     session.connection.open.up = false;
@@ -321,6 +333,7 @@ export class SimBrick {
   fromGraph(event: GraphEvent): void {
     if (event.type !== 'upcall') return;
     const { clientId, except, ...told } = event;
+    if (event.what === 'lock-contended' && clientId !== undefined) this.#doubt(clientId);
     for (const session of this.#sessions.values())
       if (session.connection && (clientId === undefined ? session.clientId !== except : session.clientId === clientId))
         session.upcall(told);

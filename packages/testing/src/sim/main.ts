@@ -6,7 +6,7 @@ import { simulate } from './simulation.ts';
 const command = 'npm run sim --';
 const args = readArguments(
   command,
-  '[--work KIND,KIND] [--clients N] [--bricks N] [--arbiter] [--new-disk whole|any] [--parking] [--skew] [--delegations] [--strict]',
+  '[--work KIND,KIND] [--clients N] [--bricks N] [--arbiter] [--new-disk whole|any] [--parking] [--skew] [--delegations] [--silence] [--strict]',
   {
     strict: { type: 'boolean', default: false },
     arbiter: { type: 'boolean', default: false },
@@ -14,6 +14,7 @@ const args = readArguments(
     parking: { type: 'boolean', default: false },
     skew: { type: 'boolean', default: false },
     delegations: { type: 'boolean', default: false },
+    silence: { type: 'boolean', default: false },
     work: { type: 'string' },
     clients: { type: 'string' },
     bricks: { type: 'string' },
@@ -30,6 +31,7 @@ const plan: PlanChanges = {
   ...(args.isSet('parking') && { parking: true }),
   ...(args.isSet('skew') && { skewMs: largeSkewMs }),
   ...(args.isSet('delegations') && { delegations: true }),
+  ...(args.isSet('silence') && { silence: true }),
   ...(faults && { faults }),
   ...(work && { work }),
   ...(clients && { clients }),

@@ -42,6 +42,8 @@ export interface Plan {
   readonly skewMs: number;
   /** Small files come with their open, and bricks ask before others change them. Not drawn by seeds. */
   readonly delegations: boolean;
+  /** Bricks take clients for silent, whether they are or not, and their leases from them when others ask. Not drawn by seeds. */
+  readonly silence: boolean;
   readonly clients: number;
   readonly options: Readonly<Record<string, string>>;
   readonly faults: readonly FaultKind[];
@@ -70,6 +72,7 @@ export function wordsOf({
   parking,
   skewMs,
   delegations,
+  silence,
   clients,
   faults,
   work,
@@ -81,6 +84,7 @@ export function wordsOf({
     parking && `--parking`,
     skewMs && `--skew`,
     delegations && `--delegations`,
+    silence && `--silence`,
     clients && `--clients ${clients}`,
     faults && `--faults ${faults.join()}`,
     work && `--work ${work.join()}`,
@@ -99,6 +103,7 @@ export function planOf(random: SeededRandom, changes: PlanChanges = {}): Plan {
     parking: false,
     skewMs: 0,
     delegations: false,
+    silence: false,
     clients: 1 + random.integer(3),
     options: {
       'eager-lock': random.chance(0.8) ? 'on' : 'off',

@@ -69,8 +69,8 @@ class Run {
     this.#scheduler = scheduler;
     this.#trace = trace;
     this.#patience = new Patience(scheduler, patienceMs);
-    const { graceMs, pingMs, skewMs, delegations } = this.#plan;
-    this.#world = { scheduler, trace, random, graceMs, pingMs, skewMs, delegates: delegations };
+    const { graceMs, pingMs, skewMs, delegations, silence } = this.#plan;
+    this.#world = { scheduler, trace, random, graceMs, pingMs, skewMs, delegates: delegations, silence };
     this.#moods = Array.from({ length: this.#plan.bricks }, () => new DiskMood(random.fork()));
     const isArbiter = (i: number) => this.#plan.arbiter && i === this.#plan.bricks - 1;
     this.#bricks = this.#moods.map((mood, i) => new SimBrick(`brick-${i}`, this.#world, mood, isArbiter(i)));

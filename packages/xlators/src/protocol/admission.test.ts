@@ -5,6 +5,8 @@ import { describe, expect, it } from 'vitest';
 import { root, start } from './link-rig.ts';
 import { xlator as server } from './server/index.ts';
 
+const refuse = () => Promise.reject(new Error('unreachable'));
+
 describe('protocol/server', () => {
   it('refuses a subvolume that it does not have, by name', async () => {
     const { types, log } = await start({ client: { 'remote-subvolume': '/bricks/other' } });
@@ -21,7 +23,6 @@ describe('protocol/server', () => {
   it('tells those below when a client is gone for good', async () => {
     const { client, brick, clock, cut, opened, call, network } = await start();
     await client.ops.open(call, { loc: root, flags: 2, fd: new Fd(rootGfid, 2) });
-    const refuse = () => Promise.reject(new Error('unreachable'));
     network.connect = refuse;
     await cut();
     await clock.advance(9999);
@@ -42,6 +43,55 @@ describe('protocol/server', () => {
       { type: 'upcall', gfid: rootGfid, what: 'metadata' },
       { type: 'upcall', gfid: rootGfid, what: 'entry', name: 'f' },
     ]);
+  });
+
+  describe('told that somebody waits for what a client holds', () => {
+    const contended = (brick: Awaited<ReturnType<typeof start>>['brick']) => {
+      const clientId = String(brick.server.dump()['server.client[0].id']);
+      brick.child.tell({ type: 'upcall', gfid: rootGfid, what: 'lock-contended', domain: 'd', clientId });
+      return clientId;
+    };
+    const silent = (brick: Awaited<ReturnType<typeof start>>['brick']) =>
+      brick.child.events.filter(({ type }) => type === 'session-silent');
+
+    it('says which client is silent', async () => {
+      const { brick, network, cut, clock } = await start();
+      const clientId = contended(brick);
+      await settle();
+      await clock.advance(5000);
+      expect(silent(brick)).toEqual([]);
+      network.connect = refuse;
+      await cut();
+      contended(brick);
+      contended(brick);
+      await clock.advance(2999);
+      expect(silent(brick)).toEqual([]);
+      await clock.advance(1);
+      expect(silent(brick)).toEqual([{ type: 'session-silent', clientId }]);
+      contended(brick);
+      await settle();
+      expect(silent(brick)).toHaveLength(2);
+    });
+
+    it('says nothing of a client whose session has ended, nor where it is not to', async () => {
+      const { brick, network, cut, clock } = await start();
+      network.connect = refuse;
+      await cut();
+      await clock.advance(8000);
+      contended(brick);
+      await clock.advance(1);
+      expect(silent(brick)).toHaveLength(1);
+      await clock.advance(2000);
+      contended(brick);
+      await clock.advance(10_000);
+      expect(silent(brick)).toHaveLength(1);
+      const off = await start({ server: { 'silent-holder-timeout': '0' } });
+      off.network.connect = refuse;
+      await off.cut();
+      contended(off.brick);
+      await off.clock.advance(9000);
+      expect(silent(off.brick)).toEqual([]);
+    });
   });
 
   it('sends its clients away when the disk is gone, and takes them again when it is back', async () => {

@@ -35,6 +35,7 @@ export interface Grant {
 }
 
 const wholeFile = { start: 0, length: 0, pid: 0 } as const;
+const asLease = { isLease: true } as const;
 
 export class BrickLocks {
   readonly #host: LockHost;
@@ -125,12 +126,9 @@ export class BrickLocks {
   /** A request about the lock as one step of a compound; `owner`: when it is not the whole compound's. */
   step(loc: Loc, command: 'try' | 'wait' | 'unlock', owner = ''): RawStep {
     const type = command === 'unlock' ? 'unlock' : 'write';
-    return compoundStep('inodelk', {
-      loc,
-      domain: this.#host.domain,
-      command,
-      flock: { type, owner, ...wholeFile },
-    });
+    const flock = { type, owner, ...wholeFile } as const;
+    const { domain } = this.#host;
+    return compoundStep('inodelk', { loc, domain, command, flock, ...(type === 'write' && { xdata: asLease }) });
   }
 
   /** Given back wherever they may be held; a child that is away gets it when it returns. */

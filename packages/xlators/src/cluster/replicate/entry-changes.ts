@@ -120,7 +120,8 @@ async function make<N extends Making>(
 
 function lockStep(replica: Replica, gfid: Gfid) {
   const flock = { type: 'write' as const, start: 0, length: 0, owner: '', pid: 0 };
-  return compoundStep('inodelk', { loc: locOf(gfid), domain: replica.name, command: 'try', flock });
+  const xdata = { isLease: true };
+  return compoundStep('inodelk', { loc: locOf(gfid), domain: replica.name, command: 'try', flock, xdata });
 }
 
 /** Children that failed while it was made know nothing of it: the ones that have it say so on it. */

@@ -15,6 +15,8 @@ export interface Resource<R> {
 export interface Claim<R> extends Holder {
   readonly type: 'read' | 'write';
   readonly resource: R;
+  /** All that is done under it carries its fence: it can be taken away. */
+  readonly isLease?: boolean;
   /** In whose name it was asked for, where that can be revoked. */
   readonly attachment?: Attachment;
 }

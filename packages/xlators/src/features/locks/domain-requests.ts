@@ -8,7 +8,7 @@ import { type Migrations, migrationDomain } from './migrations.ts';
 import { lengthOf, type Range, rangeOf } from './ranges.ts';
 
 type DomainReply = Reply<'inodelk'>;
-type InodeArgs = Pick<Args<'inodelk'>, 'domain' | 'command' | 'flock'>;
+type InodeArgs = Pick<Args<'inodelk'>, 'domain' | 'command' | 'flock' | 'xdata'>;
 type EntryArgs = Pick<Args<'entrylk'>, 'domain' | 'name' | 'command' | 'type'>;
 
 const domainMaxBytes = 1024;
@@ -39,7 +39,8 @@ export class DomainRequests {
     this.#ports = ports;
   }
 
-  inodelk(call: Call, gfid: Gfid | null, { domain, command, flock }: InodeArgs): DomainReply | Promise<DomainReply> {
+  inodelk(call: Call, gfid: Gfid | null, args: InodeArgs): DomainReply | Promise<DomainReply> {
+    const { domain, command, flock, xdata } = args;
     const { migrations } = this.#ports;
     const range = rangeOf(flock);
     if (!gfid || !range || !isDomain(domain)) return fail(Errno.EINVAL);
@@ -49,12 +50,13 @@ export class DomainRequests {
     const owner = flock.owner || call.lockOwner;
     const asked: AskedLock = { clientId: call.clientId, owner, gfid, domain };
     if (command !== 'unlock' && migrations.size > 0 && migrations.gate(call, gfid, true))
-      return this.#inodelkLater(call, asked, { domain, command, flock });
+      return this.#inodelkLater(call, asked, args);
     // Who gave up waiting gives back what he may have got: it must not be given to him then.
     if (command === 'unlock' && this.#takeBack(asked)) return { ok: true };
     const type = flock.type === 'read' ? 'read' : 'write';
     const { clientId, attachment } = call;
-    const claim: Claim<Range> = { clientId, owner, type, resource: range, ...(attachment && { attachment }) };
+    const isLease = xdata?.isLease === true;
+    const claim: Claim<Range> = { clientId, owner, type, resource: range, isLease, ...(attachment && { attachment }) };
     const text = () => `${gfid} ${domain} ${command} ${type} ${range.start} ${lengthOf(range)}`;
     this.#ports.trace('inodelk', call, text);
     return this.#request(call, gfid, command, claim, domain, 'inode', (locks) => locks.rangesOf(domain));

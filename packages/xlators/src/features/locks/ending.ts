@@ -1,4 +1,4 @@
-/** Locks that end without their owner's word: his session is over, or somebody else has his block device. */
+/** Locks that end without their owner's word: his session is over, he is silent while others wait, or somebody else has his block device. */
 import { Errno, type GraphEvent } from '@mortar/core';
 import type { Claim, DomainQueue } from './domain-queue.ts';
 import type { InternalLocks, Place } from './internal-locks.ts';
@@ -15,6 +15,17 @@ export function endSession({ table, internal, posix }: Tables, clientId: string)
   for (const locks of table.leave(clientId)) {
     posix.releaseClient(locks, clientId);
     endLocks(internal, locks, (lock) => lock.clientId === clientId, Errno.ENOTCONN);
+    table.settle(locks);
+  }
+}
+
+/** What others wait for and a client can be refused to act under, as that client gives no sign of life. */
+export function heedSilence({ table, internal }: Tables, clientId: string): void {
+  for (const locks of table.of(clientId)) {
+    for (const [domain, queue] of locks.inodelk) {
+      const theirs = queue.held.filter((lock) => lock.clientId === clientId);
+      for (const lock of theirs) internal.heedSilence({ locks, domain, kind: 'inode' }, queue, lock);
+    }
     table.settle(locks);
   }
 }
@@ -47,6 +58,6 @@ function endQueue<R>(internal: InternalLocks, place: Place, queue: DomainQueue<R
     queue.withdraw(waiter);
     waiter.refused(errno);
   }
-  for (const lock of queue.held.filter(isOver)) internal.drop(place, queue, lock);
+  for (const lock of queue.held.filter(isOver)) internal.abandon(place, queue, lock);
   queue.wake();
 }

@@ -25,7 +25,7 @@ import {
 import { type ClearRequest, clearLocks, isClearName, parseClearName } from './clear.ts';
 import type { Held } from './domain-queue.ts';
 import { DomainRequests } from './domain-requests.ts';
-import { endSession, revokeAttachment } from './ending.ts';
+import { endSession, heedSilence, revokeAttachment } from './ending.ts';
 import { Fences } from './fences.ts';
 import { isByDeadFd, passGate, runGated } from './gate.ts';
 import { InternalLocks, type InternalSettings, type Place } from './internal-locks.ts';
@@ -67,6 +67,7 @@ export class Locks extends Xlator {
       settle: (locks) => this.#table.settle(locks),
       tell: (gfid, domain, lock, kind) => this.#tell(gfid, domain, lock, kind),
       revoked: (place, lock, reason) => this.#logRevoked(place, lock, reason),
+      abandoned: ({ locks }, lock) => this.#tellAbandoned(locks.gfid, lock),
     });
     this.#domains = new DomainRequests({
       table: this.#table,
@@ -244,6 +245,7 @@ export class Locks extends Xlator {
       this.#migrations.endSession(event.clientId);
       endSession(tables, event.clientId);
     }
+    if (event.type === 'session-silent') heedSilence(tables, event.clientId);
     if (event.type === 'attachment-revoked') revokeAttachment(tables, event);
     super.notify(event, from);
   }
@@ -251,6 +253,11 @@ export class Locks extends Xlator {
   #tell(gfid: Gfid, domain: string, lock: Held<unknown>, kind: Place['kind']): void {
     const name = kind === 'entry' ? { name: lock.resource as EntryName } : {};
     this.propagate({ type: 'upcall', what: 'lock-contended', gfid, domain, clientId: lock.clientId, ...name });
+  }
+
+  /** Replicas may differ in what was begun under it: who reads the file looks again, and heal looks soon. */
+  #tellAbandoned(gfid: Gfid, { isLease, clientId }: Held<unknown>): void {
+    if (isLease) this.propagate({ type: 'upcall', what: 'accused', gfid, except: clientId });
   }
 
   #logRevoked(place: Place, lock: Held<unknown>, reason: string): void {

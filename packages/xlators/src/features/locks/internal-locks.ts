@@ -37,6 +37,8 @@ export interface InternalPorts {
   settle(locks: InodeLocks): void;
   tell: TellHolder;
   revoked(place: Place, lock: Held<unknown>, reason: string): void;
+  /** Its holder has not ended what it did under it, and will not. */
+  abandoned(place: Place, lock: Held<unknown>): void;
 }
 
 /** How often a lock that somebody waits for is looked at when notices are not limited in time. */
@@ -58,10 +60,20 @@ export class InternalLocks {
   make<R>(claim: Claim<R>): Held<R> {
     const { clock, fences } = this.#ports;
     const fence = claim.type === 'write' ? fences.issue(claim.clientId) : null;
-    const { clientId, owner, type, resource, attachment } = claim;
+    const { clientId, owner, type, resource, isLease, attachment } = claim;
     const [grantedAtMs, notifiedAtMs] = [clock.nowMs(), Number.NEGATIVE_INFINITY];
     // Field by field: a spread of claims of two shapes takes microseconds.
-    const held: Held<R> = { clientId, owner, type, resource, fence, grantedAtMs, notifiedAtMs, draining: false };
+    const held: Held<R> = {
+      clientId,
+      owner,
+      type,
+      resource,
+      isLease: isLease === true,
+      fence,
+      grantedAtMs,
+      notifiedAtMs,
+      draining: false,
+    };
     return attachment ? { ...held, attachment } : held;
   }
 
@@ -118,6 +130,22 @@ export class InternalLocks {
     };
     if (lock.fence) this.#ports.fences.revoke(lock.fence, gone);
     else gone();
+  }
+
+  /**
+   * The holder gives no sign of life. A lease that somebody waits for is taken from it; of another one it is told at once when somebody asks, so that
+   * whoever knows that it still is silent can say so.
+   */
+  heedSilence<R>(place: Place, queue: DomainQueue<R>, lock: Held<R>): void {
+    if (!lock.isLease || !lock.fence || lock.draining) return;
+    if (queue.contended(lock)) this.#revoke(place, queue, lock, 'silent holder');
+    else lock.notifiedAtMs = Number.NEGATIVE_INFINITY;
+  }
+
+  /** Ends a lock without its holder's word. */
+  abandon<R>(place: Place, queue: DomainQueue<R>, lock: Held<R>): void {
+    if (!lock.draining) this.#ports.abandoned(place, lock);
+    this.drop(place, queue, lock);
   }
 
   /** Takes a waiter out; those behind it may get in. */
@@ -180,7 +208,7 @@ export class InternalLocks {
   #revoke<R>(place: Place, queue: DomainQueue<R>, lock: Held<R>, reason: string): void {
     this.#ports.revoked(place, lock, reason);
     if (this.settings.revocationClearAll) for (const waiter of queue.waiting.splice(0)) waiter.refused(Errno.EAGAIN);
-    this.drop(place, queue, lock);
+    this.abandon(place, queue, lock);
   }
 
   /** Looks again later, as long as somebody waits: a notice can be lost, and a lock can get too old. */

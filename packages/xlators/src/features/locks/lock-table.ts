@@ -125,9 +125,14 @@ export class LockTable {
     if (entered?.size === 0) this.#byClient.delete(clientId);
   }
 
-  /** The files where a session has or had locks; it is forgotten there. */
+  /** The files where a session has or had locks. */
+  of(clientId: string): InodeLocks[] {
+    return [...(this.#byClient.get(clientId) ?? [])];
+  }
+
+  /** The same; it is forgotten there. */
   leave(clientId: string): InodeLocks[] {
-    const entered = [...(this.#byClient.get(clientId) ?? [])];
+    const entered = this.of(clientId);
     for (const locks of entered) {
       locks.clients.delete(clientId);
       this.#forgetClient(clientId, locks);

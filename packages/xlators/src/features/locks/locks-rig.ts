@@ -1,5 +1,5 @@
 /** For the tests of this translator: requests with the arguments that do not matter left out. */
-import { Fd, type Flock, type Gfid, locOf, type Reply } from '@mortar/core';
+import { Fd, type Flock, type Gfid, locOf, type Reply, type Xdata } from '@mortar/core';
 import { type Rig, rig, rigCall, settle } from '../../lib/translator-rig.ts';
 import { type Locks, xlator } from './index.ts';
 
@@ -42,9 +42,10 @@ export function inodelk(
   type: 'read' | 'write' = 'write',
   [start, length]: [number, number] = [0, 0],
   more: { lockOwner?: string; signal?: AbortSignal; deadlineMs?: number; session?: { isEnded: boolean } } = {},
+  xdata: Xdata = {},
 ): Promise<Reply<'inodelk'>> {
   const call = rigCall(client, { lockOwner: 'o', ...more });
-  return r.xlator.ops.inodelk(call, { loc: locOf(gfid), domain, command, flock: flock(type, start, length) });
+  return r.xlator.ops.inodelk(call, { loc: locOf(gfid), domain, command, flock: flock(type, start, length), xdata });
 }
 
 export function entrylk(r: Rig<Locks>, client: string, command: 'try' | 'wait' | 'unlock', name?: string) {

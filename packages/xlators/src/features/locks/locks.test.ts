@@ -1,6 +1,7 @@
 import { Errno, Fd, locOf, type Reply } from '@mortar/core';
 import { describe, expect, it } from 'vitest';
-import { errnoOfReply, rigCall, settle } from '../../lib/translator-rig.ts';
+import { errnoOfReply, type Rig, rigCall, settle } from '../../lib/translator-rig.ts';
+import type { Locks } from './index.ts';
 import { domain, entrylk, fenceOf, flock, gfid, inodelk, lk, make, outcome } from './locks-rig.ts';
 
 describe('inodelk', () => {
@@ -219,6 +220,49 @@ describe('contention', () => {
     expect(r.services.lines.some((line) => line.text.includes('Lock revocation [reason: age'))).toBe(true);
   });
 
+  describe('of a holder who is silent', () => {
+    const lease = (r: Rig<Locks>, client: string, command: 'try' | 'wait') =>
+      inodelk(r, client, command, 'write', [0, 0], {}, { isLease: true });
+    const silent = (r: Rig<Locks>, clientId: string) => r.xlator.notify({ type: 'session-silent', clientId }, null);
+
+    it('takes the leases that others wait for', async () => {
+      const r = await make();
+      const fence = fenceOf(await lease(r, 'a', 'try'));
+      const waiting = lease(r, 'b', 'wait');
+      silent(r, 'b');
+      expect((await outcome(waiting)).done).toBe(false);
+      silent(r, 'a');
+      expect(await waiting).toMatchObject({ ok: true });
+      const args = { loc: locOf(gfid), xattrs: {}, flags: 0, xdata: { fence } };
+      expect(errnoOfReply(await r.xlator.ops.setxattr(rigCall('a'), args))).toBe(Errno.ESTALE);
+      expect(r.services.lines.some((line) => line.text.includes('[reason: silent holder'))).toBe(true);
+      expect(r.events.at(-1)).toMatchObject({ what: 'accused', gfid, except: 'a' });
+      expect(errnoOfReply(await inodelk(r, 'a', 'unlock'))).toBe(Errno.EINVAL);
+    });
+
+    it('leaves what nobody waits for, and asks at once when somebody does', async () => {
+      const r = await make();
+      await lease(r, 'a', 'try');
+      expect(errnoOfReply(await lease(r, 'b', 'try'))).toBe(Errno.EAGAIN);
+      silent(r, 'a');
+      const told = r.events.length;
+      const waiting = lease(r, 'b', 'wait');
+      expect(r.events.slice(told)).toMatchObject([{ what: 'lock-contended', clientId: 'a' }]);
+      silent(r, 'a');
+      expect(await waiting).toMatchObject({ ok: true });
+    });
+
+    it('leaves other locks', async () => {
+      const r = await make();
+      await inodelk(r, 'a', 'try');
+      const waiting = inodelk(r, 'b', 'wait');
+      await lk(r, 'a', 'set', flock('write'));
+      silent(r, 'a');
+      expect((await outcome(waiting)).done).toBe(false);
+      expect(errnoOfReply(await lk(r, 'b', 'set', flock('write')))).toBe(Errno.EAGAIN);
+    });
+  });
+
   it('takes a lock away when too many wait, and them too if told so', async () => {
     const r = await make({ 'revocation-max-blocked': '2', 'revocation-clear-all': 'on' });
     await inodelk(r, 'a', 'try');
@@ -229,6 +273,21 @@ describe('contention', () => {
 });
 
 describe('sessions', () => {
+  it('that end with a lease leave others in doubt of the file', async () => {
+    const r = await make();
+    const said = (clientId: string) => {
+      r.xlator.notify({ type: 'session-ended', clientId }, null);
+      return r.events.filter((event) => event.type === 'upcall' && event.what === 'accused').length;
+    };
+    await inodelk(r, 'a', 'try', 'write', [0, 1]);
+    expect(said('a')).toBe(0);
+    await inodelk(r, 'b', 'try', 'write', [0, 0], {}, { isLease: true });
+    await inodelk(r, 'b', 'unlock');
+    expect(said('b')).toBe(0);
+    await inodelk(r, 'c', 'try', 'write', [0, 0], {}, { isLease: true });
+    expect(said('c')).toBe(1);
+  });
+
   it('leave nothing behind', async () => {
     const r = await make();
     await lk(r, 'a', 'set', flock('write'));

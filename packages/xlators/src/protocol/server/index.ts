@@ -53,6 +53,8 @@ export class ProtocolServer extends Xlator {
   #childDown: string | null = null;
   #addresses: Address[] = [];
   readonly #fence = new PlacementFence();
+  /** Holders of locks that others wait for, until they give a sign of life or do not. */
+  readonly #watched = new Set<ServerSession>();
   #groups: UserGroups | undefined;
   /** As the process has it while the volume says nothing. */
   readonly #ownLimit: number;
@@ -230,10 +232,22 @@ export class ProtocolServer extends Xlator {
       for (const session of this.#server.sessions())
         if (clientId === undefined ? session.clientId !== except : session.clientId === clientId)
           session.sendUpcall(upcall);
+      if (event.what === 'lock-contended' && clientId !== undefined) void this.#watchHolder(clientId);
     } else if (event.type === 'child-down') this.#childFell(from);
     else if (event.type === 'child-connecting') this.#childDown = `${from?.name ?? 'a subvolume'} is connecting`;
     else if (event.type === 'child-up') this.#childDown = null;
     super.notify(event, from);
+  }
+
+  /** Others wait for what a client holds: they need not wait until its session ends if it has gone. */
+  async #watchHolder(clientId: string): Promise<void> {
+    const timeoutMs = this.#values['silent-holder-timeout'] * 1000;
+    const session = this.#server.sessionOf(clientId);
+    if (!session || timeoutMs === 0 || this.#watched.has(session)) return;
+    this.#watched.add(session);
+    const isAlive = await session.isAlive(timeoutMs);
+    this.#watched.delete(session);
+    if (!isAlive && !session.isEnded) this.propagate({ type: 'session-silent', clientId });
   }
 
   /** Clients must not wait for a disk that is gone. */

@@ -105,6 +105,12 @@ export const options = {
     max: 3600,
     live: false,
   }),
+  'silent-holder-timeout': option.time('3', {
+    description:
+      'Seconds after which a client that gives no sign of life loses a lease (of replicate) that others wait for; 0: only when its session ends.',
+    min: 0,
+    max: 1013,
+  }),
   'ping-timeout': option.time('42', {
     description: 'A client silent for longer is disconnected; 0 disables.',
     min: 0,
