@@ -1,4 +1,4 @@
-import { Errno, locAt, locOf, rootGfid } from '@mortar/core';
+import { Errno, Fd, locAt, locOf, rootGfid } from '@mortar/core';
 import { describe, expect, it } from 'vitest';
 import { create, layoutName, list, mkdir, rename, rmdir, spread } from './path-rig.ts';
 import { type DistributeRig, distributeRig } from './rig.ts';
@@ -81,6 +81,32 @@ describe('with a subvolume down', () => {
     expect(some).toContain('sub');
     for (const one of rig.doors) one.close();
     await expect(list(rig, '/d')).rejects.toThrow(`${Errno.ENOTCONN}`);
+  });
+
+  it('is told of locks that are given back, which it may have still when it is there again', async () => {
+    const rig = await distributeRig({ name: 'dh', storage: 'posix' });
+    const other = await distributeRig({ name: 'dh', over: rig });
+    const { fd, gfid } = await create(rig, '/w0_1');
+    const directory = new Fd(rootGfid);
+    await rig.ops.opendir(rig.call, { loc: locOf(rootGfid), fd: directory });
+    await other.walk('/w0_1');
+    const lk = ({ ops, call }: DistributeRig, on: Fd, type: 'write' | 'unlock', clientId: string) => {
+      const flock = { type, start: 0, length: 0, owner: '0a', pid: 1 };
+      return ops.lk({ ...call, clientId }, { fd: on, command: 'set', flock });
+    };
+    for (const on of [fd, directory]) expect((await lk(rig, on, 'write', 'a')).ok).toBe(true);
+    // The connection is gone; protocol/client keeps what gives a lock back until the session goes on.
+    for (const door of rig.doors) {
+      door.close();
+      door.shut = false;
+    }
+    for (const on of [fd, directory]) await lk(rig, on, 'unlock', 'a');
+    for (const door of rig.doors) door.open();
+    for (const on of [new Fd(gfid, 2), directory])
+      expect(await lk(other, on, 'write', 'b')).toMatchObject({ ok: true });
+    fd.release();
+    await other.close();
+    await rig.close();
   });
 
   it('refuses to remove or rename a directory, which would come back', async () => {

@@ -11,6 +11,7 @@ import {
   type Gfid,
   type Iatt,
   type Loc,
+  locksGivenBack,
   locOf,
   type Reply,
   type Subvolume,
@@ -101,10 +102,15 @@ async function runOn<N extends FopName>(
   args: Args<N>,
   child: number,
 ): Promise<Reply<N>> {
-  if (!d.isUp(child)) return fail(Errno.ENOTCONN);
+  if (!mayAsk(d, child, fop, args)) return fail(Errno.ENOTCONN);
   const given = withoutAttributes.has(fop) ? meaningFile(args, d.names.linkto) : args;
   const reply = await run(d.children[child]!, fop, call, await openedAt(d, call, given, child));
   return fop === 'open' && reply.ok ? openOfFile(d, child, args, reply) : reply;
+}
+
+/** A lock that is given back on a child that is away: who leads there keeps that until it is back, which may have the lock still. */
+function mayAsk<N extends FopName>(d: Distribute, child: number, fop: N, args: Args<N>): boolean {
+  return d.isUp(child) || locksGivenBack(fop, args).length > 0;
 }
 
 /** Replies of which do not show whether it was a linkto. */
@@ -240,7 +246,7 @@ export function isDirectoryError<N extends FopName>(): OnDirectory<N> {
 export function onLockChild<N extends FopName>(fop: N): OnDirectory<N> {
   return async (d, call, args, state, gfid) => {
     const child = d.lockChild(gfid, state);
-    return d.isUp(child) ? run(d.children[child]!, fop, call, args) : fail(Errno.ENOTCONN);
+    return mayAsk(d, child, fop, args) ? run(d.children[child]!, fop, call, args) : fail(Errno.ENOTCONN);
   };
 }
 
