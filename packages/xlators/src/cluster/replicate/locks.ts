@@ -48,6 +48,7 @@ export function lockFops(replica: Replica): LockFops {
 
 async function posixLock(replica: Replica, call: Call, args: Args<'lk'>): Promise<Reply<'lk'>> {
   const { set } = replica;
+  if (args.flock.type === 'unlock' && args.command !== 'get') return giveBack(replica, call, args);
   if (!set.suffices(set.up)) return fail(Errno.ENOTCONN);
   if (args.command === 'get') {
     const replies = await set.wind(set.up, 'lk', call, () => args);
@@ -56,26 +57,35 @@ async function posixLock(replica: Replica, call: Call, args: Args<'lk'>): Promis
       conflict ?? (succeeded(replies).length > 0 ? successAt(replies, succeeded(replies)[0]!)! : failureOf(replies))
     );
   }
-  const unlocking = args.flock.type === 'unlock';
-  if (!unlocking) await openEverywhere(replica, call, args.fd);
-  if (unlocking) tellAbsent(replica, 'lk', call, args);
+  await openEverywhere(replica, call, args.fd);
   const undo: Flock = { ...args.flock, type: 'unlock' };
   // Blocking requests go in the order of the children, so that two waiters never hold one replica each.
   const replies =
-    args.command === 'wait' && !unlocking
-      ? await inTurn(replica, 'lk', call, args)
-      : await set.wind(set.up, 'lk', call, () => args);
+    args.command === 'wait' ? await inTurn(replica, 'lk', call, args) : await set.wind(set.up, 'lk', call, () => args);
   const done = succeeded(replies);
-  const refusal = replies.find(
-    (reply): reply is Failure => reply !== undefined && !reply.ok && !isAbsence(reply.errno),
-  );
-  if ((!refusal || unlocking) && set.suffices(done)) {
+  const refusal = refusalIn(replies);
+  if (!refusal && set.suffices(done)) {
     // One that is away does not have it when it is back, and somebody else may get it with its help.
-    if (!unlocking) tellAbsent(replica, 'lk', call, { ...args, command: 'set', xdata: { heldElsewhere: true } });
+    tellAbsent(replica, 'lk', call, { ...args, command: 'set', xdata: { heldElsewhere: true } });
     return successAt(replies, done[0]!)!;
   }
-  if (!unlocking) await set.wind(done, 'lk', call, () => ({ ...args, command: 'set' as const, flock: undo }));
+  await set.wind(done, 'lk', call, () => ({ ...args, command: 'set' as const, flock: undo }));
   return refusal ?? fail(Errno.ENOTCONN);
+}
+
+/** Also while too few are there: the others would have a lock that nobody holds, for whoever asks for it until the file is closed. */
+async function giveBack(replica: Replica, call: Call, args: Args<'lk'>): Promise<Reply<'lk'>> {
+  const { set } = replica;
+  tellAbsent(replica, 'lk', call, args);
+  const replies = await set.wind(set.up, 'lk', call, () => args);
+  const done = succeeded(replies);
+  if (set.suffices(done)) return successAt(replies, done[0]!)!;
+  return refusalIn(replies) ?? fail(Errno.ENOTCONN);
+}
+
+/** Of one that is there. */
+function refusalIn(replies: Replies<FopName>): Failure | undefined {
+  return replies.find((reply): reply is Failure => reply !== undefined && !reply.ok && !isAbsence(reply.errno));
 }
 
 async function inTurn<N extends FopName>(replica: Replica, fop: N, call: Call, args: Args<N>): Promise<Replies<N>> {
@@ -111,9 +121,7 @@ async function internalLock<N extends Internal>(
   const replies =
     command === 'wait' ? await inTurn(replica, fop, call, args) : await set.wind(set.up, fop, call, () => args);
   const done = succeeded(replies);
-  const refusal = replies.find(
-    (reply): reply is Failure => reply !== undefined && !reply.ok && !isAbsence(reply.errno),
-  );
+  const refusal = refusalIn(replies);
   if (command === 'unlock') return done.length > 0 ? successAt(replies, done[0]!)! : failureOf(replies);
   if (!refusal && set.suffices(done)) return { ok: true } as Reply<N>;
   await set.wind(done, fop, call, () => unlock);

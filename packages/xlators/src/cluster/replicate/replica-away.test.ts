@@ -1,4 +1,4 @@
-import { Errno, locAt, locOf, rootGfid } from '@mortar/core';
+import { Errno, Fd, locAt, locOf, rootGfid } from '@mortar/core';
 import type { Fault } from '@mortar/testing/gate.ts';
 import { describe, expect, it } from 'vitest';
 import { contents, create, isWrite, marks, mkdir, onBricks, rig, rigs, until, write, writesOnly } from './test-rig.ts';
@@ -36,6 +36,28 @@ describe('with a replica away', () => {
       ['set', 'write', 'aa', true],
       ['set', 'unlock', 'aa', undefined],
     ]);
+  });
+
+  it('keeps no lock that is given back while too few are there', async () => {
+    await rig();
+    const [client, other] = [await rigs[0]!.client(), await rigs[0]!.client()];
+    const { fd, gfid } = await create(client, 'f', 'x');
+    await client.xlator.drain();
+    const lk = (who: typeof client, on: Fd, type: 'write' | 'unlock') => {
+      const flock = { type, start: 0, length: 0, owner: 'aa', pid: 1 };
+      return who.ops.lk({ ...who.call, lockOwner: 'aa' }, { fd: on, command: 'set', flock });
+    };
+    expect(await lk(client, fd, 'write')).toMatchObject({ ok: true });
+    // Its sessions live on.
+    const away = client.gates.slice(1);
+    for (const gate of away) gate.shutDoor(false);
+    await lk(client, fd, 'unlock');
+    for (const gate of away) {
+      gate.openDoor();
+      // As protocol/client does.
+      for (const args of gate.turnedAway) await gate.ops.lk({ ...client.call, lockOwner: 'aa' }, args);
+    }
+    expect(await lk(other, new Fd(gfid, 2), 'write')).toMatchObject({ ok: true });
   });
 
   it('blames it before the first change is acknowledged', async () => {
