@@ -1,15 +1,5 @@
 /** Open files and the locks of callers: on every replica that is up, valid with a quorum. */
-import {
-  type Args,
-  type Call,
-  Errno,
-  type Failure,
-  type Flock,
-  type FopName,
-  type Fops,
-  fail,
-  type Reply,
-} from '@mortar/core';
+import { type Args, type Call, Errno, type Failure, type FopName, type Fops, fail, type Reply } from '@mortar/core';
 import { open, openEverywhere } from './open.ts';
 import type { Replica } from './replica.ts';
 import { failureOf, isAbsence, type Replies, succeeded, successAt } from './replica-set.ts';
@@ -58,7 +48,7 @@ async function posixLock(replica: Replica, call: Call, args: Args<'lk'>): Promis
     );
   }
   await openEverywhere(replica, call, args.fd);
-  const undo: Flock = { ...args.flock, type: 'unlock' };
+  const undo: Args<'lk'> = { ...args, command: 'set', flock: { ...args.flock, type: 'unlock' } };
   // Blocking requests go in the order of the children, so that two waiters never hold one replica each.
   const replies =
     args.command === 'wait' ? await inTurn(replica, 'lk', call, args) : await set.wind(set.up, 'lk', call, () => args);
@@ -69,7 +59,8 @@ async function posixLock(replica: Replica, call: Call, args: Args<'lk'>): Promis
     tellAbsent(replica, 'lk', call, { ...args, command: 'set', xdata: { heldElsewhere: true } });
     return successAt(replies, done[0]!)!;
   }
-  await set.wind(done, 'lk', call, () => ({ ...args, command: 'set' as const, flock: undo }));
+  tellUnheard(replica, 'lk', call, undo, replies);
+  await set.wind(done, 'lk', call, () => undo);
   return refusal ?? fail(Errno.ENOTCONN);
 }
 
@@ -106,6 +97,19 @@ function tellAbsent<N extends FopName>({ set }: Replica, fop: N, call: Call, arg
   for (const child of set.children.keys()) if (!set.isUp(child)) void set.windOne(child, fop, call, args);
 }
 
+/** Who was asked for a lock and has not answered may give it yet: it comes to nothing, since it is given back behind that. */
+function tellUnheard<N extends FopName>(
+  { set }: Replica,
+  fop: N,
+  call: Call,
+  undo: Args<N>,
+  replies: Replies<N>,
+): void {
+  const { signal: _given, ...undoing } = call;
+  for (const [child, reply] of replies.entries())
+    if (reply && !reply.ok && isAbsence(reply.errno)) void set.windOne(child, fop, undoing, undo);
+}
+
 type Internal = 'inodelk' | 'finodelk' | 'entrylk' | 'fentrylk';
 
 async function internalLock<N extends Internal>(
@@ -124,6 +128,7 @@ async function internalLock<N extends Internal>(
   const refusal = refusalIn(replies);
   if (command === 'unlock') return done.length > 0 ? successAt(replies, done[0]!)! : failureOf(replies);
   if (!refusal && set.suffices(done)) return { ok: true } as Reply<N>;
+  tellUnheard(replica, fop, call, unlock, replies);
   await set.wind(done, fop, call, () => unlock);
   return refusal ?? fail(Errno.ENOTCONN);
 }

@@ -60,6 +60,30 @@ describe('with a replica away', () => {
     expect(await lk(other, new Fd(gfid, 2), 'write')).toMatchObject({ ok: true });
   });
 
+  it('leaves no lock behind that was refused elsewhere before it answered', async () => {
+    await rig();
+    const client = await rigs[0]!.client({ 'laggard-timeout': '1' });
+    const { fd, gfid } = await create(client, 'f', 'x');
+    await client.xlator.drain();
+    const other = await rigs[0]!.client();
+    const lk = (who: typeof client, on: Fd, type: 'write' | 'unlock') => {
+      const flock = { type, start: 0, length: 0, owner: 'aa', pid: 1 };
+      return who.ops.lk({ ...who.call, lockOwner: 'aa' }, { fd: on, command: 'set', flock });
+    };
+    const [, frozen, refuses] = client.gates;
+    let thaw = () => {};
+    const ice = new Promise<void>((resolve) => (thaw = resolve));
+    // What is asked of it waits in its socket.
+    frozen!.fault = () => ice;
+    refuses!.fault = (fop) => (fop === 'lk' ? Errno.EAGAIN : 'pass');
+    expect(await lk(client, fd, 'write')).toEqual({ ok: false, errno: Errno.EAGAIN });
+    refuses!.fault = () => 'pass';
+    frozen!.fault = () => 'pass';
+    thaw();
+    await until(async () => client.xlator.dump()['child_up[1]'] === 1);
+    expect(await lk(other, new Fd(gfid, 2), 'write')).toMatchObject({ ok: true });
+  });
+
   it('blames it before the first change is acknowledged', async () => {
     const { bricks } = await rig();
     const client = await rigs[0]!.client();
