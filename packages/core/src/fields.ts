@@ -153,6 +153,8 @@ export interface Xdata {
    * the caller's descriptor out with `strict-locks`.
    */
   heldElsewhere?: boolean;
+  /** lk; set by who moves open files to another graph, read by locks: what its owner has by another session of the same process becomes this one's. */
+  handsOver?: boolean;
   /** open; set by quick-read, read by upcall: the client wants to be asked before somebody else changes the file (docs/delegations.md). */
   delegate?: boolean;
   /** open replies; set by upcall, made one by replicate, read by quick-read: for so long from the request on it is asked. */

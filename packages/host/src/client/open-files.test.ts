@@ -1,4 +1,6 @@
-import { type Args, type Call, Errno, Fd, fail, type Gfid, type Reply, type Subvolume } from '@mortar/core';
+import { type Args, type Call, Errno, Fd, fail, type Gfid, type Reply, rootCall, type Subvolume } from '@mortar/core';
+import { xlator as locksType } from '@mortar/xlators/features/locks/index.ts';
+import { rig, settle } from '@mortar/xlators/lib/translator-rig.ts';
 import { beforeEach, expect, it } from 'vitest';
 import { SystemClock } from '../ports/clock.ts';
 import { LineLog, silentTarget } from '../ports/log.ts';
@@ -84,6 +86,40 @@ it('takes a lock over from the graph before, to which it belongs as far as brick
   expect([brick.holder, file.locks.size, file.graph === files.graphs.current]).toEqual(['b', 1, true]);
   expect(brick.released).toEqual(['a']);
 });
+
+it('takes a lock over that others have been waiting for', async () => {
+  const { xlator } = await rig(locksType);
+  /** As protocol/client calls itself in each graph of a process. */
+  const session = (process: string, graph: number) => `${process}-1800000000-00000000000${graph}-vol-client-0`;
+  const lk = (
+    clientId: string,
+    command: 'get' | 'set' | 'wait',
+    type: 'write' | 'unlock',
+    owner: string,
+    fd = new Fd(gfid, 2),
+  ) =>
+    xlator.ops.lk(
+      { ...rootCall(new SystemClock()), clientId },
+      { fd, command, flock: { type, start: 0, length: 0, owner, pid: 1 } },
+    );
+  const graph = (clientId: string): Subvolume => {
+    const own = (call: Call, args: Args<'lk'>) => xlator.ops.lk({ ...call, clientId }, args);
+    return { lk: own, open: async () => ({ ok: true }) } as unknown as Subvolume;
+  };
+  await files.setGraph(graph(session('node1-11', 1)));
+  expect((await lk(session('node1-11', 1), 'set', 'write', '01')).ok).toBe(true);
+  file.locks.set({ owner: '01', type: 'write', start: 0, end: Number.POSITIVE_INFINITY, pid: 1, fh: 1 });
+  let another = '';
+  const waiting = lk(session('node2-22', 3), 'wait', 'write', '02').then((reply) => {
+    another = reply.ok ? 'has it' : 'was refused';
+  });
+  await files.setGraph(graph(session('node1-11', 2)));
+  await settle();
+  expect([file.locks.size, another]).toEqual([1, '']);
+  await lk(session('node1-11', 2), 'set', 'unlock', '01');
+  await waiting;
+  expect(another).toBe('has it');
+}, 20_000);
 
 it('moves what a request opened in the graph before after it had moved', async () => {
   const before = files.graphs.current as ServedGraph;

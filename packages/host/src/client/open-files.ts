@@ -175,7 +175,7 @@ export class OpenFiles {
     for (const lock of file.heldLocks()) {
       const owned = { ...call, lockOwner: lock.owner, pid: lock.pid };
       const flock = flockOf(lock);
-      let reply = await target.top.lk(owned, { fd, command: 'set', flock });
+      let reply = await target.top.lk(owned, { fd, command: 'set', flock, xdata: { handsOver: true } });
       if (!reply.ok && reply.errno === Errno.EAGAIN) reply = await this.#takeOver(target, owned, file, fd, flock);
       if (!reply.ok) {
         file.lockLost(lock);
@@ -186,8 +186,8 @@ export class OpenFiles {
   }
 
   /**
-   * To the bricks the new graph is another client, and the lock is still the old one's. We get in line for it and the old
-   * graph gives it back: it is ours at once, unless somebody has been waiting for it longer.
+   * To the bricks the new graph is another client, and one that does not know how to hand over (`handsOver`) says that the lock is still the old one's. We get in
+   * line for it and the old graph gives it back: it is ours at once, unless somebody has been waiting for it longer.
    */
   async #takeOver(target: ServedGraph, call: Call, file: OpenFile, fd: Fd, flock: Flock): Promise<Reply<'lk'>> {
     const late = new AbortController();

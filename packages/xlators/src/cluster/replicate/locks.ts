@@ -56,7 +56,7 @@ async function posixLock(replica: Replica, call: Call, args: Args<'lk'>): Promis
   const refusal = refusalIn(replies);
   if (!refusal && set.suffices(done)) {
     // One that is away does not have it when it is back, and somebody else may get it with its help.
-    tellAbsent(replica, 'lk', call, { ...args, command: 'set', xdata: { heldElsewhere: true } });
+    tellAbsent(replica, 'lk', call, { ...args, command: 'set', xdata: { ...args.xdata, heldElsewhere: true } });
     return successAt(replies, done[0]!)!;
   }
   tellUnheard(replica, 'lk', call, undo, replies);

@@ -10,6 +10,7 @@ import {
   type Gfid,
   type Reply,
 } from '@mortar/core';
+import { clientProcess } from '../../lib/client-process.ts';
 import type { InodeLocks, LockTable } from './lock-table.ts';
 import { Pending } from './pending.ts';
 import { type Holder, type PosixLock, sameHolder } from './posix-locks.ts';
@@ -41,7 +42,7 @@ export class PosixRequests {
     fd.slots[this.#slot] ??= 'open' satisfies FdState;
   }
 
-  request(call: Call, { fd, command, flock }: Args<'lk'>): Reply<'lk'> | Promise<Reply<'lk'>> {
+  request(call: Call, { fd, command, flock, xdata }: Args<'lk'>): Reply<'lk'> | Promise<Reply<'lk'>> {
     const range = rangeOf(flock);
     if (!range) return fail(Errno.EINVAL);
     const holder: Holder = { clientId: call.clientId, owner: flock.owner };
@@ -57,6 +58,7 @@ export class PosixRequests {
     };
     if (command === 'get') return this.#get(fd.gfid, wanted, flock);
     const locks = this.#table.enter(fd.gfid, call.clientId);
+    if (xdata?.handsOver) handOver(locks, wanted);
     const answer = this.#take(call, locks, wanted, flock, command === 'wait');
     this.#table.settle(locks);
     return answer;
@@ -158,6 +160,17 @@ export class PosixRequests {
     locks.posix.releaseWhere(gone);
     this.#table.settle(locks);
   }
+}
+
+/**
+ * A graph that is replaced has its locks by a session of its own, which would be in the way of the next one's. They change hands in one step, or others who wait would get
+ * them in between. Nothing does where somebody else is in the way as well.
+ */
+function handOver({ posix: { locks } }: InodeLocks, wanted: PosixLock): void {
+  const process = clientProcess(wanted.clientId);
+  const isOurs = (lock: PosixLock) => lock.owner === wanted.owner && clientProcess(lock.clientId) === process;
+  const inTheWay = locks.conflicts(wanted);
+  if (inTheWay.every(isOurs)) for (const lock of inTheWay) locks.release(lock, wanted);
 }
 
 /** Whether an unlock only takes whole locks away, so that it cannot make more of them. */

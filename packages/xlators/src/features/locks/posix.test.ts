@@ -37,6 +37,26 @@ describe('POSIX locks', () => {
     expect((await waiting).ok).toBe(true);
   });
 
+  it('hands over what the same owner has by another session of its process, past those who wait, and nothing else', async () => {
+    const r = await make();
+    const session = (process: string, graph: number) => `${process}-1800000000-00000000000${graph}-vol-client-0`;
+    const [before, after, another] = [session('n1-11', 1), session('n1-11', 2), session('n2-11', 1)];
+    const move = (lock: ReturnType<typeof flock>) =>
+      r.xlator.ops.lk(rigCall(after), { fd: new Fd(gfid), command: 'set', flock: lock, xdata: { handsOver: true } });
+    await lk(r, before, 'set', flock('write', 0, 10));
+    await lk(r, another, 'set', flock('write', 20, 10));
+    const waiting = lk(r, another, 'wait', flock('write', 0, 20));
+    expect(errnoOfReply(await move(flock('write', 0, 10, '02')))).toBe(Errno.EAGAIN);
+    expect(errnoOfReply(await move(flock('write', 0, 30)))).toBe(Errno.EAGAIN);
+    expect((await move(flock('write', 2, 8))).ok).toBe(true);
+    expect((await outcome(waiting)).done).toBe(false);
+    expect(await lk(r, after, 'get', flock('write', 0, 1))).toMatchObject({ flock: { type: 'write', length: 2 } });
+    await lk(r, after, 'set', flock('unlock'));
+    expect((await outcome(waiting)).done).toBe(false);
+    r.xlator.notify({ type: 'session-ended', clientId: before }, null);
+    expect(await waiting).toMatchObject({ ok: true });
+  });
+
   it('lets readers in when a writer becomes a reader', async () => {
     const r = await make();
     await lk(r, 'a', 'set', flock('write'));
