@@ -45,6 +45,8 @@ export class ClientRequests {
   #connection: Connection | null = null;
   /** The session is being taken up again: what is queued waits for that. */
   #isRecovering = false;
+  /** Went over this connection before the session was taken up again. */
+  readonly #resentLocks = new Set<number>();
   /** The one that is being encoded. */
   #current: PendingFop | null = null;
 
@@ -73,6 +75,7 @@ export class ClientRequests {
   goBy(connection: Connection | null): void {
     this.#connection = connection;
     this.#isRecovering = connection !== null;
+    this.#resentLocks.clear();
   }
 
   /**
@@ -229,13 +232,25 @@ export class ClientRequests {
   /** Sends again what has no answer, in the order of the first time, then what was queued: the session was resumed. */
   resend(): void {
     this.#isRecovering = false;
-    for (const [, pending] of this.#pending.entries()) {
-      if (!pending.isSent || this.#window.isWaiting(pending)) continue;
+    this.#sendAgain(({ sequence }) => !this.#resentLocks.has(sequence));
+    this.#resentLocks.clear();
+    this.#window.goOn();
+  }
+
+  /** Of that the locks, ahead of what takes the session up again: they were asked for before others that it gives back, perhaps the same ones. */
+  resendLocks(): void {
+    for (const { sequence } of this.#sendAgain(({ isLock }) => isLock)) this.#resentLocks.add(sequence);
+  }
+
+  #sendAgain(chosen: (pending: PendingFop) => boolean): PendingFop[] {
+    const unanswered = this.#pending.entries().map(([, pending]) => pending);
+    const again = unanswered.filter((one) => one.isSent && !this.#window.isWaiting(one) && chosen(one));
+    for (const pending of again) {
       pending.isRetry = true;
       this.#send(pending);
       if (pending.call.signal?.aborted && pending.stopListening) this.#sendCancel(pending, false);
     }
-    this.#window.goOn();
+    return again;
   }
 
   /** Those that only look fail: whether a change was done the session's next connection may still tell. */

@@ -190,7 +190,8 @@ export class ClientSession {
     this.#state = 'attaching';
     this.#graceTimer?.cancel();
     this.#graceTimer = null;
-    if (!welcome.resumed) this.#failAll();
+    if (welcome.resumed) this.#requests.resendLocks();
+    else this.#failAll();
     this.#sessionId = welcome.sessionId;
     this.#graceMs = welcome.graceMs;
     try {

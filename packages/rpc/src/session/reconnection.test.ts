@@ -1,5 +1,6 @@
-import { Errno, emptyIatt, Fd, type FopName, type Reply, rootGfid } from '@mortar/core';
+import { type Args, Errno, emptyIatt, Fd, type FopName, type Reply, rootGfid } from '@mortar/core';
 import { describe, expect, it } from 'vitest';
+import type { Welcome } from '../hello.ts';
 import { settle, someCall } from '../test-rig.ts';
 import { flock, iatts, root, world, write } from './session-rig.ts';
 
@@ -109,6 +110,30 @@ describe('after a reconnection', () => {
     await expect(queued).resolves.toMatchObject({ ok: true });
     expect(ran).toEqual(['writev', 'writev']);
     expect(metrics.sum('rpc_bad_frames')).toBe(0);
+  });
+
+  it('a lock that never arrived goes ahead of what gives it back, which would find nothing', async () => {
+    const done: string[] = [];
+    const fd = new Fd(rootGfid, 2);
+    const lk = (type: 'write' | 'unlock', isRecovery = false) =>
+      w.client.fop('lk', someCall, { fd, command: 'set', flock: flock(type) }, isRecovery);
+    const attached = async ({ resumed }: Welcome) => {
+      if (resumed) await lk('unlock', true);
+    };
+    const w = await world({ client: { events: { attached } } });
+    w.run.now = async (_fop, _call, args) => {
+      const { flock: asked } = args as unknown as Args<'lk'>;
+      done.push(asked.type);
+      return { ok: true, flock: asked } as never;
+    };
+    w.link.holdAll = true;
+    const reply = lk('write');
+    await settle();
+    w.link.holdAll = false;
+    await w.cut();
+    await w.clock.advance(200);
+    await expect(reply).resolves.toMatchObject({ ok: true });
+    expect(done).toEqual(['write', 'unlock']);
   });
 
   it('requests fail while there is no connection', async () => {
