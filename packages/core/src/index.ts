@@ -12,6 +12,7 @@ export * from './gfid.ts';
 export * from './graph.ts';
 export * from './iatt.ts';
 export * from './inode-table.ts';
+export * from './lock-book.ts';
 export * from './loopback.ts';
 export * from './nearest.ts';
 export * from './options.ts';

@@ -186,7 +186,8 @@ export class ReplicateXlator extends Xlator {
 
   /** A lease from before does not cover a child that came. */
   #returned(child: number): void {
-    const { leases } = this.replica;
+    const { leases, heldLocks } = this.replica;
+    void heldLocks.retake(child);
     leases.returned(child);
     leases.recallAll();
     for (const listener of this.#upListeners) listener();

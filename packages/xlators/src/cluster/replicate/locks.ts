@@ -48,25 +48,34 @@ async function posixLock(replica: Replica, call: Call, args: Args<'lk'>): Promis
     );
   }
   await openEverywhere(replica, call, args.fd);
-  const undo: Args<'lk'> = { ...args, command: 'set', flock: { ...args.flock, type: 'unlock' } };
   // Blocking requests go in the order of the children, so that two waiters never hold one replica each.
   const replies =
     args.command === 'wait' ? await inTurn(replica, 'lk', call, args) : await set.wind(set.up, 'lk', call, () => args);
   const done = succeeded(replies);
   const refusal = refusalIn(replies);
   if (!refusal && set.suffices(done)) {
-    // One that is away does not have it when it is back, and somebody else may get it with its help.
-    tellAbsent(replica, 'lk', call, { ...args, command: 'set', xdata: { ...args.xdata, heldElsewhere: true } });
+    replica.heldLocks.took(args.fd, args.flock);
+    // One that is away does not have it when it is back, and somebody else may get it with its help; nor does one that came while others were waited for.
+    const { signal: _given, ...telling } = call;
+    const elsewhere: Args<'lk'> = { ...args, command: 'set', xdata: { ...args.xdata, heldElsewhere: true } };
+    for (const child of set.children.keys()) if (!replies[child]?.ok) void set.windOne(child, 'lk', telling, elsewhere);
     return successAt(replies, done[0]!)!;
   }
-  tellUnheard(replica, 'lk', call, undo, replies);
-  await set.wind(done, 'lk', call, () => undo);
+  // Who has not answered may give it yet: the undoing comes behind that.
+  const undone = set.children.map(async (_, child) => {
+    const reply = replies[child];
+    if (!reply || (!reply.ok && !isAbsence(reply.errno))) return;
+    const undoing = replica.heldLocks.restore(child, call, args.fd, args.flock);
+    if (reply.ok) await undoing;
+  });
+  await Promise.all(undone);
   return refusal ?? fail(Errno.ENOTCONN);
 }
 
 /** Also while too few are there: the others would have a lock that nobody holds, for whoever asks for it until the file is closed. */
 async function giveBack(replica: Replica, call: Call, args: Args<'lk'>): Promise<Reply<'lk'>> {
   const { set } = replica;
+  replica.heldLocks.gave(args.fd.gfid, args.flock);
   tellAbsent(replica, 'lk', call, args);
   const replies = await set.wind(set.up, 'lk', call, () => args);
   const done = succeeded(replies);
@@ -89,10 +98,7 @@ async function inTurn<N extends FopName>(replica: Replica, fop: N, call: Call, a
   return replies;
 }
 
-/**
- * A replica that is away may have the lock still, if its session lives on: it is given back there when it can be reached. One that is
- * taken it is not to be worked without there (`strict-locks`).
- */
+/** A replica that is away may have the lock still, if its session lives on: it is given back there when it can be reached. */
 function tellAbsent<N extends FopName>({ set }: Replica, fop: N, call: Call, args: Args<N>): void {
   for (const child of set.children.keys()) if (!set.isUp(child)) void set.windOne(child, fop, call, args);
 }

@@ -20,6 +20,7 @@ import {
 import { withMovedAgo } from '../../lib/departures.ts';
 import { lookupGivingGfid } from './adoption.ts';
 import { changelogOf, dirtyKey, isZero, type Kind, kinds, type Matrix } from './changelog.ts';
+import { HeldLocks } from './held-locks.ts';
 import { type InodeContext, InodeContexts } from './inode-context.ts';
 import { readable } from './judgement.ts';
 import { Leases } from './leases.ts';
@@ -61,6 +62,7 @@ export class Replica {
   readonly contexts: InodeContexts;
   readonly leases: Leases;
   readonly transactions: Transactions;
+  readonly heldLocks: HeldLocks;
   live: LiveOptions;
   /** Where fds and inodes keep what replicate knows of them. */
   readonly slot: number;
@@ -74,6 +76,7 @@ export class Replica {
     this.live = live;
     this.slot = slot;
     this.contexts = new InodeContexts(services.inodes, slot);
+    this.heldLocks = new HeldLocks(set, services.clock, (text) => this.warn(text));
     this.#ownerPrefix = Buffer.from(services.random.bytes(8)).toString('hex');
     const self = this;
     this.leases = new Leases({

@@ -1,0 +1,116 @@
+/** Locks of callers over bricks that forget them, and requests that come to nothing. */
+import { Errno, Fd, type Flock, type Gfid } from '@mortar/core';
+import type { RigClient } from '@mortar/testing/replica-rig.ts';
+import { describe, expect, it } from 'vitest';
+import { create, rig, rigs, until } from './test-rig.ts';
+
+type Range = readonly [start: number, length: number];
+const whole: Range = [0, 0];
+
+function flock(type: Flock['type'], [start, length]: Range, owner = 'aa'): Flock {
+  return { type, start, length, owner, pid: 1 };
+}
+
+const lk = (who: RigClient, fd: Fd, type: Flock['type'], range = whole, command: 'set' | 'wait' = 'set') =>
+  who.ops.lk({ ...who.call, lockOwner: 'aa' }, { fd, command, flock: flock(type, range) });
+
+/** Two clients that have one file open. */
+async function scene() {
+  const set = await rig();
+  const [a, b] = [await set.client(), await set.client()];
+  const { fd, gfid } = await create(a, 'f', 'x');
+  await a.xlator.drain();
+  return { set, a, b, fd, gfid, other: new Fd(gfid, 2) };
+}
+
+/** The locks that a brick has given. */
+async function onBrick(brick: number, gfid: Gfid): Promise<string[]> {
+  const { ops } = rigs.at(-1)!.bricks[brick]!;
+  const call = { uid: 0, gid: 0, groups: [], pid: 1, lockOwner: '', clientId: 'stranger', time: { sec: 0, nsec: 0 } };
+  const reply = await ops.ipc(call, { operation: 'locks.list', data: Buffer.alloc(0) });
+  if (!reply.ok) return [`errno ${reply.errno}`];
+  const all = JSON.parse(Buffer.from(reply.data).toString()) as Record<string, unknown>[];
+  return all
+    .filter((one) => one.kind === 'posix' && one.gfid === gfid && one.state === 'granted')
+    .map((one) => `${one.type} ${one.start}+${one.length}`);
+}
+
+/** A brick process is killed and started again: all its clients find that it has forgotten them. */
+function restart(clients: readonly RigClient[], brick: number): void {
+  for (const { gates } of clients) gates[brick]!.shutDoor();
+  for (const { gates, xlator } of clients) {
+    xlator.notify({ type: 'session-lost' }, gates[brick]!);
+    gates[brick]!.openDoor();
+  }
+}
+
+describe('a lock that is held', () => {
+  it('is nobody else’s when one brick after the other is started again', async () => {
+    const { a, b, fd, other, gfid } = await scene();
+    expect(await lk(a, fd, 'write')).toMatchObject({ ok: true });
+    for (const brick of [0, 1, 2]) {
+      restart([a, b], brick);
+      await until(async () => (await onBrick(brick, gfid)).length === 1).catch(() => undefined);
+      expect(await lk(b, other, 'write')).toEqual({ ok: false, errno: Errno.EAGAIN });
+    }
+    await lk(a, fd, 'unlock');
+    expect(await lk(b, other, 'write')).toMatchObject({ ok: true });
+  });
+
+  it('is had by a replica that comes while others are waited for', async () => {
+    const { a, b, fd, other, gfid } = await scene();
+    expect(await lk(a, fd, 'write')).toMatchObject({ ok: true });
+    b.gates[2]!.shutDoor();
+    const waiting = lk(b, other, 'write', whole, 'wait');
+    await until(async () => (b.gates[0]!.counts.get('lk') ?? 0) > 0);
+    b.gates[2]!.openDoor();
+    await lk(a, fd, 'unlock');
+    expect(await waiting).toMatchObject({ ok: true });
+    await until(async () => (await onBrick(2, gfid)).length === 1);
+  });
+
+  it('is not got again by who has given it back or closed the file before the brick gave it', async () => {
+    const { a, b, fd, other, gfid } = await scene();
+    const second = new Fd(gfid, 2);
+    expect(await lk(a, fd, 'write', [0, 10])).toMatchObject({ ok: true });
+    expect(await lk(a, second, 'write', [10, 10])).toMatchObject({ ok: true });
+    a.gates[2]!.shutDoor();
+    expect(await onBrick(2, gfid)).toEqual([]);
+    // Somebody tries for it, and is to be refused by the others.
+    expect(
+      await rigs[0]!.bricks[2]!.ops.lk(
+        { ...b.call, clientId: 'b' },
+        { fd: new Fd(gfid), command: 'set', flock: flock('write', whole) },
+      ),
+    ).toMatchObject({ ok: true });
+    a.xlator.notify({ type: 'session-lost' }, a.gates[2]!);
+    a.gates[2]!.openDoor();
+    await lk(a, fd, 'unlock', [0, 5]);
+    second.release();
+    await rigs[0]!.bricks[2]!.ops.lk(
+      { ...b.call, clientId: 'b' },
+      { fd: new Fd(gfid), command: 'set', flock: flock('unlock', whole) },
+    );
+    await until(async () => (await onBrick(2, gfid)).join() === 'write 5+5');
+    await lk(a, fd, 'unlock');
+    expect(await lk(b, other, 'write')).toMatchObject({ ok: true });
+  });
+});
+
+describe('a request for a lock that one replica refuses', () => {
+  it('leaves each with what the owner had before', async () => {
+    const { a, b, fd, other, gfid } = await scene();
+    await lk(a, fd, 'read', [0, 10]);
+    await lk(a, fd, 'write', [20, 5]);
+    const before = ['read 0+10', 'write 20+5'];
+    // Another reader has given his lock back, and one replica has not heard of it yet.
+    a.gates[1]!.fault = (fop) => (fop === 'lk' ? Errno.EAGAIN : 'pass');
+    for (const command of ['set', 'wait'] as const)
+      expect(await lk(a, fd, 'write', [5, 30], command)).toEqual({ ok: false, errno: Errno.EAGAIN });
+    a.gates[1]!.fault = () => 'pass';
+    for (const brick of [0, 1, 2]) expect(await onBrick(brick, gfid)).toEqual(before);
+    expect(await lk(b, other, 'write', [0, 10])).toEqual({ ok: false, errno: Errno.EAGAIN });
+    for (const brick of [0, 1, 2]) expect(await onBrick(brick, gfid)).toEqual(before);
+    expect(await lk(b, other, 'write', [10, 10])).toMatchObject({ ok: true });
+  });
+});
