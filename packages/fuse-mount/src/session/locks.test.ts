@@ -54,6 +54,22 @@ describe('locks', () => {
     await rig.expect('setlk', node, ...lockBody(other.fh, 2, 0, 0, 1, 1));
   });
 
+  it('of flock that two share can be had by both alone, one after the other', async () => {
+    const { rig } = mounted();
+    const { node, fh } = await rig.create('a');
+    const [shared, alone, none] = [0, 1, 2];
+    const flock = (owner: number, type: number) => lockBody(fh, owner, 0, 0, type, 1);
+    for (const owner of [1, 2]) await rig.expect('setlk', node, ...flock(owner, shared));
+    const waiting = [1, 2].map((owner) => rig.send('setlkw', node, ...flock(owner, alone)));
+    await settle();
+    const have = () => waiting.map((one) => rig.answerTo(one)?.errno);
+    expect(have()).toEqual([0, undefined]);
+    expect((await rig.ask('setlk', node, ...flock(3, shared))).errno).toBe(Errno.EAGAIN);
+    await rig.expect('setlk', node, ...flock(1, none));
+    await settle();
+    expect(have()).toEqual([0, 0]);
+  });
+
   it('are counted by ranges as POSIX splits them', () => {
     const range = fc.tuple(fc.nat(20), fc.integer({ min: 1, max: 20 }), fc.constantFrom('read', 'write', 'unlock'));
     fc.assert(

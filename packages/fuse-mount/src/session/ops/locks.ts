@@ -2,7 +2,8 @@
  * fcntl and flock locks, both as range locks of the file system. Flock's are a family of their own on the bricks; their
  * owners too are (one byte before the owner), so that giving back one's locks never takes the other's.
  */
-import { Errno, type Flock } from '@mortar/core';
+import { type Call, Errno, type Flock } from '@mortar/core';
+import type { ServedGraph } from '@mortar/host/client/graphs.ts';
 import { LockType, lockIsFlock, type RequestOf } from '../../protocol/index.ts';
 import type { Ask } from '../ask.ts';
 import type { Handle } from '../handles.ts';
@@ -81,6 +82,7 @@ async function waitForLock(s: Session, ask: Ask, args: RequestOf<'setlkw'>): Pro
     if (!handle) return;
     const graph = ask.graph!;
     const call = ask.call.withOwnSignal(flock.owner, graph.left.signal);
+    if (flock.family === 'flock' && handle.node.lockCount > 0) await exchange(graph, call, handle, flock);
     const reply = await graph.top.lk(call, { fd: handle.fd, command: 'wait', flock });
     if (reply.ok) note(handle, flock);
     if (reply.ok && graph === s.graphs.current) return granted(s, ask, handle, flock);
@@ -88,6 +90,20 @@ async function waitForLock(s: Session, ask: Ask, args: RequestOf<'setlkw'>): Pro
     const graphWasLeft = graph !== s.graphs.current && !ask.call.interrupted;
     if (!graphWasLeft) return ask.fail(ask.call.interrupted ? Errno.EINTR : reply.errno);
   }
+}
+
+/**
+ * As flock(2) says, what the owner has goes first if it does not become the other one at once: two who share a lock, and both want it alone, would wait
+ * for each other for ever.
+ */
+async function exchange({ top }: ServedGraph, call: Call, handle: Handle, flock: Flock): Promise<void> {
+  const { fd, node } = handle;
+  if (!node.locks.holds(flock.owner)) return;
+  const reply = await top.lk(call, { fd, command: 'set', flock });
+  if (reply.ok || reply.errno !== Errno.EAGAIN) return;
+  const unlock: Flock = { ...flock, type: 'unlock' };
+  const given = await top.lk(call, { fd, command: 'set', flock: unlock });
+  if (given.ok) note(handle, unlock);
 }
 
 /** What others wrote under their lock is to be read under this one: the kernel asks for attributes first, and drops its pages where these differ. */
