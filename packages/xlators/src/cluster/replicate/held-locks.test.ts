@@ -28,7 +28,7 @@ async function onBrick(brick: number, gfid: Gfid): Promise<string[]> {
   const { ops } = rigs.at(-1)!.bricks[brick]!;
   const call = { uid: 0, gid: 0, groups: [], pid: 1, lockOwner: '', clientId: 'stranger', time: { sec: 0, nsec: 0 } };
   const reply = await ops.ipc(call, { operation: 'locks.list', data: Buffer.alloc(0) });
-  if (!reply.ok) return [`errno ${reply.errno}`];
+  if (!reply.ok || !reply.data) return ['nothing is known'];
   const all = JSON.parse(Buffer.from(reply.data).toString()) as Record<string, unknown>[];
   return all
     .filter((one) => one.kind === 'posix' && one.gfid === gfid && one.state === 'granted')
