@@ -57,6 +57,32 @@ describe('a lock that is held', () => {
     expect(await lk(b, other, 'write')).toMatchObject({ ok: true });
   });
 
+  it('is not got again, and is told of, where the client was away so long that all have forgotten it', async () => {
+    const { set, a, b, fd, other, gfid } = await scene();
+    expect(await lk(a, fd, 'write')).toMatchObject({ ok: true });
+    for (const gate of a.gates) gate.shutDoor();
+    expect(await lk(b, other, 'write')).toMatchObject({ ok: true });
+    expect(await lk(b, other, 'unlock')).toMatchObject({ ok: true });
+    for (const gate of a.gates) {
+      a.xlator.notify({ type: 'session-lost' }, gate);
+      gate.openDoor();
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    for (const brick of [0, 1, 2]) expect(await onBrick(brick, gfid)).toEqual([]);
+    expect(set.lines.filter((line) => line.includes('1 lock(s)'))).toHaveLength(1);
+  });
+
+  it('is got again where the client was cut off from all, and one of them has forgotten it', async () => {
+    const { a, fd, gfid } = await scene();
+    expect(await lk(a, fd, 'write')).toMatchObject({ ok: true });
+    for (const gate of a.gates) gate.shutDoor(gate === a.gates[0]);
+    for (const gate of a.gates) {
+      if (gate === a.gates[0]) a.xlator.notify({ type: 'session-lost' }, gate);
+      gate.openDoor();
+    }
+    await until(async () => (await onBrick(0, gfid)).length === 1);
+  });
+
   it('is had by a replica that comes while others are waited for', async () => {
     const { a, b, fd, other, gfid } = await scene();
     expect(await lk(a, fd, 'write')).toMatchObject({ ok: true });

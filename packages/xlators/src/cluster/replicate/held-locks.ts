@@ -1,12 +1,12 @@
 /**
- * The locks that callers hold. A replica that comes back is asked for them again, so that those that are started again one after the other do
- * not forget a lock all together; and a request that came to nothing leaves each replica with what its owner had before.
+ * The locks that callers hold. A replica that has forgotten them, or never had them, is asked for them again while a quorum has them: so those that
+ * are started again one after the other do not forget a lock all together. A lock that too few have is lost, for somebody else may have had it
+ * since. And a request that came to nothing leaves each replica with what its owner had before.
  */
-
-import type { Clock } from '@mortar/core';
 import {
   type Args,
   type Call,
+  type Clock,
   type Fd,
   type Flock,
   type Gfid,
@@ -21,6 +21,10 @@ interface Held extends OwnedRange {
   readonly family?: 'flock';
   /** The open file that it goes with. */
   readonly fd: Fd;
+  /** Children that have given it, in sessions that are not over as far as is known. */
+  readonly on: Set<number>;
+  /** Children that are being asked for it again. */
+  readonly asked: Set<number>;
 }
 
 type Range = Pick<OwnedRange, 'start' | 'end'>;
@@ -33,10 +37,9 @@ const retakeMs = 5000;
 export class HeldLocks {
   readonly #set: ReplicaSet;
   readonly #clock: Clock;
+  readonly #warn: (text: string) => void;
   readonly #books = new Map<Gfid, LockBook<Held>>();
   readonly #watched = new WeakSet<Fd>();
-
-  readonly #warn: (text: string) => void;
 
   constructor(set: ReplicaSet, clock: Clock, warn: (text: string) => void) {
     this.#set = set;
@@ -44,14 +47,29 @@ export class HeldLocks {
     this.#warn = warn;
   }
 
-  took(fd: Fd, { type, owner, pid, family, ...range }: Flock): void {
-    if (type === 'unlock' || fd.released) return;
+  /** Who else gives it is to be added to the result. */
+  took(fd: Fd, { type, owner, pid, family, ...range }: Flock, by: readonly number[]): Set<number> {
+    const on = new Set(by);
+    if (type === 'unlock' || fd.released) return on;
     const book = this.#books.get(fd.gfid) ?? new LockBook<Held>();
     this.#books.set(fd.gfid, book);
-    book.set({ owner, type, ...endsOf(range), pid, fd, ...(family && { family }) });
-    if (this.#watched.has(fd)) return;
-    this.#watched.add(fd);
-    fd.onRelease(() => this.#change(fd.gfid, (held) => held.drop((lock) => lock.fd === fd)));
+    book.set({ owner, type, ...endsOf(range), pid, fd, on, asked: new Set(), ...(family && { family }) });
+    if (!this.#watched.has(fd)) {
+      this.#watched.add(fd);
+      fd.onRelease(() => this.#change(fd.gfid, (held) => held.drop((lock) => lock.fd === fd)));
+    }
+    return on;
+  }
+
+  /** The session of a child is over, with all that it had. */
+  lostOn(child: number): void {
+    for (const [gfid, book] of [...this.#books]) {
+      for (const { on } of book.all) on.delete(child);
+      const lost = book.all.filter(({ on }) => !this.#isEnough([...on]));
+      if (lost.length === 0) continue;
+      this.#warn(`${lost.length} lock(s) of ${gfid} were lost: the bricks that had them have forgotten them`);
+      this.#change(gfid, (held) => held.drop((lock) => lost.includes(lock)));
+    }
   }
 
   gave(gfid: Gfid, { owner, ...range }: Flock): void {
@@ -94,32 +112,42 @@ export class HeldLocks {
       .sort((a, b) => a.start - b.start);
   }
 
-  /** All of them, of a child that is back and may have forgotten them, or has not heard of them. */
-  async retake(child: number): Promise<void> {
-    const all = [...this.#books.values()].flatMap(({ all: held }) => held);
+  /** A child is up: what is known to be held by a quorum is asked of all that lack it. */
+  async retake(): Promise<void> {
+    const lacking = [...this.#books.values()].flatMap(({ all }) =>
+      all.flatMap((lock) => this.#set.up.filter((child) => !lock.on.has(child)).map((child) => ({ lock, child }))),
+    );
     const work = async () => {
-      for (let lock = all.shift(); lock && this.#set.isUp(child); lock = all.shift())
-        await this.#retakeOne(child, lock);
+      for (let next = lacking.shift(); next; next = lacking.shift()) await this.#retakeOne(next.child, next.lock);
     };
-    await Promise.all(Array.from({ length: atATime }, work));
+    await Promise.all(Array.from({ length: Math.min(atATime, lacking.length) }, work));
   }
 
   async #retakeOne(child: number, lock: Held): Promise<void> {
-    const { fd, owner, pid, type, family } = lock;
+    const { fd, owner, pid, type, family, on, asked } = lock;
+    const isSure = this.#isEnough([...on].filter((one) => this.#set.isUp(one)));
+    if (!isSure || on.has(child) || asked.has(child) || !this.#isHeld(lock)) return;
     const flock: Flock = { type, ...lengthsOf(lock), owner, pid, ...(family && { family }) };
-    if (!this.#isHeld(lock)) return;
     const late = new AbortController();
     const timer = this.#clock.after(retakeMs, () => late.abort());
     const call = { ...rootCall(this.#clock), lockOwner: owner, pid };
     const args: Args<'lk'> = { fd, command: 'wait', flock, xdata: { heldElsewhere: true } };
+    asked.add(child);
     const reply = await this.#set.windOne(child, 'lk', { ...call, signal: late.signal }, args);
+    asked.delete(child);
     timer.cancel();
-    if (!reply.ok && !isAbsence(reply.errno) && this.#isHeld(lock))
-      this.#warn(
-        `${this.#set.children[child]!.xlator.name} has given a lock of ${fd.gfid} that is held here to somebody else`,
-      );
     // It may have changed, or been given back, before the child gave it.
     if (reply.ok && !this.#isHeld(lock)) await this.restore(child, call, fd, flock);
+    else if (reply.ok) on.add(child);
+    else if (!isAbsence(reply.errno) && this.#isHeld(lock)) {
+      const { name } = this.#set.children[child]!.xlator;
+      this.#warn(`${name} does not give a lock of ${fd.gfid} again that others have still`);
+    }
+  }
+
+  /** Whether nobody else can have been granted what these have. */
+  #isEnough(children: readonly number[]): boolean {
+    return children.length > 0 && this.#set.suffices(children);
   }
 
   #isHeld(lock: Held): boolean {

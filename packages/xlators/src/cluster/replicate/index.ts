@@ -133,6 +133,7 @@ export class ReplicateXlator extends Xlator {
         return true;
       case 'session-lost':
         this.replica.leases.locksLost(child);
+        this.replica.heldLocks.lostOn(child);
         return true;
       case 'upcall':
         if (event.what === 'accused') {
@@ -187,7 +188,7 @@ export class ReplicateXlator extends Xlator {
   /** A lease from before does not cover a child that came. */
   #returned(child: number): void {
     const { leases, heldLocks } = this.replica;
-    void heldLocks.retake(child);
+    void heldLocks.retake();
     leases.returned(child);
     leases.recallAll();
     for (const listener of this.#upListeners) listener();

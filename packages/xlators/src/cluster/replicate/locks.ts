@@ -54,11 +54,13 @@ async function posixLock(replica: Replica, call: Call, args: Args<'lk'>): Promis
   const done = succeeded(replies);
   const refusal = refusalIn(replies);
   if (!refusal && set.suffices(done)) {
-    replica.heldLocks.took(args.fd, args.flock);
+    const on = replica.heldLocks.took(args.fd, args.flock, done);
     // One that is away does not have it when it is back, and somebody else may get it with its help; nor does one that came while others were waited for.
     const { signal: _given, ...telling } = call;
     const elsewhere: Args<'lk'> = { ...args, command: 'set', xdata: { ...args.xdata, heldElsewhere: true } };
-    for (const child of set.children.keys()) if (!replies[child]?.ok) void set.windOne(child, 'lk', telling, elsewhere);
+    for (const child of set.children.keys())
+      if (!replies[child]?.ok)
+        void set.windOne(child, 'lk', telling, elsewhere).then((reply) => (reply.ok ? on.add(child) : undefined));
     return successAt(replies, done[0]!)!;
   }
   // Who has not answered may give it yet: the undoing comes behind that.
