@@ -95,6 +95,23 @@ describe('a lock that is held', () => {
     await until(async () => (await onBrick(2, gfid)).length === 1);
   });
 
+  it.each([{ again: [0] }, { again: [0, 1] }])(
+    'is had by replicas that were started again while it was waited for on others ($again)',
+    async ({ again }) => {
+      const { b, other, gfid } = await scene();
+      const { ops } = rigs[0]!.bricks[2]!;
+      const stranger = { ...b.call, clientId: 'stranger' };
+      const last = { fd: new Fd(gfid), command: 'set' as const };
+      await ops.lk(stranger, { ...last, flock: flock('write', whole) });
+      const waiting = lk(b, other, 'write', whole, 'wait');
+      await until(async () => (b.gates[2]!.counts.get('lk') ?? 0) > 0);
+      for (const brick of again) restart([b], brick);
+      await ops.lk(stranger, { ...last, flock: flock('unlock', whole) });
+      expect(await waiting).toMatchObject({ ok: true });
+      for (const brick of [0, 1, 2]) await until(async () => (await onBrick(brick, gfid)).length === 1);
+    },
+  );
+
   it('is not got again by who has given it back or closed the file before the brick gave it', async () => {
     const { a, b, fd, other, gfid } = await scene();
     const second = new Fd(gfid, 2);

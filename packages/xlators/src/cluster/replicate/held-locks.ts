@@ -40,11 +40,14 @@ export class HeldLocks {
   readonly #warn: (text: string) => void;
   readonly #books = new Map<Gfid, LockBook<Held>>();
   readonly #watched = new WeakSet<Fd>();
+  /** By child: sessions that ended. */
+  readonly #ended: number[];
 
   constructor(set: ReplicaSet, clock: Clock, warn: (text: string) => void) {
     this.#set = set;
     this.#clock = clock;
     this.#warn = warn;
+    this.#ended = set.children.map(() => 0);
   }
 
   /** Who else gives it is to be added to the result. */
@@ -61,8 +64,18 @@ export class HeldLocks {
     return on;
   }
 
+  /** To be compared with later: a lock that was got before a session ended is none. */
+  sessions(): readonly number[] {
+    return [...this.#ended];
+  }
+
+  isSameSession(child: number, since: readonly number[]): boolean {
+    return this.#ended[child] === since[child];
+  }
+
   /** The session of a child is over, with all that it had. */
   lostOn(child: number): void {
+    this.#ended[child]!++;
     for (const [gfid, book] of [...this.#books]) {
       for (const { on } of book.all) on.delete(child);
       const lost = book.all.filter(({ on }) => !this.#isEnough([...on]));

@@ -2,7 +2,7 @@
 import { type Args, type Call, Errno, type Failure, type FopName, type Fops, fail, type Reply } from '@mortar/core';
 import { open, openEverywhere } from './open.ts';
 import type { Replica } from './replica.ts';
-import { failureOf, isAbsence, type Replies, succeeded, successAt } from './replica-set.ts';
+import { failureOf, isAbsence, type ReplicaSet, type Replies, succeeded, successAt } from './replica-set.ts';
 
 export type LockFops = Pick<
   Fops,
@@ -48,30 +48,47 @@ async function posixLock(replica: Replica, call: Call, args: Args<'lk'>): Promis
     );
   }
   await openEverywhere(replica, call, args.fd);
+  for (let attempt = 1; ; attempt++) {
+    const { reply, isUnsure } = await ask(replica, call, args);
+    if (!isUnsure || attempt === attemptsMax) return reply;
+  }
+}
+
+/** Bricks may be started again while others are waited for. */
+const attemptsMax = 3;
+
+/** `isUnsure`: too few have it, but only since some have forgotten it while others were waited for. */
+async function ask(
+  { set, heldLocks }: Replica,
+  call: Call,
+  args: Args<'lk'>,
+): Promise<{ reply: Reply<'lk'>; isUnsure?: boolean }> {
+  const since = heldLocks.sessions();
   // Blocking requests go in the order of the children, so that two waiters never hold one replica each.
   const replies =
-    args.command === 'wait' ? await inTurn(replica, 'lk', call, args) : await set.wind(set.up, 'lk', call, () => args);
-  const done = succeeded(replies);
+    args.command === 'wait' ? await inTurn(set, 'lk', call, args) : await set.wind(set.up, 'lk', call, () => args);
+  const granted = succeeded(replies);
+  const done = granted.filter((child) => heldLocks.isSameSession(child, since));
   const refusal = refusalIn(replies);
   if (!refusal && set.suffices(done)) {
-    const on = replica.heldLocks.took(args.fd, args.flock, done);
+    const on = heldLocks.took(args.fd, args.flock, done);
     // One that is away does not have it when it is back, and somebody else may get it with its help; nor does one that came while others were waited for.
     const { signal: _given, ...telling } = call;
     const elsewhere: Args<'lk'> = { ...args, command: 'set', xdata: { ...args.xdata, heldElsewhere: true } };
     for (const child of set.children.keys())
-      if (!replies[child]?.ok)
+      if (!done.includes(child))
         void set.windOne(child, 'lk', telling, elsewhere).then((reply) => (reply.ok ? on.add(child) : undefined));
-    return successAt(replies, done[0]!)!;
+    return { reply: successAt(replies, done[0]!)! };
   }
   // Who has not answered may give it yet: the undoing comes behind that.
   const undone = set.children.map(async (_, child) => {
     const reply = replies[child];
     if (!reply || (!reply.ok && !isAbsence(reply.errno))) return;
-    const undoing = replica.heldLocks.restore(child, call, args.fd, args.flock);
+    const undoing = heldLocks.restore(child, call, args.fd, args.flock);
     if (reply.ok) await undoing;
   });
   await Promise.all(undone);
-  return refusal ?? fail(Errno.ENOTCONN);
+  return { reply: refusal ?? fail(Errno.ENOTCONN), isUnsure: !refusal && set.suffices(granted) };
 }
 
 /** Also while too few are there: the others would have a lock that nobody holds, for whoever asks for it until the file is closed. */
@@ -90,10 +107,10 @@ function refusalIn(replies: Replies<FopName>): Failure | undefined {
   return replies.find((reply): reply is Failure => reply !== undefined && !reply.ok && !isAbsence(reply.errno));
 }
 
-async function inTurn<N extends FopName>(replica: Replica, fop: N, call: Call, args: Args<N>): Promise<Replies<N>> {
-  const replies: Replies<N> = replica.set.children.map(() => undefined);
-  for (const child of replica.set.up) {
-    const reply = await replica.set.windOne(child, fop, call, args);
+async function inTurn<N extends FopName>(set: ReplicaSet, fop: N, call: Call, args: Args<N>): Promise<Replies<N>> {
+  const replies: Replies<N> = set.children.map(() => undefined);
+  for (const child of set.up) {
+    const reply = await set.windOne(child, fop, call, args);
     replies[child] = reply;
     if (!reply.ok && !isAbsence(reply.errno)) break;
   }
@@ -131,7 +148,7 @@ async function internalLock<N extends Internal>(
   const { command } = args as Args<Internal>;
   if (command === 'unlock') tellAbsent(replica, fop, call, args);
   const replies =
-    command === 'wait' ? await inTurn(replica, fop, call, args) : await set.wind(set.up, fop, call, () => args);
+    command === 'wait' ? await inTurn(set, fop, call, args) : await set.wind(set.up, fop, call, () => args);
   const done = succeeded(replies);
   const refusal = refusalIn(replies);
   if (command === 'unlock') return done.length > 0 ? successAt(replies, done[0]!)! : failureOf(replies);
