@@ -1,6 +1,7 @@
 /** What a program reads through a file that it has just opened, while other clients go on changing it. Needs root and /dev/fuse. */
 import { execFile } from 'node:child_process';
 import { constants, mkdtempSync, rmSync } from 'node:fs';
+import { chmod, open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Fd, type Gfid, InodeTable, locOf, rootCall, type Services, type Subvolume } from '@mortar/core';
@@ -78,6 +79,27 @@ describe.skipIf(!canMount())('a file that others go on changing', () => {
       const data = Buffer.from(`${i},`);
       expect(await ops.writev(call, { fd, offset: 0, data, append: true })).toMatchObject({ ok: true });
       expected += `${i},`;
+    }
+  });
+
+  it('has what another client has written, when its attributes have timed out, though its mode was changed here meanwhile', async () => {
+    await sh('printf old > held');
+    const gfid = [...services.inodes.all()].find(({ name }) => name === 'held')!.gfid;
+    const held = await open(join(folder, 'held'), 'r');
+    const read = async () => (await held.read(Buffer.alloc(10), 0, 10, 0)).buffer.toString('latin1', 0, 3);
+    try {
+      expect(await read()).toBe('old');
+      const fd = new Fd(gfid, constants.O_WRONLY);
+      const call = rootCall(services.clock);
+      await ops.open(call, { loc: locOf(gfid), flags: constants.O_WRONLY, fd });
+      await ops.writev(call, { fd, offset: 0, data: Buffer.from('new') });
+      fd.release();
+      // Its answer has the other client's time of modification, which the kernel takes for its own doing.
+      await chmod(join(folder, 'held'), 0o600);
+      await pause(1200);
+      expect(await read()).toBe('new');
+    } finally {
+      await held.close();
     }
   });
 });

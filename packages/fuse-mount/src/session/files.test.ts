@@ -1,4 +1,4 @@
-import { Errno, locOf, rootCall } from '@mortar/core';
+import { Errno, Fd, locOf, rootCall } from '@mortar/core';
 import { describe, expect, it } from 'vitest';
 import { mounted, text, u32, u64 } from './session-rig.ts';
 
@@ -32,6 +32,34 @@ describe('files', () => {
     expect(await open()).toEqual({ told: 1, keepsPages: false });
     await rig.expect('getattr', node, u32(0, 0), u64(0));
     expect(await open()).toEqual({ told: 0, keepsPages: true });
+  });
+
+  it('whose attributes are changed here lose the pages that are of before what others did, as the kernel will not notice it', async () => {
+    const { rig, top } = mounted();
+    const { node, fh } = await rig.create('a');
+    const { gfid } = rig.session.nodes.byId(node)!;
+    const there = { ...rootCall(rig.session.services.clock), clientId: 'other' };
+    const other = async (text: string) => {
+      const fd = new Fd(gfid, 2);
+      await top.writev(there, { fd, offset: 0, data: Buffer.from(text) });
+    };
+    const chmod = async (mode: number) => {
+      rig.channel.notices.length = 0;
+      await rig.expect('setattr', node, u32(1, 0), u64(0, 0, 0, 0, 0, 0), u32(0, 0, 0, mode, 0, 0, 0, 0));
+      return rig.channel.notices.map((notice) => notice.readBigInt64LE(24));
+    };
+    await rig.write(fh, node, 'mine');
+    expect(await chmod(0o600)).toEqual([]);
+    await other('hers');
+    expect(await chmod(0o644)).toEqual([0n]);
+    expect(await chmod(0o600)).toEqual([]);
+    await other('long one');
+    await rig.write(fh, node, 'mine');
+    expect(await chmod(0o644)).toEqual([0n]);
+    await other('his');
+    // Told by an answer to a question the kernel sees to its pages.
+    await rig.expect('getattr', node, u32(0, 0), u64(0));
+    expect(await chmod(0o600)).toEqual([]);
   });
 
   it('append where the file ends, whatever offset the kernel believed', async () => {

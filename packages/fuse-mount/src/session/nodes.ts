@@ -29,6 +29,8 @@ export class Node {
   mode = -1;
   /** Of the data when last seen: changes with every change of it. */
   stamp = unknownStamp;
+  /** Others have changed the data since the kernel was told of it by an answer that makes it look at its pages. */
+  isBehind = false;
   /** Requests for its attributes that are under way. */
   asking = 0;
   /** The kernel has attributes of it that it believes for a while. */
@@ -83,15 +85,19 @@ export class Node {
     return this.inode.type === FileType.directory;
   }
 
+  /** What the kernel is told. */
   see(iatt: Iatt): void {
     this.mode = iatt.mode;
     this.stamp = stampOf(iatt);
+    this.isBehind = false;
   }
 
-  /** After a change. Its reply has no attributes if it was answered before it was done. */
-  changed(post: Iatt): void {
+  /** After a change by this mount, which was of `pre`. Its reply has no attributes if it was answered before it was done. */
+  changed(pre: Iatt, post: Iatt): void {
+    const isBehind = this.isBehind || !this.isAsSeen(pre);
     if (isKnownIatt(post)) this.see(post);
     else this.stamp = unknownStamp;
+    this.isBehind = isBehind;
   }
 
   /** Whether the data is, for all that can be told, what it was when it was last seen. */

@@ -4,7 +4,7 @@
  * given less of it than was there when he opened it. So none is written while somebody asks for attributes: he is told them for no time at all. Nor right after
  * he was told: he may not have been woken yet.
  */
-import type { Timer } from '@mortar/core';
+import { FileType, type Timer } from '@mortar/core';
 import { invalidateInode, shortened, type Validity } from '../protocol/index.ts';
 import type { Node } from './nodes.ts';
 import type { Session } from './session.ts';
@@ -82,6 +82,11 @@ export class Notices {
     this.#settled(node);
     if (owed) this.#send(node, owed.what);
     if (this.#pages.has(node)) this.#dropNow(node);
+  }
+
+  /** They may be of before a change by others which the kernel has not noticed, nor will. */
+  dropUnnoticed({ id, inode }: Node): void {
+    if (inode.type === FileType.regular) this.#session.channel.notify(invalidateInode(id, 0, 0));
   }
 
   end(): void {

@@ -88,21 +88,27 @@ export async function setattr(s: Session, ask: Ask, args: RequestOf<'setattr'>):
   if (handle === null) return;
   const attr = changeOf(args, ask.call.time);
   if ([attr.atime, attr.mtime, attr.ctime].some((time) => time && !validTime(time))) return ask.fail(Errno.EINVAL);
-  let last: { ok: true; post: Iatt } | null = null;
+  let last: { ok: true; pre: Iatt; post: Iatt } | null = null;
   if (args.valid & AttrValid.size) {
     if (!checkOffset(ask, args.size)) return;
     const reply = await truncate(s, ask, node, handle, args.size);
     if (!reply.ok) return failWith(ask, reply);
+    node.changed(reply.pre, reply.post);
     last = reply;
   }
   if (!last || Object.keys(attr).length > 0) {
     const reply = await change(s, ask, node, handle, attr);
     if (!reply.ok) return failWith(ask, reply);
+    node.changed(reply.pre, reply.post);
     last = reply;
   }
   const owner = AttrValid.uid | AttrValid.gid;
   const kill = args.valid & AttrValid.killSuidgid || (args.valid & owner && !(args.valid & AttrValid.mode));
-  answerAttr(s, ask, node, kill ? await killPrivileges(s, ask, node, last.post) : last.post);
+  const post = kill ? await killPrivileges(s, ask, node, last.post) : last.post;
+  const { isBehind } = node;
+  answerAttr(s, ask, node, post);
+  // The kernel takes what it is told now for its own doing: of what others did before it would see nothing any more.
+  if (isBehind && !s.agreed?.writebackCache) s.notices.dropUnnoticed(node);
 }
 
 function truncate(s: Session, ask: Ask, node: Node, handle: Handle | undefined, size: number) {

@@ -125,7 +125,7 @@ export function write(s: Session, ask: Ask, args: RequestOf<'write'>): void {
     if (args.writeFlags & writeKillSuidgid) return ask.when(writeKilling(s, ask, handle, args), nothing);
     ask.when(ask.top.writev(ask.call, writeArgs(handle, args)), (reply) => {
       if (!reply.ok) return failWith(ask, reply);
-      node.changed(reply.post);
+      node.changed(reply.pre, reply.post);
       ask.size32(reply.written);
     });
   });
@@ -146,12 +146,12 @@ async function writeKilling(s: Session, ask: Ask, handle: Handle, args: RequestO
   // Unknown mode: the reply may not have it.
   if (node.mode === -1 || withoutPrivileges(node.mode) !== node.mode) {
     const seen = await top.fstat(call, { fd });
-    if (seen.ok) node.see(await killPrivileges(s, ask, node, seen.iatt));
+    if (seen.ok) node.changed(seen.iatt, await killPrivileges(s, ask, node, seen.iatt));
   }
   const reply = await top.writev(call, writeArgs(handle, args));
   if (!reply.ok) return failWith(ask, reply);
-  const { post } = reply;
-  node.changed(isKnownIatt(post) ? await killPrivileges(s, ask, node, post) : post);
+  const { pre, post } = reply;
+  node.changed(pre, isKnownIatt(post) ? await killPrivileges(s, ask, node, post) : post);
   ask.size32(reply.written);
 }
 
@@ -246,7 +246,7 @@ export async function copyFileRange(s: Session, ask: Ask, args: RequestOf<'copyF
     size,
   });
   if (!reply.ok) return failWith(ask, reply);
-  to.node.see(reply.post);
+  to.node.changed(reply.pre, reply.post);
   if (ask.op === 'copyFileRange64') ask.size64(reply.written);
   else ask.size32(reply.written);
 }
