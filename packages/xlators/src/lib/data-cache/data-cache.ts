@@ -170,14 +170,15 @@ export abstract class DataCache extends Xlator {
     if (!reply.ok) return { ok: false, failure: reply };
     const { iatt, data } = reply;
     const expected = Math.max(0, Math.min(count * this.files.pageBytes, iatt.size - start));
-    if (!this.files.mayLearn(file, asked) || !isUsable(iatt) || data.length !== expected)
-      return { ok: false, failure: undefined };
+    const isLate = !this.files.mayLearn(file, asked) || this.files.isOutdated(file, iatt, asked);
+    if (isLate || !isUsable(iatt) || data.length !== expected) return { ok: false, failure: undefined };
     const had = file.iatt !== undefined && file.pages.pages.size > 0;
     const changed = had && !sameData(file.iatt!, iatt);
     if (changed) this.files.reset(file);
-    if (changed || !had || !file.iatt) {
+    if (asked.order >= file.order && (changed || !had || !file.iatt)) {
       file.iatt = iatt;
       file.validAtMs = asked.atMs;
+      file.order = asked.order;
     }
     // Pages found before this change do not go together with these.
     if (changed) return { ok: false, failure: undefined };
@@ -207,15 +208,17 @@ export abstract class DataCache extends Xlator {
     const { fd, flags } = args;
     if (flags & openTruncate) return this.#changing('open', this.child.open as Fop<FopName>, call, args);
     const asked = this.files.ask();
-    const file = this.files.find(fd.gfid);
-    const contents = this.#wanted(flags, file);
+    const known = this.files.find(fd.gfid);
+    const contents = this.#wanted(flags, known);
+    // Known from now on, so that what later opens are told is noted.
+    const file = contents > 0 ? this.files.get(fd.gfid) : known;
     const reply = await this.child.open(call, contents > 0 ? { ...args, contents } : args);
     if (!reply.ok) return reply;
     const { data, ...rest } = reply;
     const { iatt } = reply;
-    if (file && !(iatt && this.files.validate(file, iatt, asked))) file.validAtMs = Number.NEGATIVE_INFINITY;
+    if (file && !(iatt && this.files.validate(file, iatt, asked))) this.files.unknownSince(file, asked);
     // Somebody above may have asked for it, too.
-    if (data && iatt && contents > 0) this.#learn(this.files.get(fd.gfid), iatt, data, asked);
+    if (data && iatt && file && contents > 0) this.#learn(file, iatt, data, asked);
     return args.contents ? reply : rest;
   }
 

@@ -18,6 +18,8 @@ export class FileState {
   iatt: Iatt | undefined;
   /** When these were last known to be the file's. */
   validAtMs = Number.NEGATIVE_INFINITY;
+  /** Number of the latest question about it that was answered. */
+  order = 0;
   /** Serial of the last change. */
   changed: number;
   /** Changes by this client on their way. */

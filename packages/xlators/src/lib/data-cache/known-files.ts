@@ -12,6 +12,8 @@ const clocksAgree = 0.9;
 export interface Asked {
   readonly atMs: number;
   readonly serial: number;
+  /** Counts questions: of two answers that of the later one tells how it is, whichever comes first. */
+  readonly order: number;
 }
 
 export interface KnownFilesHost {
@@ -28,6 +30,7 @@ export class KnownFiles {
   #settings: CacheSettings;
   #priorities: Priorities;
   #serial = 0;
+  #questions = 0;
   /** Answers to questions from before this serial are not kept: what was known of their files was forgotten. */
   #floor = 0;
   /** What was validated until then is to be validated again. */
@@ -77,7 +80,7 @@ export class KnownFiles {
   }
 
   ask(): Asked {
-    return { atMs: this.#host.clock.nowMs(), serial: this.#serial };
+    return { atMs: this.#host.clock.nowMs(), serial: this.#serial, order: ++this.#questions };
   }
 
   mayLearn(file: FileState, asked: Asked): boolean {
@@ -92,9 +95,22 @@ export class KnownFiles {
     return file.iatt !== undefined && file.validAtMs > this.#distrustMs && this.ageMs(file) < this.#settings.timeoutMs;
   }
 
-  /** Attributes have come: the pages are still good, or they go. False when a change has overtaken the answer. */
+  /** Whether an answer tells otherwise than that to a later question has told. */
+  isOutdated(file: FileState, iatt: Iatt, asked: Asked): boolean {
+    return asked.order < file.order && !(file.iatt && sameData(file.iatt, iatt));
+  }
+
+  /** A later question than others was put, and has not told how the file is. */
+  unknownSince(file: FileState, asked: Asked): void {
+    file.validAtMs = Number.NEGATIVE_INFINITY;
+    file.order = Math.max(file.order, asked.order);
+  }
+
+  /** Attributes have come: the pages are still good, or they go. False when a change or a later answer has overtaken this one. */
   validate(file: FileState, iatt: Iatt, asked: Asked): boolean {
-    if (!this.mayLearn(file, asked)) return false;
+    if (!this.mayLearn(file, asked) || this.isOutdated(file, iatt, asked)) return false;
+    if (asked.order < file.order) return true;
+    file.order = asked.order;
     if (!file.iatt || !sameData(file.iatt, iatt)) this.store.clear(file.pages);
     file.iatt = isUsable(iatt) ? iatt : undefined;
     file.validAtMs = asked.atMs;

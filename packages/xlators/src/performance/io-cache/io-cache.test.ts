@@ -106,6 +106,25 @@ describe('what was read', () => {
     expect(await read(s, 0, 2)).toBe('ZZ');
   });
 
+  it('ends where the latest open has told, also when attributes of before arrive after it', async () => {
+    const { fstat } = s.model.answers;
+    let arrive = () => {};
+    s.child.answers.fstat = async (...args) => {
+      const reply = await fstat!(...args);
+      await new Promise<void>((resolve) => {
+        arrive = resolve;
+      });
+      return reply;
+    };
+    await read(s, 0, 10);
+    const early = s.ops.fstat(call, { fd: new Fd(gfid, 0) });
+    s.model.write(3 * page + 100, Buffer.alloc(page, 'x'));
+    await s.ops.open(call, { loc: locOf(gfid), flags: 0, fd: new Fd(gfid, 0) });
+    arrive();
+    await early;
+    expect(await read(s, 4 * page, 10)).toBe('xxxxxxxxxx');
+  });
+
   it('is patched by an own write', async () => {
     await read(s, 0, 4 * page);
     await s.ops.writev(call, { fd: new Fd(gfid, 1), offset: page - 2, data: Buffer.from('1234') });

@@ -52,6 +52,29 @@ describe('a small file', () => {
     expect(asked(s, 'readv')).toBe(0);
   });
 
+  it.each([
+    ['has told', true],
+    ['could not tell', false],
+  ])('is what the latest open %s, also when an earlier one is answered after it', async (_name, isTold) => {
+    const { open: answer } = s.model.answers;
+    let arrive = () => {};
+    s.child.answers.open = async (...args) => {
+      const reply = await answer!(...args);
+      await new Promise<void>((resolve) => {
+        arrive = resolve;
+      });
+      return reply;
+    };
+    const early = open(s);
+    s.child.answers.open = answer!;
+    s.model.agrees = isTold;
+    s.model.set(Buffer.from('another'));
+    const fd = await open(s);
+    arrive();
+    await early;
+    expect(await read(s, fd)).toBe('another');
+  });
+
   it('is read from below where the open shows that it was changed, or cannot tell', async () => {
     await open(s);
     s.model.set(Buffer.from('changed'));
