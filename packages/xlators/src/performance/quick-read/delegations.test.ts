@@ -231,6 +231,36 @@ describe('a file that was opened here alone', () => {
     expect(await read(fd)).toBe('0123456789');
   });
 
+  it('or before the bricks would not ask any more, so that it can be read when another client has removed it', async () => {
+    const { open: opens, readv } = r.storage.answers;
+    const known = new Set<Fd>();
+    let isGone = false;
+    r.storage.answers.open = async (call, args) => {
+      if (isGone) return { ok: false, errno: 2 };
+      known.add(args.fd);
+      return opens!(call, args);
+    };
+    r.storage.answers.readv = async (call, args) =>
+      isGone && !known.has(args.fd) ? { ok: false, errno: 116 } : readv!(call, args);
+    r.storage.answers.unlink = async () => {
+      isGone = true;
+      return { ok: true, preParent: emptyIatt(rootGfid), postParent: emptyIatt(rootGfid) };
+    };
+    await open();
+    for (const ageMs of [0, 500, 890]) {
+      await r.services.clock.advance(ageMs);
+      known.clear();
+      isGone = false;
+      const fd = await open();
+      await r.services.clock.advance(2000);
+      await r.remove();
+      expect(await read(fd), `opened after ${ageMs} ms`).toBe('0123456789');
+      isGone = false;
+      await open();
+    }
+    expect(r.services.clock.pending).toBe(0);
+  });
+
   it('and before this one does', async () => {
     await open();
     await open();

@@ -70,7 +70,7 @@ export class QuickRead extends DataCache {
 
   #opening(down: Fop<FopName>): Fop<FopName> {
     const open = down as unknown as Fop<'open'>;
-    this.#locals = new LocalOpens((call, args) => this.child.open(call, args));
+    this.#locals = new LocalOpens((call, args) => this.child.open(call, args), this.services.clock);
     return (async (call: Call, args: Args<'open'>) => {
       if (!this.#delegates || call.internal || !isOnlyRead(args)) {
         return this.#changing('open', args, () => open(call, args));
@@ -79,7 +79,7 @@ export class QuickRead extends DataCache {
       const file = this.files.find(fd.gfid);
       if (file && args.contents === undefined && this.files.isHeld(file, call)) {
         this.files.believe(file);
-        this.#locals!.add(call, args);
+        this.#locals!.add(call, args, file.delegation!.untilMs);
         this.#openedHere++;
         this.#openAhead(open, call, fd, true);
         return { ok: true, iatt: file.iatt! };
