@@ -1,4 +1,14 @@
-import { type ByteString, type Call, Fd, type Gfid, type Iatt, locAt, locOf, type Subvolume } from '@mortar/core';
+import {
+  type ByteString,
+  type Call,
+  Fd,
+  type Gfid,
+  type Iatt,
+  isKnownIatt,
+  locAt,
+  locOf,
+  type Subvolume,
+} from '@mortar/core';
 import { flagsToReopen } from './open-files.ts';
 
 const openCreate = 0o100;
@@ -31,6 +41,11 @@ export async function createFile(
     other.release();
     return opened;
   }
-  if (flags & openTruncate) await top.ftruncate(call, { fd: other, size: 0 });
-  return { ok: true, iatt: reply.iatt, fd: other };
+  if ((flags & openTruncate) === 0) return { ok: true, iatt: reply.iatt, fd: other };
+  const emptied = await top.ftruncate(call, { fd: other, size: 0 });
+  if (!emptied.ok) {
+    other.release();
+    return emptied;
+  }
+  return { ok: true, iatt: isKnownIatt(emptied.post) ? emptied.post : { ...reply.iatt, size: 0 }, fd: other };
 }
