@@ -3,6 +3,7 @@ import {
   type Args,
   type Call,
   Errno,
+  emptyIatt,
   type Failure,
   type Fd,
   type Fop,
@@ -217,8 +218,12 @@ class WriteBehind extends Xlator {
 
   async #readv(call: Call, args: Args<'readv'>): Promise<Reply<'readv'>> {
     const { fd, offset, size } = args;
-    await this.#find(fd.gfid)?.beforeRead(offset, offset + size);
-    return this.child.readv(call, args);
+    const file = this.#find(fd.gfid);
+    await file?.beforeRead(offset, offset + size);
+    if (!file?.isBusy) return this.child.readv(call, args);
+    const reply = await this.child.readv(call, args);
+    // Nobody knows yet what those make of the file.
+    return reply.ok ? { ...reply, iatt: emptyIatt() } : reply;
   }
 
   async #flush(call: Call, args: Args<'flush'>): Promise<Reply<'flush'>> {

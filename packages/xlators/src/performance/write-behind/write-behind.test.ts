@@ -1,7 +1,8 @@
-import { Errno, Fd, isKnownIatt, locOf } from '@mortar/core';
+import { Errno, Fd, isKnownIatt, locOf, parseOptions } from '@mortar/core';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { errnoOfReply, rig, rigCall, settle } from '../../lib/translator-rig.ts';
+import { xlator as ioCache } from '../io-cache/index.ts';
 import { xlator } from './index.ts';
 import { LateFile, testGfid } from './late-child-rig.ts';
 
@@ -160,6 +161,67 @@ describe('what is answered ahead', () => {
         },
       ),
     );
+  });
+});
+
+describe('a read that no write under way concerns', () => {
+  const page = 4096;
+  /** A file of two pages; the first of two writes is done, the second, behind its end, is under way. */
+  async function written() {
+    const one = await made();
+    const { child, file, write } = one;
+    file.data = Buffer.alloc(2 * page, 'x');
+    const { writev, readv } = child.answers;
+    const waiting: (() => void)[] = [];
+    child.answers.writev = async (...args) => {
+      await new Promise<void>((resolve) => waiting.push(resolve));
+      const reply = writev!(...args);
+      file.step();
+      return reply;
+    };
+    child.answers.readv = (...args) => {
+      const reply = readv!(...args);
+      file.step();
+      return reply;
+    };
+    const done = () => {
+      waiting.shift()!();
+      return settle();
+    };
+    const fd = new Fd(testGfid, readWrite);
+    await write(fd, 0, 'first');
+    await write(fd, 5 * page, 'second');
+    // It tells how long the file is at least.
+    await done();
+    return { ...one, fd, done };
+  }
+
+  it('is not waited for, and does not tell attributes of before those', async () => {
+    const { ops, fd, done } = await written();
+    const reply = await ops.readv(call, { fd, offset: page, size: page });
+    expect(reply).toMatchObject({ ok: true, data: Uint8Array.from(Buffer.alloc(page, 'x')) });
+    expect(reply.ok && isKnownIatt(reply.iatt)).toBe(false);
+    await done();
+    const after = await ops.readv(call, { fd, offset: page, size: page });
+    expect(after).toMatchObject({ ok: true, iatt: { size: 5 * page + 6 } });
+  });
+
+  it('does not hide these from who reads through a cache', async () => {
+    const { xlator: below, ops, services, fd, done } = await written();
+    const texts = new Map([['page-size', `${page}`]]);
+    const { values: options } = parseOptions(ioCache.options, texts);
+    const cache = ioCache.create({ name: 'cache', type: ioCache.type, options, texts, services });
+    cache.bind([ops], undefined);
+    below.parents = [cache];
+    const read = async (offset: number) => {
+      const reply = await cache.ops.readv(call, { fd, offset, size: page });
+      return reply.ok ? Buffer.from(reply.data).toString() : reply.errno;
+    };
+    expect(await read(page)).toBe('x'.repeat(page));
+    const reading = read(5 * page);
+    await settle();
+    await done();
+    expect(await reading).toBe('second');
   });
 });
 
