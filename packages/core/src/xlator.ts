@@ -7,6 +7,7 @@ import { runSteps } from './compound.ts';
 import { Errno } from './errno.ts';
 import type { GraphEvent } from './events.ts';
 import { travelsUp } from './events.ts';
+import type { Fd } from './fd.ts';
 import { type Fop, type FopName, type Fops, fail, fopNames } from './fops.ts';
 import type { Inode, InodeTable } from './inode-table.ts';
 import type { OptionTable, OptionValues } from './options.ts';
@@ -164,6 +165,11 @@ export abstract class Xlator {
    * is nothing to wait for. Requests go on coming.
    */
   settle(): Promise<void> | null {
+    return null;
+  }
+
+  /** The errno of something that was answered for an open file and has failed since, if its user was not told. Who asks tells him. */
+  untold(_fd: Fd): Errno | null {
     return null;
   }
 

@@ -88,7 +88,9 @@ export class GraphFile extends OpenFile {
   /** One request, whatever its size: the graph's limit is 4 MiB. `data` must stay as it is until the answer. */
   writev(offset: number, data: Uint8Array, how?: WriteHow): Promise<Reply<'writev'>> {
     this.#wasWritten = true;
-    return this.run((top, call, fd) => {
+    return this.run<Reply<'writev'>>((top, call, fd) => {
+      const failed = this.takeFailure();
+      if (failed !== 0) return Promise.resolve(fail(failed as Errno));
       const args: Args<'writev'> = { fd, offset, data };
       if (how?.append) args.append = true;
       if (how?.sync) args.sync = true;
@@ -97,11 +99,12 @@ export class GraphFile extends OpenFile {
     }, how);
   }
 
-  fsync(dataOnly: boolean, options?: CallOptions): Promise<Reply<'fsync'> | Reply<'fsyncdir'>> {
-    return this.run<Reply<'fsync'> | Reply<'fsyncdir'>>(
+  async fsync(dataOnly: boolean, options?: CallOptions): Promise<Reply<'fsync'> | Reply<'fsyncdir'>> {
+    const reply = await this.run<Reply<'fsync'> | Reply<'fsyncdir'>>(
       (top, call, fd) => (this.directory ? top.fsyncdir(call, { fd, dataOnly }) : top.fsync(call, { fd, dataOnly })),
       options,
     );
+    return this.#told(reply);
   }
 
   heldLocks(): readonly HeldLock[] {
@@ -143,7 +146,13 @@ export class GraphFile extends OpenFile {
       await this.client.runOn(this, options, unlock);
     }
     if (this.directory || !this.#wasWritten) return { ok: true };
-    return this.client.runOn(this, options, (top, call, fd) => top.flush(call, { fd }));
+    return this.#told(await this.client.runOn(this, options, (top, call, fd) => top.flush(call, { fd })));
+  }
+
+  /** What a graph before has not told takes the answer's place. */
+  #told<R extends { ok: boolean }>(reply: R): R | Failure {
+    const errno = this.takeFailure();
+    return errno === 0 ? reply : fail(errno as Errno);
   }
 
   #untilUnused(timeoutMs: number | undefined): Promise<void> | undefined {

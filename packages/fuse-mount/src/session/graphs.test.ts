@@ -1,5 +1,6 @@
-import { Errno, type Fd, fail, type Reply, type Subvolume } from '@mortar/core';
+import { Errno, type Fd, fail, parseOptions, type Reply, type Subvolume } from '@mortar/core';
 import { rigServices, settle } from '@mortar/xlators/lib/translator-rig.ts';
+import { xlator as writeBehind } from '@mortar/xlators/performance/write-behind/index.ts';
 import { describe, expect, it } from 'vitest';
 import { lockBody, memory, mounted, SessionRig, text, u32, u64 } from './session-rig.ts';
 
@@ -54,6 +55,34 @@ describe('graphs', () => {
     expect(opened).toEqual([0o2]);
     expect(locked).toEqual(['write 2+4']);
     expect((await rig.read(fh, node)).body.toString()).toBe('kept');
+  });
+
+  it('writes that the old one has answered, and that failed, are told by the new one', async () => {
+    const { rig, services, top } = mounted();
+    const behind = async (below: Subvolume) => {
+      const texts = new Map([['answer-ahead', 'on']]);
+      const { values: options } = parseOptions(writeBehind.options, texts);
+      const made = writeBehind.create({ name: 'behind', type: writeBehind.type, options, texts, services });
+      made.bind([below], undefined);
+      return made.ops;
+    };
+    const full: Subvolume = { ...top, writev: async () => fail(Errno.ENOSPC) };
+    await rig.session.setGraph(await behind(full));
+    const { node, fh } = await rig.create('a', 0o2);
+    const others = await Promise.all(['b', 'c'].map((name) => rig.create(name, 0o2)));
+    for (const file of [{ node, fh }, ...others]) expect((await rig.write(file.fh, file.node, 'lost')).errno).toBe(0);
+    await rig.session.setGraph(await behind(top));
+    const flush = (file: { node: number; fh: number }) => rig.ask('flush', file.node, u64(file.fh), u32(0, 0), u64(0));
+    const fsync = (file: { node: number; fh: number }) => rig.ask('fsync', file.node, u64(file.fh), u32(0, 0));
+    const told = [
+      await flush({ node, fh }),
+      await fsync(others[0]!),
+      await rig.write(others[1]!.fh, others[1]!.node, 'x'),
+    ];
+    expect(told.map(({ errno }) => errno)).toEqual([Errno.ENOSPC, Errno.ENOSPC, Errno.ENOSPC]);
+    // Once.
+    expect([await flush({ node, fh }), await fsync(others[0]!)].map(({ errno }) => errno)).toEqual([0, 0]);
+    expect((await rig.write(others[1]!.fh, others[1]!.node, 'y')).errno).toBe(0);
   });
 
   it('a request under way keeps the old one until it ends', async () => {

@@ -42,6 +42,15 @@ export class ServedGraph {
     return [...xlatorsOf(this.top)].flatMap((xlator) => (staying.has(xlator) ? [] : (xlator.settle() ?? [])));
   }
 
+  /** The errno of what was answered ahead for an open file, has failed, and was not told yet; 0: nothing. */
+  untold(fd: Fd): number {
+    for (const xlator of xlatorsOf(this.top)) {
+      const errno = xlator.untold(fd);
+      if (errno !== null) return errno;
+    }
+    return 0;
+  }
+
   /** Resolves when the last request has ended. */
   async idle(): Promise<void> {
     if (this.#inFlight > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));

@@ -36,6 +36,8 @@ export abstract class OpenFile {
   /** The move under way, so that concurrent users share it. */
   moving: Promise<number> | null = null;
   isClosed = false;
+  /** Of writes that a graph before has answered, and that have failed. */
+  #failure = 0;
 
   constructor(gfid: Gfid, flags: number, directory: boolean, fd: Fd, graph: ServedGraph) {
     this.gfid = gfid;
@@ -43,6 +45,20 @@ export abstract class OpenFile {
     this.directory = directory;
     this.fd = fd;
     this.graph = graph;
+  }
+
+  /** It moves to another graph, and takes with it what is to be told of the one that it is on. */
+  movesTo(graph: ServedGraph, fd: Fd): void {
+    this.#failure ||= this.graph.untold(this.fd);
+    this.fd = fd;
+    this.graph = graph;
+  }
+
+  /** The errno that its next write, sync or close is to fail with, told once; 0: none. */
+  takeFailure(): number {
+    const errno = this.#failure;
+    this.#failure = 0;
+    return errno;
   }
 
   /** The locks that were taken through it. */
@@ -165,8 +181,7 @@ export class OpenFiles {
     }
     // Requests still under way in the old graph use the old fd; it is released when that graph has drained.
     file.graph.retire(file.fd);
-    file.fd = fd;
-    file.graph = target;
+    file.movesTo(target, fd);
     return 0;
   }
 

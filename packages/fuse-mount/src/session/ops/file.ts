@@ -1,5 +1,5 @@
 /** Requests on files: open, read, write and what else works on an fd. */
-import { type Args, Errno, Fd, isKnownIatt, locOf, type Reply, returnBytes } from '@mortar/core';
+import { type Args, Errno, type Failure, Fd, fail, isKnownIatt, locOf, type Reply, returnBytes } from '@mortar/core';
 import { withoutPrivileges } from '@mortar/host/client/rules.ts';
 import {
   fsyncDataOnly,
@@ -122,6 +122,8 @@ export function write(s: Session, ask: Ask, args: RequestOf<'write'>): void {
     if (!checkOffset(ask, args.offset + args.size)) return;
     const { node } = handle;
     ask.call.lockOwner = args.lockOwner;
+    const failed = handle.takeFailure();
+    if (failed !== 0) return ask.fail(failed);
     if (args.writeFlags & writeKillSuidgid) return ask.when(writeKilling(s, ask, handle, args), nothing);
     ask.when(ask.top.writev(ask.call, writeArgs(handle, args)), (reply) => {
       if (!reply.ok) return failWith(ask, reply);
@@ -159,10 +161,17 @@ async function writeKilling(s: Session, ask: Ask, handle: Handle, args: RequestO
 export function flush(s: Session, ask: Ask, args: RequestOf<'flush'>): void {
   withHandle(s, ask, args.fh, (handle) => {
     ask.call.lockOwner = args.lockOwner;
-    const go = () => ask.when(ask.top.flush(ask.call, { fd: handle.fd }), (reply) => answerDone(ask, reply));
+    const go = () =>
+      ask.when(ask.top.flush(ask.call, { fd: handle.fd }), (reply) => answerDone(ask, told(handle, reply)));
     if (handle.node.lockCount === 0) go();
     else ask.when(unlockAll(ask, handle, args.lockOwner), go);
   });
+}
+
+/** What a graph before has not told takes the answer's place. */
+function told<R extends { ok: boolean }>(handle: Handle, reply: R): R | Failure {
+  const errno = handle.takeFailure();
+  return errno === 0 ? reply : fail(errno as Errno);
 }
 
 /** The last descriptor is gone. Answered at once: nobody waits for it. */
@@ -200,8 +209,7 @@ export async function fsync(s: Session, ask: Ask, args: RequestOf<'fsync'>): Pro
   const reply = handle.directory
     ? await ask.top.fsyncdir(ask.call, { fd: handle.fd, dataOnly })
     : await ask.top.fsync(ask.call, { fd: handle.fd, dataOnly });
-  if (reply.ok) ask.ok();
-  else failWith(ask, reply);
+  answerDone(ask, told(handle, reply));
 }
 
 export async function fallocate(s: Session, ask: Ask, args: RequestOf<'fallocate'>): Promise<void> {

@@ -89,6 +89,11 @@ class WriteBehind extends Xlator {
     return this.#busy.size > 0 ? this.#untilIdle() : null;
   }
 
+  override untold(fd: Fd): Errno | null {
+    const file = this.#find(fd.gfid);
+    return file ? this.#untold(file, fd) : null;
+  }
+
   override async drain(): Promise<void> {
     await this.settle();
   }
