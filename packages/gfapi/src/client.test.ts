@@ -50,6 +50,18 @@ class Held {
     this.storage.bind([], memory.fops);
   }
 
+  /** Of the next call of this name: it is done, or answered, when the function that comes back is called. */
+  late: { fop: string; until: Promise<void>; when: 'before' | 'after' } | null = null;
+
+  answerLate(fop: string, when: 'before' | 'after' = 'after'): () => void {
+    let go = () => {};
+    const until = new Promise<void>((resolve) => {
+      go = resolve;
+    });
+    this.late = { fop, until, when };
+    return go;
+  }
+
   hold(): void {
     this.held = new Promise((resolve) => {
       this.release = () => {
@@ -93,7 +105,13 @@ class Top extends Xlator {
       state.most = Math.max(state.most, ++state.under);
       try {
         if (state.held) await state.held;
-        return await next(call, args);
+        if (state.late?.fop !== (name as string)) return await next(call, args);
+        const { until, when } = state.late;
+        state.late = null;
+        if (when === 'before') await until;
+        const reply = await next(call, args);
+        await until;
+        return reply;
       } finally {
         state.under--;
       }
@@ -316,6 +334,46 @@ describe('names', () => {
     await v.rename('/a', '/z');
     expect(await codeOf(v.stat('/a/x'))).toBe('ENOENT');
     expect((await v.stat('/z/x')).isDirectory()).toBe(true);
+  });
+});
+
+describe('a name that was asked for before this client took it away', () => {
+  const ways: [string, (v: Volume) => Promise<void>][] = [
+    ['rename', (v) => v.rename('/f', '/h')],
+    ['unlink', (v) => v.unlink('/f')],
+    ['rm', (v) => v.rm('/f', { force: true })],
+  ];
+
+  async function linked() {
+    const { volume: v, state } = await controlled();
+    await v.writeFile('/f', 'x');
+    await v.link('/f', '/other');
+    const isNotThere = async () => {
+      expect(await codeOf(v.readFile('/f'))).toBe('ENOENT');
+      expect(await v.readFile('/other', 'utf8')).toBe('x');
+    };
+    return { v, state, isNotThere };
+  }
+
+  it.each(ways)('is not believed when the answer comes after that: %s', async (_way, take) => {
+    const { v, state, isNotThere } = await linked();
+    const arrive = state.answerLate('lookup');
+    const looking = v.stat('/f');
+    await take(v);
+    arrive();
+    await looking;
+    await isNotThere();
+  });
+
+  it.each(ways)('is not believed when the answer comes while it did: %s', async (way, take) => {
+    const { v, state, isNotThere } = await linked();
+    const arrive = state.answerLate(way === 'rename' ? 'rename' : 'unlink', 'before');
+    const taking = take(v);
+    await vi.waitFor(() => expect(state.late).toBeNull());
+    await v.stat('/f');
+    arrive();
+    await taking;
+    await isNotThere();
   });
 });
 

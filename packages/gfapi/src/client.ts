@@ -117,9 +117,18 @@ export class Client {
     if (event.what === 'entry') this.#forget(event.gfid, event.name ?? null);
   }
 
-  /** A name has changed, by us. */
+  /** A name changes, by us. */
   forgetName(parent: Gfid, name: string): void {
     this.#forget(parent, name);
+  }
+
+  /** Names are taken away or replaced, by us: what was seen of them until that is done is of before. */
+  async takingNames<R>(names: readonly { parent: Gfid; name: string }[], work: () => Promise<R>): Promise<R> {
+    const forget = () => {
+      for (const { parent, name } of names) this.#forget(parent, name);
+    };
+    forget();
+    return work().finally(forget);
   }
 
   addCache(cache: NameCache): void {

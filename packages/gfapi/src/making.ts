@@ -108,11 +108,15 @@ async function renamePlaces(
 ): Promise<Outcome> {
   if (a.parent === null || b.parent === null) return fails(Errno.EBUSY);
   const { client } = places;
-  client.forgetName(a.parent, a.name);
-  client.forgetName(b.parent, b.name);
   const { flags = 0 } = options;
   const args = { from: locAt(a.parent, a.name), to: locAt(b.parent, b.name), flags };
-  const reply = await places.run<Reply<'rename'>>(options, (top, call) => top.rename(call, args));
+  const names = [
+    { parent: a.parent, name: a.name },
+    { parent: b.parent, name: b.name },
+  ];
+  const reply = await client.takingNames(names, () =>
+    places.run<Reply<'rename'>>(options, (top, call) => top.rename(call, args)),
+  );
   const moved = reply.ok ? client.services.inodes.find(reply.iatt.gfid) : undefined;
   if (moved) client.services.inodes.link(b.parent, b.name, moved);
   return reply;

@@ -32,11 +32,12 @@ export async function removeTree(
       const emptied = await empty(job, file.gfid!, path);
       if (!emptied.ok) return emptied;
     }
-    client.forgetName(parent, name);
-    const reply = await client.run<Reply<'unlink'> | Reply<'rmdir'>>(who, options, (top, call) =>
-      isDirectory
-        ? top.rmdir(call, { loc: locAt(parent, name), recursive: false })
-        : top.unlink(call, { loc: locAt(parent, name) }),
+    const reply = await client.takingNames([{ parent, name }], () =>
+      client.run<Reply<'unlink'> | Reply<'rmdir'>>(who, options, (top, call) =>
+        isDirectory
+          ? top.rmdir(call, { loc: locAt(parent, name), recursive: false })
+          : top.unlink(call, { loc: locAt(parent, name) }),
+      ),
     );
     if (reply.ok || isGone(reply.errno)) return { ok: true };
     // Somebody put something in again.

@@ -150,9 +150,8 @@ export class Volume implements AsyncDisposable {
     await this.#op('rmdir', path, async () => {
       await this.#places.at(path, byName, 'rmdir', options, async ({ parent, name }) => {
         if (parent === null) return fails(name === '.' ? Errno.EINVAL : name === '..' ? Errno.ENOTEMPTY : Errno.EBUSY);
-        this.#places.client.forgetName(parent, name);
-        return this.#places.run(options, (top, call) =>
-          top.rmdir(call, { loc: locAt(parent, name), recursive: false }),
+        return this.#places.client.takingNames([{ parent, name }], () =>
+          this.#places.run(options, (top, call) => top.rmdir(call, { loc: locAt(parent, name), recursive: false })),
         );
       });
     });
@@ -163,8 +162,9 @@ export class Volume implements AsyncDisposable {
       const how: How = pathBytes(path).endsWith('/') ? { follow: false, last: 'ask' } : byName;
       await this.#places.at(path, how, 'unlink', options, async ({ parent, name, file }) => {
         if (parent === null || file?.type === FileType.directory) return fails(Errno.EISDIR);
-        this.#places.client.forgetName(parent, name);
-        return this.#places.run(options, (top, call) => top.unlink(call, { loc: locAt(parent, name) }));
+        return this.#places.client.takingNames([{ parent, name }], () =>
+          this.#places.run(options, (top, call) => top.unlink(call, { loc: locAt(parent, name) })),
+        );
       });
     });
   }

@@ -123,15 +123,20 @@ export class Walker {
   }
 
   async #lookup(parent: Gfid, name: ByteString, options: CallOptions | undefined): Promise<Reply<'lookup'>> {
-    const reply = await this.#client.run(this.#who, options, (top, call) =>
-      top.lookup(call, { loc: locAt(parent, name) }),
-    );
+    const asked = this.#cache.ask();
+    const reply = await this.#client
+      .run(this.#who, options, (top, call) => top.lookup(call, { loc: locAt(parent, name) }))
+      .then((answer) => {
+        // It may be the last one under way: with it goes what was forgotten meanwhile.
+        if (answer.ok) this.#cache.learn(parent, name, answer.iatt, asked);
+        return answer;
+      })
+      .finally(() => this.#cache.answered());
     if (!reply.ok) {
       this.#cache.forget(parent, name);
       return reply;
     }
-    const { gfid, type } = reply.iatt;
-    this.#cache.remember(parent, name, { gfid, type });
+    const { gfid } = reply.iatt;
     const { inodes } = this.#client.services;
     const inode = inodes.find(gfid);
     if (inode) inodes.link(parent, name, inode);
