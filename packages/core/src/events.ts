@@ -36,6 +36,8 @@ export type GraphEvent =
   | { type: 'refused'; reason: string }
   /** The brick lost this client's session: locks and open files have to be claimed again or given up. */
   | { type: 'session-lost' }
+  /** One of several children was lost, or its session: what it would have told of changes by others may not have come. */
+  | { type: 'upcalls-lost' }
   /**
    * On a brick: a block device has another holder. On the files of the device, internal locks that were not taken in the name
    * of an attachment with this `epoch` or a later one are given up, whoever has them.

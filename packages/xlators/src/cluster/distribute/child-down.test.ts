@@ -135,6 +135,17 @@ describe('events', () => {
     expect(ups()).toEqual(['child-up', 'child-down', 'child-up']);
   });
 
+  it('say of each child that goes that what others change may not have been told', async () => {
+    const rig = await distributeRig();
+    const lost = () => rig.events.filter(({ type }) => type === 'upcalls-lost').length;
+    rig.doors[0]!.close();
+    expect(lost()).toBe(1);
+    rig.doors[0]!.open();
+    expect(lost()).toBe(1);
+    rig.doors[1]!.propagate({ type: 'upcalls-lost' });
+    expect(lost()).toBe(2);
+  });
+
   it('says that it is not connected, not that a directory is stale, also when several ask at once', async () => {
     const rig = await distributeRig();
     await rig.walk('/');

@@ -152,6 +152,7 @@ export class Distribute extends Xlator {
     if (health === 'up' && this.#health[child] === 'down') this.generation++;
     this.#health[child] = health;
     this.#report();
+    if (health === 'down') this.propagate({ type: 'upcalls-lost' });
     if (health === 'up') this.leftovers.retry((call, leftover) => removeLeftover(this, call, leftover));
   }
 

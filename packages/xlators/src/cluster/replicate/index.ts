@@ -128,12 +128,14 @@ export class ReplicateXlator extends Xlator {
       case 'child-down':
         this.#isLocal(child, event.type === 'child-up' && event.isLocal === true);
         this.#childIs(child, event.type === 'child-up');
+        if (event.type === 'child-down') this.propagate({ type: 'upcalls-lost' });
         return true;
       case 'child-connecting':
         return true;
       case 'session-lost':
         this.replica.leases.locksLost(child);
         this.replica.heldLocks.lostOn(child);
+        this.propagate({ type: 'upcalls-lost' });
         return true;
       case 'upcall':
         if (event.what === 'accused') {

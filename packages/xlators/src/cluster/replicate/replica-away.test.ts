@@ -1,6 +1,7 @@
-import { Errno, Fd, locAt, locOf, rootGfid } from '@mortar/core';
+import { Errno, Fd, locAt, locOf, parseOptions, rootGfid } from '@mortar/core';
 import type { Fault } from '@mortar/testing/gate.ts';
 import { describe, expect, it } from 'vitest';
+import { xlator as mdCache } from '../../performance/md-cache/index.ts';
 import { contents, create, isWrite, marks, mkdir, onBricks, rig, rigs, until, write, writesOnly } from './test-rig.ts';
 
 /** The brick makes the marks and refuses the write (EFBIG). */
@@ -82,6 +83,28 @@ describe('with a replica away', () => {
     thaw();
     await until(async () => client.xlator.dump()['child_up[1]'] === 1);
     expect(await lk(other, new Fd(gfid, 2), 'write')).toMatchObject({ ok: true });
+  });
+
+  it('tells those above that they may not have heard of a change', async () => {
+    await rig();
+    const client = await rigs[0]!.client();
+    const other = await rigs[0]!.client();
+    const { gfid } = await create(other, 'f', 'old');
+    const texts = new Map([['md-cache-timeout', '600']]);
+    const { values: options } = parseOptions(mdCache.options, texts);
+    const { services } = client.xlator;
+    const cache = mdCache.create({ name: 'cache', type: mdCache.type, options, texts, services });
+    cache.bind([client.ops], undefined);
+    client.xlator.parents = [cache];
+    const sizeSeen = async () => {
+      const reply = await cache.ops.stat(client.call, { loc: locOf(gfid) });
+      return reply.ok ? reply.iatt.size : reply.errno;
+    };
+    expect(await sizeSeen()).toBe(3);
+    expect(await write(other, new Fd(gfid, 2), 'longer')).toMatchObject({ ok: true });
+    rigs[0]!.cut(2);
+    rigs[0]!.join(2);
+    expect(await sizeSeen()).toBe(6);
   });
 
   it('blames it before the first change is acknowledged', async () => {

@@ -20,6 +20,7 @@ import {
   type XlatorInit,
 } from '@mortar/core';
 import { lockedBy } from '../locked.ts';
+import { losesUpcalls } from '../loses-upcalls.ts';
 import { changedBy, changedBySteps } from './changes.ts';
 import { type FileState, isUsable, sameData } from './file-state.ts';
 import { type Asked, KnownFiles } from './known-files.ts';
@@ -61,8 +62,7 @@ export abstract class DataCache extends Xlator {
       if (file) file.validAtMs = Number.NEGATIVE_INFINITY;
     }
     // Without a connection nobody tells of changes.
-    if (event.type === 'child-down' || event.type === 'child-up' || event.type === 'session-lost')
-      this.files.distrust();
+    if (losesUpcalls(event)) this.files.distrust();
     super.notify(event, from);
   }
 

@@ -24,6 +24,7 @@ import {
   type XlatorType,
 } from '@mortar/core';
 import { lockedBy } from '../../lib/locked.ts';
+import { losesUpcalls } from '../../lib/loses-upcalls.ts';
 import { iattsOf, isChange, type Subjects, subjectsOf, subjectsOfSteps } from '../../lib/subjects.ts';
 import { type Asked, Cache } from './cache.ts';
 import { ListAhead } from './list-ahead.ts';
@@ -73,7 +74,7 @@ class MdCache extends Xlator {
     if (event.type === 'upcall' && (event.what === 'data' || event.what === 'metadata' || event.what === 'entry'))
       this.#cache.invalidate(event.gfid, event.what);
     // Without a connection nobody tells of changes.
-    if (event.type === 'child-down' || event.type === 'child-up' || event.type === 'session-lost') this.#clear();
+    if (losesUpcalls(event)) this.#clear();
     super.notify(event, from);
   }
 

@@ -142,7 +142,10 @@ describe('attributes', () => {
     r.xlator.notify({ type: 'child-down' }, r.child);
     await stat();
     expect(asked('stat')).toBe(3);
-    expect(r.events.map((event) => event.type)).toEqual(['upcall', 'child-down']);
+    r.xlator.notify({ type: 'upcalls-lost' }, r.child);
+    await stat();
+    expect(asked('stat')).toBe(4);
+    expect(r.events.map((event) => event.type)).toEqual(['upcall', 'child-down', 'upcalls-lost']);
   });
 
   it('are asked for again by who has got a lock', async () => {
