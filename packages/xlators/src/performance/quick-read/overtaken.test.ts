@@ -8,8 +8,7 @@ const gfid = '11111111-1111-4111-8111-111111111111' as Gfid;
 let brick: PosixRig | undefined;
 afterEach(() => brick?.close());
 
-// The second of them moves no time (storage/posix, last-writers): what the reader keeps passes for what the file holds.
-it.fails('are both seen by who opens the file when they are done', async () => {
+it('are both seen by who opens the file when they are done', async () => {
   brick = await posixRig();
   const { ops, services } = brick;
   const texts = new Map<string, string>();

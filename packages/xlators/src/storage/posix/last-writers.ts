@@ -4,7 +4,7 @@
  */
 import { type Gfid, nsBetween, overtakenNs, type Timespec } from '@mortar/core';
 import { Lru } from './lru.ts';
-import { raiseTimes, stepTimes, type Times } from './mdata.ts';
+import { raiseTimes, stepCtime, stepTimes, type Times } from './mdata.ts';
 
 const knownMax = 16_384;
 
@@ -19,13 +19,15 @@ export class LastWriters {
 
   /**
    * A client has changed the data at `time`: moves mtime and ctime forward, to that time or by the least there is. Changes of one client may overtake each
-   * other, on one replica and not on the next: what comes late of these, by up to a second, moves nothing, so that all have the same times.
+   * other, on one replica and not on the next: what comes late of these, by up to a second, leaves mtime as it is, so that all have the same. It moves ctime
+   * alone, for who has read in between (false).
    */
   raise(times: Times, gfid: Gfid, clientId: string, time: Timespec): boolean {
     const lateNs = nsBetween(time, { sec: times.mtime, nsec: times.mtimeNsec });
     const moved = raiseTimes(times, time, true);
     const isHidden = this.#isHidden(gfid, clientId, lateNs);
     if (isHidden) stepTimes(times);
+    else if (!moved) stepCtime(times);
     return moved || isHidden;
   }
 

@@ -81,6 +81,10 @@ export function stepTimes(times: Times): void {
     times.mtimeNsec = 0;
     times.mtime++;
   }
+  stepCtime(times);
+}
+
+export function stepCtime(times: Times): void {
   if (++times.ctimeNsec === 1_000_000_000) {
     times.ctimeNsec = 0;
     times.ctime++;

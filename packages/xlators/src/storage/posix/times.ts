@@ -31,11 +31,8 @@ export function touch(brick: Brick, node: Node, time: Timespec, how: Touch): voi
   if (!brick.settings.ctime) return;
   const stored = storedTimes(brick, node);
   const times = stored ?? timesOf(node.stat);
-  const moved =
-    how.by === undefined
-      ? raiseTimes(times, time, how.data)
-      : brick.times.writers.raise(times, node.gfid, how.by, time);
-  if (!moved && stored) return;
+  if (how.by !== undefined) brick.times.writers.raise(times, node.gfid, how.by, time);
+  else if (!raiseTimes(times, time, how.data) && stored) return;
   keep(brick, node, times, how.later === true);
 }
 
