@@ -94,7 +94,7 @@ describe('with a replica away', () => {
     const { values: options } = parseOptions(mdCache.options, texts);
     const { services } = client.xlator;
     const cache = mdCache.create({ name: 'cache', type: mdCache.type, options, texts, services });
-    cache.bind([client.ops], undefined);
+    cache.bind([client.xlator.ops], undefined);
     client.xlator.parents = [cache];
     const sizeSeen = async () => {
       const reply = await cache.ops.stat(client.call, { loc: locOf(gfid) });
