@@ -39,7 +39,16 @@ describe.skipIf(!canMount())('a file that others go on changing', () => {
       return reply;
     };
   };
-  const top: Subvolume = { ...ops, stat: slow(ops.stat), fstat: slow(ops.fstat) };
+  /** Answers to questions for attributes, each kept until it is let go; null: none is kept. */
+  let kept: (() => void)[] | null = null;
+  const keeping = <A extends unknown[], R>(fop: (...args: A) => Promise<R>) => {
+    return async (...args: A): Promise<R> => {
+      const reply = await fop(...args);
+      if (kept) await new Promise<void>((go) => kept!.push(go));
+      return reply;
+    };
+  };
+  const top: Subvolume = { ...ops, stat: slow(keeping(ops.stat)), fstat: slow(keeping(ops.fstat)) };
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'mortar-mount-'));
@@ -80,6 +89,35 @@ describe.skipIf(!canMount())('a file that others go on changing', () => {
       expect(await ops.writev(call, { fd, offset: 0, data, append: true })).toMatchObject({ ok: true });
       expected += `${i},`;
     }
+  });
+
+  it('is as long as it was when it was opened, though the kernel was told both what it was before and what it is', async () => {
+    await sh('printf old > told');
+    const gfid = [...services.inodes.all()].find(({ name }) => name === 'told')!.gfid;
+    const held = await open(join(folder, 'told'), 'r+');
+    // By an own change the kernel forgets the attributes, and keeps the name.
+    await held.write('o', 0);
+    const questions: (() => void)[] = [];
+    kept = questions;
+    const stats = [held.stat()];
+    while (questions.length < 1) await pause(1);
+    const fd = new Fd(gfid, constants.O_WRONLY);
+    const call = rootCall(services.clock);
+    await ops.open(call, { loc: locOf(gfid), flags: constants.O_WRONLY, fd });
+    stats.push(held.stat());
+    await ops.writev(call, { fd, offset: 3, data: Buffer.from(' and new') });
+    while (questions.length < 2) await pause(1);
+    fd.release();
+    kept = null;
+    questions[0]!();
+    await stats[0];
+    questions[1]!();
+    await stats[1];
+    const opened = await open(join(folder, 'told'), 'r');
+    const { bytesRead } = await opened.read(Buffer.alloc(20), 0, 20, 0);
+    await opened.close();
+    await held.close();
+    expect(bytesRead).toBe(11);
   });
 
   it('has what another client has written, when its attributes have timed out, though its mode was changed here meanwhile', async () => {

@@ -35,7 +35,7 @@ describe('files', () => {
   });
 
   it('whose attributes are changed here lose the pages that are of before what others did, as the kernel will not notice it', async () => {
-    const { rig, top } = mounted();
+    const { rig, top, services } = mounted();
     const { node, fh } = await rig.create('a');
     const { gfid } = rig.session.nodes.byId(node)!;
     const there = { ...rootCall(rig.session.services.clock), clientId: 'other' };
@@ -57,7 +57,8 @@ describe('files', () => {
     await rig.write(fh, node, 'mine');
     expect(await chmod(0o644)).toEqual([0n]);
     await other('his');
-    // Told by an answer to a question the kernel sees to its pages.
+    // Told by an answer to a question, which none crosses, the kernel sees to its pages.
+    await services.clock.advance(100);
     await rig.expect('getattr', node, u32(0, 0), u64(0));
     expect(await chmod(0o600)).toEqual([]);
   });

@@ -15,9 +15,13 @@ import { inodeNumber, rootNodeId, shortInodeNumber } from '../protocol/index.ts'
 import type { Handle } from './handles.ts';
 
 const noHandles: ReadonlySet<Handle> = new Set();
+/** Until who was told attributes has surely been woken. */
+export const wakingMs = 50;
 /** Of a file that was not seen, or was changed to nobody knows what. */
 const unknownStamp = -1;
 const never = -(2 ** 30);
+/** When the kernel takes what it is told whatever it was told before: in answers to changes. */
+export const always = 2 ** 52;
 
 export class Node {
   /** Never used twice in a session, so that the kernel cannot mistake a new file for an old one. */
@@ -31,6 +35,8 @@ export class Node {
   stamp = unknownStamp;
   /** Others have changed the data since the kernel was told of it by an answer that makes it look at its pages. */
   isBehind = false;
+  /** When the kernel was last told attributes of it. */
+  shownMs = never;
   /** Requests for its attributes that are under way. */
   asking = 0;
   /** The kernel has attributes of it that it believes for a while. */
@@ -90,6 +96,17 @@ export class Node {
     this.mode = iatt.mode;
     this.stamp = stampOf(iatt);
     this.isBehind = false;
+  }
+
+  /**
+   * What the kernel is told at `nowMs`, of which it asked at `askedMs`. It does not take an answer where another came since it asked, and nobody
+   * knows which of them it sees first: where these differ it may believe either.
+   */
+  show(iatt: Iatt, askedMs: number, nowMs: number): void {
+    const isCrossed = this.shownMs + wakingMs >= askedMs && !this.isAsSeen(iatt);
+    this.see(iatt);
+    if (isCrossed) this.stamp = unknownStamp;
+    this.shownMs = nowMs;
   }
 
   /** After a change by this mount, which was of `pre`. Its reply has no attributes if it was answered before it was done. */
@@ -207,8 +224,8 @@ export class NodeTable {
     return this.#places.all();
   }
 
-  /** The node of a file that is about to be shown to the kernel: counts as one lookup. */
-  lookedUp(iatt: Iatt, parent: Node | null, name: ByteString | null): Node {
+  /** The node of a file that is about to be shown to the kernel, which asked for it at `askedMs`: counts as one lookup. */
+  lookedUp(iatt: Iatt, parent: Node | null, name: ByteString | null, askedMs = always, nowMs = never): Node {
     const inode = this.#inodes.getHeld(iatt.gfid);
     let node = nodeOf(inode);
     if (node) this.#inodes.release(inode);
@@ -219,7 +236,7 @@ export class NodeTable {
       this.#places.put(node);
     }
     node.lookups++;
-    node.see(iatt);
+    node.show(iatt, askedMs, nowMs);
     if (parent && name !== null && node !== this.root) this.#inodes.link(parent.gfid, name, node.inode);
     return node;
   }

@@ -6,7 +6,7 @@
  */
 import { FileType, type Timer } from '@mortar/core';
 import { invalidateInode, shortened, type Validity } from '../protocol/index.ts';
-import type { Node } from './nodes.ts';
+import { type Node, wakingMs } from './nodes.ts';
 import type { Session } from './session.ts';
 
 export type Stale = 'attributes' | 'data';
@@ -21,8 +21,6 @@ interface Owed {
 
 /** A volume that does not answer keeps no notice longer: what is seen by who asks nothing must not grow old. */
 const longestMs = 500;
-/** Until who was told attributes has surely been woken. */
-const wakingMs = 50;
 /** Until pages are dropped of a file that nobody asks about: who has it mapped does not. */
 const pagesMs = 200;
 

@@ -35,8 +35,9 @@ export function getattr(s: Session, ask: Ask, { flags, fh }: RequestOf<'getattr'
   const node = nodeOf(s, ask);
   if (!node) return;
   ask.tells(node);
+  const askedMs = s.services.clock.nowMs();
   const answer = (reply: Reply<'stat'>): void => {
-    if (reply.ok) answerAttr(s, ask, node, reply.iatt, reply.xdata?.ageMs);
+    if (reply.ok) answerAttr(s, ask, node, reply.iatt, reply.xdata?.ageMs, askedMs);
     else failWith(ask, reply);
   };
   if (flags & getattrHasHandle) withHandle(s, ask, fh, ({ fd }) => ask.when(ask.top.fstat(ask.call, { fd }), answer));
@@ -54,10 +55,11 @@ export async function statx(s: Session, ask: Ask, { flags, fh }: RequestOf<'stat
   const node = nodeOf(s, ask);
   if (!node) return;
   ask.tells(node);
+  const askedMs = s.services.clock.nowMs();
   const reply = await attributes(s, ask, node, flags, fh);
   if (!reply) return;
   if (!reply.ok) return failWith(ask, reply);
-  node.see(reply.iatt);
+  node.show(reply.iatt, askedMs, s.services.clock.nowMs());
   const valid = s.notices.validity(node, reply.xdata?.ageMs ?? 0);
   s.reply.statx(ask.uniqueLow, ask.uniqueHigh, reply.iatt, node.ino, valid);
   ask.send();

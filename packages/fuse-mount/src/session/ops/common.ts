@@ -13,7 +13,7 @@ import {
 import { withoutPrivileges } from '@mortar/host/client/rules.ts';
 import { type Ask, safeErrno } from '../ask.ts';
 import type { Handle } from '../handles.ts';
-import type { Node } from '../nodes.ts';
+import { always, type Node } from '../nodes.ts';
 import type { Session } from '../session.ts';
 
 /** The node a request is about; null when the request was failed. */
@@ -63,15 +63,16 @@ export function answerEntry(
   parent: Node | null,
   name: ByteString | null,
   ageMs = 0,
+  askedMs = always,
 ): Node {
-  const node = s.nodes.lookedUp(iatt, parent, name);
+  const node = s.nodes.lookedUp(iatt, parent, name, askedMs, s.services.clock.nowMs());
   s.reply.entry(ask.uniqueLow, ask.uniqueHigh, s.entryOut(node, iatt, ageMs));
   if (!ask.send()) s.nodes.forget(node.id, 1);
   return node;
 }
 
-export function answerAttr(s: Session, ask: Ask, node: Node, iatt: Iatt, ageMs = 0): void {
-  node.see(iatt);
+export function answerAttr(s: Session, ask: Ask, node: Node, iatt: Iatt, ageMs = 0, askedMs = always): void {
+  node.show(iatt, askedMs, s.services.clock.nowMs());
   s.reply.attr(ask.uniqueLow, ask.uniqueHigh, iatt, node.ino, s.notices.validity(node, ageMs));
   ask.send();
 }

@@ -167,6 +167,7 @@ async function listPlus(
   from: number,
   size: number,
 ): Promise<void> {
+  const askedMs = s.services.clock.nowMs();
   const batch = await fetch(ask, fd, from, size, true);
   if (typeof batch === 'number') return ask.fail(batch);
   const writer = new DirentWriter(s.reply, size, true);
@@ -175,7 +176,7 @@ async function listPlus(
   const names = batch.entries.filter(({ name }) => name !== '.' && name !== '..');
   const left = names.findIndex((entry) => {
     if (!writer.fits(entry.name)) return true;
-    addPlus(s, handle.node, writer, entry, shown);
+    addPlus(s, handle.node, writer, entry, shown, askedMs);
     return false;
   });
   const isWhole = batch.end && left < 0;
@@ -193,13 +194,13 @@ function addDots(s: Session, handle: Handle, writer: DirentWriter, offset: numbe
   if (writer.fits('..')) writer.add('..', ino, FileType.directory, behindDotDot, null);
 }
 
-function addPlus(s: Session, parent: Node, writer: DirentWriter, entry: Dirent, shown: Node[]): void {
+function addPlus(s: Session, parent: Node, writer: DirentWriter, entry: Dirent, shown: Node[], askedMs: number): void {
   const { name, gfid, iatt } = entry;
   if (!iatt) {
     writer.add(name, gfid ? inoOf(s, gfid) : unknownIno, entry.type, entry.offset, null);
     return;
   }
-  const node = s.nodes.lookedUp(iatt, parent, name);
+  const node = s.nodes.lookedUp(iatt, parent, name, askedMs, s.services.clock.nowMs());
   shown.push(node);
   const out = s.entryOut(node, iatt);
   writer.add(name, out.ino, iatt.type, entry.offset, out);

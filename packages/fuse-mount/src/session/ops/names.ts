@@ -35,8 +35,9 @@ export function lookup(s: Session, ask: Ask, { name }: RequestOf<'lookup'>): voi
   const gfid = newGfid(s.services.random);
   // Below `.gfid` an object is met, but it does not lie there.
   const place = parent.gfid === gfidDirectory ? null : parent;
+  const askedMs = s.services.clock.nowMs();
   ask.when(ask.top.lookup(ask.call, { loc: locAt(parent.gfid, name), gfid }), (reply) => {
-    if (reply.ok) answerEntry(s, ask, reply.iatt, place, name, reply.xdata?.ageMs);
+    if (reply.ok) answerEntry(s, ask, reply.iatt, place, name, reply.xdata?.ageMs, askedMs);
     else if (reply.errno === Errno.ENOENT && s.options.negativeTimeout > 0) {
       s.reply.noEntry(ask.uniqueLow, ask.uniqueHigh, s.negativeValid);
       ask.send();
