@@ -131,7 +131,21 @@ function grows(brick: Brick, call: Call, node: Node, end: number): boolean {
   return brick.full && !call.internal && end > node.stat.size;
 }
 
-/** Runs a change of data between two iatts. */
+const capabilityXattr = 'security.capability';
+
+/**
+ * The kernel takes a file's capabilities off with every change of its data, whoever makes it. What heal brings over is no change of the file:
+ * they stay.
+ */
+function withCapability<T>(brick: Brick, { target }: Node, run: () => T): T | number {
+  const before = brick.sys.getxattr(target, capabilityXattr);
+  const result = run();
+  if (typeof before === 'number' || typeof brick.sys.getxattr(target, capabilityXattr) !== 'number') return result;
+  const restored = brick.sys.setxattr(target, capabilityXattr, before);
+  return restored < 0 ? restored : result;
+}
+
+/** Runs a change of data between two iatts. `keepTimes`: nothing else of the file changes. */
 function changed<T extends object>(
   brick: Brick,
   call: Call,
@@ -140,7 +154,7 @@ function changed<T extends object>(
   run: () => T | number,
 ): ({ ok: true; pre: ReturnType<typeof iattOf>; post: ReturnType<typeof iattOf> } & T) | ReturnType<typeof failed> {
   const pre = iattOf(brick, node);
-  const result = run();
+  const result = keepTimes ? withCapability(brick, node, run) : run();
   if (typeof result === 'number' && result < 0) return failed(result);
   const now = refreshed(brick, node);
   if (!keepTimes) touch(brick, now, call.time, { data: true, by: call.clientId, later: true });
@@ -185,13 +199,14 @@ export function allocate(
   mode: number,
   offset: number,
   size: number,
+  keepTimes = false,
 ): Reply<'fallocate'> {
   const node = nodeOfFile(brick, file);
   if (typeof node === 'number') return failed(node);
   if (size === 0 || offset + size > Number.MAX_SAFE_INTEGER) return refused(size === 0 ? Errno.EINVAL : Errno.EFBIG);
   const frees = (mode & FALLOC_FL_PUNCH_HOLE) !== 0;
   if (!frees && brick.full && !call.internal) return refused(Errno.ENOSPC);
-  return changed(brick, call, node, false, () => brick.sys.fallocate(file.osFd, mode, offset, size));
+  return changed(brick, call, node, keepTimes, () => brick.sys.fallocate(file.osFd, mode, offset, size));
 }
 
 export const punchHole = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;

@@ -336,8 +336,11 @@ export class PosixXlator extends Xlator {
     return this.#fds.withFile(fd, (file) => io.allocate(this.store.brick, call, file, mode, offset, size));
   }
 
-  async discard(call: Call, { fd, offset, size }: Args<'discard'>): Promise<Reply<'discard'>> {
-    return this.#fds.withFile(fd, (file) => io.allocate(this.store.brick, call, file, io.punchHole, offset, size));
+  async discard(call: Call, { fd, offset, size, xdata }: Args<'discard'>): Promise<Reply<'discard'>> {
+    const keepTimes = xdata?.keepTimes === true;
+    return this.#fds.withFile(fd, (file) =>
+      io.allocate(this.store.brick, call, file, io.punchHole, offset, size, keepTimes),
+    );
   }
 
   async zerofill(call: Call, { fd, offset, size }: Args<'zerofill'>): Promise<Reply<'zerofill'>> {

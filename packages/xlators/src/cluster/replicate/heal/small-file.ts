@@ -24,6 +24,7 @@ import type { HealContext, HealResult } from './result.ts';
 import { mdataKey } from './times.ts';
 
 const smallBytes = 128 * 1024;
+const capabilityKey = 'security.capability';
 
 interface Copy {
   readonly iatt: Iatt;
@@ -120,8 +121,11 @@ function bringUp(truth: Copy, old: Copy, gfid: Gfid, fd: Fd, fence: number): Raw
   const { uid, gid, mode, size, atime, atimeNsec, mtime, mtimeNsec } = truth.iatt;
   const steps: RawStep[] = [];
   const set = (attr: Args<'setattr'>['attr']) => steps.push(compoundStep('setattr', { loc, attr, xdata }));
-  if (differs(truth.iatt, old.iatt)) set({ uid, gid, mode });
-  const changed = changedXattrs(truth.shared, old.shared);
+  const isOther = differs(truth.iatt, old.iatt);
+  if (isOther) set({ uid, gid, mode });
+  // A new owner takes the capabilities off.
+  const { [capabilityKey]: _, ...lasting } = old.shared;
+  const changed = changedXattrs(truth.shared, isOther ? lasting : old.shared);
   if (Object.keys(changed).length > 0) steps.push(compoundStep('setxattr', { loc, xattrs: changed, flags: 0, xdata }));
   if (old.iatt.size > size) steps.push(compoundStep('ftruncate', { fd, size, xdata }));
   if (size > 0) steps.push(compoundStep('writev', { fd, offset: 0, data: truth.data!, xdata }));
