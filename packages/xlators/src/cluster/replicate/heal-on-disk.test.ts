@@ -1,6 +1,6 @@
 /** Heal over bricks that are directories: what the kernel does to a file by itself while heal writes to it. */
 import { Buffer } from 'node:buffer';
-import { Errno, type Gfid, locOf } from '@mortar/core';
+import { Errno, type Gfid, locAt, locOf, rootGfid, type Success } from '@mortar/core';
 import { ReplicaRig, type RigBrick, type RigClient } from '@mortar/testing/replica-rig.ts';
 import { describe, expect, it } from 'vitest';
 import { create, isWrite, onBricks, rigs, until, write } from './test-rig.ts';
@@ -85,5 +85,44 @@ describe.runIf(process.getuid?.() === 0)('the capabilities of a program', () => 
     expect(two).toBe(one);
     for (const brick of made.bricks)
       expect(await xattrOn(brick, client, gfid, capability)).toBe(netRaw.toString('hex'));
+  });
+});
+
+describe.runIf(process.getuid?.() === 0)('a symlink that heal makes', () => {
+  it('has the owner, the times and the xattrs that it has elsewhere', async () => {
+    const made = await onDisks();
+    const client = await made.client();
+    const { ops, call } = client;
+    const [directory, gfid] = [made.newGfid(), made.newGfid()];
+    await ops.mkdir(call, { loc: locAt(rootGfid, 'd'), mode: 0o755, gfid: directory });
+    await ops.symlink(call, { loc: locAt(directory, 'l'), target: 'x', gfid });
+    const times = { atime: { sec: 1_000_000_000, nsec: 1 }, mtime: { sec: 1_000_000_001, nsec: 2 } };
+    await ops.setattr(call, { loc: locOf(gfid), attr: { uid: 7, gid: 8, ...times } });
+    await ops.setxattr(call, { loc: locOf(gfid), xattrs: { 'trusted.note': Buffer.from('x') }, flags: 0 });
+    // What is made there belongs to the directory's group.
+    await ops.setattr(call, { loc: locOf(directory), attr: { gid: 50, mode: 0o2755 } });
+    await client.xlator.drain();
+    // Its disk was replaced, and glusterd said so.
+    const [brick] = made.bricks.slice(2);
+    await brick!.ops.unlink(call, { loc: locAt(directory, 'l') });
+    await brick!.ops.rmdir(call, { loc: locAt(rootGfid, 'd') });
+    const missing = Buffer.from('000000010000000100000001', 'hex');
+    for (const { ops: onBrick } of made.bricks.slice(0, 2))
+      await onBrick.xattrop(call, {
+        loc: locOf(rootGfid),
+        operation: 'add32',
+        values: { 'trusted.afr.vol-client-2': missing },
+      });
+    await healed(made);
+    const states = await Promise.all(
+      made.bricks.map(async (one) => {
+        const { iatt } = (await one.ops.lookup(call, { loc: locOf(gfid) })) as Success<'lookup'>;
+        const { uid, gid, atime, mtime, mtimeNsec, ctime, ctimeNsec } = iatt;
+        const note = await xattrOn(one, client, gfid, 'trusted.note');
+        return { uid, gid, atime, mtime, mtimeNsec, ctime, ctimeNsec, note };
+      }),
+    );
+    expect(states[0]).toMatchObject({ uid: 7, gid: 8, mtime: 1_000_000_001, note: '78' });
+    expect(states[2]).toEqual(states[0]);
   });
 });

@@ -10,7 +10,7 @@ interface Host {
 
 /** What a new object carries about children that will not have it: everything in it is missing there. */
 export function newObjectBlame(replica: Host, type: FileType, absent: readonly number[]): Xattrs {
-  if (absent.length === 0 || type === FileType.symlink) return {};
+  if (absent.length === 0) return {};
   const vector = encodeVector(everything(replica, type, 1));
   return Object.fromEntries(absent.map((child) => [replica.set.pendingKeys[child]!, vector]));
 }
@@ -25,7 +25,6 @@ export function newbornMarks(
   child: number,
   owners: ReadonlyMap<number, Changelog>,
 ): Xattrs {
-  if (type === FileType.symlink) return {};
   const own = everything(replica, type, newbornCount);
   // Of a file that only an arbiter has there are no contents to wait for.
   const isFilled = type === FileType.regular && ![...owners.keys()].some((owner) => replica.set.holdsData(owner));

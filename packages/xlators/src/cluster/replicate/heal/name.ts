@@ -352,7 +352,7 @@ export class NameHeal {
         xdata,
       });
     const link = await set.windOne(source, 'readlink', this.#call, { loc: locOf(gfid) });
-    return link.ok ? set.windOne(child, 'symlink', call, { loc, target: link.target, gfid, xdata }) : link;
+    return link.ok ? set.windOne(child, 'symlink', call, { loc, target: link.target, gfid, initial, xdata }) : link;
   }
 }
 
