@@ -15,8 +15,10 @@ export function lookup(brick: Brick, _call: Call, { loc, want, gfid, xdata }: Ar
   if (found === -Errno.ENOENT && typeof parent === 'object' && parent && !isLaidOut(brick, parent, xdata?.layout))
     return refused(Errno.EREMCHG);
   if (typeof found === 'number') return failed(found);
+  const xattrs = wantedXattrs(brick, found, want ?? []);
+  if (typeof xattrs === 'number') return failed(xattrs);
   const postParent = parent === null || typeof parent === 'number' ? emptyIatt() : iattOf(brick, parent);
-  return { ok: true, iatt: iattOf(brick, found), postParent, xattrs: wantedXattrs(brick, found, want ?? []) };
+  return { ok: true, iatt: iattOf(brick, found), postParent, xattrs };
 }
 
 function withoutGfid(brick: Brick, loc: Loc, directory: Node): Reply<'lookup'> {

@@ -104,7 +104,9 @@ function entry(brick: Brick, file: OpenFile, listed: ListedName, plus: readonly 
   const known = { ...nothing, gfid: node.gfid, type: node.stat.type };
   if (!plus) return known;
   const found = { ...node, gfid: node.gfid };
-  const xattrs: Xattrs = plus.length > 0 ? wantedXattrs(brick, found, plus) : {};
+  const xattrs: Xattrs | number = plus.length > 0 ? wantedXattrs(brick, found, plus) : {};
+  // The lookup that follows tells why.
+  if (typeof xattrs === 'number') return nothing;
   return { ...known, iatt: iattOf(brick, found), xattrs };
 }
 

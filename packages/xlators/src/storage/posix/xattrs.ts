@@ -9,6 +9,7 @@ import { virtualXattr } from './virtual-xattrs.ts';
 import { isInternalXattr, isOwnXattr, wanted } from './xattr-filter.ts';
 
 const ENODATA = -61;
+const EOPNOTSUPP = -95;
 
 /** On disk under their own name, or not at all: neither answered by us nor by a security module. */
 function isListed(name: ByteString): boolean {
@@ -16,22 +17,33 @@ function isListed(name: ByteString): boolean {
   return ['trusted.afr.', 'trusted.glusterfs.dht', 'user.'].some((prefix) => name.startsWith(prefix));
 }
 
-/** The xattrs of a lookup's `want`, of a node that was found just now; absent ones are left out. */
-export function wantedXattrs(brick: Brick, node: Node, patterns: readonly ByteString[]): Xattrs {
+/**
+ * The xattrs of a lookup's `want`, of a node that was found just now; absent ones are left out. A negative errno where the disk does not say
+ * what the file system itself has noted: without its accusations a replica would pass for one that accuses nobody.
+ */
+export function wantedXattrs(brick: Brick, node: Node, patterns: readonly ByteString[]): Xattrs | number {
   const { names, prefixes } = wanted(patterns);
   const found: Xattrs = {};
   // Most of what is wanted is not there: asking for the names once is cheaper than asking for each value.
   const isMany = names.length + prefixes.length > 1 || prefixes.length > 0;
-  const list = isMany ? brick.xattrs.names(node.stat, node.target) : -1;
-  const there = typeof list === 'number' ? null : list;
+  const list = isMany ? brick.xattrs.names(node.stat, node.target) : [];
+  if (typeof list === 'number' && !saysNone(list)) return list;
+  const there = typeof list === 'number' || !isMany ? null : list;
+  let failure = 0;
   const put = (name: ByteString) => {
-    const value = virtualXattr(brick, node, name) ?? knownOrStored(brick, node, name);
+    const virtual = virtualXattr(brick, node, name);
+    const value = virtual ?? knownOrStored(brick, node, name);
     if (typeof value !== 'number') found[name] = value;
+    else if (virtual === undefined && isInternalXattr(name) && !saysNone(value)) failure = value;
   };
   for (const name of names) if (!there || there.includes(name) || !isListed(name)) put(name);
-  if (!there || prefixes.length === 0) return found;
-  for (const name of there) if (prefixes.some((prefix) => name.startsWith(prefix))) put(name);
-  return found;
+  for (const name of there ?? []) if (prefixes.some((prefix) => name.startsWith(prefix))) put(name);
+  return failure === 0 ? found : failure;
+}
+
+/** That there is none, rather than that it cannot be read. */
+function saysNone(error: number): boolean {
+  return error === ENODATA || error === EOPNOTSUPP;
 }
 
 function knownOrStored(brick: Brick, node: Node, name: ByteString): Uint8Array | number {
@@ -63,6 +75,8 @@ function listed(brick: Brick, call: Call, node: Node): Reply<'getxattr'> {
     if (!call.internal && isInternalXattr(name)) continue;
     const value = stored(brick, node, name);
     if (typeof value !== 'number') xattrs[name] = value;
+    // Who heals would take off the others what cannot be read here.
+    else if (call.internal && !saysNone(value)) return failed(value);
   }
   return { ok: true, xattrs };
 }
