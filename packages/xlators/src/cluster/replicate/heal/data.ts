@@ -37,7 +37,8 @@ async function healOpen(context: HealContext, gfid: Gfid, fd: Fd): Promise<HealR
   let plan: Plan | undefined;
   let offset = 0;
   for (;;) {
-    const lease = await replica.leases.acquire(gfid, call, context.patience);
+    // Once it is known that there is something to heal: else it would begin anew whenever a client gets in between.
+    const lease = await replica.leases.acquire(gfid, call, plan ? 'wait' : context.patience);
     if ('errno' in lease) return notLocked(lease, 'cannot lock it for data heal');
     lease.recalled = true;
     try {

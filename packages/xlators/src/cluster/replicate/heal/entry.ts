@@ -19,7 +19,8 @@ export async function healEntries(context: HealContext, gfid: Gfid): Promise<Hea
   let first: Lease | undefined;
   const trouble: Exclude<NameResult, 'same' | 'healed'>[] = [];
   for (;;) {
-    const lease = await replica.leases.acquire(gfid, call, context.patience);
+    // As for data: what was begun is gone on with.
+    const lease = await replica.leases.acquire(gfid, call, first ? 'wait' : context.patience);
     if ('errno' in lease) return notLocked(lease, 'cannot lock the directory for entry heal');
     lease.recalled = true;
     try {

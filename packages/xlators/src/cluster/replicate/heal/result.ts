@@ -19,7 +19,7 @@ export interface HealContext {
   readonly algorithm: 'full' | 'diff' | 'auto';
   /** Compare and copy even where no mark is (full heal). */
   readonly full: boolean;
-  /** Whether a file that a client is working on is waited for. */
+  /** Whether a file that a client is working on is waited for, before it is known that there is something to heal. */
   readonly patience: Patience;
   /** What the replicas said before this heal changed any of them. */
   readonly before?: Replies<'lookup'>;

@@ -42,12 +42,16 @@ export interface SetHealerOptions {
 const keptCrawls = 50;
 /** How soon a crawl that left something in use or half done is repeated. */
 const soonMs = 1000;
+/** What was dirty and in use for so long is waited for: its client may go on for ever, and the mark may be another one's. */
+const patientMs = 5000;
 
 export class SetHealer {
   readonly replica: Replica;
   readonly index: HealIndex;
   readonly statistics: CrawlStatistics[] = [];
   readonly #items = new Map<Gfid, HealItem>();
+  /** Those of the round before. */
+  #before: ReadonlyMap<Gfid, HealItem> = new Map();
   readonly #queue: PQueue;
   readonly #clock: Clock;
   readonly #settings: () => SetHealerOptions;
@@ -174,6 +178,7 @@ export class SetHealer {
 
   /** Once through everything that is pending; what entry heal makes new is healed in the same round. */
   async #round(kind: 'index' | 'full', statistics: CrawlStatistics): Promise<void> {
+    this.#before = new Map(this.#items);
     for (const gfid of [...this.#items.keys()]) if (!this.#items.get(gfid)!.running) this.#items.delete(gfid);
     statistics.failed = 0;
     await Parking.of(this.replica)?.ensure(this.replica.set.up);
@@ -200,16 +205,19 @@ export class SetHealer {
 
   async #add(gfid: Gfid, reason: HealItem['reason'], statistics: CrawlStatistics): Promise<void> {
     if (this.#items.has(gfid) || this.#stopped) return;
-    const item: HealItem = { gfid, reason, sinceMs: this.#clock.nowMs(), attempts: 0, running: false, last: undefined };
+    const known = this.#before.get(gfid);
+    const { sinceMs, attempts } = known?.reason === reason ? known : { sinceMs: this.#clock.nowMs(), attempts: 0 };
+    const item: HealItem = { gfid, reason, sinceMs, attempts, running: false, last: undefined };
     this.#items.set(gfid, item);
     if (reason !== 'new') await this.#queue.onSizeLessThan(this.#settings().queueLength);
     void this.#queue.add(() => this.#heal(item, statistics));
   }
 
   /** For a heal of this set. */
-  context(reason: HealItem['reason'], found: (gfid: Gfid) => void): HealContext {
+  context(reason: HealItem['reason'], found: (gfid: Gfid) => void, sinceMs = this.#clock.nowMs()): HealContext {
     const { windowBytes, algorithm } = this.#settings();
-    const patience = reason === 'dirty' ? 'try' : 'wait';
+    const isNew = this.#clock.nowMs() - sinceMs < patientMs;
+    const patience = reason === 'dirty' && isNew ? 'try' : 'wait';
     return {
       replica: this.replica,
       index: this.index,
@@ -225,7 +233,7 @@ export class SetHealer {
     item.attempts++;
     item.running = true;
     const fresh: Gfid[] = [];
-    const context = this.context(item.reason, (gfid) => fresh.push(gfid));
+    const context = this.context(item.reason, (gfid) => fresh.push(gfid), item.sinceMs);
     try {
       item.last = await heal(context, item.gfid);
     } catch (error) {
