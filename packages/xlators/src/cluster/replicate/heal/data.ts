@@ -224,7 +224,7 @@ async function differing(
   return { right, behind: children.filter((child) => sumOf(child) !== sumOf(right)) };
 }
 
-/** Durable first, then the marks come off. */
+/** Durable first, the times as well, then the marks come off. */
 async function finish(
   context: HealContext,
   lease: Lease,
@@ -234,6 +234,7 @@ async function finish(
   call: Call,
 ): Promise<HealResult> {
   const { replica } = context;
+  if (!(await restoreTimes(replica, lease, gfid, plan.source, plan.sinks))) return { state: 'again' };
   // Also on those it came from: their marks come off as well, and what they have may be in their memory only.
   if (replica.live.ensureDurability) {
     // Also those that died meanwhile, and take no part any more: they have not said that it is on their disks.
@@ -242,7 +243,6 @@ async function finish(
     const synced = await replica.set.wind(holders, 'fsync', call, () => ({ fd, dataOnly: false }));
     if (holders.some((child) => !synced[child]?.ok)) return { state: 'again' };
   }
-  if (!(await restoreTimes(replica, lease, gfid, plan.source, plan.sinks))) return { state: 'again' };
   const arbiter = replica.set.arbiter;
   const whole = [
     plan.source,

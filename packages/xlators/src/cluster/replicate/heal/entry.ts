@@ -137,11 +137,12 @@ async function finish(
   const failed = trouble[0];
   if (failed && 'failed' in failed) return { state: 'waiting', reason: failed.failed };
   const verdict = verdictOf(lease.matrix, replica.set);
-  if (!(await clearMarks(replica, lease, gfid, 'entry', lease.participants, verdict.sources)))
-    return { state: 'again' };
   const source = verdict.sources.find((child) => lease.holds.has(child));
   const changed = verdict.sinks.filter((child) => lease.holds.has(child));
-  if (source !== undefined) await restoreTimes(replica, lease, gfid, source, changed);
+  // While the marks are there: nobody would come back for them.
+  if (source !== undefined && !(await restoreTimes(replica, lease, gfid, source, changed))) return { state: 'again' };
+  if (!(await clearMarks(replica, lease, gfid, 'entry', lease.participants, verdict.sources)))
+    return { state: 'again' };
   await clearNewMark(context, lease, gfid);
   const absent = verdict.sinks.filter((sink) => !lease.holds.has(sink));
   if (absent.length > 0)
