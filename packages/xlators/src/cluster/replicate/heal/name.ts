@@ -189,8 +189,8 @@ export class NameHeal {
     const loc = locAt(this.#parent, name, iatt.gfid);
     // Its last name: the object may be about to get another one.
     const isLast = iatt.type === FileType.directory || iatt.nlink <= 1;
-    if (isLast && (await this.#parking?.park(child, loc, iatt.gfid))) return undefined;
     const xdata = { fence: this.#lease.fenceOf(child) };
+    if (isLast && (await this.#parking?.park(child, loc, iatt.gfid, xdata))) return undefined;
     const reply =
       iatt.type === FileType.directory
         ? await set.windOne(child, 'rmdir', this.#call, { loc, recursive: true, xdata })
@@ -212,7 +212,7 @@ export class NameHeal {
     const xdata = { fence: this.#lease.fenceOf(child) };
     const existing = await set.windOne(child, 'lookup', this.#call, { loc: locOf(iatt.gfid) });
     const isNameless = existing.ok && existing.iatt.nlink === 0;
-    if (existing.ok && (await this.#parking?.fetch(child, iatt.gfid, loc))) return undefined;
+    if (existing.ok && (await this.#parking?.fetch(child, iatt.gfid, loc, xdata))) return undefined;
     if (existing.ok && !isNameless && iatt.type !== FileType.directory) {
       const linked = await set.windOne(child, 'link', this.#call, { from: locOf(iatt.gfid), to: loc, xdata });
       if (linked.ok || linked.errno === Errno.EEXIST) return undefined;

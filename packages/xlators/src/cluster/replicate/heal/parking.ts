@@ -18,6 +18,7 @@ import {
   locOf,
   type Reply,
   rootGfid,
+  type Xdata,
 } from '@mortar/core';
 import type { Replica } from '../replica.ts';
 
@@ -62,10 +63,10 @@ export class Parking {
     return missing.every((child) => made[child]!.ok || (made[child] as Failure).errno === Errno.EEXIST);
   }
 
-  /** Moves an object away from its name. False: it is where it was. */
-  async park(child: number, from: Loc, gfid: Gfid): Promise<boolean> {
+  /** Moves an object away from its name, under the lease on the directory. False: it is where it was. */
+  async park(child: number, from: Loc, gfid: Gfid, xdata?: Xdata): Promise<boolean> {
     if (!(await this.ensure([child]))) return false;
-    const args = { from, to: this.#at(gfid), flags: 0 };
+    const args = { from, to: this.#at(gfid), flags: 0, ...(xdata && { xdata }) };
     return (await this.#replica.set.windOne(child, 'rename', this.#call, args)).ok;
   }
 
@@ -75,10 +76,11 @@ export class Parking {
   }
 
   /** Gives a parked object its new name. False: it is not parked here. */
-  async fetch(child: number, gfid: Gfid, to: Loc): Promise<boolean> {
+  async fetch(child: number, gfid: Gfid, to: Loc, xdata?: Xdata): Promise<boolean> {
     const { set } = this.#replica;
     if (!(await this.holds(child, gfid))) return false;
-    return (await set.windOne(child, 'rename', this.#call, { from: this.#at(gfid), to, flags: 0 })).ok;
+    const args = { from: this.#at(gfid), to, flags: 0, ...(xdata && { xdata }) };
+    return (await set.windOne(child, 'rename', this.#call, args)).ok;
   }
 
   /** Removes what is parked on a brick and has no name anywhere: nobody will give it one again. */
