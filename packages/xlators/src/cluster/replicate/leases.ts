@@ -25,6 +25,13 @@ export interface LeaseHost extends LockHost {
 /** Whether to wait for a client that works on the file. */
 export type Patience = 'wait' | 'try';
 
+/** See `claimHeal`. */
+export interface HealClaim {
+  /** A brick has given it up with our session: another one may have healed meanwhile. */
+  isLost(): boolean;
+  release(): Promise<void>;
+}
+
 /** A lease that is asked for; see `acquire`. */
 interface Request {
   readonly gfid: Gfid;
@@ -42,6 +49,8 @@ export class Leases {
   readonly #wanted = new Set<Gfid>();
   readonly #live = new Set<Lease>();
   readonly #locks: BrickLocks;
+  /** Of who heals a file under several leases, one after the other; the domain is GlusterFS's. */
+  readonly #healLocks: BrickLocks;
   readonly #ending: LeaseEnding;
   readonly #idle: IdleWheel<Lease>;
 
@@ -49,6 +58,7 @@ export class Leases {
     this.#host = host;
     this.#idle = new IdleWheel(host.clock, (leases) => this.#leaveTogether(leases));
     this.#locks = new BrickLocks(host);
+    this.#healLocks = new BrickLocks({ set: host.set, domain: `${host.domain}:self-heal` });
     this.#ending = new LeaseEnding(host, this.#locks, (lease) => this.#ended(lease));
   }
 
@@ -153,11 +163,13 @@ export class Leases {
     this.forget(child);
     for (const lease of this.#live) lease.locked.delete(child);
     this.#locks.lostOn(child);
+    this.#healLocks.lostOn(child);
   }
 
   /** A child is back: what it should not hold any more it gives up before anything else is asked of it. */
   returned(child: number): void {
     this.#locks.returned(child);
+    this.#healLocks.returned(child);
   }
 
   /** A name of the file was removed. */
@@ -184,6 +196,25 @@ export class Leases {
     const live = [...this.#live];
     this.#leaveTogether(live);
     await Promise.all(live.map(({ ended }) => ended));
+  }
+
+  /**
+   * The right to heal what the lease is on, for longer than the lease: nobody else heals it under several leases. Undefined: another one
+   * does, or a brick does not grant it.
+   */
+  async claimHeal({ gfid, participants }: Lease): Promise<HealClaim | undefined> {
+    const call: Call = { ...this.#host.rootCall(), lockOwner: this.#host.nextOwner() };
+    const locks = this.#healLocks;
+    const asked = await Promise.all(
+      participants.map(async (child) => [child, await locks.lock(child, gfid, undefined, call, 'try')] as const),
+    );
+    const held = asked.filter(([, grant]) => mayBeHeld(grant)).map(([child]) => child);
+    const release = () => locks.unlock(gfid, call, held);
+    if (asked.some(([, grant]) => !('fence' in grant))) {
+      await release();
+      return undefined;
+    }
+    return { isLost: () => asked.some(([child, grant]) => locks.wasLost(child, grant)), release };
   }
 
   #start(request: Request): Promise<Lease | Failure> {

@@ -6,6 +6,7 @@ import type { Lease } from '../lease.ts';
 import { successAt } from '../replica-set.ts';
 import { clearMarks } from './marks.ts';
 import { type HealContext, type HealResult, newest, notLocked, sameMarks, waitsForTheOther } from './result.ts';
+import { SoleHealer } from './sole-healer.ts';
 import { restoreTimes } from './times.ts';
 
 const blockBytes = 128 * 1024;
@@ -34,6 +35,22 @@ export async function healData(context: HealContext, gfid: Gfid): Promise<HealRe
 async function healOpen(context: HealContext, gfid: Gfid, fd: Fd): Promise<HealResult> {
   const { replica } = context;
   const call: Call = { ...replica.rootCall(), internal: 'self-heal' };
+  const sole = new SoleHealer(replica);
+  try {
+    return await healWindows(context, gfid, fd, call, sole);
+  } finally {
+    await sole.end();
+  }
+}
+
+async function healWindows(
+  context: HealContext,
+  gfid: Gfid,
+  fd: Fd,
+  call: Call,
+  sole: SoleHealer,
+): Promise<HealResult> {
+  const { replica } = context;
   let plan: Plan | undefined;
   let offset = 0;
   for (;;) {
@@ -46,9 +63,11 @@ async function healOpen(context: HealContext, gfid: Gfid, fd: Fd): Promise<HealR
         const first = await makePlan(context, lease, gfid, call);
         if ('state' in first) return first;
         plan = first;
+        const isLong = plan.sinks.length > 0 && plan.size > context.windowBytes;
+        if (isLong && !(await sole.begin(lease))) return { state: 'again' };
         const cut = await cutSinks(context, lease, plan, fd, call);
         if (cut) return cut;
-      } else if (!sameMarks(plan.matrix, lease.matrix, 'data')) return { state: 'again' };
+      } else if (sole.isOver || !sameMarks(plan.matrix, lease.matrix, 'data')) return { state: 'again' };
       const next = await copyWindow(context, lease, plan, fd, call, offset);
       if (typeof next !== 'number') return { state: 'again' };
       offset = next;

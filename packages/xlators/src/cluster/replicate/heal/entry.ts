@@ -6,6 +6,7 @@ import type { Lease } from '../lease.ts';
 import { clearMarks } from './marks.ts';
 import { NameHeal, type NameResult, type Truth, truthOf } from './name.ts';
 import { type HealContext, type HealResult, notLocked, sameMarks, waitsForTheOther } from './result.ts';
+import { SoleHealer } from './sole-healer.ts';
 import { restoreTimes } from './times.ts';
 
 /** Names healed under one lease; clients get in between. */
@@ -13,6 +14,15 @@ const batchLength = 64;
 const pageBytes = 64 * 1024;
 
 export async function healEntries(context: HealContext, gfid: Gfid): Promise<HealResult> {
+  const sole = new SoleHealer(context.replica);
+  try {
+    return await healBatches(context, gfid, sole);
+  } finally {
+    await sole.end();
+  }
+}
+
+async function healBatches(context: HealContext, gfid: Gfid, sole: SoleHealer): Promise<HealResult> {
   const { replica } = context;
   const call: Call = { ...replica.rootCall(), internal: 'self-heal' };
   let names: ByteString[] | undefined;
@@ -27,11 +37,12 @@ export async function healEntries(context: HealContext, gfid: Gfid): Promise<Hea
       const verdict = verdictOf(lease.matrix, replica.set);
       if (!verdict.pending && !context.full) return { state: 'clean' };
       if (verdict.isAlone) return waitsForTheOther;
-      if (first && !sameMarks(first.matrix, lease.matrix, 'entry')) return { state: 'again' };
-      first ??= lease;
+      if (first && (sole.isOver || !sameMarks(first.matrix, lease.matrix, 'entry'))) return { state: 'again' };
       const truth = truthOf(lease, verdict);
       names ??= await namesToHeal(context, lease, gfid, truth, call);
       if (!names) return { state: 'again' };
+      if (!first && names.length > batchLength && !(await sole.begin(lease))) return { state: 'again' };
+      first ??= lease;
       const nameHeal = new NameHeal(replica, lease, gfid, truth, context.found);
       for (const name of names.splice(0, batchLength)) {
         const result = await nameHeal.heal(name);
