@@ -138,6 +138,30 @@ describe('healing data', () => {
     );
   });
 
+  it.each(['full', 'diff'])(
+    'leaves nothing old where the source has a hole, on a disk that makes none: %s',
+    async (algorithm) => {
+      const { bricks } = await rig();
+      const client = await rigs[0]!.client();
+      const { fd, gfid } = await create(client, 'f', 'x'.repeat(900_000));
+      await client.xlator.drain();
+      rigs[0]!.cut(2);
+      await client.ops.ftruncate(client.call, { fd, size: 0 });
+      await write(client, fd, 'end', 899_997);
+      await client.xlator.drain();
+      const { daemon, client: healer } = await rigs[0]!.healDaemon({ 'data-self-heal-algorithm': algorithm });
+      healer.gates[2]!.fault = (fop) => (fop === 'discard' ? Errno.EOPNOTSUPP : 'pass');
+      rigs[0]!.join(2);
+      await until(async () =>
+        (await daemon.info('all')).every((brick) => brick.connected && brick.entries.length === 0),
+      );
+      const [one, , two] = await Promise.all(
+        bricks.map((brick) => brick.ops.readv(client.call, { fd: new Fd(gfid, 0), size: 900_000, offset: 0 })),
+      );
+      expect(Buffer.compare((two as Success<'readv'>).data, (one as Success<'readv'>).data)).toBe(0);
+    },
+  );
+
   /** Two replicas with different data of one file, each accusing the other. */
   async function splitBrain(options: Record<string, string> = {}) {
     const { bricks } = await rig(2);

@@ -146,14 +146,27 @@ async function copyWindow(
   offset: number,
 ): Promise<number | Failure> {
   if (plan.sinks.length === 0 || offset >= plan.size) return plan.size;
-  const start = plan.voters.length > 0 ? offset : await nextData(context, plan, fd, call, offset);
+  const data = plan.voters.length > 0 ? offset : await nextData(context, plan, fd, call, offset);
+  const punched = data > offset ? await punch(context, lease, plan, fd, call, offset, data) : undefined;
+  // A disk that makes no holes gets zeros where it has anything else.
+  const isFilled = punched?.errno === Errno.EOPNOTSUPP;
+  if (punched && !isFilled) return punched;
+  const start = isFilled ? offset : data;
   const end = Math.min(start + context.windowBytes, plan.size);
   const blocks: number[] = [];
   for (let at = start; at < end; at += blockBytes) blocks.push(at);
-  const punched = start > offset ? await punch(context, lease, plan, fd, call, offset, start) : undefined;
-  if (punched) return punched;
   const results = await Promise.all(
-    blocks.map((at) => copyBlock(context, lease, plan, fd, call, at, Math.min(blockBytes, end - at))),
+    blocks.map((at) =>
+      copyBlock(
+        context,
+        lease,
+        isFilled ? { ...plan, diff: true } : plan,
+        fd,
+        call,
+        at,
+        Math.min(blockBytes, end - at),
+      ),
+    ),
   );
   return results.find((result) => result !== undefined) ?? end;
 }
@@ -181,7 +194,7 @@ async function punch(
       size: to - from,
       xdata: { fence: lease.fenceOf(sink), keepTimes: true },
     });
-    if (!reply.ok && reply.errno !== Errno.EOPNOTSUPP) return reply;
+    if (!reply.ok) return reply;
   }
   return undefined;
 }
