@@ -14,6 +14,7 @@ interface Round {
 
 export class SyncQueue {
   readonly #open: OpenFiles;
+  readonly #failed: (file: OpenFile) => void;
   readonly #running = new Map<Gfid, Promise<number>>();
   readonly #next = new Map<Gfid, Round>();
   #allRunning: Promise<number> | undefined;
@@ -21,8 +22,10 @@ export class SyncQueue {
   /** A sync of everything failed: whose data it was is told to nobody who asks so later. */
   allFailed = false;
 
-  constructor(open: OpenFiles) {
+  /** `failed`: what was to be on disk may be in memory only, and the kernel does not try again; while its descriptor is open. */
+  constructor(open: OpenFiles, failed: (file: OpenFile) => void) {
     this.#open = open;
+    this.#failed = failed;
   }
 
   /** 0 or the negative errno. */
@@ -68,6 +71,7 @@ export class SyncQueue {
     this.#open.pin(file);
     const done = new Promise<number>((resolve) => {
       (dataOnly ? fdatasync : fsync)(file.osFd, (error) => {
+        if (error) this.#failed(file);
         this.#open.unpin(file);
         this.#running.delete(file.gfid);
         resolve(error ? (error.errno ?? -5) : 0);

@@ -7,6 +7,9 @@ import { SyncQueue } from './sync-queue.ts';
 import { SyncTogether } from './sync-together.ts';
 import { flushTimes } from './times.ts';
 
+/** POSIX_FADV_DONTNEED. */
+const dropClean = 4;
+
 export interface SyncsHost {
   readonly clock: Clock;
   readonly store: PosixStore;
@@ -23,7 +26,8 @@ export class Syncs {
   constructor(host: SyncsHost) {
     this.#host = host;
     const { brick } = host.store;
-    const queue = new SyncQueue(brick.open);
+    // What is read from here on is what the disk has: else heal would find the file as it should be, and leave it so.
+    const queue = new SyncQueue(brick.open, ({ osFd }) => void brick.sys.fadvise(osFd, 0, 0, dropClean));
     this.#queue = queue;
     this.#together = new SyncTogether({
       clock: host.clock,
