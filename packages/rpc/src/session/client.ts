@@ -31,6 +31,8 @@ export class ClientSession {
   readonly #requests: ClientRequests;
   #connection: Connection | null = null;
   #state: 'stopped' | 'connecting' | 'attaching' | 'up' = 'stopped';
+  /** Fds that were closed while the brick was not there: no more than it lets a session have open. */
+  #closedAway: number[] = [];
   #sessionId = '';
   #graceMs = 0;
   #graceTimer: Timer | null = null;
@@ -114,9 +116,12 @@ export class ClientSession {
     return this.#requests.start(fop, call, args, isRecovery);
   }
 
-  /** Tells the brick that an fd is closed. Nothing is sent while it is not connected: the session's end closes it. */
+  /** Tells the brick that an fd is closed; once the session goes on, if it does. */
   release(id: number): void {
-    if (!this.#connection?.isOpen) return;
+    if (!this.#connection?.isOpen) {
+      this.#closedAway.push(id);
+      return;
+    }
     this.#connection.sendLater(Kind.notice, SessionNotice.release, (output) => {
       output.u32(id);
       return null;
@@ -191,7 +196,10 @@ export class ClientSession {
     this.#graceTimer?.cancel();
     this.#graceTimer = null;
     if (welcome.resumed) this.#requests.resendLocks();
-    else this.#failAll();
+    else {
+      this.#failAll();
+      this.#closedAway = [];
+    }
     this.#sessionId = welcome.sessionId;
     this.#graceMs = welcome.graceMs;
     try {
@@ -204,6 +212,7 @@ export class ClientSession {
     this.#state = 'up';
     this.#reconnecting.succeeded();
     this.#requests.resend();
+    for (const id of this.#closedAway.splice(0)) this.release(id);
     this.#options.events.up?.();
   }
 
@@ -226,6 +235,7 @@ export class ClientSession {
   /** Requests fail, and because nobody waits for their answers any more, the next connection begins a new session. */
   giveUp(): void {
     this.#sessionId = '';
+    this.#closedAway = [];
     this.#failAll();
   }
 

@@ -58,6 +58,24 @@ describe('after a reconnection', () => {
     expect(ran).toEqual(['stat', 'stat']);
   });
 
+  it('files that were closed meanwhile are closed', async () => {
+    const { client, server, clock, link, cut, run } = await world();
+    const fds = [new Fd(rootGfid), new Fd(rootGfid)];
+    run.now = async () => ({ ok: true }) as never;
+    const ids: number[] = [];
+    for (const fd of fds) await client.fop('open', someCall, { loc: root, flags: 0, fd });
+    const session = server.sessionOf('client-1')!;
+    for (const [id] of session.fds.all()) ids.push(id);
+    expect(ids).toHaveLength(2);
+    link.holdAll = true;
+    await cut();
+    client.release(ids[0]!);
+    link.holdAll = false;
+    await clock.advance(3000);
+    await clock.advance(1000);
+    expect([...session.fds.all()].map(([id]) => id)).toEqual([ids[1]]);
+  });
+
   it('files stay open', async () => {
     const { client, clock, cut, ids, run, server } = await world();
     const there: Fd[] = [];
