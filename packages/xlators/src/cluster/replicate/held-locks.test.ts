@@ -25,14 +25,16 @@ async function scene() {
 
 /** The locks that a brick has given. */
 async function onBrick(brick: number, gfid: Gfid): Promise<string[]> {
+  return (await given(brick, gfid)).map((one) => `${one.type} ${one.start}+${one.length}`);
+}
+
+async function given(brick: number, gfid: Gfid): Promise<Record<string, unknown>[]> {
   const { ops } = rigs.at(-1)!.bricks[brick]!;
   const call = { uid: 0, gid: 0, groups: [], pid: 1, lockOwner: '', clientId: 'stranger', time: { sec: 0, nsec: 0 } };
   const reply = await ops.ipc(call, { operation: 'locks.list', data: Buffer.alloc(0) });
-  if (!reply.ok || !reply.data) return ['nothing is known'];
+  if (!reply.ok || !reply.data) throw new Error('nothing is known');
   const all = JSON.parse(Buffer.from(reply.data).toString()) as Record<string, unknown>[];
-  return all
-    .filter((one) => one.kind === 'posix' && one.gfid === gfid && one.state === 'granted')
-    .map((one) => `${one.type} ${one.start}+${one.length}`);
+  return all.filter((one) => one.kind === 'posix' && one.gfid === gfid && one.state === 'granted');
 }
 
 /** A brick process is killed and started again: all its clients find that it has forgotten them. */
@@ -55,6 +57,55 @@ describe('a lock that is held', () => {
     }
     await lk(a, fd, 'unlock');
     expect(await lk(b, other, 'write')).toMatchObject({ ok: true });
+  });
+
+  it('is nobody else’s either when somebody waits for it meanwhile', async () => {
+    const { a, b, fd, other, gfid } = await scene();
+    expect(await lk(a, fd, 'write')).toMatchObject({ ok: true });
+    let hasIt = false;
+    const waiting = lk(b, other, 'write', whole, 'wait').finally(() => (hasIt = true));
+    await until(async () => (b.gates[0]!.counts.get('lk') ?? 0) > 0);
+    for (const brick of [0, 1, 2, 0, 1, 2]) {
+      restart([a, b], brick);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      for (const one of [0, 1, 2]) expect(await given(one, gfid)).toMatchObject([{ clientId: a.call.clientId }]);
+      expect(hasIt).toBe(false);
+    }
+    await lk(a, fd, 'unlock');
+    expect(await waiting).toMatchObject({ ok: true });
+    for (const brick of [0, 1, 2]) await until(async () => (await onBrick(brick, gfid)).length === 1);
+  });
+
+  it('is had again by a replica that was asked for it first by who waits for it', async () => {
+    const { a, b, fd, other, gfid } = await scene();
+    expect(await lk(a, fd, 'write')).toMatchObject({ ok: true });
+    a.gates[0]!.shutDoor();
+    expect(await onBrick(0, gfid)).toEqual([]);
+    const waiting = lk(b, other, 'write', whole, 'wait');
+    await until(async () => (b.gates[1]!.counts.get('lk') ?? 0) > 0);
+    a.xlator.notify({ type: 'session-lost' }, a.gates[0]!);
+    a.gates[0]!.openDoor();
+    await until(async () => (await given(0, gfid)).some(({ clientId }) => clientId === a.call.clientId));
+    await lk(a, fd, 'unlock');
+    expect(await waiting).toMatchObject({ ok: true });
+    for (const brick of [0, 1, 2]) expect(await given(brick, gfid)).toMatchObject([{ clientId: b.call.clientId }]);
+  });
+
+  it('is got by one after the other of those who ask for it at once', async () => {
+    const { a, b, fd, other, gfid } = await scene();
+    for (let i = 0; i < 20; i++) {
+      const both = [
+        lk(a, fd, 'write', whole, 'wait').then(() => a),
+        lk(b, other, 'write', whole, 'wait').then(() => b),
+      ];
+      const first = await Promise.race(both);
+      for (const brick of [0, 1, 2])
+        expect(await given(brick, gfid)).toMatchObject([{ clientId: first.call.clientId }]);
+      await lk(first, first === a ? fd : other, 'unlock');
+      const second = first === a ? b : a;
+      await Promise.all(both);
+      await lk(second, second === a ? fd : other, 'unlock');
+    }
   });
 
   it('is not got again, and is told of, where the client was away so long that all have forgotten it', async () => {

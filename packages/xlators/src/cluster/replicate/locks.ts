@@ -1,6 +1,7 @@
 /** Open files and the locks of callers: on every replica that is up, valid with a quorum. */
 import { type Args, type Call, Errno, type Failure, type FopName, type Fops, fail, type Reply } from '@mortar/core';
 import { open, openEverywhere } from './open.ts';
+import { askForLock, takeBack } from './posix-locks.ts';
 import type { Replica } from './replica.ts';
 import { failureOf, isAbsence, type ReplicaSet, type Replies, succeeded, successAt } from './replica-set.ts';
 
@@ -59,14 +60,12 @@ const attemptsMax = 3;
 
 /** `isUnsure`: too few have it, but only since some have forgotten it while others were waited for. */
 async function ask(
-  { set, heldLocks }: Replica,
+  replica: Replica,
   call: Call,
   args: Args<'lk'>,
 ): Promise<{ reply: Reply<'lk'>; isUnsure?: boolean }> {
-  const since = heldLocks.sessions();
-  // Blocking requests go in the order of the children, so that two waiters never hold one replica each.
-  const replies =
-    args.command === 'wait' ? await inTurn(set, 'lk', call, args) : await set.wind(set.up, 'lk', call, () => args);
+  const { set, heldLocks } = replica;
+  const { replies, since } = await askForLock(replica, call, args);
   const granted = succeeded(replies);
   const done = granted.filter((child) => heldLocks.isSameSession(child, since));
   const refusal = refusalIn(replies);
@@ -80,14 +79,7 @@ async function ask(
         void set.windOne(child, 'lk', telling, elsewhere).then((reply) => (reply.ok ? on.add(child) : undefined));
     return { reply: successAt(replies, done[0]!)! };
   }
-  // Who has not answered may give it yet: the undoing comes behind that.
-  const undone = set.children.map(async (_, child) => {
-    const reply = replies[child];
-    if (!reply || (!reply.ok && !isAbsence(reply.errno))) return;
-    const undoing = heldLocks.restore(child, call, args.fd, args.flock);
-    if (reply.ok) await undoing;
-  });
-  await Promise.all(undone);
+  await takeBack(replica, call, args, replies);
   return { reply: refusal ?? fail(Errno.ENOTCONN), isUnsure: !refusal && set.suffices(granted) };
 }
 
