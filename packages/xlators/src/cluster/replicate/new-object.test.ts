@@ -15,12 +15,17 @@ it.each([
   { type: FileType.regular, missing: [1, 1, 0] },
   { type: FileType.directory, missing: [1, 1, 1] },
   { type: FileType.fifo, missing: [0, 1, 0] },
-  { type: FileType.symlink, missing: [0, 1, 0] },
 ])('says of a new object of type $type what is missing where it is not', ({ type, missing }) => {
   const { blames } = changelogOf(newObjectBlame(host, type, [1]), pendingKeys);
   expect(blames).toEqual([none, missing, none]);
   const own = changelogOf(newbornMarks(host, type, 1, new Map([[0, clean]])), pendingKeys).blames;
   expect(own).toEqual([none, missing.map((count) => count * newbornCount), none]);
+});
+
+it('blames nobody for a symbolic link, which heal makes anew', () => {
+  expect(newObjectBlame(host, FileType.symlink, [1])).toEqual({});
+  const { [1]: own } = changelogOf(newbornMarks(host, FileType.symlink, 1, new Map()), pendingKeys).blames;
+  expect(own).toEqual([0, newbornCount, 0]);
 });
 
 it('begins with what those that have it say of others, and not with what they say of itself', () => {

@@ -10,7 +10,8 @@ interface Host {
 
 /** What a new object carries about children that will not have it: everything in it is missing there. */
 export function newObjectBlame(replica: Host, type: FileType, absent: readonly number[]): Xattrs {
-  if (absent.length === 0) return {};
+  // As GlusterFS: its name is to be healed, and what heal makes is newborn.
+  if (absent.length === 0 || type === FileType.symlink) return {};
   const vector = encodeVector(everything(replica, type, 1));
   return Object.fromEntries(absent.map((child) => [replica.set.pendingKeys[child]!, vector]));
 }
