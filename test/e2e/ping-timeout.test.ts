@@ -53,7 +53,8 @@ describe.skipIf(!canMount)('volume set', () => {
 
   it('is not needed for writers to go on without another client that answers nothing', async () => {
     const bricks = await cluster.createAndStart('calm', ['replica', '3'], 3);
-    await cluster.must('volume', 'set', 'calm', 'cluster.post-op-delay-secs', '5');
+    const settings = ['cluster.post-op-delay-secs', '5', 'server.silent-holder-timeout', '3'];
+    await cluster.must('volume', 'set', 'calm', ...settings);
     const [mount, silent] = [await cluster.mount('calm'), await cluster.mount('calm')];
     const log = join(mount.path, 'log');
     await fs.appendFile(log, 'one\n');

@@ -54,8 +54,10 @@ describe('protocol/server', () => {
     const silent = (brick: Awaited<ReturnType<typeof start>>['brick']) =>
       brick.child.events.filter(({ type }) => type === 'session-silent');
 
+    const asks = { server: { 'silent-holder-timeout': '3' } };
+
     it('says which client is silent', async () => {
-      const { brick, network, cut, clock } = await start();
+      const { brick, network, cut, clock } = await start(asks);
       const clientId = contended(brick);
       await settle();
       await clock.advance(5000);
@@ -74,7 +76,7 @@ describe('protocol/server', () => {
     });
 
     it('says nothing of a client whose session has ended, nor where it is not to', async () => {
-      const { brick, network, cut, clock } = await start();
+      const { brick, network, cut, clock } = await start(asks);
       network.connect = refuse;
       await cut();
       await clock.advance(8000);
@@ -85,7 +87,7 @@ describe('protocol/server', () => {
       contended(brick);
       await clock.advance(10_000);
       expect(silent(brick)).toHaveLength(1);
-      const off = await start({ server: { 'silent-holder-timeout': '0' } });
+      const off = await start();
       off.network.connect = refuse;
       await off.cut();
       contended(off.brick);

@@ -105,7 +105,7 @@ export const options = {
     max: 3600,
     live: false,
   }),
-  'silent-holder-timeout': option.time('3', {
+  'silent-holder-timeout': option.time('0', {
     description:
       'Seconds after which a client that gives no sign of life loses a lease (of replicate) that others wait for; 0: only when its session ends.',
     min: 0,
