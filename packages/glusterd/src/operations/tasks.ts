@@ -6,7 +6,7 @@ import type { TaskData, TaskNodeData } from '../protocol/replies.ts';
 import { newUuid } from '../uuid.ts';
 import type { BrickInfo, TaskProgress, VolumeInfo, VolumeTask } from '../volume.ts';
 import { nodesOf, nodesWith, nothingYet, setsOf, withNodes } from './task-nodes.ts';
-import { commitVolume, volumeNamed } from './volumes.ts';
+import { commitLatest, commitVolume, volumeNamed } from './volumes.ts';
 
 const statusTimeoutMs = 10_000;
 
@@ -128,22 +128,40 @@ async function keepTask(
   volume: VolumeInfo,
   nodes: Record<string, TaskProgress>,
 ): Promise<VolumeInfo> {
+  const { name, task } = volume;
   // While the processes were asked, the volume may have changed.
-  const now = context.store.state.volumes.get(volume.name);
-  if (!now?.task || now.task.id !== volume.task?.id) return now ?? volume;
-  const before = nodesOf(now.task, context.store.state.node.uuid);
-  const ended = Object.entries(before).filter(([, row]) => row.state !== 'running');
-  const kept = { ...now, task: withNodes(now.task, { ...nodes, ...Object.fromEntries(ended) }) };
+  const now = context.store.state.volumes.get(name);
+  if (!now?.task || now.task.id !== task?.id) return now ?? volume;
   seen(context).set(now.task.id, nodes);
-  const changes = Object.entries(kept.task.nodes ?? {}).some(([node, row]) => row.state !== before[node]?.state);
-  if (!changes) return kept;
+  const kept = withRows(context, now, nodes);
+  if (!hasOtherStates(context, now, kept)) return kept;
   try {
-    await commitVolume(context, kept);
+    if (context.propose) await commitVolume(context, kept);
+    else
+      await commitLatest(context, name, (latest) => {
+        if (!latest?.task || latest.task.id !== task.id) return null;
+        const next = withRows(context, latest, nodes);
+        return hasOtherStates(context, latest, next) ? next : null;
+      });
   } catch (error) {
     // Who only looks needs no majority, and no lock that another operation holds; the next one to look keeps it.
     if (context.propose || !(error instanceof OperationError)) throw error;
   }
   return kept;
+}
+
+/** A row that has come to its end stays as it is. */
+function withRows(context: Context, volume: VolumeInfo, nodes: Record<string, TaskProgress>): VolumeInfo {
+  const task = volume.task!;
+  const ended = Object.entries(nodesOf(task, context.store.state.node.uuid)).filter(
+    ([, row]) => row.state !== 'running',
+  );
+  return { ...volume, task: withNodes(task, { ...nodes, ...Object.fromEntries(ended) }) };
+}
+
+function hasOtherStates(context: Context, { task: before }: VolumeInfo, { task: after }: VolumeInfo): boolean {
+  const known = nodesOf(before!, context.store.state.node.uuid);
+  return Object.entries(after!.nodes ?? {}).some(([node, row]) => row.state !== known[node]?.state);
 }
 
 function isMember(context: Context, node: string): boolean {

@@ -48,6 +48,31 @@ export function commitVolume(context: Context, volume: VolumeInfo): Promise<void
   return commit(context, { volumes: new Map([[volume.name, volume]]) });
 }
 
+/**
+ * For who is no operation, and has no lock: `next` is made of the volume as it is when it is this change's turn, since what was read
+ * before that would undo what others have changed meanwhile; null changes nothing. Throws OperationError.
+ */
+export async function commitLatest(
+  context: Context,
+  name: string,
+  next: (latest: VolumeInfo | undefined) => VolumeInfo | null,
+): Promise<void> {
+  const { pool, store, locks } = context;
+  const change = (): Change | null => {
+    const volume = next(store.state.volumes.get(name));
+    return volume && { volumes: new Map([[name, volume]]) };
+  };
+  const make = async (propose: (change: Change) => Promise<void>) => {
+    const own = change();
+    if (own) await propose(own);
+  };
+  if (pool && pool.id !== null) await pool.transact('change', make);
+  else if (locks.holders().some(({ subject }) => subject === name || subject === 'all'))
+    throw new OperationError(`Another transaction is in progress for ${name}. Please try again after some time.`);
+  else await make((own) => store.commit(own));
+  context.volfiles.publish();
+}
+
 /** Throws OperationError. */
 export function startedVolume(context: Context, name: string): VolumeInfo {
   const volume = volumeNamed(context, name);

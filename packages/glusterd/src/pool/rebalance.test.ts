@@ -1,4 +1,5 @@
 /** A task of a volume whose bricks are on several nodes: a process on each of them. */
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Network, PoolNode, until } from '../testing/pool-rig.ts';
 
@@ -163,3 +164,34 @@ it('has no process left where the node that starts them dies before that is agre
   expect(alive()[2]).toBe(1);
   await node(1).up();
 }, 40_000);
+
+it('keeps its end without undoing what an operation has changed while the lock was waited for', async () => {
+  await run(1, 'force');
+  for (const one of nodes) one.processes.answers = { 'rebalance.status': { state: 'completed', ...counts(1) } };
+  mkdirSync(`${node(1).directories.work}/hooks/1/set/pre`, { recursive: true });
+  writeFileSync(`${node(1).directories.work}/hooks/1/set/pre/S10-slow`, '');
+  let go = () => {};
+  const gate = new Promise<void>((resolve) => {
+    go = resolve;
+  });
+  const { processes } = node(1);
+  const start = processes.run.bind(processes);
+  processes.run = async (program, args) => {
+    if (program.endsWith('S10-slow')) await gate;
+    return start(program, args);
+  };
+  const pairs = [{ key: 'network.ping-timeout', value: '33' }];
+  const setting = node(1).done({ verb: 'volume.set', volume: 'v', pairs });
+  await until('node 1 has the lock', async () => (await node(2).daemon.context.pool!.holders()).length === 1);
+  const looking = run(2, 'status');
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  go();
+  await setting;
+  expect((await looking).task.state).toBe('completed');
+  await until(
+    'its end is kept',
+    () => node(2).daemon.context.store.state.volumes.get('v')!.task!.state === 'completed',
+  );
+  for (const { daemon } of nodes)
+    expect(daemon.context.store.state.volumes.get('v')!.options['network.ping-timeout']).toBe('33');
+}, 30_000);
