@@ -103,6 +103,20 @@ describe('volume rebalance', () => {
     expect(await rig.refusal(remove(['b'], { action: 'status' }))).toBe('remove-brick not started for volume v.');
   });
 
+  it('does not remove bricks whose emptying was ended with the volume, unless forced', async () => {
+    await rig.done(remove(['b'], { action: 'start' }));
+    says('running');
+    await rig.done({ verb: 'volume.stop', volume: 'v', force: true });
+    expect(volume().task).toMatchObject({ state: 'stopped' });
+    await start();
+    expect(await rig.refusal(remove(['b'], { action: 'commit' }))).toBe(
+      "use 'force' option as migration has not completed",
+    );
+    expect(paths()).toEqual(['a', 'b']);
+    await rig.done(remove(['b'], { action: 'stop' }));
+    await rig.done(remove(['b'], { action: 'start' }));
+  });
+
   it('does not remove bricks whose emptying failed, unless forced', async () => {
     await rig.done(remove(['b'], { action: 'start' }));
     says('failed');

@@ -127,6 +127,8 @@ function checkCommit(context: Context, { task }: VolumeInfo, removed: readonly B
   requireHostsUp(context, removed);
   if (task?.state === 'running') throw new OperationError("use 'force' option as migration is in progress");
   if (task?.state === 'failed') throw new OperationError("use 'force' option as migration has failed");
+  // Ended with the volume, or bricks were exchanged: files may be left.
+  if (task?.state !== 'completed') throw new OperationError("use 'force' option as migration has not completed");
 }
 
 async function planOf(context: Context, volume: VolumeInfo, request: RemoveRequest): Promise<Plan> {
