@@ -5,6 +5,7 @@ import { regressions } from './regressions.ts';
 
 /** One seed in some thousands may fail still (docs/simulation.md, Limits): these did not when they were last looked at. */
 const clean = [
+  [40_001, 40_122],
   [40_124, 41_323],
   [44_400, 45_000],
 ] as const;

@@ -8,8 +8,16 @@ export interface OwnedRange {
   readonly end: number;
 }
 
+type Range = Pick<OwnedRange, 'start' | 'end'>;
+
 export class LockBook<L extends OwnedRange = OwnedRange> {
   #held: L[] = [];
+  readonly #part: (lock: L, range: Range) => L;
+
+  /** `part`: what is left of a lock of which its owner gives up some. */
+  constructor(part: (lock: L, range: Range) => L = (lock, range) => ({ ...lock, ...range })) {
+    this.#part = part;
+  }
 
   get all(): readonly L[] {
     return this.#held;
@@ -41,8 +49,8 @@ export class LockBook<L extends OwnedRange = OwnedRange> {
         kept.push(lock);
         continue;
       }
-      if (lock.start < start) kept.push({ ...lock, end: start });
-      if (lock.end > end) kept.push({ ...lock, start: end });
+      if (lock.start < start) kept.push(this.#part(lock, { start: lock.start, end: start }));
+      if (lock.end > end) kept.push(this.#part(lock, { start: end, end: lock.end }));
     }
     this.#held = kept;
   }

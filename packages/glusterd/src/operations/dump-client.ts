@@ -2,7 +2,6 @@
 import { isLoopback } from '@mortar/core';
 import type { Context } from '../context.ts';
 import { OperationError } from '../errors.ts';
-
 import { gatherFromAll } from '../pool/sites.ts';
 import type { VolumeInfo } from '../volume.ts';
 import { dumpClientsHere, type WantedClient } from './dump-client-here.ts';

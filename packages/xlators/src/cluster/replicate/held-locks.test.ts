@@ -59,6 +59,14 @@ describe('a lock that is held', () => {
     expect(await lk(b, other, 'write')).toMatchObject({ ok: true });
   });
 
+  it('is had again in all of its parts', async () => {
+    const { a, b, fd, gfid } = await scene();
+    expect(await lk(a, fd, 'write', [0, 100])).toMatchObject({ ok: true });
+    await lk(a, fd, 'unlock', [40, 20]);
+    restart([a, b], 0);
+    await until(async () => (await onBrick(0, gfid)).sort().join() === 'write 0+40,write 60+40');
+  });
+
   it('is nobody else’s either when somebody waits for it meanwhile', async () => {
     const { a, b, fd, other, gfid } = await scene();
     expect(await lk(a, fd, 'write')).toMatchObject({ ok: true });

@@ -54,7 +54,7 @@ export class HeldLocks {
   took(fd: Fd, { type, owner, pid, family, ...range }: Flock, by: readonly number[]): Set<number> {
     const on = new Set(by);
     if (type === 'unlock' || fd.released) return on;
-    const book = this.#books.get(fd.gfid) ?? new LockBook<Held>();
+    const book = this.#books.get(fd.gfid) ?? new LockBook<Held>(partOf);
     this.#books.set(fd.gfid, book);
     book.set({ owner, type, ...endsOf(range), pid, fd, on, asked: new Set(), ...(family && { family }) });
     if (!this.#watched.has(fd)) {
@@ -166,6 +166,11 @@ export class HeldLocks {
   #isHeld(lock: Held): boolean {
     return this.#books.get(lock.fd.gfid)?.all.includes(lock) === true;
   }
+}
+
+/** Each part is asked for by itself. */
+function partOf(lock: Held, range: Range): Held {
+  return { ...lock, ...range, on: new Set(lock.on), asked: new Set() };
 }
 
 function endsOf({ start, length }: Pick<Flock, 'start' | 'length'>): Range {
