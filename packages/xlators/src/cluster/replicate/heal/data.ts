@@ -15,7 +15,10 @@ interface Plan {
   readonly source: number;
   readonly sinks: readonly number[];
   readonly size: number;
-  readonly diff: boolean;
+  /** Blocks are compared before they are copied. */
+  diff: boolean;
+  /** What the source has no data for is looked at as all else; else sinks get holes there. */
+  copiesHoles: boolean;
   /** Sources that need not be looked at, since they are as the source is. */
   readonly alike: readonly number[];
   /** Nobody is known to be whole: of each block the contents that most of these have count. Who is accused has no vote. */
@@ -115,7 +118,9 @@ async function makePlan(context: HealContext, lease: Lease, gfid: Gfid, call: Ca
   const diff = voters.length > 0 || context.algorithm === 'diff' || (context.algorithm === 'auto' && hadData);
   // In doubt each is made like the source; one that could not be asked just now keeps its mark, and is looked at again.
   const alike = inDoubt ? [] : verdict.sources;
-  return { source, sinks, size, diff, alike, voters, matrix: lease.matrix };
+  // A hole of one that may have lost writes says nothing.
+  const copiesHoles = voters.length > 0;
+  return { source, sinks, size, diff, copiesHoles, alike, voters, matrix: lease.matrix };
 }
 
 async function cutSinks(
@@ -146,32 +151,24 @@ async function copyWindow(
   offset: number,
 ): Promise<number | Failure> {
   if (plan.sinks.length === 0 || offset >= plan.size) return plan.size;
-  const data = plan.voters.length > 0 ? offset : await nextData(context, plan, fd, call, offset);
-  const punched = data > offset ? await punch(context, lease, plan, fd, call, offset, data) : undefined;
-  // A disk that makes no holes gets zeros where it has anything else.
-  const isFilled = punched?.errno === Errno.EOPNOTSUPP;
-  if (punched && !isFilled) return punched;
-  const start = isFilled ? offset : data;
+  const start = plan.copiesHoles ? offset : await nextData(context, plan, fd, call, offset);
+  const punched = start > offset ? await punch(context, lease, plan, fd, call, offset, start) : undefined;
+  if (punched?.errno === Errno.EOPNOTSUPP) {
+    // The disk of a sink makes none: from here on the source's are compared as all else, and zeros written where the sink has something.
+    plan.copiesHoles = plan.diff = true;
+    return copyWindow(context, lease, plan, fd, call, offset);
+  }
+  if (punched) return punched;
   const end = Math.min(start + context.windowBytes, plan.size);
   const blocks: number[] = [];
   for (let at = start; at < end; at += blockBytes) blocks.push(at);
   const results = await Promise.all(
-    blocks.map((at) =>
-      copyBlock(
-        context,
-        lease,
-        isFilled ? { ...plan, diff: true } : plan,
-        fd,
-        call,
-        at,
-        Math.min(blockBytes, end - at),
-      ),
-    ),
+    blocks.map((at) => copyBlock(context, lease, plan, fd, call, at, Math.min(blockBytes, end - at))),
   );
   return results.find((result) => result !== undefined) ?? end;
 }
 
-/** Where the source has data again. A hole of one that may have lost writes says nothing: then it is not asked. */
+/** Where the source has data again. */
 async function nextData(context: HealContext, plan: Plan, fd: Fd, call: Call, offset: number): Promise<number> {
   const data = await context.replica.set.windOne(plan.source, 'seek', call, { fd, offset, what: 'data' });
   if (data.ok) return data.offset;
