@@ -1,5 +1,6 @@
 /** The data and extended attributes of a file, from one child to another. */
-import { type Call, Errno, Fd, type Gfid, locOf, type Subvolume, type Xattrs } from '@mortar/core';
+import { type Call, Errno, Fd, type Gfid, type Iatt, locOf, type Subvolume, type Xattrs } from '@mortar/core';
+import { asOnLinkto } from './acl-of-linkto.ts';
 import type { Distribute } from './distribute.ts';
 import { isSharedXattr } from './names.ts';
 
@@ -112,8 +113,24 @@ async function nextData(source: Subvolume, own: Call, fd: Fd, offset: number): P
     : undefined;
 }
 
+/** The owner of a linkto that is to become the file, and the file's xattrs: a new owner would take its capabilities off. */
+export async function copyOwnerAndXattrs(
+  d: Distribute,
+  own: Call,
+  file: Copying,
+  { uid, gid }: Pick<Iatt, 'uid' | 'gid'>,
+): Promise<boolean> {
+  const owned = await d.children[file.to]!.setattr(own, { loc: locOf(file.gfid), attr: { uid, gid } });
+  return owned.ok && copyXattrs(d, own, file, asOnLinkto);
+}
+
 /** The target has those of the source, and no others: an earlier attempt may have left some. */
-export async function copyXattrs(d: Distribute, own: Call, { gfid, from, to }: Copying): Promise<boolean> {
+export async function copyXattrs(
+  d: Distribute,
+  own: Call,
+  { gfid, from, to }: Copying,
+  as: (xattrs: Xattrs) => Xattrs = (xattrs) => xattrs,
+): Promise<boolean> {
   const xattrs = await sharedXattrs(d.children[from]!, own, gfid);
   const there = await sharedXattrs(d.children[to]!, own, gfid);
   if (!xattrs || !there) return false;
@@ -124,7 +141,7 @@ export async function copyXattrs(d: Distribute, own: Call, { gfid, from, to }: C
     if (!removed.ok && removed.errno !== Errno.ENODATA) return false;
   }
   if (Object.keys(xattrs).length === 0) return true;
-  return (await d.children[to]!.setxattr(own, { loc, xattrs, flags: 0 })).ok;
+  return (await d.children[to]!.setxattr(own, { loc, xattrs: as(xattrs), flags: 0 })).ok;
 }
 
 async function sharedXattrs(child: Subvolume, own: Call, gfid: Gfid): Promise<Xattrs | undefined> {

@@ -19,6 +19,7 @@ import {
   replyOfStep,
   type Xattrs,
 } from '@mortar/core';
+import { asOnLinkto } from './acl-of-linkto.ts';
 import type { Distribute } from './distribute.ts';
 import { asOf, holdStep } from './hold.ts';
 import { encodeLinkto, linktoMode, looksLikeLinkto, migratingBits } from './linkto.ts';
@@ -218,14 +219,18 @@ class SmallMove {
   }
 
   /** The linkto gets all that the file has, and nothing else. */
-  async #fill({ data, shared }: Source): Promise<boolean> {
+  async #fill({ iatt, data, shared }: Source): Promise<boolean> {
     const { gfid, to } = this.#file;
     const loc = locOf(gfid);
     const fd = new Fd(gfid, readWrite);
     const size = data.length;
     const steps = [
       size > 0 ? compoundStep('writev', { fd, offset: 0, data }) : compoundStep('truncate', { loc, size: 0 }),
-      ...(Object.keys(shared).length > 0 ? [compoundStep('setxattr', { loc, xattrs: shared, flags: 0 })] : []),
+      // A new owner would take capabilities off.
+      compoundStep('setattr', { loc, attr: { uid: iatt.uid, gid: iatt.gid } }),
+      ...(Object.keys(shared).length > 0
+        ? [compoundStep('setxattr', { loc, xattrs: asOnLinkto(shared), flags: 0 })]
+        : []),
       ...(this.#d.options['ensure-durability'] ? [compoundStep('fsync', { fd, dataOnly: false })] : []),
       compoundStep('getxattr', { loc }),
     ];

@@ -4,7 +4,7 @@
  * is copied once more, and the names change places.
  */
 import { type Call, type Failure, FileType, type Iatt, locAt, locOf, type Xattrs } from '@mortar/core';
-import { copyData, copySpans, copyXattrs } from './copy-file.ts';
+import { copyData, copyOwnerAndXattrs, copySpans } from './copy-file.ts';
 import { type Distribute, isFailure } from './distribute.ts';
 import {
   beginGuard,
@@ -191,7 +191,8 @@ async function lastRound(d: Distribute, own: Call, file: WholeFile, source: Iatt
   // Who believed the file there has written to the linkto before he came here.
   if (!(await isAsLong(d, own, file, size)) && !(await copyData(d, own, file, size)))
     return failed('its data cannot be copied');
-  if (!(await copyXattrs(d, own, file))) return failed('its extended attributes cannot be copied');
+  if (!(await copyOwnerAndXattrs(d, own, file, now.iatt)))
+    return failed('its owner or extended attributes cannot be copied');
   return changePlaces(d, own, file, now, isOurs);
 }
 

@@ -28,7 +28,7 @@ export async function show(
   return isLate ? skipped(reason) : failed(reason);
 }
 
-/** The copy gets all that the file has. Until its linkto xattr goes, too, it is a file that has just come. */
+/** The copy, which has the file's owner, gets the rest that the file has. Until its linkto xattr goes, too, it is a file that has just come. */
 async function reveal(d: Distribute, own: Call, file: FileToMove, source: Found): Promise<number> {
   const { iatt } = source;
   const loc = locOf(file.gfid);
@@ -38,8 +38,6 @@ async function reveal(d: Distribute, own: Call, file: FileToMove, source: Found)
   const isMark = (mode & migratingBits) === migratingBits;
   const attr = {
     mode: isMark ? mode & ~linktoMode : mode,
-    uid: iatt.uid,
-    gid: iatt.gid,
     atime: { sec: iatt.atime, nsec: iatt.atimeNsec },
     mtime: { sec: iatt.mtime, nsec: iatt.mtimeNsec },
     ctime,
