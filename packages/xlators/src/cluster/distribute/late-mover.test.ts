@@ -21,7 +21,7 @@ describe('a mover that is stopped right before the copy becomes the file', () =>
     const from = looks.findIndex((reply) => reply.ok);
     const open = new Fd(gfid, 2);
     expect((await writer.ops.open(writer.call, { loc: locOf(gfid), flags: 2, fd: open })).ok).toBe(true);
-    const to = mover.d.children[2]! as { -readonly [K in 'setattr' | 'removexattr']: (typeof mover.ops)[K] };
+    const to = mover.d.children[2]! as { -readonly [K in 'compound']: (typeof mover.ops)[K] };
     // Longer than bricks wait for a mover.
     const stopped = () => mover.services.clock.sleep(15_000);
     let wrote: unknown;
@@ -31,22 +31,17 @@ describe('a mover that is stopped right before the copy becomes the file', () =>
       wrote = await writer.ops.writev(writer.call, { fd: open, offset: 0, data: Buffer.from('AFTER!') });
       await stopped();
     };
-    const { setattr, removexattr } = to;
-    to.setattr = async (...args) => {
+    const { compound } = to;
+    to.compound = async (...args) => {
       await stop();
-      return setattr(...args);
-    };
-    to.removexattr = async (...args) => {
-      await stop();
-      return removexattr(...args);
+      return compound(...args);
     };
     const moved = await migrateFile(mover.d, mover.call, { parent: rootGfid, name: 'f', gfid, from, to: 2 });
     expect(wrote).toMatchObject({ ok: true });
     expect(moved.outcome).not.toBe('moved');
     const fresh = await client('fresh');
     for (const rig of [writer, fresh]) expect((await content(rig, 'f')).toString()).toBe('AFTER!');
-    to.setattr = setattr;
-    to.removexattr = removexattr;
+    to.compound = compound;
     expect(await migrateFile(mover.d, mover.call, { parent: rootGfid, name: 'f', gfid, from, to: 2 })).toMatchObject({
       outcome: 'moved',
     });

@@ -8,6 +8,7 @@ import type { Done } from './linkto-files.ts';
 import { withMovesShut } from './locks.ts';
 import { askArgs, type Found, isAbsent, isData, type LookupReply } from './lookup.ts';
 import { isMarked, leaveLinkto, removeMark, unmark } from './marks.ts';
+import { durable } from './show.ts';
 import { settleSpecial } from './special.ts';
 import type { State } from './state.ts';
 import { inTurn } from './turns.ts';
@@ -82,6 +83,12 @@ async function settleShut(d: Distribute, own: Call, gfid: Gfid, locked: readonly
     if (!(await unmark(d, own, { gfid, from }, at(from)))) return fail(Errno.EIO);
     const hasBarrier = at(from).xattrs[d.names.moving] !== undefined;
     return hasBarrier ? removeMark(d, own, from, at(from).iatt, d.names.moving) : { ok: true };
+  }
+  if (marked.length > 0 && d.options['ensure-durability']) {
+    const synced = await d.children[place]!.compound(own, { steps: [durable(gfid)] });
+    if (!synced.ok) return synced;
+    const [reply] = synced.replies;
+    if (!reply?.ok) return fail((reply as Failure | undefined)?.errno ?? Errno.EIO);
   }
   for (const from of marked)
     if (!(await leaveLinkto(d, own, { gfid, from, to: place }, at(from)))) return fail(Errno.EIO);

@@ -1,11 +1,14 @@
 /** The step of a move that makes the copy the file, and what is done when it does not come about. */
-import { type Call, locOf } from '@mortar/core';
+import { type Call, compoundStep, Fd, type Gfid, locOf, type RawStep } from '@mortar/core';
 import type { Distribute } from './distribute.ts';
 import { asOf } from './hold.ts';
 import { linktoMode, migratingBits } from './linkto.ts';
 import { askArgs, type Found, isLinkto } from './lookup.ts';
 import { ownMode, unmark } from './marks.ts';
 import { type FileToMove, failed, leftUnsettled, type Moved, skipped } from './moved.ts';
+
+/** O_RDWR */
+const readWrite = 2;
 
 /** Bricks let others go on after ten seconds (features/locks): whoever is slower than this takes all back before. */
 export const heldMaxMs = 7000;
@@ -44,12 +47,19 @@ async function reveal(d: Distribute, own: Call, file: FileToMove, source: Found)
   };
   // Should we have been stopped since, the brick knows.
   const xdata = { whileHeld: true };
-  const shown = await to.setattr(own, { loc, attr, xdata });
-  if (!shown.ok) return shown.errno;
+  const steps: RawStep[] = [compoundStep('setattr', { loc, attr, xdata })];
   // A file of just the mode of a linkto is one, and one of that of the mark has it, as long as it has the xattr.
-  if (!isMark && mode !== linktoMode) return 0;
-  const cleared = await to.removexattr(asOf(own, iatt), { loc, name: d.names.linkto, xdata });
-  if (!cleared.ok) return cleared.errno;
-  if (isMark) await to.setattr(asOf(own, iatt), { loc, attr: { mode, ctime } });
-  return 0;
+  if (isMark || mode === linktoMode) steps.push(compoundStep('removexattr', { loc, name: d.names.linkto, xdata }));
+  if (isMark) steps.push(compoundStep('setattr', { loc, attr: { mode, ctime } }));
+  // The old place is emptied next. A machine that lost power would have a linkto here that leads to nothing.
+  if (d.options['ensure-durability']) steps.push(durable(file.gfid));
+  const done = await to.compound(asOf(own, iatt), { steps });
+  if (!done.ok) return done.errno;
+  const refused = done.replies.find((reply) => !reply.ok);
+  return refused && !refused.ok ? refused.errno : 0;
+}
+
+/** Attributes, too: they tell a file from a linkto. */
+export function durable(gfid: Gfid): RawStep {
+  return compoundStep('fsync', { fd: new Fd(gfid, readWrite), dataOnly: false });
 }
