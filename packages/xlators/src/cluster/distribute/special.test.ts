@@ -1,4 +1,4 @@
-import { FileType, locAt, locOf, rootGfid } from '@mortar/core';
+import { type Args, Errno, FileType, locAt, locOf, rootGfid } from '@mortar/core';
 import { describe, expect, it } from 'vitest';
 import { list, volume } from './grown-rig.ts';
 import { migrateFile } from './migrate.ts';
@@ -47,6 +47,28 @@ describe.each(types)('%s that is moved', (_what, type) => {
     expect(await app.xattr(2, '/l', 'trusted.glusterfs.dht.linkto')).toBeUndefined();
     await close();
   });
+
+  it.each(['setattr', 'setxattr'] as const)(
+    'stays where it is, when %s does not bring over what it has',
+    async (fop) => {
+      const { app, mover, file, everywhere, client, close } = await one(type);
+      const [loc, name] = [locOf(file.gfid), 'trusted.a'];
+      const attr = { uid: 7, gid: 8, mtime: { sec: 2000, nsec: 2 } };
+      await app.ops.setattr(app.call, { loc, attr });
+      expect((await app.ops.setxattr(app.call, { loc, xattrs: { [name]: Buffer.from('1') }, flags: 0 })).ok).toBe(true);
+      const isRefused = (asked: string, args: unknown) =>
+        asked === fop && (fop === 'setattr' || name in (args as Args<'setxattr'>).xattrs);
+      mover.doors[2]!.refuse = (asked, args) => (isRefused(asked, args) ? Errno.ENOSPC : undefined);
+      expect(await migrateFile(mover.d, mover.call, file)).toMatchObject({ outcome: 'failed' });
+      for (const rig of [app, await client('fresh')]) {
+        expect(await rig.walk('/l')).toMatchObject({ ok: true, iatt: { uid: 7, gid: 8, mtime: 2000 } });
+        expect(await rig.ops.getxattr(rig.call, { loc, name })).toMatchObject({ ok: true });
+        expect(await list(rig)).toEqual(['l']);
+      }
+      expect((await everywhere(app)).filter((copy) => copy?.iatt.type === type)).toHaveLength(1);
+      await close();
+    },
+  );
 
   it('does not come back when it is removed meanwhile', async () => {
     const { app, mover, file, unlink, client, close } = await one(type);

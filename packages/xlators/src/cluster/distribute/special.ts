@@ -2,7 +2,7 @@
  * Links, devices, pipes and sockets have no data: where they go they are made anew. Both places say so until one of them is
  * left, so that a name that is removed meanwhile, or after a kill, does not come back from the other (docs/distribute.md).
  */
-import { type Call, type Failure, FileType, type Iatt, locAt, locOf, type Xattrs } from '@mortar/core';
+import { type Call, Errno, type Failure, FileType, fail, type Iatt, locAt, locOf, type Xattrs } from '@mortar/core';
 import { copyXattrs } from './copy-file.ts';
 import { type Distribute, isFailure } from './distribute.ts';
 import { asOf } from './hold.ts';
@@ -71,8 +71,10 @@ async function moveMarked(
     atime: { sec: iatt.atime, nsec: iatt.atimeNsec },
     mtime: { sec: iatt.mtime, nsec: iatt.mtimeNsec },
   };
-  await to.setattr(own, { loc: byGfid, attr: { uid, gid, ...times, ...(iatt.type !== FileType.symlink && { mode }) } });
-  await copyXattrs(d, own, file);
+  const attr = { uid, gid, ...times, ...(iatt.type !== FileType.symlink && { mode }) };
+  const dressed = await to.setattr(own, { loc: byGfid, attr });
+  if (!dressed.ok) return dressed;
+  if (!(await copyXattrs(d, own, file))) return fail(Errno.EIO);
   d.remember(file.gfid, { kind: 'file', child: file.to, isUnsettled: true });
   const loc = locAt(file.parent, file.name, file.gfid);
   const removed = await d.children[file.from]!.unlink(own, { loc, xdata: { movedAway: true } });
