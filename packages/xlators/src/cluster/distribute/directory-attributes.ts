@@ -30,6 +30,8 @@ async function deciding(d: Distribute, call: Call, state: DirectoryState, gfid: 
   if (state.mds !== undefined) return d.isUp(state.mds) ? state.mds : fail(Errno.ENOTCONN);
   const inode = d.services.inodes.find(gfid);
   if (gfid !== rootGfid && inode?.parent && inode.name !== null) return d.hashedOf(call, inode.parent, inode.name);
+  // Which copy decides is not known: it may be the one that is away.
+  if (gfid !== rootGfid && d.someDown) return fail(Errno.ENOTCONN);
   const up = d.indices.find((i) => d.isUp(i));
   return up ?? fail(Errno.ENOTCONN);
 }

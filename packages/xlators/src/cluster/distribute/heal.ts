@@ -64,7 +64,8 @@ export async function healDirectory(d: Distribute, call: Call, loc: Loc, copies:
   };
   if (anomaliesOf(copies.layout).missing > 0) note(await makeMissingBelow(d, call, loc, copies));
   if (!isWhole(copies.layout)) note(await writeLayout(d, call, copies));
-  if (staleAttributes(d, copies).length > 0) note(await copyAttributes(d, call, copies));
+  // By whom it is not known: who missed a change must not undo it.
+  if (copies.isSure && staleAttributes(d, copies).length > 0) note(await copyAttributes(d, call, copies));
   if (staleXattrs(d, copies)) note(await copyXattrs(d, call, copies));
   // Of one that was out of reach nothing is known: when it is back, it is tried again.
   if (failed && !d.someDown && d.generation === generation) rememberFailure(d, copies.gfid);

@@ -1,6 +1,6 @@
 /** A directory out of its copies on all children: attributes, layout, and what has to be healed. */
 import { type Args, type Call, compareTimes, Errno, fail, type Gfid, type Loc, rootGfid } from '@mortar/core';
-import type { Distribute } from './distribute.ts';
+import { type Distribute, isFailure } from './distribute.ts';
 import { healDirectory, needsHeal } from './heal.ts';
 import { anomaliesOf, decodeRange, type Layout, layoutOf, type Part, readAfter } from './layout.ts';
 import { askArgs, type Found, isAbsent, isDirectory, type LookupReply } from './lookup.ts';
@@ -17,6 +17,8 @@ export interface Copies {
   readonly mds: number | undefined;
   /** The marked copy, or the one that stands in: source of owner, mode and xattrs. */
   readonly authority: number;
+  /** Whether it is known that this one stands in: of a directory without a mark only its name tells. */
+  readonly isSure: boolean;
 }
 
 interface Context {
@@ -46,8 +48,9 @@ export function copiesOf(d: Distribute, replies: readonly LookupReply[], hashed:
   const { gfid } = at(authority).iatt;
   const layout = partsOf(d, replies, gfid);
   // Nobody is marked on the root: the latest change of its attributes counts.
-  if (gfid === rootGfid) return { gfid, replies, layout, mds, authority: latestChanged(settled(present, layout), at) };
-  return { gfid, replies, layout, mds, authority };
+  if (gfid === rootGfid)
+    return { gfid, replies, layout, mds, authority: latestChanged(settled(present, layout), at), isSure: true };
+  return { gfid, replies, layout, mds, authority, isSure: mds !== undefined || hashed !== undefined };
 }
 
 /** A subvolume just added has a new root without a layout: what nobody chose must not win because it is new. */
@@ -69,7 +72,7 @@ export async function finishDirectory(
   replies: readonly LookupReply[],
   context: Context,
 ): Promise<LookupReply> {
-  const copies = copiesOf(d, replies, context.hashed);
+  const copies = await surelyOf(d, call, args.loc, copiesOf(d, replies, context.hashed));
   const { gfid } = copies;
   const mixed = replies.find((reply) => reply.ok && reply.iatt.gfid !== gfid);
   if (mixed) d.warn(`directory ${gfid}: another object has its name on a subvolume; remove the wrong one on its brick`);
@@ -105,6 +108,14 @@ export function learn(d: Distribute, loc: Loc, copies: Copies, generation: numbe
     d.services.inodes.link(loc.parent, loc.name, inode);
   if (gfid === rootGfid) d.volumeCommit = volumeCommitOf(d, copies.replies);
   else d.commits.saw(layout);
+}
+
+/** Looked up by its gfid, a directory without a mark has its authority where the name that it was last seen under hashes to. */
+async function surelyOf(d: Distribute, call: Call, loc: Loc, copies: Copies): Promise<Copies> {
+  if (copies.isSure || !needsHeal(d, copies)) return copies;
+  const { parent, name } = nameOf(d, loc, copies.gfid);
+  const hashed = await d.hashedOf(call, parent, name);
+  return isFailure(hashed) ? copies : copiesOf(d, copies.replies, hashed);
 }
 
 /** With the name the directory was last seen under, if the request came by gfid. */
