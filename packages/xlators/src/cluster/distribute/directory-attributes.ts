@@ -20,6 +20,7 @@ import { encodeCounter } from './mds.ts';
 import { mergeDirectoryIatts } from './merge.ts';
 import { isInternalXattr } from './names.ts';
 import { isLacking, type OnDirectory } from './on-file.ts';
+import { noteAhead } from './root-ahead.ts';
 import type { DirectoryState } from './state.ts';
 
 type AttrFop = 'setattr' | 'fsetattr';
@@ -43,11 +44,13 @@ export function setDirectoryAttr<N extends AttrFop>(fop: N): OnDirectory<N> {
     const ask = (child: Subvolume) => (child[fop] as Fop<N>)(call, args);
     const decided = await ask(d.children[first]!);
     if (!decided.ok) return decided;
-    const rest = await d.ask(
-      d.indices.filter((i) => i !== first),
-      ask,
-    );
+    const others = d.indices.filter((i) => i !== first);
+    const rest = await d.ask(others, ask);
     // What a child missed is found by comparing with the deciding copy at the next lookup.
+    if (gfid === rootGfid && rest.some((reply) => !reply.ok)) {
+      const failed = await noteAhead(d, call, [first, ...others.filter((_, i) => rest[i]!.ok)]);
+      if (failed) return failed;
+    }
     const good = [decided, ...rest.filter((reply) => reply.ok)] as Success<AttrFop>[];
     return {
       ...decided,
@@ -62,7 +65,7 @@ export function changeDirectoryXattr<N extends XattrFop>(fop: N): OnDirectory<N>
     if (!call.internal && namesOf(args).some(isInternalXattr)) return fail(Errno.EPERM);
     const first = await deciding(d, call, state, gfid);
     if (isFailure(first)) return first;
-    if (gfid === rootGfid) return onEveryCopy(d, call, fop, args, first, d.indices);
+    if (gfid === rootGfid) return onRoot(d, call, fop, args, first);
     const done = await withLayout(d, call, [first], gfid, () => counted(d, call, fop, args, first, gfid));
     return done as Reply<N>;
   };
@@ -96,7 +99,22 @@ async function counted<N extends XattrFop>(
   return reply;
 }
 
-/** `settled` runs when every copy has it, or when none has. */
+/** Heal of the root has the same lock, and does not bring back what was there before. */
+async function onRoot<N extends XattrFop>(
+  d: Distribute,
+  call: Call,
+  fop: N,
+  args: Args<N>,
+  first: number,
+): Promise<Reply<N>> {
+  const done = await withLayout(d, call, [first], rootGfid, () => {
+    const missed = (having: readonly number[]) => noteAhead(d, call, having);
+    return onEveryCopy(d, call, fop, args, first, d.indices, undefined, missed);
+  });
+  return done as Reply<N>;
+}
+
+/** `settled` runs when every copy has it, or when none has; `unsettled` when some have. */
 async function onEveryCopy<N extends XattrFop>(
   d: Distribute,
   call: Call,
@@ -105,6 +123,7 @@ async function onEveryCopy<N extends XattrFop>(
   first: number,
   among: readonly number[],
   settled: () => Promise<void> = async () => {},
+  unsettled: (having: readonly number[]) => Promise<Failure | undefined> = async () => undefined,
 ): Promise<Reply<N>> {
   const ask = (child: Subvolume) => (child[fop] as Fop<N>)(call, args);
   const decided = await ask(d.children[first]!);
@@ -112,12 +131,15 @@ async function onEveryCopy<N extends XattrFop>(
     await settled();
     return decided;
   }
-  const rest = await d.ask(
-    among.filter((i) => i !== first),
-    ask,
-  );
-  const missed = rest.filter((reply) => !reply.ok && !(isRemoval(fop) && reply.errno === Errno.ENODATA));
+  const others = among.filter((i) => i !== first);
+  const rest = await d.ask(others, ask);
+  const hasMissed = (reply: Reply<N>) => !reply.ok && !(isRemoval(fop) && reply.errno === Errno.ENODATA);
+  const missed = rest.filter(hasMissed);
   if (missed.length === 0) await settled();
+  else {
+    const failed = await unsettled([first, ...others.filter((_, i) => !hasMissed(rest[i]!))]);
+    if (failed) return failed;
+  }
   // The epoch of a block device keeps its former holder out only where it is.
   const isNeeded = namesOf(args).includes(blockEpochXattr);
   const refused = missed.find((reply) => isNeeded || !isLacking(reply));

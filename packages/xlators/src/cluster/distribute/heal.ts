@@ -26,6 +26,7 @@ import { type Copies, copiesOf, isWhole } from './lookup-directory.ts';
 import { decodeCounter, encodeCounter } from './mds.ts';
 import { isSharedXattr } from './names.ts';
 import { newRanges, pathOf } from './new-layout.ts';
+import { aheadBy } from './root-ahead.ts';
 import { beliefIn } from './under-layout.ts';
 
 const retryMs = 10_000;
@@ -198,9 +199,38 @@ async function copyAttributes(d: Distribute, call: Call, copies: Copies): Promis
 }
 
 /** A negative counter at the MDS: a change of xattrs did not reach all. */
-function staleXattrs(d: Distribute, { replies, mds, gfid }: Copies): boolean {
-  if (mds === undefined || gfid === rootGfid) return false;
+function staleXattrs(d: Distribute, { replies, mds, gfid, layout }: Copies): boolean {
+  if (gfid === rootGfid) return isRootStale(d, replies, layout);
+  if (mds === undefined) return false;
   return decodeCounter((replies[mds] as Found).xattrs[d.names.mds]) < 0;
+}
+
+/** A copy missed a change; or it is new, and has no layout yet. */
+function isRootStale(d: Distribute, replies: Copies['replies'], layout: Copies['layout']): boolean {
+  const isNew = hasRange(layout) && layout.parts.some((part) => part.state === 'bare');
+  return isNew || replies.some((reply) => isDirectory(reply) && aheadBy(d, reply) > 0);
+}
+
+/** The root's: its attributes, too, since what tells who is right goes with it. */
+async function healRoot(d: Distribute, call: Call): Promise<boolean> {
+  const loc = locOf(rootGfid);
+  const own = d.ownCall(call);
+  const done = await withLayout(d, call, d.indices, rootGfid, async () => {
+    const replies = await d.ask(d.indices, (child) => child.lookup(own, askArgs(d, { loc })));
+    if (!replies.every(isDirectory)) return false;
+    const now = copiesOf(d, replies, undefined);
+    if (!staleXattrs(d, now)) return true;
+    if (!(await copyAttributes(d, call, now))) return false;
+    const shared = await sharedXattrs(d, call, now);
+    if (!shared) return false;
+    const others = d.indices.filter((i) => i !== now.authority);
+    const copied = await Promise.all(others.map((i) => copyXattrsTo(d, call, i, loc, shared)));
+    if (!copied.every(Boolean)) return false;
+    const ahead = d.indices.filter((i) => aheadBy(d, replies[i] as Found) > 0);
+    const cleared = await d.ask(ahead, (child) => child.removexattr(own, { loc, name: d.names.ahead }));
+    return cleared.every((reply) => reply.ok);
+  });
+  return done === true;
 }
 
 async function sharedXattrs(d: Distribute, call: Call, copies: Copies): Promise<Xattrs | undefined> {
@@ -210,6 +240,7 @@ async function sharedXattrs(d: Distribute, call: Call, copies: Copies): Promise<
 }
 
 async function copyXattrs(d: Distribute, call: Call, copies: Copies): Promise<boolean> {
+  if (copies.gfid === rootGfid) return healRoot(d, call);
   const mds = copies.mds!;
   const loc = locOf(copies.gfid);
   const own = d.ownCall(call);

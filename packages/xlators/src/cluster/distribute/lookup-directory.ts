@@ -6,6 +6,7 @@ import { anomaliesOf, decodeRange, type Layout, layoutOf, type Part, readAfter }
 import { askArgs, type Found, isAbsent, isDirectory, type LookupReply } from './lookup.ts';
 import { mergeDirectoryIatts, mergeDirectoryXattrs } from './merge.ts';
 import { onlyWanted } from './names.ts';
+import { aheadOf } from './root-ahead.ts';
 import { volumeCommitOf } from './volume-commit.ts';
 
 /** What the copies of a directory say, in the order of the children. */
@@ -47,9 +48,12 @@ export function copiesOf(d: Distribute, replies: readonly LookupReply[], hashed:
   const authority = mds ?? (hashed !== undefined && present.includes(hashed) ? hashed : present[0]!);
   const { gfid } = at(authority).iatt;
   const layout = partsOf(d, replies, gfid);
-  // Nobody is marked on the root: the latest change of its attributes counts.
-  if (gfid === rootGfid)
-    return { gfid, replies, layout, mds, authority: latestChanged(settled(present, layout), at), isSure: true };
+  // Nobody is marked on the root: who has what others missed counts, else the latest change of its attributes.
+  if (gfid === rootGfid) {
+    const ahead = aheadOf(d, present, at);
+    const among = ahead.length > 0 ? ahead : settled(present, layout);
+    return { gfid, replies, layout, mds, authority: latestChanged(among, at), isSure: true };
+  }
   return { gfid, replies, layout, mds, authority, isSure: mds !== undefined || hashed !== undefined };
 }
 

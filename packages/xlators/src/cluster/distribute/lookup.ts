@@ -52,8 +52,8 @@ async function lookupDots(d: Distribute, call: Call, args: Args<'lookup'>): Prom
 
 /** The arguments for children: what distribute needs beside what was asked for. */
 export function askArgs(d: Distribute, args: Args<'lookup'>, loc: Loc = args.loc): Args<'lookup'> {
-  const { layout, linkto, mds, commit, movingMode } = d.names;
-  const own = loc.gfid === rootGfid ? [layout, mds, commit] : [layout, linkto, mds, movingMode];
+  const { layout, linkto, mds, commit, ahead, movingMode } = d.names;
+  const own = loc.gfid === rootGfid ? [layout, mds, commit, ahead] : [layout, linkto, mds, movingMode];
   return { ...args, loc, want: [...(args.want ?? []), ...own] };
 }
 

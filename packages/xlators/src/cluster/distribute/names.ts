@@ -6,6 +6,8 @@ export interface XattrNames {
   readonly linkto: ByteString;
   readonly mds: ByteString;
   readonly commit: ByteString;
+  /** On copies of the root: how many changes they have that another copy missed. */
+  readonly ahead: ByteString;
   /** On a file that is being copied elsewhere: setting it waits for what others are doing to the file on any replica. */
   readonly moving: ByteString;
   /** On a file that is marked as being moved: its own mode, in octal. */
@@ -24,6 +26,7 @@ export function xattrNames(base: string): XattrNames {
     linkto: `${base}.linkto`,
     mds: `${base}.mds`,
     commit: `${base}.commithash`,
+    ahead: `${base}.ahead`,
     moving: `${base}.moving`,
     movingMode: `${base}.moving-mode`,
     replaced: `${base}.replaced`,
