@@ -66,9 +66,9 @@ describe.each([
     const loc = locAt(rootGfid, 'f', gfid);
     const to = locAt(rootGfid, 'g');
     await app.walk('/f');
-    expect((await app.ops.rename(app.call, { from: loc, to })).ok).toBe(false);
+    expect((await app.ops.rename(app.call, { from: loc, to, flags: 0 })).ok).toBe(false);
     isBroken = false;
-    expect(await app.ops.rename(app.call, { from: loc, to })).toMatchObject({ ok: true });
+    expect(await app.ops.rename(app.call, { from: loc, to, flags: 0 })).toMatchObject({ ok: true });
     expect((await content(await client('after'), 'g')).toString()).toBe('text');
   });
 });

@@ -1,5 +1,5 @@
 /** The step of a move that makes the copy the file, and what is done when it does not come about. */
-import { type Call, compoundStep, Fd, type Gfid, locOf, type RawStep } from '@mortar/core';
+import { type Call, compoundStep, type Failure, Fd, type Gfid, locOf, type RawStep } from '@mortar/core';
 import type { Distribute } from './distribute.ts';
 import { asOf } from './hold.ts';
 import { linktoMode, migratingBits } from './linkto.ts';
@@ -55,8 +55,8 @@ async function reveal(d: Distribute, own: Call, file: FileToMove, source: Found)
   if (d.options['ensure-durability']) steps.push(durable(file.gfid));
   const done = await to.compound(asOf(own, iatt), { steps });
   if (!done.ok) return done.errno;
-  const refused = done.replies.find((reply) => !reply.ok);
-  return refused && !refused.ok ? refused.errno : 0;
+  const refused = done.replies.find((reply) => !reply.ok) as Failure | undefined;
+  return refused?.errno ?? 0;
 }
 
 /** Attributes, too: they tell a file from a linkto. */

@@ -14,7 +14,7 @@ async function start(): Promise<{ rig: DistributeRig; name: string; gfid: Gfid; 
     const gfid = rig.gfid();
     const made = await rig.ops.mkdir(rig.call, { loc: locAt(rootGfid, name), mode: 0o40755, gfid });
     expect(made.ok).toBe(true);
-    const call = { ...rig.call, internal: 'heal' as const };
+    const call = { ...rig.call, internal: 'self-heal' as const };
     expect((await rig.bricks[1]!.removexattr(call, { loc: locOf(gfid), name: markName })).ok).toBe(true);
     return { rig, name, gfid, inMode: (mode) => ({ ok: true, iatt: { gfid, mode } }) };
   }
