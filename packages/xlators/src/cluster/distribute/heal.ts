@@ -211,6 +211,13 @@ function isRootStale(d: Distribute, replies: Copies['replies'], layout: Copies['
   return isNew || replies.some((reply) => isDirectory(reply) && aheadBy(d, reply) > 0);
 }
 
+/** No copy of the root missed anything, and a new one has nothing to get: no lock is needed to know that. */
+async function hasNothingForNew(d: Distribute, call: Call, copies: Copies): Promise<boolean> {
+  if (copies.replies.some((reply) => isDirectory(reply) && aheadBy(d, reply) > 0)) return false;
+  const shared = await sharedXattrs(d, call, copies);
+  return shared !== undefined && Object.keys(shared).length === 0;
+}
+
 /** The root's: its attributes, too, since what tells who is right goes with it. */
 async function healRoot(d: Distribute, call: Call): Promise<boolean> {
   const loc = locOf(rootGfid);
@@ -240,7 +247,7 @@ async function sharedXattrs(d: Distribute, call: Call, copies: Copies): Promise<
 }
 
 async function copyXattrs(d: Distribute, call: Call, copies: Copies): Promise<boolean> {
-  if (copies.gfid === rootGfid) return healRoot(d, call);
+  if (copies.gfid === rootGfid) return (await hasNothingForNew(d, call, copies)) || healRoot(d, call);
   const mds = copies.mds!;
   const loc = locOf(copies.gfid);
   const own = d.ownCall(call);
