@@ -41,23 +41,36 @@ export function setDirectoryAttr<N extends AttrFop>(fop: N): OnDirectory<N> {
   return async (d, call, args, state, gfid) => {
     const first = await deciding(d, call, state, gfid);
     if (isFailure(first)) return first;
-    const ask = (child: Subvolume) => (child[fop] as Fop<N>)(call, args);
-    const decided = await ask(d.children[first]!);
-    if (!decided.ok) return decided;
-    const others = d.indices.filter((i) => i !== first);
-    const rest = await d.ask(others, ask);
-    // What a child missed is found by comparing with the deciding copy at the next lookup.
-    if (gfid === rootGfid && rest.some((reply) => !reply.ok)) {
-      const failed = await noteAhead(d, call, [first, ...others.filter((_, i) => rest[i]!.ok)]);
-      if (failed) return failed;
-    }
-    const good = [decided, ...rest.filter((reply) => reply.ok)] as Success<AttrFop>[];
-    return {
-      ...decided,
-      pre: mergeDirectoryIatts(good.map((reply) => reply.pre)),
-      post: mergeDirectoryIatts(good.map((reply) => reply.post)),
-    };
+    if (gfid !== rootGfid) return onCopies(d, call, fop, args, first, gfid);
+    // Heal of the root has the same lock, and does not bring back what was there before.
+    return (await withLayout(d, call, [first], gfid, () => onCopies(d, call, fop, args, first, gfid))) as Reply<N>;
   };
+}
+
+async function onCopies<N extends AttrFop>(
+  d: Distribute,
+  call: Call,
+  fop: N,
+  args: Args<N>,
+  first: number,
+  gfid: Gfid,
+): Promise<Reply<N>> {
+  const ask = (child: Subvolume) => (child[fop] as Fop<N>)(call, args);
+  const decided = await ask(d.children[first]!);
+  if (!decided.ok) return decided;
+  const others = d.indices.filter((i) => i !== first);
+  const rest = await d.ask(others, ask);
+  // What a child missed is found by comparing with the deciding copy at the next lookup.
+  if (gfid === rootGfid && rest.some((reply) => !reply.ok)) {
+    const failed = await noteAhead(d, call, [first, ...others.filter((_, i) => rest[i]!.ok)]);
+    if (failed) return failed;
+  }
+  const good = [decided, ...rest.filter((reply) => reply.ok)] as Success<AttrFop>[];
+  return {
+    ...decided,
+    pre: mergeDirectoryIatts(good.map((reply) => reply.pre)),
+    post: mergeDirectoryIatts(good.map((reply) => reply.post)),
+  } as Reply<N>;
 }
 
 export function changeDirectoryXattr<N extends XattrFop>(fop: N): OnDirectory<N> {

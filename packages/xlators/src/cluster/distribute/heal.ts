@@ -205,10 +205,15 @@ function staleXattrs(d: Distribute, { replies, mds, gfid, layout }: Copies): boo
   return decodeCounter((replies[mds] as Found).xattrs[d.names.mds]) < 0;
 }
 
+/** The generation in which copies of the root that have no layout were last seen to have its xattrs: they may be without one for long. */
+const newInLine = new WeakMap<Distribute, number>();
+
 /** A copy missed a change; or it is new, and has no layout yet. */
 function isRootStale(d: Distribute, replies: Copies['replies'], layout: Copies['layout']): boolean {
   const isNew = hasRange(layout) && layout.parts.some((part) => part.state === 'bare');
-  return isNew || replies.some((reply) => isDirectory(reply) && aheadBy(d, reply) > 0);
+  return (
+    (isNew && newInLine.get(d) !== d.generation) || replies.some((reply) => isDirectory(reply) && aheadBy(d, reply) > 0)
+  );
 }
 
 /** No copy of the root missed anything, and a new one has nothing to get: no lock is needed to know that. */
@@ -216,6 +221,13 @@ async function hasNothingForNew(d: Distribute, call: Call, copies: Copies): Prom
   if (copies.replies.some((reply) => isDirectory(reply) && aheadBy(d, reply) > 0)) return false;
   const shared = await sharedXattrs(d, call, copies);
   return shared !== undefined && Object.keys(shared).length === 0;
+}
+
+async function copyRootXattrs(d: Distribute, call: Call, copies: Copies): Promise<boolean> {
+  const { generation } = d;
+  const done = (await hasNothingForNew(d, call, copies)) || (await healRoot(d, call));
+  if (done) newInLine.set(d, generation);
+  return done;
 }
 
 /** The root's: its attributes, too, since what tells who is right goes with it. */
@@ -247,7 +259,7 @@ async function sharedXattrs(d: Distribute, call: Call, copies: Copies): Promise<
 }
 
 async function copyXattrs(d: Distribute, call: Call, copies: Copies): Promise<boolean> {
-  if (copies.gfid === rootGfid) return (await hasNothingForNew(d, call, copies)) || healRoot(d, call);
+  if (copies.gfid === rootGfid) return copyRootXattrs(d, call, copies);
   const mds = copies.mds!;
   const loc = locOf(copies.gfid);
   const own = d.ownCall(call);
