@@ -90,7 +90,7 @@ export class GraphFile extends OpenFile {
     this.#wasWritten = true;
     return this.run<Reply<'writev'>>((top, call, fd) => {
       const failed = this.takeFailure();
-      if (failed !== 0) return Promise.resolve(fail(failed as Errno));
+      if (failed !== null) return Promise.resolve(fail(failed));
       const args: Args<'writev'> = { fd, offset, data };
       if (how?.append) args.append = true;
       if (how?.sync) args.sync = true;
@@ -104,7 +104,7 @@ export class GraphFile extends OpenFile {
       (top, call, fd) => (this.directory ? top.fsyncdir(call, { fd, dataOnly }) : top.fsync(call, { fd, dataOnly })),
       options,
     );
-    return this.#told(reply);
+    return this.told(reply);
   }
 
   heldLocks(): readonly HeldLock[] {
@@ -146,13 +146,7 @@ export class GraphFile extends OpenFile {
       await this.client.runOn(this, options, unlock);
     }
     if (this.directory || !this.#wasWritten) return { ok: true };
-    return this.#told(await this.client.runOn(this, options, (top, call, fd) => top.flush(call, { fd })));
-  }
-
-  /** What a graph before has not told takes the answer's place. */
-  #told<R extends { ok: boolean }>(reply: R): R | Failure {
-    const errno = this.takeFailure();
-    return errno === 0 ? reply : fail(errno as Errno);
+    return this.told(await this.client.runOn(this, options, (top, call, fd) => top.flush(call, { fd })));
   }
 
   #untilUnused(timeoutMs: number | undefined): Promise<void> | undefined {

@@ -42,13 +42,13 @@ export class ServedGraph {
     return [...xlatorsOf(this.top)].flatMap((xlator) => (staying.has(xlator) ? [] : (xlator.settle() ?? [])));
   }
 
-  /** The errno of what was answered ahead for an open file, has failed, and was not told yet; 0: nothing. */
-  untold(fd: Fd): number {
+  /** The errno of what was answered ahead for an open file, has failed, and was not told yet. */
+  untold(fd: Fd): Errno | null {
     for (const xlator of xlatorsOf(this.top)) {
       const errno = xlator.untold(fd);
       if (errno !== null) return errno;
     }
-    return 0;
+    return null;
   }
 
   /** Resolves when the last request has ended. */

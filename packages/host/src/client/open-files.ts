@@ -5,8 +5,10 @@
 import {
   type Call,
   Errno,
+  type Failure,
   Fd,
   type Flock,
+  fail,
   type Gfid,
   locOf,
   type Reply,
@@ -37,7 +39,7 @@ export abstract class OpenFile {
   moving: Promise<number> | null = null;
   isClosed = false;
   /** Of writes that a graph before has answered, and that have failed. */
-  #failure = 0;
+  #failure: Errno | null = null;
 
   constructor(gfid: Gfid, flags: number, directory: boolean, fd: Fd, graph: ServedGraph) {
     this.gfid = gfid;
@@ -49,16 +51,22 @@ export abstract class OpenFile {
 
   /** It moves to another graph, and takes with it what is to be told of the one that it is on. */
   movesTo(graph: ServedGraph, fd: Fd): void {
-    this.#failure ||= this.graph.untold(this.fd);
+    this.#failure ??= this.graph.untold(this.fd);
     this.fd = fd;
     this.graph = graph;
   }
 
-  /** The errno that its next write, sync or close is to fail with, told once; 0: none. */
-  takeFailure(): number {
+  /** The errno that its next write, sync or close is to fail with, told once. */
+  takeFailure(): Errno | null {
     const errno = this.#failure;
-    this.#failure = 0;
+    this.#failure = null;
     return errno;
+  }
+
+  /** The answer to one of these: what a graph before has not told takes its place. */
+  told<R>(reply: R): R | Failure {
+    const errno = this.takeFailure();
+    return errno === null ? reply : fail(errno);
   }
 
   /** The locks that were taken through it. */

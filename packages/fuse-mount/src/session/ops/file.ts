@@ -1,5 +1,5 @@
 /** Requests on files: open, read, write and what else works on an fd. */
-import { type Args, Errno, type Failure, Fd, fail, isKnownIatt, locOf, type Reply, returnBytes } from '@mortar/core';
+import { type Args, Errno, Fd, isKnownIatt, locOf, type Reply, returnBytes } from '@mortar/core';
 import { withoutPrivileges } from '@mortar/host/client/rules.ts';
 import {
   fsyncDataOnly,
@@ -123,7 +123,7 @@ export function write(s: Session, ask: Ask, args: RequestOf<'write'>): void {
     const { node } = handle;
     ask.call.lockOwner = args.lockOwner;
     const failed = handle.takeFailure();
-    if (failed !== 0) return ask.fail(failed);
+    if (failed !== null) return ask.fail(failed);
     if (args.writeFlags & writeKillSuidgid) return ask.when(writeKilling(s, ask, handle, args), nothing);
     ask.when(ask.top.writev(ask.call, writeArgs(handle, args)), (reply) => {
       if (!reply.ok) return failWith(ask, reply);
@@ -162,16 +162,10 @@ export function flush(s: Session, ask: Ask, args: RequestOf<'flush'>): void {
   withHandle(s, ask, args.fh, (handle) => {
     ask.call.lockOwner = args.lockOwner;
     const go = () =>
-      ask.when(ask.top.flush(ask.call, { fd: handle.fd }), (reply) => answerDone(ask, told(handle, reply)));
+      ask.when(ask.top.flush(ask.call, { fd: handle.fd }), (reply) => answerDone(ask, handle.told(reply)));
     if (handle.node.lockCount === 0) go();
     else ask.when(unlockAll(ask, handle, args.lockOwner), go);
   });
-}
-
-/** What a graph before has not told takes the answer's place. */
-function told<R extends { ok: boolean }>(handle: Handle, reply: R): R | Failure {
-  const errno = handle.takeFailure();
-  return errno === 0 ? reply : fail(errno as Errno);
 }
 
 /** The last descriptor is gone. Answered at once: nobody waits for it. */
@@ -209,7 +203,7 @@ export async function fsync(s: Session, ask: Ask, args: RequestOf<'fsync'>): Pro
   const reply = handle.directory
     ? await ask.top.fsyncdir(ask.call, { fd: handle.fd, dataOnly })
     : await ask.top.fsync(ask.call, { fd: handle.fd, dataOnly });
-  answerDone(ask, told(handle, reply));
+  answerDone(ask, handle.told(reply));
 }
 
 export async function fallocate(s: Session, ask: Ask, args: RequestOf<'fallocate'>): Promise<void> {

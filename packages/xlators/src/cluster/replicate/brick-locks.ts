@@ -23,6 +23,11 @@ export interface LockHost {
   readonly domain: string;
 }
 
+interface LockKind extends LockHost {
+  /** Whether what is done under them carries their fence: a brick then takes them from who is silent. */
+  readonly isLease: boolean;
+}
+
 /** A lock on one child, and the changelog under it. */
 export interface Grant {
   readonly fence: number;
@@ -38,13 +43,13 @@ const wholeFile = { start: 0, length: 0, pid: 0 } as const;
 const asLease = { isLease: true } as const;
 
 export class BrickLocks {
-  readonly #host: LockHost;
+  readonly #host: LockKind;
   /** By child: locks to be given back while it was away; its session may live on, and the locks with it. */
   readonly #orphans = new Map<number, { gfid: Gfid; call: Call }[]>();
   /** By child: sessions that ended, with all locks that they had. */
   readonly #ended = new Map<number, number>();
 
-  constructor(host: LockHost) {
+  constructor(host: LockKind) {
     this.#host = host;
   }
 
@@ -127,8 +132,9 @@ export class BrickLocks {
   step(loc: Loc, command: 'try' | 'wait' | 'unlock', owner = ''): RawStep {
     const type = command === 'unlock' ? 'unlock' : 'write';
     const flock = { type, owner, ...wholeFile } as const;
-    const { domain } = this.#host;
-    return compoundStep('inodelk', { loc, domain, command, flock, ...(type === 'write' && { xdata: asLease }) });
+    const { domain, isLease } = this.#host;
+    const xdata = type === 'write' && isLease ? asLease : undefined;
+    return compoundStep('inodelk', { loc, domain, command, flock, ...(xdata && { xdata }) });
   }
 
   /** Given back wherever they may be held; a child that is away gets it when it returns. */

@@ -2,7 +2,6 @@
 import {
   type Args,
   type Call,
-  compoundStep,
   Errno,
   type Failure,
   FileType,
@@ -99,7 +98,7 @@ async function make<N extends Making>(
     late: (child) => {
       if (lockable && replica.live.eagerLock) void replica.leases.giveBack(given.gfid, owner, [child]);
     },
-    after: () => (lockable && replica.live.eagerLock ? [lockStep(replica, given.gfid)] : []),
+    after: () => (lockable && replica.live.eagerLock ? [replica.leases.claimStep(given.gfid)] : []),
     undo: async (children, undoCall, _replies, lease) => {
       // Tried again, it gets a lock again.
       if (lockable && replica.live.eagerLock) await replica.leases.giveBack(given.gfid, owner);
@@ -116,12 +115,6 @@ async function make<N extends Making>(
   replica.learnNew(given.gfid, type, outcome.done);
   if (lockable) await takeLease(replica, given.gfid, owner, outcome, generation);
   return outcome.reply;
-}
-
-function lockStep(replica: Replica, gfid: Gfid) {
-  const flock = { type: 'write' as const, start: 0, length: 0, owner: '', pid: 0 };
-  const xdata = { isLease: true };
-  return compoundStep('inodelk', { loc: locOf(gfid), domain: replica.name, command: 'try', flock, xdata });
 }
 
 /** Children that failed while it was made know nothing of it: the ones that have it say so on it. */

@@ -1,5 +1,16 @@
 /** Gets, shares, keeps and gives up the leases of one replica set. */
-import { type Call, type Clock, Errno, type Failure, type Fd, fail, type Gfid, type RawReply } from '@mortar/core';
+import {
+  type Call,
+  type Clock,
+  Errno,
+  type Failure,
+  type Fd,
+  fail,
+  type Gfid,
+  locOf,
+  type RawReply,
+  type RawStep,
+} from '@mortar/core';
 import { BrickLocks, type Grant, type LockHost, mayBeHeld } from './brick-locks.ts';
 import { type Changelog, kinds, type Vector } from './changelog.ts';
 import { idleTime } from './idle-time.ts';
@@ -57,13 +68,18 @@ export class Leases {
   constructor(host: LeaseHost) {
     this.#host = host;
     this.#idle = new IdleWheel(host.clock, (leases) => this.#leaveTogether(leases));
-    this.#locks = new BrickLocks(host);
-    this.#healLocks = new BrickLocks({ set: host.set, domain: `${host.domain}:self-heal` });
+    this.#locks = new BrickLocks({ ...host, isLease: true });
+    this.#healLocks = new BrickLocks({ set: host.set, domain: `${host.domain}:self-heal`, isLease: false });
     this.#ending = new LeaseEnding(host, this.#locks, (lease) => this.#ended(lease));
   }
 
   get count(): number {
     return this.#live.size;
+  }
+
+  /** Asks for the lock behind the lease, as a part of making the file; see `adopt`. */
+  claimStep(gfid: Gfid): RawStep {
+    return this.#locks.step(locOf(gfid), 'try');
   }
 
   /**

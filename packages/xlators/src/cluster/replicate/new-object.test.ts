@@ -24,7 +24,7 @@ it.each([
 
 it('blames nobody for a symbolic link, which heal makes anew', () => {
   expect(newObjectBlame(host, FileType.symlink, [1])).toEqual({});
-  const { [1]: own } = changelogOf(newbornMarks(host, FileType.symlink, 1, new Map()), pendingKeys).blames;
+  const { 1: own } = changelogOf(newbornMarks(host, FileType.symlink, 1, new Map()), pendingKeys).blames;
   expect(own).toEqual([0, newbornCount, 0]);
 });
 

@@ -20,15 +20,13 @@ export class LastWriters {
   /**
    * A client has changed the data at `time`: moves mtime and ctime forward, to that time or by the least there is. Changes of one client may overtake each
    * other, on one replica and not on the next: what comes late of these, by up to a second, leaves mtime as it is, so that all have the same. It moves ctime
-   * alone, for who has read in between (false).
+   * alone, for who has read in between.
    */
-  raise(times: Times, gfid: Gfid, clientId: string, time: Timespec): boolean {
+  raise(times: Times, gfid: Gfid, clientId: string, time: Timespec): void {
     const lateNs = nsBetween(time, { sec: times.mtime, nsec: times.mtimeNsec });
     const moved = raiseTimes(times, time, true);
-    const isHidden = this.#isHidden(gfid, clientId, lateNs);
-    if (isHidden) stepTimes(times);
+    if (this.#isHidden(gfid, clientId, lateNs)) stepTimes(times);
     else if (!moved) stepCtime(times);
-    return moved || isHidden;
   }
 
   #isHidden(gfid: Gfid, clientId: string, lateNs: number): boolean {
