@@ -124,14 +124,14 @@ export class Walker {
 
   async #lookup(parent: Gfid, name: ByteString, options: CallOptions | undefined): Promise<Reply<'lookup'>> {
     const asked = this.#cache.ask();
-    const reply = await this.#client
-      .run(this.#who, options, (top, call) => top.lookup(call, { loc: locAt(parent, name) }))
-      .then((answer) => {
-        // It may be the last one under way: with it goes what was forgotten meanwhile.
-        if (answer.ok) this.#cache.learn(parent, name, answer.iatt, asked);
-        return answer;
-      })
-      .finally(() => this.#cache.answered());
+    let reply: Reply<'lookup'>;
+    try {
+      reply = await this.#client.run(this.#who, options, (top, call) => top.lookup(call, { loc: locAt(parent, name) }));
+      if (reply.ok) this.#cache.learn(parent, name, reply.iatt, asked);
+    } finally {
+      // It may be the last one under way: with it goes what was forgotten meanwhile.
+      this.#cache.answered();
+    }
     if (!reply.ok) {
       this.#cache.forget(parent, name);
       return reply;

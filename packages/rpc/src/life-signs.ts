@@ -6,7 +6,7 @@ import type { Clock, Timer } from '@mortar/core/ports.ts';
 
 interface Question {
   readonly answer: (isAlive: boolean) => void;
-  timer: Timer;
+  readonly timer: Timer;
 }
 
 export class LifeSigns {

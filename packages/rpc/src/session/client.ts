@@ -104,6 +104,7 @@ export class ClientSession {
     this.#requests.goBy(null);
     connection?.goodbye();
     this.#sessionId = '';
+    this.#closedAway = [];
     this.#failAll();
   }
 
@@ -119,7 +120,7 @@ export class ClientSession {
   /** Tells the brick that an fd is closed; once the session goes on, if it does. */
   release(id: number): void {
     if (!this.#connection?.isOpen) {
-      this.#closedAway.push(id);
+      if (this.#sessionId !== '') this.#closedAway.push(id);
       return;
     }
     this.#connection.sendLater(Kind.notice, SessionNotice.release, (output) => {
