@@ -32,7 +32,8 @@ const runsMax = 120;
 /** Until bricks that were killed last are back, and everybody has reached them. */
 const settleMs = 10_000;
 
-const patienceMs = 300_000;
+/** A lazy rebalance of a thousand directories takes up to five minutes. */
+const patienceMs = 600_000;
 const workMs = 20_000;
 const bricksMost = 5;
 const linktoName = 'trusted.glusterfs.dht.linkto';
