@@ -36,9 +36,10 @@ export interface PathHost {
   readonly times: PathTimes;
   /** The session to join; null: another path is making it. Empty: make it. */
   sessionId(path: Path): string | null;
-  joined(path: Path, session: string): void;
-  /** The server does not know the session. */
-  isOver(path: Path): void;
+  /** `asked`: the session that it asked for. False: that is not the session any more. */
+  joined(path: Path, asked: string, session: string): boolean;
+  /** The server does not know the session that it asked for. */
+  isOver(path: Path, asked: string): void;
   down(path: Path, lost: readonly Request[]): void;
   /** `isOwn`: the payload stays where it is. */
   answered(request: Request, reply: ReplyFrame, payload: Buffer, isOwn: boolean): void;
@@ -201,24 +202,27 @@ export class Path {
     }
     const joining = { session, path: this.index, generation: ++this.#generation, checked };
     this.#expect = (frame, payload) => {
-      if (frame.errno === Errno.ESTALE) this.#host.isOver(this);
+      if (frame.errno === Errno.ESTALE) this.#host.isOver(this, session);
       const reply = frame.errno === 0 ? decodeMessage(joinReply, payload) : null;
       const expected = reply && serverProof(key, asked, told, { ...joining, session: reply.session }, channel);
       if (!reply || !expected) frames.destroy(`the server refuses to let it join: errno ${frame.errno}`);
       else if (!isSameProof(reply.proof, expected)) frames.destroy('the server does not have the key');
-      else this.#joined(frames, reply.session);
+      else this.#joined(frames, session, reply.session);
     };
     this.#control(frames, FrameType.JOIN, { ...joining, proof: clientProof(key, asked, told, joining, channel) });
   }
 
-  #joined(frames: FrameStream, session: string): void {
+  #joined(frames: FrameStream, asked: string, session: string): void {
     frames.checked = this.#host.checked;
     this.#expect = null;
     this.#lastWhy = '';
     this.#retryMs = firstRetryMs;
     this.state = 'up';
+    if (!this.#host.joined(this, asked, session)) {
+      frames.destroy('the session has begun anew meanwhile');
+      return;
+    }
     this.#host.log.write('INFO', origin, `path ${this.place.name} is connected`);
-    this.#host.joined(this, session);
   }
 
   #control(frames: FrameStream, type: FrameType, message: object): void {

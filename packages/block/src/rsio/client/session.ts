@@ -223,15 +223,20 @@ export class ClientSession implements PathHost {
     return '';
   }
 
-  joined(path: Path, session: string): void {
+  joined(path: Path, asked: string, session: string): boolean {
     if (this.#making === path) this.#making = null;
+    // The one that it asked for was given up while it did: its tags are used, and its devices are not ours any more.
+    if (asked !== this.#id) return false;
     this.#id = session;
     this.#downMs = null;
     this.#pump();
     this.#changed();
+    return true;
   }
 
-  isOver(path: Path): void {
+  isOver(path: Path, asked: string): void {
+    // Another path has begun the next one already.
+    if (asked !== this.#id) return;
     this.log.write('WARNING', 'rsio', `the session is not known at ${path.place.name} any more`);
     this.#id = '';
     this.#giveUp();
