@@ -51,6 +51,22 @@ describe('a session over several paths', () => {
     expect(below.writes).toBe(before + 4);
   });
 
+  it('is answered where it waits for it, though an older copy comes behind the one that was sent again', async () => {
+    const { open, network, device: below } = await sessionRig(['a', 'b']);
+    const device = await open({ answerMs: 1000 });
+    below.held = [];
+    const before = below.writes;
+    network.silence('a');
+    const writing = device.write(0, pattern(4096, 1), false);
+    // It went over the first path, and is sent again over the other one when that is closed.
+    await until(() => below.writes === before + 1);
+    network.restore('a');
+    await clock.sleep(50);
+    below.release();
+    expect(await writing).toEqual({ ok: true });
+    expect(below.writes).toBe(before + 1);
+  });
+
   it.each(['cut', 'silence'] as const)(
     'does each part of a large write once, though paths are lost while it is on its way: %s',
     async (how) => {

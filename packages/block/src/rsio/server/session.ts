@@ -35,8 +35,26 @@ const changing: ReadonlySet<number> = new Set([
 /** What came with the tags of one device. */
 class Tagged {
   readonly window = new TagWindow();
-  /** Where the answer of a request that is being done goes. */
-  readonly carriers = new Map<number, Carrier>();
+  /** Over which connections a request that is being done has come. */
+  readonly #carriers = new Map<number, Set<Carrier>>();
+
+  /** It came, perhaps again. */
+  came(tag: number, carrier: Carrier): void {
+    const known = this.#carriers.get(tag) ?? new Set();
+    for (const one of known) if (one.isEnded) known.delete(one);
+    this.#carriers.set(tag, known.add(carrier));
+  }
+
+  /**
+   * It was done: its answer goes to all of them. Which copy was sent last is not known: one from a connection that the client has
+   * closed may come behind the one that it waits for, and such a connection tells nobody anything.
+   */
+  finish(tag: number, errno: Errno | 0, answer: (carrier: Carrier) => void): void {
+    this.window.finish(tag, errno);
+    const carriers = this.#carriers.get(tag) ?? [];
+    this.#carriers.delete(tag);
+    for (const carrier of carriers) answer(carrier);
+  }
 }
 
 /** What a session has open. */
@@ -124,16 +142,17 @@ export class Session {
   #change(
     carrier: Carrier,
     opened: OpenDevice,
-    { window, carriers }: Tagged,
+    tagged: Tagged,
     frame: RequestFrame,
     payload: Buffer,
     done: (isFree: boolean) => void,
   ): void {
     const { tag } = frame;
+    const { window } = tagged;
     const met = window.meet(tag);
     if (met !== 'new') {
       done(true);
-      if (met === 'running') carriers.set(tag, carrier);
+      if (met === 'running') tagged.came(tag, carrier);
       else if (met === 'done') carrier.reply(frame, window.errnoOf(tag));
       return;
     }
@@ -146,7 +165,7 @@ export class Session {
       carrier.reply(frame, errno);
       return;
     }
-    carriers.set(tag, carrier);
+    tagged.came(tag, carrier);
     opened.begin();
     void answer
       .catch((): Done => ({ ok: false, errno: Errno.EIO }))
@@ -154,27 +173,23 @@ export class Session {
         done(reply.ok);
         opened.end();
         const errno = reply.ok ? 0 : reply.errno;
-        window.finish(tag, errno);
-        carriers.get(tag)?.reply(frame, errno);
-        carriers.delete(tag);
+        tagged.finish(tag, errno, (one) => one.reply(frame, errno));
       });
   }
 
   /** Once, as what changes a device; when it comes again afterwards its answer is a number only. */
   async #administered(carrier: Carrier, frame: RequestFrame, asked: Administration): Promise<void> {
     const { tag } = frame;
-    const { window, carriers } = this.#own;
+    const { window } = this.#own;
     const met = window.meet(tag);
-    if (met === 'running') carriers.set(tag, carrier);
+    if (met === 'running') this.#own.came(tag, carrier);
     else if (met === 'done') carrier.reply(frame, window.errnoOf(tag));
     if (met !== 'new') return;
-    carriers.set(tag, carrier);
+    this.#own.came(tag, carrier);
     const { errno, reply } = this.#administer
       ? await this.#administer(this.client, asked)
       : { errno: Errno.EOPNOTSUPP, reply: { text: 'this server does nothing of the kind' } };
-    window.finish(tag, errno as Errno);
-    carriers.get(tag)?.reply(frame, errno, [encodeMessage(reply)]);
-    carriers.delete(tag);
+    this.#own.finish(tag, errno as Errno, (one) => one.reply(frame, errno, [encodeMessage(reply)]));
   }
 
   /** Done again when it comes again: it changes nothing. */
