@@ -47,6 +47,8 @@ export class Holding {
   readonly #holder: Holder;
   #held: Held | null = null;
   #stopBeat: () => void = () => undefined;
+  /** How often it has shown life. */
+  #beats = 0;
   #attaching: Promise<Held | Failure> | null = null;
   #resting: Promise<void> | null = null;
   #isLost = false;
@@ -70,6 +72,8 @@ export class Holding {
   /** Attaches it now; if force is asked for, also though another holder shows life, or took it from us. */
   async hold(asked: boolean): Promise<Done> {
     const force = asked || this.#options.force === true;
+    // Somebody else may have taken it since it showed life last: what is held with an epoch that is over is of no use.
+    if (force && this.#held && !this.#isLost && !this.#resting) await this.#show(this.#held.attachment);
     if (force && this.#isLost) await this.rest();
     const before = this.#attaching ?? this.#held;
     const held = await this.use(force);
@@ -102,7 +106,7 @@ export class Holding {
     const lost = () => this.#lose(attachment);
     const patienceMs = this.#options.patienceMs ?? defaultPatienceMs;
     const shards = new Shards({ graph: this.#graph, attachment, shards: reply.shards, patienceMs, lost });
-    this.#stopBeat = this.#beat(attachment, owner, leaseMs);
+    this.#stopBeat = this.#beat(attachment, leaseMs);
     this.#held = { attachment, shards };
     this.#holder.attached(description);
     this.#graph.log.write('INFO', origin, `device ${found.gfid} is attached: ${owner}, epoch ${attachment.epoch}`);
@@ -110,20 +114,25 @@ export class Holding {
   }
 
   /** Shows life three times in a lease. */
-  #beat(attachment: Attachment, owner: string, leaseMs: number): () => void {
-    let beat = 0;
+  #beat(attachment: Attachment, leaseMs: number): () => void {
     let isOver = false;
     const again = () => this.#graph.clock.after(leaseMs / 3, () => void show());
     let timer = again();
     const show = async () => {
-      const reply = await setHolder(this.#graph, attachment, { owner, epoch: attachment.epoch, beat: ++beat });
-      if (!reply.ok && reply.errno === Errno.EKEYREVOKED) this.#lose(attachment);
+      await this.#show(attachment);
       if (!isOver) timer = again();
     };
     return () => {
       isOver = true;
       timer.cancel();
     };
+  }
+
+  /** Shows life; or finds out that another one has it. */
+  async #show(attachment: Attachment): Promise<void> {
+    const { owner } = this.#options;
+    const reply = await setHolder(this.#graph, attachment, { owner, epoch: attachment.epoch, beat: ++this.#beats });
+    if (!reply.ok && reply.errno === Errno.EKEYREVOKED) this.#lose(attachment);
   }
 
   #lose(attachment: Attachment): void {

@@ -159,6 +159,21 @@ describe('a device that is attached', () => {
     expect(bytesOf(await second.read(3 * shardBytes, 5))).toEqual(Buffer.alloc(5));
   });
 
+  it('is taken back by force before who lost it has noticed', async () => {
+    const graph = await graphRig();
+    await made(graph);
+    const first = await deviceOn(graph, 'db', { owner: 'server-1', leaseMs: 60_000 });
+    const second = await deviceOn(graph, 'db', { owner: 'server-2', leaseMs: 60_000 });
+    expect(await first.write(0, Buffer.from('first'), false)).toEqual({ ok: true });
+    expect(await second.hold(true)).toEqual({ ok: true });
+    expect(await second.write(0, Buffer.from('after'), false)).toEqual({ ok: true });
+    expect(await first.hold(true)).toEqual({ ok: true });
+    expect(bytesOf(await first.read(0, 5)).toString()).toBe('after');
+    expect(await first.write(0, Buffer.from('again'), false)).toEqual({ ok: true });
+    expect(await second.write(0, Buffer.from('late!'), false)).toMatchObject({ errno: Errno.EKEYREVOKED });
+    expect(bytesOf(await first.read(0, 5)).toString()).toBe('again');
+  });
+
   it('is taken from a holder that shows no life', async () => {
     const graph = await graphRig();
     await made(graph);
