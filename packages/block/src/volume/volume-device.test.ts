@@ -1,4 +1,15 @@
-import { type Clock, Errno, type Log, locAt, locOf, parseVolfile, type Random, rootGfid } from '@mortar/core';
+import {
+  type Clock,
+  Errno,
+  type Fops,
+  type Gfid,
+  type Log,
+  locAt,
+  locOf,
+  parseVolfile,
+  type Random,
+  rootGfid,
+} from '@mortar/core';
 import { SystemClock } from '@mortar/host/ports/clock.ts';
 import { afterEach, describe, expect, it } from 'vitest';
 import { bytesOf, deviceConformance, pattern } from '../device/conformance.ts';
@@ -192,6 +203,19 @@ describe('a device that is attached', () => {
     expect(await device.hold()).toMatchObject({ errno: Errno.EOPNOTSUPP });
   });
 
+  it('flushes what its holder before has acknowledged, also as the first thing that it is asked', async () => {
+    const { graph, synced } = withSyncs(await graphRig());
+    await made(graph);
+    const first = await deviceOn(graph, 'db', { owner: 'server-1' });
+    for (const shard of [0, 2])
+      expect(await first.write(shard * shardBytes, Buffer.from('kept'), false)).toEqual({ ok: true });
+    // Its server dies; a client that comes to another one begins with a flush.
+    const second = await deviceOn(graph, 'db', { owner: 'server-2', force: true });
+    synced.clear();
+    expect(await second.flush()).toEqual({ ok: true });
+    expect(synced.size).toBe(2);
+  });
+
   it('keeps its new size', async () => {
     const graph = await graphRig();
     await made(graph);
@@ -201,6 +225,20 @@ describe('a device that is attached', () => {
     expect(await findDevice(graph, 'db')).toMatchObject({ description: { sizeBytes: 4 * sizeBytes } });
   });
 });
+
+/** The graph, and the files that were brought to stable storage through it. */
+function withSyncs(graph: VolumeGraph): { graph: VolumeGraph; synced: Set<Gfid> } {
+  const synced = new Set<Gfid>();
+  const noting = (ops: Fops): Fops =>
+    Object.assign(Object.create(ops) as Fops, {
+      fsync: async (...[call, args]: Parameters<Fops['fsync']>) => {
+        const reply = await ops.fsync(call, args);
+        if (reply.ok) synced.add(args.fd.gfid);
+        return reply;
+      },
+    });
+  return { graph: { ...graph, run: (work) => graph.run((ops, call, at) => work(noting(ops), call, at)) }, synced };
+}
 
 function wrapped(given: Clock): Clock {
   return {

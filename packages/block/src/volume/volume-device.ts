@@ -4,7 +4,6 @@
  */
 import { Errno, type Failure, locOf } from '@mortar/core';
 import {
-  type Answer,
   allDone,
   type Done,
   done,
@@ -186,8 +185,10 @@ export class VolumeDevice extends GuardedDevice {
     return again.ok ? done : again;
   }
 
-  protected doFlush(): Answer<Done> {
-    return this.#holding.held || this.isLost ? this.#flushed() : done;
+  /** Also when it is not held: what was acknowledged before, here or by another server, may not be on the disks yet. */
+  protected async doFlush(): Promise<Done> {
+    const held = await this.#holding.use();
+    return 'errno' in held ? held : this.#flushed();
   }
 
   async #flushed(): Promise<Done> {
