@@ -22,6 +22,17 @@ export interface KnownServer {
   readonly session: ClientSession;
 }
 
+/** A device that is open, or being opened. */
+interface Opened {
+  readonly name: string;
+  /** With servers that have it: those that come later join them. */
+  readonly sessions: ClientSession[];
+  /** Null: it is being opened. */
+  device: RemoteDevice | null;
+}
+
+const isOpen = ({ device }: Opened) => !device?.isClosed;
+
 const probeMs = 3000;
 const againMs = 5000;
 const connectedPollMs = 10;
@@ -50,6 +61,7 @@ export class NamespaceClient {
   readonly #servers = new Map<string, KnownServer>();
   /** Addresses whose server is known. */
   readonly #found = new Set<string>();
+  #opened: Opened[] = [];
   #isClosed = false;
 
   constructor(config: ClientNamespace, interfaces: ClientConfig['interfaces'], ports: ClientPorts) {
@@ -107,9 +119,27 @@ export class NamespaceClient {
     const { clock, random, log } = this.#ports;
     const { name: namespace, nodeName: client, nodeKey, checked } = this.config;
     const session = new ClientSession({ clock, random, log, namespace, client, key: nodeKey, checked, paths: [place] });
-    this.#servers.set(key, { id: told.serverId, name: told.server, session });
+    const server = { id: told.serverId, name: told.server, session };
+    this.#servers.set(key, server);
     log.write('INFO', 'explorer', `server ${told.server} (${told.serverId}) of ${namespace} is at ${place.name}`);
+    let wasUp = false;
+    session.onChange(() => {
+      if (session.isUp && !wasUp) void this.#came(server);
+      wasUp = session.isUp;
+    });
     session.start();
+  }
+
+  /** One that was away when a device was opened may have it as well: it is where the device goes when the others are lost. */
+  async #came(server: KnownServer): Promise<void> {
+    const missing = () => this.#opened.filter((one) => isOpen(one) && !one.sessions.includes(server.session));
+    if (missing().length === 0) return;
+    const offered = await this.list(server);
+    for (const { name, sessions } of missing()) {
+      if (!offered?.some((one) => one.name === name)) continue;
+      sessions.push(server.session);
+      this.#ports.log.write('INFO', 'explorer', `device ${name} is at server ${server.name}, too`);
+    }
   }
 
   /** What a server offers; null: it does not answer now. */
@@ -159,14 +189,22 @@ export class NamespaceClient {
     device: string,
     force: boolean,
   ): Promise<{ ok: true; device: RemoteDevice } | { ok: false; errno: Errno }> {
-    const sessions = await this.sessionsOf(device);
-    if (sessions.length === 0) return { ok: false, errno: Errno.ENOENT };
+    const own: Opened = { name: device, sessions: [], device: null };
+    this.#opened = [...this.#opened.filter(isOpen), own];
+    const { sessions } = own;
+    for (const one of await this.sessionsOf(device)) if (!sessions.includes(one)) sessions.push(one);
     const { clock, log } = this.#ports;
     const { lossMs, takeOverMs, answerMs } = this.config;
-    return RemoteDevice.open(
-      { name: device, sessions, mode: 'exclusive', force, clock, log, lossMs, takeOverMs, answerMs },
-      openMs,
-    );
+    const opened =
+      sessions.length === 0
+        ? ({ ok: false, errno: Errno.ENOENT } as const)
+        : await RemoteDevice.open(
+            { name: device, sessions, mode: 'exclusive', force, clock, log, lossMs, takeOverMs, answerMs },
+            openMs,
+          );
+    if (opened.ok) own.device = opened.device;
+    else this.#opened = this.#opened.filter((one) => one !== own);
+    return opened;
   }
 
   close(): void {

@@ -10,7 +10,7 @@ import type { ClientSession, Outcome } from './session.ts';
 
 export interface PlacementOptions {
   readonly name: string;
-  /** Sessions with servers that have it, the first one first. */
+  /** Sessions with servers that have it, the first one first. More may be added later, behind them. */
   readonly sessions: readonly ClientSession[];
   readonly mode: Open['mode'];
   readonly clock: Clock;

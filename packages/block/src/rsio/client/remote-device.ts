@@ -69,6 +69,10 @@ export class RemoteDevice extends GuardedDevice {
     return this.#placement.isLost;
   }
 
+  get isClosed(): boolean {
+    return this.#placement.isClosed;
+  }
+
   /** How many servers have it. */
   get servers(): number {
     return this.#options.sessions.length;
