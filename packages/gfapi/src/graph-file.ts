@@ -85,13 +85,16 @@ export class GraphFile extends OpenFile {
     }, how);
   }
 
-  /** One request, whatever its size: the graph's limit is 4 MiB. `data` must stay as it is until the answer. */
-  writev(offset: number, data: Uint8Array, how?: WriteHow): Promise<Reply<'writev'>> {
+  /**
+   * One request, whatever its size: the graph's limit is 4 MiB. `data` must stay as it is until the answer; a function is
+   * asked for it when it is known which graph gets it.
+   */
+  writev(offset: number, data: Uint8Array | (() => Uint8Array), how?: WriteHow): Promise<Reply<'writev'>> {
     this.#wasWritten = true;
     return this.run<Reply<'writev'>>((top, call, fd) => {
       const failed = this.takeFailure();
       if (failed !== null) return Promise.resolve(fail(failed));
-      const args: Args<'writev'> = { fd, offset, data };
+      const args: Args<'writev'> = { fd, offset, data: typeof data === 'function' ? data() : data };
       if (how?.append) args.append = true;
       if (how?.sync) args.sync = true;
       if (how?.xdata) args.xdata = how.xdata;

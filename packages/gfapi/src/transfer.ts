@@ -86,9 +86,20 @@ async function inTurn(size: number, work: (at: number, length: number) => Promis
   return { ok: true, count: done };
 }
 
-/** Data that may be looked at for as long as the graph likes: the caller's own only if it cannot change too early. */
-function ownedBy(file: GraphFile, data: Uint8Array, { signal, timeoutMs }: CallOptions): Uint8Array {
-  if (file.returnsWrites && !signal && timeoutMs === undefined && !file.client.isBounded) return data;
+/**
+ * Data that may be looked at for as long as the graph likes: the caller's own only if it cannot change too early. Of what
+ * cannot be left early that is asked when it is sent: the graph may be another one by then, and keep what this one does not.
+ */
+function ownedBy(
+  file: GraphFile,
+  data: Uint8Array,
+  { signal, timeoutMs }: CallOptions,
+): Uint8Array | (() => Uint8Array) {
+  if (signal || timeoutMs !== undefined || file.client.isBounded) return copyOf(data);
+  return () => (file.returnsWrites ? data : copyOf(data));
+}
+
+function copyOf(data: Uint8Array): Uint8Array {
   const copy = freshBytes(data.length);
   copy.set(data);
   return copy;
