@@ -19,19 +19,25 @@ async function inPieces(size: number, work: (at: number, length: number) => Prom
   let done = 0;
   const under: { length: number; piece: Promise<Piece> }[] = [];
   let at = 0;
-  for (;;) {
-    for (; at < size && under.length < window; at += maxTransfer) {
-      const length = Math.min(maxTransfer, size - at);
-      under.push({ length, piece: work(at, length) });
+  try {
+    for (;;) {
+      for (; at < size && under.length < window; at += maxTransfer) {
+        const length = Math.min(maxTransfer, size - at);
+        const piece = work(at, length);
+        // A signal ends all of them, and the first that is waited for tells of it: nobody may be left to hear the others.
+        piece.catch(() => {});
+        under.push({ length, piece });
+      }
+      const next = under.shift();
+      if (!next) return { ok: true, count: done };
+      const piece = await next.piece;
+      if (piece.ok) done += piece.count;
+      if (piece.ok && piece.count === next.length) continue;
+      return piece.ok || done > 0 ? { ok: true, count: done } : piece;
     }
-    const next = under.shift();
-    if (!next) return { ok: true, count: done };
-    const piece = await next.piece;
-    if (piece.ok) done += piece.count;
-    if (piece.ok && piece.count === next.length) continue;
+  } finally {
     // None may be under way when its caller is told, for it has the buffer.
     await Promise.allSettled(under.map((other) => other.piece));
-    return piece.ok || done > 0 ? { ok: true, count: done } : piece;
   }
 }
 
