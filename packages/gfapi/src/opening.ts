@@ -130,30 +130,3 @@ async function closedIfFails(handle: FileHandle, work: () => Promise<void>): Pro
     throw error;
   }
 }
-
-/** On the bricks where they can. */
-export async function copyData(
-  source: FileHandle,
-  target: FileHandle,
-  options: CallOptions | undefined,
-): Promise<void> {
-  const piece = 1 << 20;
-  for (let at = 0; ; ) {
-    let count: number;
-    try {
-      count = await source.copyRangeTo(target, at, at, 64 * piece, options);
-    } catch (error) {
-      const { code = '' } = error as NodeJS.ErrnoException;
-      if (!['EOPNOTSUPP', 'EXDEV', 'EINVAL'].includes(code)) throw error;
-      const { bytesRead, buffer } = await source.read({
-        buffer: Buffer.allocUnsafeSlow(piece),
-        position: at,
-        ...options,
-      });
-      count = bytesRead;
-      if (count > 0) await target.writeFile(buffer.subarray(0, count), options);
-    }
-    if (count === 0) return;
-    at += count;
-  }
-}

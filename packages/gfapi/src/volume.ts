@@ -3,16 +3,17 @@ import { byteString, Errno, FileType, type Iatt, locAt, locOf, pathMaxBytes } fr
 import { type BytesLike, bytesOf, type Contents } from './arguments.ts';
 import { changeAttributes } from './attributes.ts';
 import type { CallOptions } from './client.ts';
+import { copyPath } from './copying.ts';
 import { VolumeDir } from './directory.ts';
 import { fsError } from './errors.ts';
 import type { FileHandle } from './file-handle.ts';
-import { modeOf, O, type OpenFlags, openFlags } from './flags.ts';
+import { modeOf, type OpenFlags, openFlags } from './flags.ts';
 import { GraphDoor } from './graph-door.ts';
 import { ownerOf } from './handle-attributes.ts';
 import { listBelow, type ReaddirOptions } from './listing.ts';
 import { linkPlaces, makeDirectories, makeDirectory, renamePath, suffix } from './making.ts';
 import { checkedOffset } from './offsets.ts';
-import { copyData, openDirectory, openPath, putContents, type WriteFileOptions } from './opening.ts';
+import { openDirectory, openPath, putContents, type WriteFileOptions } from './opening.ts';
 import { getXattr, listXattrs, removeXattr, setXattr, type XattrOptions } from './path-xattrs.ts';
 import { type NameEncoding, nameAs, pathBytes, pathText, type VolumePath } from './paths.ts';
 import { asLink, byName, fails, follow, Places, type PlacesOptions } from './places.ts';
@@ -317,22 +318,7 @@ export class Volume implements AsyncDisposable {
   }
 
   async copyFile(from: VolumePath, to: VolumePath, mode = 0, options?: CallOptions): Promise<void> {
-    await this.#op('copyfile', from, async () => {
-      const source = await openPath(this.#places, from, O.readOnly, 0, options, 'copyfile');
-      try {
-        const stats = await source.stat(options);
-        const exclusive = mode & 1 ? O.exclusive : 0;
-        const flags = O.writeOnly | O.create | O.truncate | exclusive;
-        const target = await openPath(this.#places, to, flags, stats.mode & 0o777, options, 'copyfile');
-        try {
-          await copyData(source, target, options);
-        } finally {
-          await target.close();
-        }
-      } finally {
-        await source.close();
-      }
-    });
+    await this.#op('copyfile', from, () => copyPath(this.#places, from, to, mode, options));
   }
 
   async getxattr(path: VolumePath, name: string, options: XattrOptions = {}): Promise<Buffer> {
