@@ -1,10 +1,15 @@
 /** Copies of files. */
+import { Errno } from '@mortar/core';
 import type { CallOptions } from './client.ts';
+import { fsError } from './errors.ts';
 import type { FileHandle } from './file-handle.ts';
 import { O } from './flags.ts';
 import { openPath } from './opening.ts';
 import type { VolumePath } from './paths.ts';
 import type { Places } from './places.ts';
+
+/** What is read at a time. */
+const piece = 1 << 20;
 
 /** `mode`: COPYFILE_EXCL 1. */
 export async function copyPath(
@@ -32,25 +37,42 @@ export async function copyPath(
   }
 }
 
-/** On the bricks where they can. */
+/** On the bricks where they can: also in the middle, for files may move meanwhile. */
 async function copyData(source: FileHandle, target: FileHandle, options: CallOptions | undefined): Promise<void> {
-  const piece = 1 << 20;
   for (let at = 0; ; ) {
-    let count: number;
-    try {
-      count = await source.copyRangeTo(target, at, at, 64 * piece, options);
-    } catch (error) {
-      const { code = '' } = error as NodeJS.ErrnoException;
-      if (!['EOPNOTSUPP', 'EXDEV', 'EINVAL'].includes(code)) throw error;
-      const { bytesRead, buffer } = await source.read({
-        buffer: Buffer.allocUnsafeSlow(piece),
-        position: at,
-        ...options,
-      });
-      count = bytesRead;
-      if (count > 0) await target.writeFile(buffer.subarray(0, count), options);
-    }
+    const count =
+      (await copyOnBricks(source, target, at, options)) ?? (await copyThroughUs(source, target, at, options));
     if (count === 0) return;
     at += count;
   }
+}
+
+/** Null: they cannot. */
+async function copyOnBricks(
+  source: FileHandle,
+  target: FileHandle,
+  at: number,
+  options: CallOptions | undefined,
+): Promise<number | null> {
+  try {
+    return await source.copyRangeTo(target, at, at, 64 * piece, options);
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (['EOPNOTSUPP', 'EXDEV', 'EINVAL'].includes(code)) return null;
+    throw error;
+  }
+}
+
+/** To where it belongs: the handle stands where it stood, whatever the bricks have copied. */
+async function copyThroughUs(
+  source: FileHandle,
+  target: FileHandle,
+  position: number,
+  options: CallOptions | undefined,
+): Promise<number> {
+  const { bytesRead, buffer } = await source.read({ buffer: Buffer.allocUnsafeSlow(piece), position, ...options });
+  if (bytesRead === 0) return 0;
+  const { bytesWritten } = await target.write(buffer, { length: bytesRead, position, ...options });
+  if (bytesWritten === 0) throw fsError(Errno.EIO, 'copyfile');
+  return bytesWritten;
 }
