@@ -1,8 +1,21 @@
-import { type Fop, type FopName, option, Xlator, type XlatorInit, type XlatorType } from '@mortar/core';
+import {
+  type Fop,
+  type FopName,
+  type OptionTable,
+  option,
+  parseOptions,
+  type Services,
+  type Subvolume,
+  Xlator,
+  type XlatorInit,
+  type XlatorType,
+} from '@mortar/core';
 import type { VolfileSource } from '@mortar/host';
+import { xlator as locks } from '@mortar/xlators/features/locks/index.ts';
 import { xlator as memory } from '@mortar/xlators/storage/memory/index.ts';
-import { afterEach, expect, it, vi } from 'vitest';
-import { inMemory } from './gfapi-rig.ts';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import type { FileHandle } from './file-handle.ts';
+import { codeOf, inMemory } from './gfapi-rig.ts';
 import type { Volume } from './volume.ts';
 
 let volume: Volume | undefined;
@@ -10,15 +23,18 @@ afterEach(() => volume?.close());
 
 const options = { label: option.text('', { description: 'makes another graph', live: false }) };
 
-/** A storage that outlives graphs. */
-class Files extends Xlator {
+/** Bricks, which outlive graphs: each graph is a client of its own to them. */
+class Bricks extends Xlator {
   readonly #below: Xlator;
   readonly #gates: Gates;
+  readonly #clientId: string;
 
   constructor(init: XlatorInit<typeof options>, below: Xlator, gates: Gates) {
     super(init);
     this.#below = below;
     this.#gates = gates;
+    // As protocol/client calls itself.
+    this.#clientId = `host-11-1800000000-00000000000${init.options.label}-files-client-0`;
   }
 
   override async init(): Promise<void> {
@@ -28,60 +44,73 @@ class Files extends Xlator {
   protected override bindFop(name: never): never {
     const next = this.#below.ops[name as FopName] as Fop<FopName>;
     const run: Fop<FopName> = async (call, args) => {
-      await this.#gates.pass(name);
-      return next(call, args);
+      await this.#gates.pass(`before ${name}`);
+      const reply = await next({ ...call, clientId: this.#clientId }, args);
+      await this.#gates.pass(`behind ${name}`);
+      return reply;
     };
     return run as never;
   }
 }
 
-/** Before which requests wait. */
-class Gates {
-  readonly #shut = new Map<FopName, Promise<void>>();
-  readonly waiting = new Map<FopName, number>();
+type Place = `${'before' | 'behind'} ${FopName}`;
 
-  async pass(name: FopName): Promise<void> {
-    const shut = this.#shut.get(name);
+/** Where the next request waits. */
+class Gates {
+  readonly #shut = new Map<Place, Promise<void>>();
+  readonly waiting = new Set<Place>();
+
+  async pass(place: Place): Promise<void> {
+    const shut = this.#shut.get(place);
     if (!shut) return;
-    this.waiting.set(name, (this.waiting.get(name) ?? 0) + 1);
+    this.#shut.delete(place);
+    this.waiting.add(place);
     await shut;
   }
 
   /** Opens it again when the function that comes back is called. */
-  shut(name: FopName): () => void {
+  shut(place: Place): () => void {
     let open = () => {};
-    const until = new Promise<void>((resolve) => {
-      open = resolve;
-    });
-    this.#shut.set(name, until);
-    return () => {
-      this.#shut.delete(name);
-      open();
-    };
+    this.#shut.set(
+      place,
+      new Promise<void>((resolve) => {
+        open = resolve;
+      }),
+    );
+    return open;
+  }
+
+  /** Somebody stands before it. */
+  reached(place: Place): Promise<void> {
+    return vi.waitFor(() => expect([...this.waiting]).toContain(place));
   }
 }
 
-/** A volume that gets write-behind over its files when it is told to. */
-async function plainVolume() {
+function made<T extends OptionTable>(type: XlatorType<T>, services: Services, below: Subvolume[]): Xlator {
+  const { values } = parseOptions(type.options, new Map());
+  const xlator = type.create({ name: type.type, type: type.type, options: values, texts: new Map(), services });
+  xlator.bind(below, type.fops);
+  return xlator;
+}
+
+/** A volume that gets another graph, with write-behind over its bricks, when it is told to. */
+async function switched() {
   const gates = new Gates();
   let below: Xlator | undefined;
   const type: XlatorType<typeof options> = {
-    type: 'test/files',
-    description: 'a storage that stays',
+    type: 'test/bricks',
+    description: 'bricks that stay',
     options,
     subvolumes: { min: 0, max: 0 },
     keeps: 'nothing',
     create: (init) => {
-      if (!below) {
-        below = memory.create({ ...init, options: { size: 2 ** 32 } } as never);
-        below.bind([], memory.fops);
-      }
-      return new Files(init, below, gates);
+      below ??= made(locks, init.services, [made(memory, init.services, []).ops]);
+      return new Bricks(init, below, gates);
     },
   };
-  const plain = 'volume files\n type test/files\n option label a\nend-volume\n';
-  const behind = `${plain.replace('label a', 'label b')}
-    volume behind\n type performance/write-behind\n option answer-ahead on\n subvolumes files\nend-volume\n`;
+  const plain = 'volume bricks\n type test/bricks\n option label 1\nend-volume\n';
+  const behind = `${plain.replace('label 1', 'label 2')}
+    volume behind\n type performance/write-behind\n option answer-ahead on\n subvolumes bricks\nend-volume\n`;
   let text = plain;
   let changed = () => {};
   const volfile: VolfileSource = {
@@ -91,28 +120,63 @@ async function plainVolume() {
       return () => undefined;
     },
   };
-  volume = await inMemory({ volfile, loaders: { 'test/files': async () => type as never } });
-  const writeBehind = () => {
+  volume = await inMemory({ volfile, loaders: { 'test/bricks': async () => type as never } });
+  const change = () => {
     text = behind;
     changed();
   };
-  return { volume, gates, writeBehind };
+  return { volume, gates, change };
 }
 
-it('a switch of graphs leaves a write what it was when its caller was answered', async () => {
-  const { volume: v, gates, writeBehind } = await plainVolume();
-  const file = await v.open('/f', 'w');
-  const opened = gates.shut('open');
-  writeBehind();
-  await vi.waitFor(() => expect(gates.waiting.get('open')).toBe(1));
-  // The file is about to move to the graph that answers ahead.
-  const data = Buffer.from('what was written');
-  const writing = file.write(data, 0, data.length, 0);
-  const written = gates.shut('writev');
-  opened();
-  await writing;
-  data.fill('x');
-  written();
-  await file.close();
-  expect(await v.readFile('/f', 'utf8')).toBe('what was written');
+const isMoved = ({ raw }: FileHandle, from: unknown) => vi.waitFor(() => expect(raw.graph).not.toBe(from));
+
+describe('a switch of graphs', () => {
+  it('leaves a write what it was when its caller was answered', async () => {
+    const { volume: v, gates, change } = await switched();
+    const file = await v.open('/f', 'w');
+    const opened = gates.shut('before open');
+    change();
+    await gates.reached('before open');
+    // The file is about to move to the graph that answers ahead.
+    const data = Buffer.from('what was written');
+    const writing = file.write(data, 0, data.length, 0);
+    const written = gates.shut('before writev');
+    opened();
+    await writing;
+    data.fill('x');
+    written();
+    await file.close();
+    expect(await v.readFile('/f', 'utf8')).toBe('what was written');
+  });
+
+  it('has no lock that was given back meanwhile', async () => {
+    const { volume: v, gates, change } = await switched();
+    const [file, other] = [await v.open('/f', 'w'), await v.open('/f', 'w')];
+    await file.lock({ type: 'write' });
+    const { graph } = file.raw;
+    const answered = gates.shut('behind lk');
+    const unlocking = file.unlock();
+    await gates.reached('behind lk');
+    change();
+    await isMoved(file, graph);
+    answered();
+    await unlocking;
+    expect(await codeOf(other.lock({ type: 'write' }))).toBe('ok');
+  });
+
+  it('leaves a lock to who has got it meanwhile', async () => {
+    const { volume: v, gates, change } = await switched();
+    const [file, other] = [await v.open('/f', 'w'), await v.open('/f', 'w')];
+    const { graph } = file.raw;
+    const answered = gates.shut('behind lk');
+    const locking = codeOf(file.lock({ type: 'write' }));
+    await gates.reached('behind lk');
+    change();
+    await isMoved(file, graph);
+    answered();
+    expect(await locking).toBe('ok');
+    expect(await codeOf(other.lock({ type: 'write' }))).toBe('EAGAIN');
+    await file.unlock();
+    expect(await codeOf(other.lock({ type: 'write' }))).toBe('ok');
+  });
 });

@@ -1,5 +1,6 @@
 /** Locks of open files, of the family of fcntl(2)'s. */
 import { Errno, type Flock, type Reply } from '@mortar/core';
+import type { ServedGraph } from '@mortar/host';
 import type { CallOptions } from './client.ts';
 import { argumentError, fsError, must } from './errors.ts';
 import { canRead, canWrite } from './flags.ts';
@@ -22,23 +23,30 @@ export async function lock(raw: GraphFile, flags: number, options: LockOptions):
   const flock = flockOf(raw, options, options.type);
   const mayNot = options.type === 'write' ? !canWrite(flags) : !canRead(flags);
   if (mayNot) throw fsError(Errno.EBADF, 'fcntl');
-  for (;;) {
+  const { start, owner, pid } = flock;
+  for (let isAgain = false; ; isAgain = true) {
     const { graph } = raw;
-    const reply = await lk(raw, flock, options.wait ? 'wait' : 'set', options);
-    must(reply, 'fcntl');
-    const { start, length, owner, pid } = flock;
-    const end = length === 0 ? Number.POSITIVE_INFINITY : start + length;
-    raw.lockTaken({ type: options.type, owner, start, end, pid });
-    // The graph was replaced meanwhile: the lock must stand on the new one too.
-    if (graph === raw.graph && graph === raw.client.files.graphs.current) return;
+    must(await lk(raw, flock, options.wait ? 'wait' : 'set', options, isAgain), 'fcntl');
+    raw.lockTaken({ type: options.type, owner, start, end: endOf(flock), pid });
+    // The graph was replaced meanwhile: the lock must stand on the new one too, to which the one before hands it over.
+    if (isStill(raw, graph)) return;
   }
 }
 
 export async function unlock(raw: GraphFile, options: Omit<LockOptions, 'type' | 'wait'> = {}): Promise<void> {
   const flock = flockOf(raw, options, 'unlock');
-  must(await lk(raw, flock, 'set', options), 'fcntl');
-  const end = flock.length === 0 ? Number.POSITIVE_INFINITY : flock.start + flock.length;
-  raw.lockGiven(flock.owner, flock.start, end);
+  for (;;) {
+    const { graph } = raw;
+    must(await lk(raw, flock, 'set', options), 'fcntl');
+    raw.lockGiven(flock.owner, flock.start, endOf(flock));
+    // The graph was replaced meanwhile: the new one may have taken the lock again before it was given back.
+    if (isStill(raw, graph)) return;
+  }
+}
+
+/** Whether what was done in a graph was done in the one that serves the file from now on. */
+function isStill(raw: GraphFile, graph: ServedGraph): boolean {
+  return graph === raw.graph && graph === raw.client.files.graphs.current;
 }
 
 /** The lock that is in the way of such a one; null if none is. */
@@ -47,11 +55,22 @@ export async function lockInTheWay(raw: GraphFile, options: Omit<LockOptions, 'w
   return flock.type === 'unlock' ? null : flock;
 }
 
-function lk(raw: GraphFile, flock: Flock, command: 'get' | 'set' | 'wait', options: CallOptions): Promise<Reply<'lk'>> {
+function lk(
+  raw: GraphFile,
+  flock: Flock,
+  command: 'get' | 'set' | 'wait',
+  options: CallOptions,
+  handsOver = false,
+): Promise<Reply<'lk'>> {
   const { owner } = flock;
+  const args = { command, flock, ...(handsOver && { xdata: { handsOver } }) };
   if (command === 'wait')
-    return raw.client.waitOn(raw, owner, options, (top, call, fd) => top.lk(call, { fd, command, flock }));
-  return raw.run((top, call, fd) => top.lk({ ...call, lockOwner: owner }, { fd, command, flock }), options);
+    return raw.client.waitOn(raw, owner, options, (top, call, fd) => top.lk(call, { fd, ...args }));
+  return raw.run((top, call, fd) => top.lk({ ...call, lockOwner: owner }, { fd, ...args }), options);
+}
+
+function endOf({ start, length }: Flock): number {
+  return length === 0 ? Number.POSITIVE_INFINITY : start + length;
 }
 
 function flockOf(raw: GraphFile, { start = 0, length = 0, owner }: Partial<LockOptions>, type: Flock['type']): Flock {

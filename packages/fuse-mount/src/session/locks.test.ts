@@ -1,5 +1,6 @@
-import { Errno } from '@mortar/core';
+import { type Args, type Call, Errno, parseOptions, type Reply, type Subvolume } from '@mortar/core';
 import { LockBook } from '@mortar/host/client/lock-book.ts';
+import { xlator as locksType } from '@mortar/xlators/features/locks/index.ts';
 import { settle } from '@mortar/xlators/lib/translator-rig.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -52,6 +53,39 @@ describe('locks', () => {
     const other = await rig.create('a');
     await rig.expect('release', node, u64(fh), u32(0, 2), u64(1));
     await rig.expect('setlk', node, ...lockBody(other.fh, 2, 0, 0, 1, 1));
+  });
+
+  it('are had though the graph is switched before that is known', async () => {
+    const { rig, storage, services } = mounted();
+    const texts = new Map();
+    const { values: options } = parseOptions(locksType.options, texts);
+    const brick = locksType.create({ name: 'locks', type: locksType.type, options, texts, services });
+    brick.bind([storage.ops], locksType.fops);
+    let answer = () => {};
+    let late: Promise<void> | null = new Promise((resolve) => (answer = resolve));
+    /** To bricks each graph is a client of its own. */
+    const graph = (number: number): Subvolume => {
+      const clientId = `host-11-1800000000-00000000000${number}-vol-client-0`;
+      const open = (call: Call, args: Args<'open'>) => brick.ops.open({ ...call, clientId }, args);
+      const lk = async (call: Call, args: Args<'lk'>): Promise<Reply<'lk'>> => {
+        const waits = late;
+        late = null;
+        const reply = await brick.ops.lk({ ...call, clientId }, args);
+        await waits;
+        return reply;
+      };
+      return { ...brick.ops, open, lk };
+    };
+    await rig.session.setGraph(graph(1));
+    const { node, fh } = await rig.create('a');
+    const asked = rig.send('setlk', node, ...lockBody(fh, 1, 0, 9, 1));
+    await settle();
+    void rig.session.setGraph(graph(2));
+    await settle();
+    answer();
+    await settle();
+    expect(rig.answerTo(asked)?.errno).toBe(0);
+    expect((await rig.ask('setlk', node, ...lockBody(fh, 2, 0, 9, 1))).errno).toBe(Errno.EAGAIN);
   });
 
   it('of flock that two share can be had by both alone, one after the other', async () => {

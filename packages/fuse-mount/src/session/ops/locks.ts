@@ -51,15 +51,17 @@ export async function setlk(s: Session, ask: Ask, args: RequestOf<'setlk'>): Pro
   const flock = flockOf(args);
   if (!flock) return ask.fail(Errno.EINVAL);
   ask.call.lockOwner = flock.owner;
-  for (;;) {
+  for (let isAgain = false; ; isAgain = true) {
     const handle = await s.use(ask, args.fh);
     if (!handle) return;
     const graph = ask.graph;
-    const reply = await ask.top.lk(ask.call, { fd: handle.fd, command: 'set', flock });
+    const handsOver = isAgain && { xdata: { handsOver: true } };
+    const reply = await ask.top.lk(ask.call, { fd: handle.fd, command: 'set', flock, ...handsOver });
     if (!reply.ok) return failWith(ask, reply);
     note(handle, flock);
     if (graph === s.graphs.current) return granted(s, ask, handle, flock);
-    // The graph was replaced meanwhile, perhaps after this handle had moved: the lock must stand on the new one too.
+    // The graph was replaced meanwhile, perhaps after this handle had moved: the lock must stand on the new one too, to which
+    // the one before hands it over.
   }
 }
 
