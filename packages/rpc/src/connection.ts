@@ -19,7 +19,7 @@ import {
 import { FrameReader } from './frame-reader.ts';
 import { LifeSigns } from './life-signs.ts';
 import { nullLog, nullMetrics } from './null-ports.ts';
-import { type Encode, SendQueue } from './send-queue.ts';
+import { type Choked, type Encode, SendQueue } from './send-queue.ts';
 import type { PeerIdentity, Stream } from './stream.ts';
 
 export type CloseCode =
@@ -60,7 +60,7 @@ export interface ConnectionOptions {
   /** A peer silent for longer is gone; 0: never. */
   pingTimeoutMs?: number;
   helloTimeoutMs?: number;
-  /** Above this many bytes waiting to be sent, nothing more is read. */
+  /** Above this many bytes waiting to be sent, a server reads nothing more. */
   queuedBytesMax?: number;
 }
 
@@ -70,6 +70,11 @@ const defaultPingTimeoutMs = 42_000;
 /** Life signs are looked at so many times in a ping timeout. */
 const looksInTimeout = 4;
 const goodbyeLingerMs = 1000;
+/**
+ * A client reads on, however much it has to send: answers make no more of that, and what its requests hold is bounded. Two that both wait until
+ * the other one reads would wait for ever.
+ */
+const readsOn: Choked = { pauseReading: () => undefined, resumeReading: () => undefined };
 
 export interface ConnectionStats {
   bytesReceived: number;
@@ -112,7 +117,7 @@ export class Connection {
     this.#pingTimeoutMs = options.pingTimeoutMs ?? defaultPingTimeoutMs;
     this.#queuedBytesMax = options.queuedBytesMax ?? defaultQueuedBytesMax;
     this.#fopFlags = options.channel << channelShift;
-    this.#queue = new SendQueue(stream, this, {
+    this.#queue = new SendQueue(stream, options.isServer ? this : readsOn, {
       clock: options.clock,
       metrics: this.#metrics,
       stats: this.stats,

@@ -141,6 +141,24 @@ describe('bounds', () => {
     client.stop();
   });
 
+  it('never make a client and its brick wait for each other, who both have more to send than the other reads', async () => {
+    const { client, link, run, deliver, ran, metrics } = await world();
+    const data = Buffer.alloc(4 << 20);
+    run.now = async (fop) =>
+      (fop === 'readv' ? { ok: true, data, iatt: emptyIatt() } : { ok: true, ...iatts }) as never;
+    link.holdReplies = true;
+    const fd = new Fd(rootGfid, 2);
+    const reads = [0, 1, 2].map(() => client.fop('readv', someCall, { fd, offset: 0, size: data.length }));
+    await settle();
+    const writes = [0, 1, 2].map(() => client.fop('writev', someCall, { fd, offset: 0, data }));
+    await settle();
+    expect([ran.length, metrics.sum('rpc_choked_total')]).toEqual([3, 2]);
+    link.holdReplies = false;
+    await deliver();
+    const ended = Promise.all([...reads, ...writes]).then((replies) => replies.every(({ ok }) => ok));
+    expect(await Promise.race([ended, settle().then(() => 'they wait')])).toBe(true);
+  });
+
   it('forget outcomes that the client has', async () => {
     const { client, server } = await world();
     for (let i = 0; i < 50; i++) await write(client);
