@@ -334,7 +334,9 @@ export class Connection {
       // This process itself was stopped or busy: what the peer sent meanwhile is not read yet.
       const wasLate = nowMs - this.#lastLookMs > 2 * lookMs;
       this.#lastLookMs = nowMs;
-      if (this.#heard || wasLate || this.#pauses > 0) this.#lastHeardMs = nowMs;
+      // Who is not read from cannot be heard, but takes what is sent to him if he lives.
+      const isWaitedFor = this.#pauses > 0 && !this.#queue.isStuck();
+      if (this.#heard || wasLate || isWaitedFor) this.#lastHeardMs = nowMs;
       if (nowMs - this.#lastHeardMs >= timeoutMs) {
         this.#metrics.counter('rpc_ping_timeouts_total').add();
         this.close({ code: 'ping-timeout', message: `the peer has been silent for ${timeoutMs} ms` });

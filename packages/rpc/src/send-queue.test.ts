@@ -165,6 +165,24 @@ describe('a peer that does not read', () => {
     expect([reading, isDrained, queue.queuedBytes]).toEqual([['no', 'yes'], true, 0]);
   });
 
+  it('is stuck if it has taken nothing since that was asked before', async () => {
+    holds = true;
+    put('x'.repeat(500));
+    await settle();
+    expect([queue.isStuck(), queue.isStuck()]).toEqual([false, false]);
+    for (let i = 0; i < 3; i++) {
+      put('x'.repeat(500));
+      await settle();
+    }
+    expect([queue.isStuck(), queue.isStuck()]).toEqual([true, true]);
+    held.shift()!();
+    await settle();
+    expect([queue.isStuck(), queue.isStuck()]).toEqual([false, true]);
+    put('x'.repeat(500));
+    await settle();
+    expect(queue.isStuck()).toBe(true);
+  });
+
   it('is waited for no longer than it is there', async () => {
     holds = true;
     put('x'.repeat(2000));

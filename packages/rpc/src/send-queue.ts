@@ -42,6 +42,8 @@ export class SendQueue {
   #flushScheduled = false;
   #laterTimer: Timer | null = null;
   #isChoked = false;
+  /** As it was when somebody asked whether it is stuck. */
+  #seen = { takenBytes: 0, underWayBytes: 0 };
   #waiters: (() => void)[] = [];
 
   constructor(stream: Stream, choked: Choked, options: SendQueueOptions) {
@@ -57,6 +59,15 @@ export class SendQueue {
   /** Bytes gathered or queued and not yet sent. */
   get queuedBytes(): number {
     return this.#stream.queuedBytes + this.#output.pendingBytes;
+  }
+
+  /** Whether it is choked, and the peer's side has taken nothing since this was asked the last time. */
+  isStuck(): boolean {
+    const { queuedBytes, underWayBytes = 0 } = this.#stream;
+    const seen = this.#seen;
+    this.#seen = { takenBytes: this.#stats.bytesSent - queuedBytes, underWayBytes };
+    const { takenBytes } = this.#seen;
+    return this.#isChoked && takenBytes === seen.takenBytes && underWayBytes === seen.underWayBytes;
   }
 
   /** A frame that goes at the end of this tick. Throws FrameTooLarge, and what `encode` throws; nothing is sent then, nor when it is closed. */

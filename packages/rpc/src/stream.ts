@@ -48,6 +48,8 @@ export interface Stream {
   readonly peer: PeerIdentity;
   /** Bytes written and not yet taken by the peer's side. */
   readonly queuedBytes: number;
+  /** Of one large write what is left; absent where the peer's side takes whole writes. */
+  readonly underWayBytes?: number;
   /** Begins to read. Once. */
   start(sink: StreamSink): void;
   /** The chunks belong to the stream until `done`, which comes even if the stream breaks. */

@@ -91,6 +91,32 @@ describe('time', () => {
     await clock.advance(6000);
     expect(ended).toEqual(['client-1']);
   });
+
+  it('shows that a client is gone that takes nothing of much that is owed to it', async () => {
+    const { client, clock, link, ended, run, metrics } = await world({
+      server: { pingTimeoutMs: 4000, graceMs: 1000 },
+      client: { pingTimeoutMs: 0 },
+    });
+    const data = Buffer.alloc(4 << 20);
+    run.now = async () => ({ ok: true, data, iatt: emptyIatt() }) as never;
+    link.holdReplies = true;
+    for (let i = 0; i < 3; i++)
+      void client.fop('readv', someCall, { fd: new Fd(rootGfid, 2), offset: 0, size: data.length });
+    await settle();
+    expect(metrics.sum('rpc_choked_total')).toBe(1);
+    link.holdAll = true;
+    await clock.advance(7000);
+    expect(ended).toEqual(['client-1']);
+  });
+
+  it('shows that a silent brick is gone, also with much on its way to it', async () => {
+    const { client, clock, link, events, metrics } = await world({ client: { pingTimeoutMs: 4000 } });
+    link.holdAll = true;
+    const data = Buffer.alloc(4 << 20);
+    for (let i = 0; i < 3; i++) void client.fop('writev', someCall, { fd: new Fd(rootGfid, 2), offset: 0, data });
+    await clock.advance(6000);
+    expect([events, metrics.sum('rpc_choked_total')]).toEqual([['new', 'up', 'down'], 1]);
+  });
 });
 
 describe('bounds', () => {

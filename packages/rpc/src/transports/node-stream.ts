@@ -2,8 +2,14 @@
 import { Socket, type SocketConstructorOpts } from 'node:net';
 import type { PeerIdentity, Stream, StreamSink } from '../stream.ts';
 
+interface Handle {
+  readonly writeQueueSize?: number;
+  /** Of TLS, which gives all of a write at once to what is below it. */
+  readonly _parent?: Handle;
+}
+
 interface WithHandle {
-  _handle: object | null;
+  _handle: Handle | null;
 }
 
 /**
@@ -63,6 +69,12 @@ export class NodeStream implements Stream {
 
   get queuedBytes(): number {
     return this.#socket.writableLength;
+  }
+
+  /** What Node itself looks at for `setTimeout` of a socket. */
+  get underWayBytes(): number {
+    const { _handle: handle } = this.#socket as unknown as WithHandle;
+    return (handle?._parent ?? handle)?.writeQueueSize ?? 0;
   }
 
   start(sink: StreamSink): void {
