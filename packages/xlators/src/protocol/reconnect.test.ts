@@ -38,6 +38,66 @@ describe('protocol/client, when its brick is back', () => {
       expect(await whenUp).toEqual(['inodelk', 'entrylk', 'inodelk', 'entrylk', 'lk']);
     });
 
+    // Each await of who takes the session up is such a turn.
+    it.each(Array.from({ length: 10 }, (_, turns) => turns))(
+      'is given back also in the moment in which the session goes on, %i turns after an answer',
+      async (turns) => {
+        const { client, brick, clock, cut, call, types } = await start();
+        const asked: string[] = [];
+        const waiting: (() => void)[] = [];
+        let isBack = false;
+        brick.child.answer = (_fop, { lockOwner }, args) => {
+          asked.push(`${(args as Args<'inodelk'>).flock.type} ${lockOwner}`);
+          return new Promise((resolve) => {
+            waiting.push(() => resolve({ ok: true } as never));
+            if (isBack) for (const answer of waiting.splice(0)) answer();
+          });
+        };
+        const wanted = { ...inode, command: 'wait', flock: { ...flock, type: 'write' } } as const;
+        const unwanted = client.ops.inodelk({ ...call, lockOwner: 'aa' }, wanted).then(async () => {
+          for (let i = 0; i < turns; i++) await null;
+          void client.ops.inodelk({ ...call, lockOwner: 'aa' }, inode);
+        });
+        await settle();
+        await cut();
+        await client.ops.inodelk({ ...call, lockOwner: 'bb' }, inode);
+        isBack = true;
+        await clock.advance(1000);
+        await unwanted;
+        await settle();
+        expect(types().at(-1)).toBe('child-up');
+        expect(asked).toEqual(['write aa', 'unlock bb', 'unlock aa']);
+      },
+    );
+
+    it('is gone with a session that ends while it is given back, and not taken from who has it anew', async () => {
+      const { client, brick, clock, cut, call, types } = await start();
+      const lock = (type: 'write' | 'unlock') =>
+        client.ops.inodelk({ ...call, lockOwner: 'aa' }, { ...inode, flock: { ...flock, type } });
+      const asked: string[] = [];
+      let isHeard = false;
+      brick.child.answer = (_fop, _call, args) => {
+        asked.push((args as Args<'inodelk'>).flock.type);
+        return isHeard ? Promise.resolve({ ok: true } as never) : new Promise(() => undefined);
+      };
+      await cut();
+      await lock('unlock');
+      await clock.advance(1000);
+      expect(asked.splice(0)).toEqual(['unlock']);
+      // The brick loses its disk for a moment, and ends all sessions.
+      brick.child.tell({ type: 'child-down' });
+      brick.child.tell({ type: 'child-up' });
+      await settle();
+      await clock.advance(1000);
+      expect(types().slice(-2)).toEqual(['session-lost', 'child-up']);
+      isHeard = true;
+      expect(await lock('write')).toEqual({ ok: true });
+      await cut();
+      await clock.advance(1000);
+      expect(types().at(-1)).toBe('child-up');
+      expect(asked).toEqual(['write']);
+    });
+
     it('is gone with the session', async () => {
       const { clock, seen, types, network } = await away();
       const { connect } = network;

@@ -95,7 +95,7 @@ export class ProtocolClient extends Xlator {
       fds: this.#fds,
       events: {
         attached: (welcome) => this.#attached(welcome),
-        up: () => this.propagate({ type: 'child-up', ...(this.#lastAddress?.kind === 'unix' && { isLocal: true }) }),
+        up: () => this.#cameUp(),
         down: () => this.propagate({ type: 'child-down' }),
         refused: ({ errno, reason }) => {
           if (errno === Errno.EACCES) this.propagate({ type: 'refused', reason });
@@ -266,6 +266,14 @@ export class ProtocolClient extends Xlator {
       await Promise.all(
         files.slice(at, at + reopenAtATime).map(({ fd, isDirectory }) => this.#reopen(fd, isDirectory)),
       );
+  }
+
+  #cameUp(): void {
+    // What was given back in the moment in which the session was taken up.
+    this.#orphans
+      .giveBack((name, call, args) => this.#session.fop(name, call, args))
+      .catch((error: Error) => this.services.log.write('ERROR', this.name, `giving locks back: ${error.stack}`));
+    this.propagate({ type: 'child-up', ...(this.#lastAddress?.kind === 'unix' && { isLocal: true }) });
   }
 
   async #reopen(fd: Fd, isDirectory: boolean): Promise<void> {

@@ -16,6 +16,8 @@ const orphansMax = 16_384;
 
 export class Orphans {
   #orphans: Orphan[] = [];
+  /** How many sessions were lost. */
+  #losses = 0;
 
   /** False: there are too many of them, and it is better to part with the session. */
   add(fop: FopName, call: Call, args: Args<FopName>): boolean {
@@ -24,15 +26,20 @@ export class Orphans {
     return this.#orphans.length <= orphansMax;
   }
 
+  /** The session is lost, and all of its locks. */
   clear(): void {
     this.#orphans = [];
+    this.#losses++;
   }
 
   /** What comes while it is under way as well. */
   async giveBack(send: (fop: FopName, call: Call, args: Args<FopName>) => Promise<Reply<FopName>>): Promise<void> {
+    const losses = this.#losses;
     while (this.#orphans.length > 0) {
       const some = this.#orphans.splice(0, atATime);
       const replies = await Promise.all(some.map(({ fop, call, args }) => send(fop, call, args)));
+      // In the next session the same lock is one that somebody holds.
+      if (this.#losses !== losses) return;
       // Any other refusal means that it is not held.
       const unsent = some.filter((_, i) => isAway(replies[i]!));
       this.#orphans.unshift(...unsent);
