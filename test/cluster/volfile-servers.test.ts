@@ -1,4 +1,5 @@
-/** A client that was given one server, which goes away: it hears of changes from the others of the pool. */
+/** A client that was given one server, which goes away: it hears of changes from the others of the pool, and takes nothing older from them. */
+import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from '../support/cluster.ts';
 import { type ClusterNode, Nodes, nodesImpossible } from '../support/nodes.ts';
@@ -36,5 +37,20 @@ describe.skipIf(problem !== null)(`a client whose server is gone${problem === nu
     expect((await third.sh(`find ${third.at('bricks', 'b')}/d -type f | wc -l`)).trim()).not.toBe('0');
     await eventually('all files are seen', async () => (await client.sh(`ls ${mount}/d | wc -l`)).trim() === '40');
     await client.sh(`cd ${mount}/d; for i in $(seq 40); do stat f$i > /dev/null || exit 1; done`);
+  }, 180_000);
+
+  it('does not go back to the graph of one that was away meanwhile, and is all that is left', async () => {
+    const log = () => readFileSync(client.at('log/mnt-v.log'), 'utf8');
+    for (const node of [second, third]) await node.killGlusterd();
+    await first.startGlusterd();
+    await eventually('it is asked', () => log().includes(`${first.address}:24007 is behind`));
+    await client.sh(`cd ${client.at('mnt/v')}/d; for i in $(seq 40); do stat f$i > /dev/null || exit 1; done`);
+    for (const node of [second, third]) await node.startGlusterd();
+    await eventually('a change by the one that was away', async () => {
+      await first.must('volume', 'set', 'v', 'performance.io-cache', 'on');
+      return true;
+    });
+    await eventually('it is taken', () => /switched to graph [2-9]/.test(log()));
+    await client.sh(`cd ${client.at('mnt/v')}/d; for i in $(seq 40); do stat f$i > /dev/null || exit 1; done`);
   }, 180_000);
 });

@@ -108,6 +108,43 @@ describe('ManagementVolfileSource', () => {
       await vi.waitFor(() => expect(seen).toEqual(['new', 'newer']), { timeout: 10_000 });
     });
 
+    it('does not go back to what another one has that is behind, but with the one that it has from takes an older version', async () => {
+      const texts = new Map([
+        ['a', { text: 'now', volumeVersion: 5 }],
+        ['b', { text: 'of before', volumeVersion: 4 }],
+      ]);
+      const serving = async (name: string) => {
+        const server = new ManagementServer({ clock });
+        server.method('volfile.get', z.object({ id: z.string() }), () => texts.get(name));
+        await server.listen(transport, named(name));
+        ends.push(() => server.close());
+        return server;
+      };
+      const first = await serving('a');
+      const other = await serving('b');
+      const source = new ManagementVolfileSource(link('a', 'b'), 'v');
+      const seen: string[] = [];
+      const look = () =>
+        source.fetch().then(
+          ({ text, volumeVersion }) => seen.push(`${text} ${volumeVersion}`),
+          (error: Error) => seen.push(error.message),
+        );
+      await look();
+      // An operation that failed is undone.
+      texts.set('a', { text: 'undone', volumeVersion: 4 });
+      await look();
+      texts.set('a', { text: 'now', volumeVersion: 5 });
+      await look();
+      source.watch(look);
+      await first.close();
+      const behind =
+        'failed to fetch the volume file: memory:b is behind: it has version 4 of the volume, memory:a has told version 5';
+      await vi.waitFor(() => expect(seen).toEqual(['now 5', 'undone 4', 'now 5', behind]), { timeout: 5000 });
+      texts.set('b', { text: 'later', volumeVersion: 6 });
+      other.notifyAll('volfile.changed', { id: 'v' });
+      await vi.waitFor(() => expect(seen.at(-1)).toBe('later 6'));
+    });
+
     it.each([['no list'], [{}], [['', 7, null, 'x'.repeat(300)]], [undefined]])(
       'keeps to what was given when what is named is nothing (%j)',
       async (servers) => {

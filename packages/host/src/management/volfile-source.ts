@@ -18,6 +18,8 @@ export class ManagementVolfileSource implements VolfileSource {
   #changed: (() => void) | undefined;
   /** Of the first volfile: a volume made anew under the name is another one. */
   #volumeId: string | undefined;
+  /** The version of the last one that was taken, and who told it. */
+  #taken: { readonly version: number; readonly server: string } | undefined;
   /** A notice came before anybody watched: the fetch under way may have had the text from before. */
   #missed = false;
   readonly #startedHandlers = new Set<() => void>();
@@ -61,14 +63,15 @@ export class ManagementVolfileSource implements VolfileSource {
       if (typeof text !== 'string') throw new Error('the answer has no text');
       this.#learn((answer as { servers?: unknown }).servers);
       const volumeId = this.#sameVolume((answer as { volumeId?: unknown }).volumeId);
-      const { volumeVersion } = answer as { volumeVersion?: unknown };
+      const volumeVersion = this.#noOlder((answer as { volumeVersion?: unknown }).volumeVersion);
       return {
         text,
         name: `${this.#id}@${this.#link.serverName}`,
         ...(volumeId !== undefined && { volumeId }),
-        ...(typeof volumeVersion === 'number' && { volumeVersion }),
+        ...(volumeVersion !== undefined && { volumeVersion }),
       };
     } catch (error) {
+      if (error instanceof VolfileSourceError) throw error;
       const { message } = error as Error;
       const refused = error instanceof ManagementError && error.code !== 'DISCONNECTED' && error.code !== 'TIMEOUT';
       const text = refused
@@ -89,6 +92,22 @@ export class ManagementVolfileSource implements VolfileSource {
     this.#volumeId ??= given;
     if (given !== this.#volumeId)
       throw new Error(`the volume ${this.#volumeId} is gone, and another one, ${given}, has its name`);
+    return given;
+  }
+
+  /**
+   * A node that was away has the volfile from before until it has caught up: with that a process would go back to bricks that have left, or no longer see new
+   * ones. It tells when it has. The one that told of a version may take it back: an operation that failed is undone.
+   */
+  #noOlder(given: unknown): number | undefined {
+    if (typeof given !== 'number') return undefined;
+    const { serverName: server } = this.#link;
+    const taken = this.#taken;
+    if (taken && given < taken.version && server !== taken.server)
+      throw new VolfileSourceError(
+        `failed to fetch the volume file: ${server} is behind: it has version ${given} of the volume, ${taken.server} has told version ${taken.version}`,
+      );
+    this.#taken = { version: given, server };
     return given;
   }
 
