@@ -5,6 +5,7 @@ import {
   Admission,
   controlServer,
   type Host,
+  handOverMs,
   listenForControl,
   openVolfile,
   type ProcessArguments,
@@ -65,6 +66,7 @@ export async function mountRole(host: Host): Promise<void> {
       admission.hear(event);
       if (event.type === 'upcall' && view) mount?.upcall(view.upcall(event));
     },
+    drainTimeoutMs: handOverMs,
     handOver: async (next, previous) => {
       history.took(next.graph, previous.graph);
       mount?.upcall({ type: 'upcall', gfid: metaVolume.activeLink, what: 'data' });

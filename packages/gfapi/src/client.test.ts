@@ -1,4 +1,5 @@
 import { Errno, locAt, rootGfid } from '@mortar/core';
+import { ManualClock } from '@mortar/xlators/lib/translator-rig.ts';
 import { describe, expect, it, vi } from 'vitest';
 import { type ConnectOptions, connect } from './connect.ts';
 import { controlled, volumeWith } from './controlled-rig.ts';
@@ -27,6 +28,22 @@ describe('a switch of graphs', () => {
     expect(await other.lockInTheWay({ type: 'read' })).toBeNull();
     for (const one of [file, other, dir]) await one.close();
     expect(v.graph.openFiles).toBe(0);
+  });
+
+  it('tells of a write that was answered ahead and failed, also when that took longer than requests may stay', async () => {
+    const clock = new ManualClock();
+    const onTop = [{ type: 'performance/write-behind', options: { 'answer-ahead': 'on' } }];
+    const { volume: v, state, switchTo } = await controlled({ clock, onTop });
+    const file = await v.open('/f', 'w+');
+    const fails = state.answerLate('writev', 'before', Errno.ENOSPC);
+    await file.write('lost', 0);
+    switchTo('b');
+    await vi.waitFor(() => expect(state.tops).toHaveLength(2));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await clock.advance(45_000);
+    fails();
+    await vi.waitFor(() => expect(state.seen).toContain('fini a'));
+    expect(await codeOf(file.sync())).toBe('ENOSPC');
   });
 
   it('under load loses and repeats nothing', async () => {

@@ -19,6 +19,7 @@ import {
   FileVolfileSource,
   type GraphKeeper,
   HostServices,
+  handOverMs,
   keepGraphOn,
   LazyRegistry,
   LineLog,
@@ -130,6 +131,7 @@ export async function connect(given: ConnectOptions): Promise<Volume> {
       admission.hear(event);
       if (event.type === 'upcall') client.upcall(event);
     },
+    drainTimeoutMs: handOverMs,
     handOver: (next) => client.setGraph(next.ops),
   });
   if (link) dumpStateOf(keeper, services, link);

@@ -49,14 +49,14 @@ export class Held {
   }
 
   /** Of the next call of this name: it is done, or answered, when the function that comes back is called. */
-  late: { fop: string; until: Promise<void>; when: 'before' | 'after' } | null = null;
+  late: { fop: string; until: Promise<void>; when: 'before' | 'after'; errno?: Errno } | null = null;
 
-  answerLate(fop: string, when: 'before' | 'after' = 'after'): () => void {
+  answerLate(fop: string, when: 'before' | 'after' = 'after', errno?: Errno): () => void {
     let go = () => {};
     const until = new Promise<void>((resolve) => {
       go = resolve;
     });
-    this.late = { fop, until, when };
+    this.late = { fop, until, when, ...(errno && { errno }) };
     return go;
   }
 
@@ -104,9 +104,10 @@ class Top extends Xlator {
       try {
         if (state.held) await state.held;
         if (state.late?.fop !== (name as string)) return await next(call, args);
-        const { until, when } = state.late;
+        const { until, when, errno } = state.late;
         state.late = null;
         if (when === 'before') await until;
+        if (errno) return fail(errno);
         const reply = await next(call, args);
         await until;
         return reply;

@@ -78,6 +78,8 @@ export abstract class OpenFile {
 
 /** A new graph waits so long for what the one before has answered ahead. */
 const settleMs = 60_000;
+/** Handing over may take so long: that, and then the time that requests under way in the graph before have to end. Only then it may be ended. */
+export const handOverMs = settleMs + 30_000;
 /** Files that move at the same time. */
 const parallel = 16;
 /** A lock that others have got hold of meanwhile is lost after this. */
