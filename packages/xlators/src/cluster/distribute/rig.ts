@@ -29,11 +29,14 @@ import {
   Xlator,
   type XlatorType,
 } from '@mortar/core';
+import * as libc from '@mortar/libc';
 import { onTestFinished } from 'vitest';
 import { xlator as locks } from '../../features/locks/index.ts';
 import { type ManualClock, rigServices } from '../../lib/translator-rig.ts';
 import { xlator as memory } from '../../storage/memory/index.ts';
+import type { Sys } from '../../storage/posix/brick.ts';
 import { xlator as posix } from '../../storage/posix/index.ts';
+import { PosixXlator } from '../../storage/posix/xlator.ts';
 import type { Distribute } from './distribute.ts';
 import { xlator as distribute } from './index.ts';
 
@@ -170,6 +173,13 @@ export interface RigOptions {
   readonly over?: DistributeRig;
   readonly inodes?: number;
   readonly storage?: 'memory' | 'posix';
+  /** System calls of bricks in directories, in place of the kernel's. */
+  readonly sys?: Partial<Sys>;
+}
+
+function posixOver(sys: Partial<Sys>): XlatorType {
+  const create: typeof posix.create = (init) => new PosixXlator(init, { ...libc, ...sys });
+  return { ...posix, create } as XlatorType;
 }
 
 /** Passes to bricks that another graph owns. A brick has descriptors of its own, as graphs number what they keep in them. */
@@ -219,7 +229,7 @@ function nodeOf(name: string, type: string, subvolumes: string[], options: Recor
 }
 
 export async function distributeRig(rig: RigOptions = {}): Promise<DistributeRig> {
-  const { children = 3, name = 'tr', options = {}, over, inodes = 4096, storage = 'memory' } = rig;
+  const { children = 3, name = 'tr', options = {}, over, inodes = 4096, storage = 'memory', sys = {} } = rig;
   const services = { ...rigServices(), inodes: new InodeTable(inodes) };
   const numbers = Array.from({ length: children }, (_, i) => i);
   const brickType = over ? 'test/borrowed' : `storage/${storage}`;
@@ -242,7 +252,7 @@ export async function distributeRig(rig: RigOptions = {}): Promise<DistributeRig
     ),
     nodeOf(name, 'test/top', [`${name}-dht`]),
   ];
-  const types = [memory, posix, locks, borrowed(over?.served ?? []), door, distribute, top] as XlatorType[];
+  const types = [memory, posixOver(sys), locks, borrowed(over?.served ?? []), door, distribute, top] as XlatorType[];
   const graph = buildGraph({ volumes }, new Map(types.map((type) => [type.type, type])), services);
   await startGraph(graph);
   const d = graph.xlators.get(`${name}-dht`) as Distribute;

@@ -115,14 +115,24 @@ export function smallContents(
   return undefined;
 }
 
-/** The rest of a read, by a thread of the pool: its length or the negative errno. */
-export function readRest(brick: Brick, file: OpenFile, data: Uint8Array, done: number, offset: number) {
+/**
+ * The rest of a read, by a thread of the pool: its length, and the file as it was not before that, or the negative errno. A rebalance may have taken
+ * the file away, and emptied it, while a thread was waited for: who was given nothing is to see it.
+ */
+export function readRest(
+  brick: Brick,
+  file: OpenFile,
+  { data, done, node }: CachedRead,
+  offset: number,
+): Promise<{ count: number; node: Node } | number> {
   const { open } = brick;
   open.pin(file);
-  return new Promise<number>((resolve) => {
+  return new Promise((resolve) => {
     read(file.osFd, data, done, data.length - done, offset + done, (error, count) => {
+      // Before it may be closed: its number could mean another file then.
+      const now = refreshed(brick, node);
       open.unpin(file);
-      resolve(error ? (error.errno ?? -Errno.EIO) : count);
+      resolve(error ? (error.errno ?? -Errno.EIO) : { count, node: now });
     });
   });
 }

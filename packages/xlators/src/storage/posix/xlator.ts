@@ -255,10 +255,10 @@ export class PosixXlator extends Xlator {
     if (xdata?.touchAtime && !call.internal) touchAtime(brick, cached.node, call.time);
     const { data, done, node } = cached;
     if (done === data.length) return { ok: true, data, iatt: iattOf(brick, node) };
-    const rest = await io.readRest(brick, file, data, done, offset);
-    if (rest < 0) return failed(rest);
-    const read = done + rest < data.length ? data.subarray(0, done + rest) : data;
-    return { ok: true, data: read, iatt: iattOf(brick, node) };
+    const rest = await io.readRest(brick, file, cached, offset);
+    if (typeof rest === 'number') return failed(rest);
+    const read = done + rest.count < data.length ? data.subarray(0, done + rest.count) : data;
+    return { ok: true, data: read, iatt: iattOf(brick, rest.node) };
   }
 
   async writev(call: Call, args: Args<'writev'>): Promise<Reply<'writev'>> {
