@@ -119,8 +119,8 @@ export interface Xdata {
    */
   notLinkto?: ByteString;
   /**
-   * setxattr, removexattr, getxattr, access; set by distribute, read by storage: what has this xattr and a linkto's mode is
-   * a linkto, and not what is meant: ENOENT.
+   * setxattr, removexattr, getxattr, setattr, all of them by fd, too, and access; set by distribute, read by storage: what has this xattr
+   * and a linkto's mode is a linkto, and not what is meant: ENOENT.
    */
   asFile?: ByteString;
   /** unlink; set by heal: the object may be renamed elsewhere, keep its handle. */

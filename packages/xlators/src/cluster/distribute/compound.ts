@@ -12,7 +12,7 @@ import {
   runSteps,
 } from '@mortar/core';
 import type { Distribute } from './distribute.ts';
-import { isShutDown, movedAway } from './on-file.ts';
+import { asFile, isShutDown, movedAway } from './on-file.ts';
 
 /** What needs nothing from distribute on a file whose child is known but to be sent there. */
 const plain = new Set<FopName>([
@@ -42,7 +42,8 @@ const plain = new Set<FopName>([
 export async function compound(d: Distribute, call: Call, args: Args<'compound'>): Promise<Reply<'compound'>> {
   const child = commonChild(d, args.steps);
   if (child === undefined || !d.isUp(child)) return runSteps(d.ops, call, args.steps);
-  const reply = await d.children[child]!.compound(call, args);
+  const steps = args.steps.map(({ fop, args: given }) => ({ fop, args: asFile(d, fop as FopName, given) }));
+  const reply = await d.children[child]!.compound(call, { ...args, steps });
   if (!reply.ok) return isShutDown(d, child, reply) ? runSteps(d.ops, call, args.steps) : reply;
   const at = reply.replies.findIndex((one) => isElsewhere(d, child, one as Reply<FopName>));
   if (at < 0) return reply;

@@ -1,4 +1,15 @@
-import { Errno, Fd, FileType, type Gfid, type Iatt, locAt, locOf, type Reply, rootGfid } from '@mortar/core';
+import {
+  compoundStep,
+  Errno,
+  Fd,
+  FileType,
+  type Gfid,
+  type Iatt,
+  locAt,
+  locOf,
+  type Reply,
+  rootGfid,
+} from '@mortar/core';
 import { afterEach, describe, expect, it } from 'vitest';
 import { encodeLinkto } from './linkto.ts';
 import { type DistributeRig, distributeRig } from './rig.ts';
@@ -114,6 +125,19 @@ describe.each(['memory', 'posix'] as const)(
       rig.d.remember(gfid, { kind: 'file', child: old });
       done(await rig.ops.removexattr(rig.call, { loc: locOf(gfid), name }));
       expect(await rig.xattr(now, '/f', name)).toBeUndefined();
+    });
+
+    it.each(['its gfid', 'a descriptor', 'a compound'])('is done to the file: its mode, by %s', async (by) => {
+      const { rig, gfid, old, now } = await moved(storage);
+      rig.d.remember(gfid, { kind: 'file', child: old });
+      const attr = { mode: 0o600 };
+      const steps = [compoundStep('setattr', { loc: locOf(gfid), attr })];
+      if (by === 'its gfid') done(await rig.ops.setattr(rig.call, { loc: locOf(gfid), attr }));
+      else if (by === 'a descriptor') done(await rig.ops.fsetattr(rig.call, { fd: new Fd(gfid, 2), attr }));
+      else expect(await rig.ops.compound(rig.call, { steps })).toMatchObject({ ok: true, replies: [{ ok: true }] });
+      expect((await rig.onBrick(now, '/f'))!.iatt.mode).toBe(0o600);
+      // Else it would be an empty file to whoever looks it up.
+      expect((await rig.onBrick(old, '/f'))!.iatt.mode).toBe(0o1000);
     });
 
     it('is done to the file: permission', async () => {

@@ -15,6 +15,7 @@ import {
   locOf,
   type Reply,
   type Subvolume,
+  type Xdata,
 } from '@mortar/core';
 import { iattFieldsOf } from '../../lib/subjects.ts';
 import { type Distribute, isFailure } from './distribute.ts';
@@ -103,7 +104,7 @@ async function runOn<N extends FopName>(
   child: number,
 ): Promise<Reply<N>> {
   if (!mayAsk(d, child, fop, args)) return fail(Errno.ENOTCONN);
-  const given = withoutAttributes.has(fop) ? meaningFile(args, d.names.linkto) : args;
+  const given = asFile(d, fop, args);
   const reply = await run(d.children[child]!, fop, call, await openedAt(d, call, given, child));
   return fop === 'open' && reply.ok ? openOfFile(d, child, args, reply) : reply;
 }
@@ -113,8 +114,23 @@ function mayAsk<N extends FopName>(d: Distribute, child: number, fop: N, args: A
   return d.isUp(child) || locksGivenBack(fop, args).length > 0;
 }
 
-/** Replies of which do not show whether it was a linkto. */
-const withoutAttributes: ReadonlySet<FopName> = new Set(['setxattr', 'removexattr', 'getxattr', 'access']);
+/** Replies of which do not show whether it was a linkto; who changes the mode of one makes something of it that looks like the file. */
+const doesNotShow: ReadonlySet<FopName> = new Set([
+  'setxattr',
+  'fsetxattr',
+  'removexattr',
+  'fremovexattr',
+  'getxattr',
+  'fgetxattr',
+  'access',
+  'setattr',
+  'fsetattr',
+]);
+
+/** The arguments of what must not be done to a linkto in the file's place. */
+export function asFile<A extends { xdata?: Xdata }>(d: Distribute, fop: FopName, args: A): A {
+  return doesNotShow.has(fop) ? meaningFile(args, d.names.linkto) : args;
+}
 
 /** Of replicas whose copies differ for the moment it does not show either what was opened. */
 async function openOfFile<N extends FopName>(

@@ -206,8 +206,8 @@ export function metadataFops(volume: Volume): MetadataFops {
       const found = volume.opened(fd);
       return found.ok ? { ok: true, iatt: found.value.iatt() } : found;
     },
-    setattr: async (call, { loc, attr }) => change(volume.file(loc), call, attr),
-    fsetattr: async (call, { fd, attr }) => change(volume.opened(fd), call, attr),
+    setattr: async (call, { loc, attr, xdata }) => change(meant(volume.file(loc), xdata), call, attr),
+    fsetattr: async (call, { fd, attr, xdata }) => change(meant(volume.opened(fd), xdata), call, attr),
 
     async readlink(_call, { loc }) {
       const found = volume.file(loc);
@@ -242,11 +242,11 @@ export function metadataFops(volume: Volume): MetadataFops {
     },
 
     getxattr: async (_call, { loc, name, xdata }) => get(meant(volume.file(loc), xdata), name),
-    fgetxattr: async (_call, { fd, name }) => get(volume.opened(fd), name),
+    fgetxattr: async (_call, { fd, name, xdata }) => get(meant(volume.opened(fd), xdata), name),
     setxattr: async (call, { loc, xattrs, flags, xdata }) => set(meant(volume.file(loc), xdata), call, xattrs, flags),
-    fsetxattr: async (call, { fd, xattrs, flags }) => set(volume.opened(fd), call, xattrs, flags),
+    fsetxattr: async (call, { fd, xattrs, flags, xdata }) => set(meant(volume.opened(fd), xdata), call, xattrs, flags),
     removexattr: async (call, { loc, name, xdata }) => remove(meant(volume.file(loc), xdata), call, name),
-    fremovexattr: async (call, { fd, name }) => remove(volume.opened(fd), call, name),
+    fremovexattr: async (call, { fd, name, xdata }) => remove(meant(volume.opened(fd), xdata), call, name),
     xattrop: async (_call, { loc, operation, values }) => operate(volume.file(loc), operation, values),
     fxattrop: async (_call, { fd, operation, values }) => operate(volume.opened(fd), operation, values),
 

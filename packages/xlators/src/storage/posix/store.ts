@@ -2,7 +2,7 @@
  * A brick's directory as a store of objects by gfid. Synchronous, without translators or timers: arguments and replies
  * are plain objects and an open file is `{gfid, osFd}`, so that a store runs as well in a thread of its own.
  */
-import { type Args, type Call, Errno, FileType, type Gfid, type Loc, type Reply } from '@mortar/core';
+import { type Args, type Call, Errno, FileType, type Gfid, type Loc, type Reply, type Xdata } from '@mortar/core';
 import { O_EXCL, O_RDWR, O_TRUNC, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, Stat } from '@mortar/libc';
 import { access, setattr } from './attributes.ts';
 import { type Brick, failed, refused } from './brick.ts';
@@ -49,8 +49,9 @@ export class PosixStore {
     return typeof node === 'number' ? failed(node) : { ok: true, iatt: iattOf(this.brick, node) };
   }
 
-  setattr(call: Call, target: Target, attr: Args<'setattr'>['attr']): Reply<'setattr'> {
+  setattr(call: Call, target: Target, attr: Args<'setattr'>['attr'], xdata?: Xdata): Reply<'setattr'> {
     const node = this.node(target);
+    if (typeof node !== 'number' && isMereLinkto(this.brick, node, xdata?.asFile)) return refused(Errno.ENOENT);
     return typeof node === 'number' ? failed(node) : setattr(this.brick, call, node, attr);
   }
 

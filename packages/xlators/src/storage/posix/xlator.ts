@@ -152,12 +152,12 @@ export class PosixXlator extends Xlator {
     return this.store.stat(this.#fds.target(fd));
   }
 
-  async setattr(call: Call, { loc, attr }: Args<'setattr'>): Promise<Reply<'setattr'>> {
-    return this.store.setattr(call, loc, attr);
+  async setattr(call: Call, { loc, attr, xdata }: Args<'setattr'>): Promise<Reply<'setattr'>> {
+    return this.store.setattr(call, loc, attr, xdata);
   }
 
-  async fsetattr(call: Call, { fd, attr }: Args<'fsetattr'>): Promise<Reply<'fsetattr'>> {
-    return this.store.setattr(call, this.#fds.target(fd), attr);
+  async fsetattr(call: Call, { fd, attr, xdata }: Args<'fsetattr'>): Promise<Reply<'fsetattr'>> {
+    return this.store.setattr(call, this.#fds.target(fd), attr, xdata);
   }
 
   async access(call: Call, args: Args<'access'>): Promise<Reply<'access'>> {
@@ -382,8 +382,8 @@ export class PosixXlator extends Xlator {
     return this.#onNode(loc, (node) => getxattr(this.store.brick, call, node, name), xdata);
   }
 
-  async fgetxattr(call: Call, { fd, name }: Args<'fgetxattr'>): Promise<Reply<'fgetxattr'>> {
-    return this.#onNode(this.#fds.target(fd), (node) => getxattr(this.store.brick, call, node, name));
+  async fgetxattr(call: Call, { fd, name, xdata }: Args<'fgetxattr'>): Promise<Reply<'fgetxattr'>> {
+    return this.#onNode(this.#fds.target(fd), (node) => getxattr(this.store.brick, call, node, name), xdata);
   }
 
   async setxattr(call: Call, { loc, xattrs, flags, xdata }: Args<'setxattr'>): Promise<Reply<'setxattr'>> {
@@ -391,17 +391,18 @@ export class PosixXlator extends Xlator {
     return this.#onNode(loc, (node) => setxattr(this.store.brick, call, node, xattrs, flags, false), xdata);
   }
 
-  async fsetxattr(call: Call, { fd, xattrs, flags }: Args<'fsetxattr'>): Promise<Reply<'fsetxattr'>> {
+  async fsetxattr(call: Call, { fd, xattrs, flags, xdata }: Args<'fsetxattr'>): Promise<Reply<'fsetxattr'>> {
     this.#upkeep?.checkReserve();
-    return this.#onNode(this.#fds.target(fd), (node) => setxattr(this.store.brick, call, node, xattrs, flags, true));
+    const target = this.#fds.target(fd);
+    return this.#onNode(target, (node) => setxattr(this.store.brick, call, node, xattrs, flags, true), xdata);
   }
 
   async removexattr(call: Call, { loc, name, xdata }: Args<'removexattr'>): Promise<Reply<'removexattr'>> {
     return this.#onNode(loc, (node) => removexattr(this.store.brick, call, node, name), xdata);
   }
 
-  async fremovexattr(call: Call, { fd, name }: Args<'fremovexattr'>): Promise<Reply<'fremovexattr'>> {
-    return this.#onNode(this.#fds.target(fd), (node) => removexattr(this.store.brick, call, node, name));
+  async fremovexattr(call: Call, { fd, name, xdata }: Args<'fremovexattr'>): Promise<Reply<'fremovexattr'>> {
+    return this.#onNode(this.#fds.target(fd), (node) => removexattr(this.store.brick, call, node, name), xdata);
   }
 
   async xattrop(_call: Call, { loc, operation, values }: Args<'xattrop'>): Promise<Reply<'xattrop'>> {
