@@ -1,11 +1,24 @@
 /** rename of a directory: on all children; what succeeded is taken back when one fails. */
-import { type Call, Errno, fail, locAt, type Reply, type Success } from '@mortar/core';
-import type { Distribute } from './distribute.ts';
+import {
+  type Args,
+  type AttrChange,
+  type Call,
+  Errno,
+  type Failure,
+  FileType,
+  fail,
+  locAt,
+  locOf,
+  type Reply,
+  type Success,
+} from '@mortar/core';
+import { type Distribute, isFailure } from './distribute.ts';
 import { whenEmpty } from './empty.ts';
 import { withoutIdentity } from './loc.ts';
 import { withNames } from './locks.ts';
-import { isAbsent } from './lookup.ts';
+import { askArgs, isAbsent } from './lookup.ts';
 import { mergeDirectoryIatts } from './merge.ts';
+import { isSharedXattr } from './names.ts';
 import type { RenamePlan } from './rename.ts';
 
 type RenameReply = Reply<'rename'>;
@@ -26,6 +39,8 @@ export async function renameDirectory(d: Distribute, call: Call, plan: RenamePla
 /** First where the new name hashes to: it decides, with the caller's permissions. Then the others at once. */
 async function renameCopies(d: Distribute, call: Call, plan: RenamePlan): Promise<RenameReply> {
   const { args, toHashed, target } = plan;
+  const replaced = target && target.gfid !== plan.gfid ? await asItIs(d, call, plan) : undefined;
+  if (replaced && isFailure(replaced)) return replaced;
   const first = await d.children[toHashed]!.rename(call, args);
   if (!first.ok) return first;
   const others = d.indices.filter((i) => i !== toHashed);
@@ -34,6 +49,7 @@ async function renameCopies(d: Distribute, call: Call, plan: RenamePlan): Promis
   if (failed && !failed.ok) {
     const done = [toHashed, ...others.filter((_, k) => isRenamed(rest[k]!))];
     await takeBack(d, call, plan, done);
+    if (replaced) await bringBack(d, call, plan, replaced);
     return failed;
   }
   if (target) d.forgetState(target.gfid);
@@ -74,6 +90,49 @@ async function takeBack(d: Distribute, call: Call, plan: RenamePlan, done: reado
   const back = await d.ask(done, (child) => child.rename(d.ownCall(call), { from, to, flags: 0 }));
   if (back.some((reply) => !reply.ok))
     d.warn(`rename of directory ${plan.gfid} failed half-way and could not be taken back: repeat it`);
+}
+
+/** What the new name has, as its deciding copy is; none, where it has none. */
+interface Replaced {
+  readonly made: Omit<Args<'mkdir'>, 'loc'>;
+  readonly attr: AttrChange;
+}
+
+async function asItIs(
+  d: Distribute,
+  call: Call,
+  { args, toHashed, target }: RenamePlan,
+): Promise<Replaced | Failure | undefined> {
+  const { layout, mds } = d.names;
+  const own = d.ownCall(call);
+  const child = d.children[toHashed]!;
+  const found = await child.lookup(own, askArgs(d, { loc: withoutIdentity(args.to) }));
+  if (!found.ok) return isAbsent(found) ? undefined : found;
+  const { gfid, mode, uid, gid, atime, atimeNsec, mtime, mtimeNsec } = found.iatt;
+  if (gfid !== target!.gfid) return undefined;
+  const has = await child.getxattr(own, { loc: locOf(gfid) });
+  if (!has.ok && has.errno !== Errno.ENODATA) return has;
+  const kept = { ...(has.ok && has.xattrs), ...found.xattrs };
+  const isKept = (name: string) => name === layout || name === mds || isSharedXattr(name);
+  const initial = Object.fromEntries(Object.entries(kept).filter(([name]) => isKept(name)));
+  const times = { atime: { sec: atime, nsec: atimeNsec }, mtime: { sec: mtime, nsec: mtimeNsec } };
+  return {
+    made: { mode: (FileType.directory << 12) | mode, gfid, initial },
+    attr: { mode, uid, gid, ...times },
+  };
+}
+
+/**
+ * It has gone where it was replaced already. Without its deciding copy nobody would see it any more, nor what came into it meanwhile; with that
+ * the others are made when it is looked up.
+ */
+async function bringBack(d: Distribute, call: Call, plan: RenamePlan, { made, attr }: Replaced): Promise<void> {
+  const own = d.ownCall(call);
+  const child = d.children[plan.toHashed]!;
+  const again = await child.mkdir(own, { ...made, loc: withoutIdentity(plan.args.to) });
+  const done = again.ok ? await child.setattr(own, { loc: locOf(made.gfid), attr }) : again;
+  if (!done.ok)
+    d.warn(`directory ${made.gfid}, which was to be replaced, is not brought back whole: errno ${done.errno}`);
 }
 
 function merged(replies: readonly Success<'rename'>[]): RenameReply {
