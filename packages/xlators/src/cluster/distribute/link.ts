@@ -6,7 +6,7 @@ import { meaningData } from './linkto.ts';
 import { makeLinkto, removeLinkto } from './linkto-files.ts';
 import { withoutIdentity } from './loc.ts';
 import { withNames } from './locks.ts';
-import { isAbsent, isData, lookOn, lookupAfresh } from './lookup.ts';
+import { isAbsent, isData, isNotNamed, lookOn, lookupAfresh } from './lookup.ts';
 import { directoryIatt } from './merge.ts';
 import { orElsewhere } from './on-file.ts';
 import { settled } from './settle.ts';
@@ -54,21 +54,10 @@ async function linkUnder(d: Distribute, call: Call, args: Args<'link'>, says: bo
     if (!reply.ok && reply.errno === Errno.EEXIST && (await removeLinkto(d, call, child, to)).ok) reply = await run();
     if (reply.ok) return reply;
     const arrived = await arrivedThere(d, call, hashed, to, gfid);
+    // If it has that name, the linkto is that of who gave it.
     if (!arrived && (await isNotNamed(d, call, child, to, gfid))) await removeLinkto(d, call, hashed, to);
     return arrived ?? reply;
   });
-}
-
-/** Whether it is certain that the file does not have that name on the child. If it has, the linkto is that of who gave it. */
-async function isNotNamed(
-  d: Distribute,
-  call: Call,
-  child: number,
-  to: Args<'link'>['to'],
-  gfid: Gfid,
-): Promise<boolean> {
-  const there = await lookOn(d, call, child, to);
-  return there.ok ? !isData(d, there) || there.iatt.gfid !== gfid : isAbsent(there);
 }
 
 /**

@@ -80,6 +80,12 @@ export function isLeaving(d: Distribute, { iatt, xattrs }: Found): boolean {
   return isMigrating(iatt) && xattrs[d.names.linkto] !== undefined;
 }
 
+/** Whether it is certain that a file does not have a name on a child: what was to give it that may have been done, though it was not answered. */
+export async function isNotNamed(d: Distribute, call: Call, child: number, loc: Loc, gfid: Gfid): Promise<boolean> {
+  const there = await lookOn(d, call, child, loc);
+  return there.ok ? !isData(d, there) || there.iatt.gfid !== gfid : isAbsent(there);
+}
+
 /** The child surely has nothing there; any other error leaves it open. */
 export function isAbsent(reply: { readonly ok: true } | Failure | undefined): boolean {
   return reply !== undefined && !reply.ok && (reply.errno === Errno.ENOENT || reply.errno === Errno.ESTALE);

@@ -5,7 +5,7 @@ import { healNow } from './heal.ts';
 import { looksLikeLinkto } from './linkto.ts';
 import { makeLinkto, removeLinkto } from './linkto-files.ts';
 import { withNames } from './locks.ts';
-import { lookupAfresh } from './lookup.ts';
+import { isNotNamed, lookupAfresh } from './lookup.ts';
 import { directoryIatt } from './merge.ts';
 import type { State } from './state.ts';
 import { type Hashed, hashedPlace, underLayout } from './under-layout.ts';
@@ -81,7 +81,8 @@ async function makeAt<N extends NewFop>(
     const link = await makeLinkto(d, call, hashed, loc, owner, place, believe);
     if (!link.ok) return link;
     const reply = await run();
-    if (!reply.ok) await removeLinkto(d, call, hashed, loc);
+    // If it is there all the same, nobody would find it.
+    if (!reply.ok && (await isNotNamed(d, call, place, loc, gfid))) await removeLinkto(d, call, hashed, loc);
     return reply;
   });
   return made as Reply<N>;

@@ -27,7 +27,7 @@ import {
 } from './linkto-files.ts';
 import { withoutIdentity } from './loc.ts';
 import { withNames } from './locks.ts';
-import { discover, type Found, isAbsent, isData, isLinkto, lookOn, lookupAfresh } from './lookup.ts';
+import { discover, type Found, isAbsent, isData, isLinkto, isNotNamed, lookOn, lookupAfresh } from './lookup.ts';
 import { removeMark } from './marks.ts';
 import { orElsewhere } from './on-file.ts';
 import { type RenamePlan, withDirectoryParents } from './rename.ts';
@@ -138,22 +138,27 @@ async function renameByLink(d: Distribute, call: Call, plan: RenamePlan, source:
     const to = { parent: args.to.parent!, name: args.to.name! };
     if ((await takeBackInTheWay(d, call, source, to, toHashed)).ok) linked = await link();
   }
+  const unseen = { child: source, parent: args.to.parent!, name: args.to.name!, gfid: plan.gfid };
+  const takeBack = async () => {
+    // A rename on one child takes no locks: the old name may be gone by it, and this one is all that is left of the file.
+    if (!(await hasName(d, call, source, args.from, plan.gfid))) return;
+    const taken = await unlinkWhereItIs(d, d.ownCall(call), withoutIdentity(args.to), plan.gfid, source);
+    // A name that nobody sees, until what is seen under it goes. Should this client end before the child is back, the linkto tells of it.
+    if (!taken.ok && !isAbsent(taken)) d.leftovers.add(unseen);
+    else await undo();
+  };
   if (!linked.ok) {
-    await undo();
+    // It may have been done, though it was not answered.
+    if (await isNotNamed(d, call, source, args.to, plan.gfid)) await undo();
+    else if (await hasName(d, call, source, args.to, plan.gfid)) await takeBack();
+    else d.leftovers.add(unseen);
     return linked;
   }
   // As the caller: whether the target may be replaced is decided here, before anything is removed.
   const shown = await d.children[toHashed]!.rename(call, plan.believe({ ...args, from: withoutIdentity(args.from) }));
   const isShown = shown.ok || (shown.errno === Errno.EEXIST && (await isShownAlready(d, call, plan)));
   if (!isShown) {
-    const { parent, name } = args.to;
-    // A rename on one child takes no locks: the old name may be gone by it, and this one is all that is left of the file.
-    if (!(await hasName(d, call, source, args.from, plan.gfid))) return shown;
-    const taken = await unlinkWhereItIs(d, d.ownCall(call), withoutIdentity(args.to), plan.gfid, source);
-    // A name that nobody sees, until what is seen under it goes. Should this client end before the child is back, the linkto tells of it.
-    if (!taken.ok && !isAbsent(taken))
-      d.leftovers.add({ child: source, parent: parent!, name: name!, gfid: plan.gfid });
-    else await undo();
+    await takeBack();
     return shown;
   }
   // The linkto did not go with it.
