@@ -2,7 +2,7 @@
 import { type Args, type Call, Errno, fail, type Reply, type Success } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
 import { meaningData } from './linkto.ts';
-import { removeLinkto } from './linkto-files.ts';
+import { removeStaleLinkto } from './linkto-files.ts';
 import { isAbsent, lookupAfresh } from './lookup.ts';
 import { directoryIatt } from './merge.ts';
 import { orElsewhere } from './on-file.ts';
@@ -53,8 +53,8 @@ async function unlinkOnce(d: Distribute, call: Call, args: Args<'unlink'>, hashe
   const reply = await d.children[child]!.unlink(call, given);
   if (!reply.ok) return reply;
   // After the file: the caller's permission was checked there, and a linkto that is left over leads nowhere and is
-  // removed by the next lookup, whereas a file without its linkto would be lost from sight.
-  if (child !== hashed) await removeLinkto(d, call, hashed, loc);
+  // removed by the next lookup, whereas a file without its linkto would be lost from sight: the name may have been given again by now.
+  if (child !== hashed) await removeStaleLinkto(d, call, hashed, loc);
   return ofWholeParents(reply);
 }
 
