@@ -140,10 +140,8 @@ async function exchange(
   { volume, source, target }: Plan,
   operation: 'replace-brick' | 'reset-brick',
 ): Promise<Nothing> {
-  const { uuid } = context.store.state.node;
   const args = brickHookArguments(context, volume, operation);
   await runHooks(context, operation, 'pre', args);
-  const own = isOwn(context, target) ? [target] : [];
   const bricks = volume.bricks.map((brick) => (brick === source ? target : brick));
   const task = volume.task && { task: resetTask(volume.task) };
   const planned = nextVersion({ ...volume, bricks, ...task });
@@ -151,18 +149,14 @@ async function exchange(
   const undo = [removeDirectory];
   try {
     undo.push(await blameFresh(context, after, [target]));
-    const wasOnline = source.hostUuid === uuid && (await context.supervisor.brickState(volume, source)).online;
-    if (wasOnline) undo.push(async () => void (await context.supervisor.startBrick(volume, source)));
-    if (!isOwn(context, source)) undo.push(async () => void (await startElsewhere(context, volume, [source])));
+    // Before anyone hears of the new brick, and other nodes tell their clients as soon as they learn of it: whoever still has the old graph
+    // blames it from now on for what it misses.
+    undo.push(await endReplaced(context, volume, source, target));
     await commitQuietly(context, { volumes: new Map([[after.name, after]]) });
     undo.push(() => commit(context, { volumes: new Map([[volume.name, volume]]) }));
-    if (own.length > 0) undo.push(() => context.supervisor.stopBrick(after, target));
+    if (isOwn(context, target)) undo.push(() => context.supervisor.stopBrick(after, target));
     else undo.push(() => stopElsewhere(context, after, [target]));
     const started = await startNewBricks(context, after, [target]);
-    // Before anyone hears of the new brick: whoever still has the old graph blames it from now on for what it misses.
-    if (source.hostUuid === uuid && source.path !== target.path) await context.supervisor.stopBrick(volume, source);
-    if (source.hostUuid !== target.hostUuid || source.path !== target.path)
-      await stopElsewhere(context, volume, [source]);
     await commitVolume(context, started);
     await context.healDaemon.update();
   } catch (error) {
@@ -172,4 +166,24 @@ async function exchange(
   }
   await runHooks(context, operation, 'post', args);
   return {};
+}
+
+/** Gives back how to have it again. */
+async function endReplaced(
+  context: Context,
+  volume: VolumeInfo,
+  source: BrickInfo,
+  target: BrickInfo,
+): Promise<() => Promise<void>> {
+  const isSamePlace = source.hostUuid === target.hostUuid && source.path === target.path;
+  if (!isOwn(context, source)) {
+    if (!isSamePlace) await stopElsewhere(context, volume, [source]);
+    return async () => void (await startElsewhere(context, volume, [source]));
+  }
+  const { supervisor } = context;
+  const { online } = await supervisor.brickState(volume, source);
+  if (!isSamePlace) await supervisor.stopBrick(volume, source);
+  return async () => {
+    if (online) await supervisor.startBrick(volume, source);
+  };
 }

@@ -167,6 +167,45 @@ describe('volumes over nodes', () => {
     expect(members.map(runningOn)).toEqual([1, 0, 1, 1]);
   });
 
+  it('exchange a brick for one at the same path on another node, and have the old one ended', async () => {
+    await pool(4);
+    await make();
+    await node(1).done({ verb: 'volume.start', volume: 'v', force: false });
+    for (const one of nodes) one.processes.answers['brick.blame'] = {};
+    const source = node(1).at('v');
+    const path = source.slice(source.indexOf(':') + 1);
+    const exchange = { source, target: `${node(4).address}:${path}`, ignorePartition: false };
+    await node(1).done({ verb: 'volume.replace-brick', volume: 'v', ...exchange });
+    expect(nodes.map((one) => one.processes.pidsOf(path).length)).toEqual([0, 0, 0, 1]);
+  });
+
+  it.each([1, 2])(
+    'tell no client of the brick in place of one of node %d before that has ended',
+    async (index) => {
+      await pool(4);
+      await make();
+      await node(1).done({ verb: 'volume.start', volume: 'v', force: false });
+      for (const one of nodes) one.processes.answers['brick.blame'] = {};
+      // A client that has its volfile from node 1 stays until it hears of the new one from there.
+      let isTold = false;
+      Object.defineProperty(node(index).processes.answers, 'brick.clients', { get: () => (isTold ? [] : ['mount']) });
+      const seen: number[] = [];
+      for (const one of nodes) {
+        const { volfiles } = one.daemon.context;
+        const changed = () => {
+          seen.push(runningOn(node(index)));
+          if (one === node(1)) isTold = true;
+        };
+        volfiles.watch({ changed, brickStarted: () => undefined }, 'v', false, volfiles.text('v', false)!);
+      }
+      const exchange = { source: node(index).at('v'), target: node(4).at('v'), ignorePartition: false };
+      await node(1).done({ verb: 'volume.replace-brick', volume: 'v', ...exchange });
+      await until('all have heard', () => seen.length >= 4);
+      expect(new Set(seen)).toEqual(new Set([0]));
+    },
+    30_000,
+  );
+
   it('refuse directories on other nodes that cannot be bricks, and leave nothing', async () => {
     await pool(3);
     await make();
