@@ -32,8 +32,13 @@ export async function probePeer(context: Context, pool: PoolService, host: strin
   const known = pool.others().find((peer) => peer.uuid === hello.uuid);
   if (!known) return take(context, pool, host, await withoutPast(context, pool, host, hello));
   if (!hello.isMember && !hello.hasVolumes) await pool.takeBack(known.uuid, host);
-  const more = { ...known, ...places(known, host, await pool.addresses.resolve(host)) };
-  await pool.transact(`peer probe ${host}`, (propose) => propose({ peers: new Map([[more.uuid, more]]) }));
+  const addresses = await pool.addresses.resolve(host);
+  await pool.transact(`peer probe ${host}`, async (propose) => {
+    // As it is now that this has the lock.
+    const latest = store.state.peers.get(known.uuid);
+    if (!latest) throw new OperationError(`${host} was detached meanwhile`);
+    await propose({ peers: new Map([[known.uuid, { ...latest, ...places(latest, host, addresses) }]]) });
+  });
   return { errno: 0 };
 }
 
@@ -86,20 +91,16 @@ export async function detachPeer(
   const uuid = await context.hostBook.nodeOf(host, store.state);
   const peer = pool.others().find((other) => other.uuid === uuid);
   if (!peer) throw new OperationError(`${host} is not part of cluster`);
-  const hasBricks = [...store.state.volumes.values()].some((volume) =>
-    volume.bricks.some((brick) => brick.hostUuid === peer.uuid),
-  );
-  if (hasBricks)
-    throw new OperationError(
-      `Peer ${host} hosts one or more bricks. If the peer is in not recoverable state then use either replace-brick or ` +
-        'remove-brick command with force to remove all bricks from the peer and attempt the peer detach again.',
-      { exit: 255 },
-    );
+  refuseWithBricks(context, peer, host);
   if (!force && !pool.others().every((other) => pool.isConnected(other.uuid)))
     throw new OperationError("One of the peers is probably down. Check with 'peer status'");
   // Without the last other member this is no pool any more.
   const { id } = pool;
-  await pool.transact(`peer detach ${host}`, (propose) => propose({ peers: new Map([[peer.uuid, null]]) }));
+  await pool.transact(`peer detach ${host}`, async (propose) => {
+    // It may have got some by the operation that was waited for.
+    refuseWithBricks(context, peer, host);
+    await propose({ peers: new Map([[peer.uuid, null]]) });
+  });
   try {
     // Who is away finds out when it is back.
     await pool.dismiss(peer.addresses?.[0] ?? peer.hostnames[0]!, id);
@@ -107,4 +108,16 @@ export async function detachPeer(
     log.write('WARNING', 'management', `${host} does not know yet that it was detached: ${(error as Error).message}`);
   }
   return {};
+}
+
+function refuseWithBricks({ store }: Context, { uuid }: PeerDocument, host: string): void {
+  const hasBricks = [...store.state.volumes.values()].some((volume) =>
+    volume.bricks.some((brick) => brick.hostUuid === uuid),
+  );
+  if (hasBricks)
+    throw new OperationError(
+      `Peer ${host} hosts one or more bricks. If the peer is in not recoverable state then use either replace-brick or ` +
+        'remove-brick command with force to remove all bricks from the peer and attempt the peer detach again.',
+      { exit: 255 },
+    );
 }

@@ -108,6 +108,31 @@ describe('peer detach', () => {
     expect(await refusal('10.9.0.2')).toMatch(/^Peer 10.9.0.2 hosts one or more bricks/);
   });
 
+  it('refuses who has got bricks by an operation that it waited for', async () => {
+    await pool(3);
+    const folder = `${node(1).directories.work}/hooks/1/create/pre`;
+    writeFileSync(`${folder}/S10-slow`, '');
+    let go = () => {};
+    const gate = new Promise<void>((resolve) => {
+      go = resolve;
+    });
+    const { processes } = node(1);
+    const start = processes.run.bind(processes);
+    processes.run = async (program, args) => {
+      if (program === `${folder}/S10-slow`) await gate;
+      return start(program, args);
+    };
+    const creating = node(1).create('v', [node(1).at('b'), node(3).at('b')]);
+    await until('node 1 has the lock', async () => (await node(2).daemon.context.pool!.holders()).length === 1);
+    const detaching = node(2).run({ verb: 'peer.detach', host: node(3).address, force: false });
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    go();
+    await creating;
+    expect(await detaching).toMatchObject({ ok: false });
+    expect(node(1).daemon.context.store.state.peers.has(node(3).uuid)).toBe(true);
+    await until('node 3 has the volume', () => node(3).daemon.context.store.state.volumes.has('v'));
+  });
+
   it('reaches a node that was away', async () => {
     await pool(3);
     await node(3).down();
