@@ -123,12 +123,14 @@ export class Daemon {
 
   /** Brings the processes of this node to what the volumes say. Needs listeners: bricks fetch their volfiles here. */
   async resume(): Promise<void> {
-    const { store, supervisor, healDaemon } = this.context;
+    const { store, supervisor, healDaemon, pool } = this.context;
     const names = [...store.state.volumes.keys()];
-    const resumed = supervisor.resume(names, (name) => store.state.volumes.get(name), store.state.node.uuid);
+    const current = (name: string) => store.state.volumes.get(name);
+    const mayStart = (volume: VolumeInfo) => pool?.quorum.mayStart(volume) ?? true;
+    const resumed = supervisor.resume(names, current, store.state.node.uuid, mayStart);
     // A brick that does not come up must not keep the others from being healed.
     const healed = healDaemon.update();
-    this.context.pool?.start();
+    pool?.start();
     await Promise.all([resumed, healed]);
     healDaemon.watch();
     // Their bricks run by now, as far as this node can see to it.

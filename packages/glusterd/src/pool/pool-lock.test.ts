@@ -31,6 +31,36 @@ describe('the quorum of servers', () => {
     network.mend(node(3).address);
     await until('node 3 serves again', () => bricks().join() === '1,1,1');
   }, 60_000);
+
+  it('is waited for by a glusterd that is started anew, before it starts bricks', async () => {
+    const members = await pool(3);
+    await node(1).create(
+      'v',
+      [1, 2, 3].map((i) => node(i).at('v')),
+      { type: 'replicate', replica: 3 },
+    );
+    await node(1).done({ verb: 'volume.start', volume: 'v', force: false });
+    const pairs = [{ key: 'cluster.server-quorum-type', value: 'server' }];
+    await node(1).done({ verb: 'volume.set', volume: 'v', pairs });
+    await equal(members);
+    const { processes } = node(3);
+    const bricks = () => processes.pidsOf('--brick-port');
+    const upAndCutOff = async () => {
+      network.cut(node(3).address);
+      await node(3).up();
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    };
+    const [brick] = bricks();
+    await node(3).down();
+    await upAndCutOff();
+    expect(bricks()).toEqual([brick]);
+    await node(3).down();
+    processes.die(brick!);
+    await upAndCutOff();
+    expect(bricks()).toEqual([]);
+    network.mend(node(3).address);
+    await until('its brick runs', () => bricks().length === 1);
+  }, 60_000);
 });
 
 describe('the cluster lock', () => {

@@ -18,6 +18,8 @@ export class ServerQuorum {
   readonly #count: () => Reached;
   /** Volumes whose bricks were ended for want of a quorum. */
   readonly #stopped = new Set<string>();
+  /** Volumes whose bricks this glusterd has not started, since it does not reach enough members yet. */
+  readonly #awaited = new Set<string>();
   #timer: Timer | null = null;
   #isClosed = false;
   #running: Promise<void> = Promise.resolve();
@@ -34,6 +36,13 @@ export class ServerQuorum {
     return members < 2 || reached >= needed(members, this.#ratio());
   }
 
+  /** For a glusterd that is started anew; if not, it starts them as soon as it reaches enough. */
+  mayStart(volume: VolumeInfo): boolean {
+    const isMet = this.isMetFor(volume);
+    if (!isMet) this.#awaited.add(volume.name);
+    return isMet;
+  }
+
   #ratio(): string | undefined {
     return this.#context.store.state.globals.options['cluster.server-quorum-ratio'];
   }
@@ -41,6 +50,7 @@ export class ServerQuorum {
   /** Members came or went, or options changed: looks when that has settled. */
   look(): void {
     if (this.#isClosed) return;
+    if (this.#awaited.size > 0) this.#running = this.#running.then(() => this.#startAwaited());
     this.#timer ??= this.#context.clock.after(settleMs, () => {
       this.#timer = null;
       this.#running = this.#running.then(() => this.#act());
@@ -50,6 +60,20 @@ export class ServerQuorum {
   close(): void {
     this.#isClosed = true;
     this.#timer?.cancel();
+  }
+
+  async #startAwaited(): Promise<void> {
+    const { store, supervisor, log } = this.#context;
+    for (const name of [...this.#awaited]) {
+      const volume = store.state.volumes.get(name);
+      if (volume?.status === 'started' && !this.isMetFor(volume)) continue;
+      this.#awaited.delete(name);
+      if (volume?.status !== 'started' || this.#isClosed) continue;
+      for (const brick of volume.bricks.filter(({ hostUuid }) => hostUuid === store.state.node.uuid))
+        await supervisor
+          .startBrick(volume, brick)
+          .catch((error: Error) => log.write('ERROR', 'management', `quorum of ${name}: ${error.message}`));
+    }
   }
 
   async #act(): Promise<void> {
@@ -78,6 +102,7 @@ export class ServerQuorum {
       log.write('CRITICAL', 'management', `server quorum of ${volume.name} is lost: its bricks here are stopped`);
       events?.emit('QUORUM_LOST', { volume: volume.name });
       this.#stopped.add(volume.name);
+      this.#awaited.delete(volume.name);
       await Promise.all(own.map((brick) => supervisor.stopBrick(volume, brick)));
     }
   }

@@ -97,26 +97,33 @@ export class Supervisor {
 
   /**
    * Finds what runs from before, starts what should run and does not. Failures are logged: the others must come up. Volumes
-   * are changed meanwhile: `current` tells what is wanted at the moment in which it is a process's turn.
+   * are changed meanwhile: `current` tells what is wanted at the moment in which it is a process's turn; `mayStart`, whether what does not run
+   * is to be started now.
    */
   async resume(
     names: readonly string[],
     current: (name: string) => VolumeInfo | undefined,
     node: string,
+    mayStart: (volume: VolumeInfo) => boolean = () => true,
   ): Promise<void> {
     for (const name of names) {
       for (const brick of current(name)?.bricks ?? []) {
         if (brick.hostUuid !== node) continue;
-        const step = this.#inTurn(brick.path, () => this.#resumeBrick(current(name), brick));
+        const step = this.#inTurn(brick.path, () => this.#resumeBrick(current(name), brick, mayStart));
         await step.catch((error: Error) => this.#log('ERROR', `brick ${brick.host}:${brick.path}: ${error.message}`));
       }
     }
   }
 
-  async #resumeBrick(volume: VolumeInfo | undefined, brick: BrickInfo): Promise<void> {
+  async #resumeBrick(
+    volume: VolumeInfo | undefined,
+    brick: BrickInfo,
+    mayStart: (volume: VolumeInfo) => boolean,
+  ): Promise<void> {
     if (!volume?.bricks.some(({ path, hostUuid }) => path === brick.path && hostUuid === brick.hostUuid)) return;
-    if (volume.status === 'started') await this.#startBrick(volume, brick);
-    else await this.#stopBrick(volume, brick);
+    if (volume.status !== 'started') return this.#stopBrick(volume, brick);
+    const runs = await this.#watch.seek(this.#watchedBrick(volume.name, brick), this.#directories.run);
+    if (runs || mayStart(volume)) await this.#startBrick(volume, brick);
   }
 
   /** Runs the brick if it does not run; resolves to its port. Throws OperationError. */
