@@ -226,6 +226,22 @@ describe('a pool', () => {
     for (const { acceptor } of [second!, third!]) expect([acceptor.pool, acceptor.version]).toEqual([null, 0]);
   });
 
+  it('does not take back who was detached by what was waited for', async () => {
+    const rig = new PoolRig();
+    const [first, second] = await rig.pool(4);
+    const gone = `peer/${uuidOf(4)}`;
+    let taken = Promise.resolve();
+    await first!.coordinator.transact('peer detach d', async (propose) => {
+      taken = second!.coordinator.readmit(uuidOf(4));
+      taken.catch(() => undefined);
+      rig.clock.now += 1000;
+      for (let i = 0; i < 20; i++) await Promise.resolve();
+      await propose([{ key: gone, value: null }]);
+    });
+    await expect(taken).rejects.toThrow('is no member');
+    expect(first!.acceptor.documents.get(gone)).toBeNull();
+  });
+
   it('of two is left by one, and the other hears of it although it was told nothing', async () => {
     const rig = new PoolRig();
     const [first, second] = await rig.pool(2);

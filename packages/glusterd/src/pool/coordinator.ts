@@ -100,9 +100,10 @@ export class Coordinator implements Pool {
   async readmit(node: string): Promise<void> {
     const { acceptor } = this.#ports;
     const key = peerKey(node);
-    const value = acceptor.documents.get(key);
-    if (value === null) throw new PoolError(`node ${node} is no member`);
-    if (acceptor.members.length > 2) return this.transact(`return of ${node}`, (propose) => propose([{ key, value }]));
+    // As it is under the lock: what was waited for may have detached it, and would be undone.
+    if (acceptor.members.length > 2)
+      return this.transact(`return of ${node}`, (propose) => propose([{ key, value: memberNow(acceptor, node) }]));
+    memberNow(acceptor, node);
     const { accepted, version, documents } = acceptor;
     const isNew = (change: DocumentChange) => isPeerKey(change.key) && documents.get(change.key) === null;
     if (
@@ -158,6 +159,12 @@ export class Coordinator implements Pool {
       }
     }
   }
+}
+
+function memberNow({ documents }: CoordinatorPorts['acceptor'], node: string): unknown {
+  const value = documents.get(peerKey(node));
+  if (value === null) throw new PoolError(`node ${node} is no member`);
+  return value;
 }
 
 /** Whether a lock is held for another volume, and not for so long that people should be told. */
