@@ -96,6 +96,22 @@ describe('on replica 3', { timeout: 180_000 }, () => {
     await expect(v.as({ uid: 1002, gid: 1002 }).readFile('/home/alice/f')).rejects.toMatchObject({ code: 'EACCES' });
   });
 
+  it('gives nobody from its caches what bricks would refuse him', async () => {
+    await using v = await connect(from());
+    await v.mkdir('/secret', { mode: 0o700 });
+    await v.writeFile('/secret/f', 'text', { mode: 0o644 });
+    await v.writeFile('/own', 'text', { mode: 0o600 });
+    const user = v.as({ uid: 1000, gid: 1000 });
+    for (const path of ['/secret/f', '/own']) {
+      expect(await v.readFile(path, 'utf8')).toBe('text');
+      await expect(user.readFile(path)).rejects.toMatchObject({ code: 'EACCES' });
+    }
+    await expect(user.stat('/secret/f')).rejects.toMatchObject({ code: 'EACCES' });
+    await expect(user.readdir('/secret')).rejects.toMatchObject({ code: 'EACCES' });
+    await v.chmod('/secret', 0o711);
+    expect(await user.readFile('/secret/f', 'utf8')).toBe('text');
+  });
+
   it('dumps its state when glusterd is asked for it', async () => {
     await using v = await connect(from());
     await v.writeFile('/dumped', 'text');

@@ -123,6 +123,8 @@ export interface Xdata {
    * and a linkto's mode is a linkto, and not what is meant: ENOENT.
    */
   asFile?: ByteString;
+  /** access; set by cache-access, read by storage: only who checks what callers do (access-control) refuses; without one there is nothing to refuse. */
+  ifChecked?: boolean;
   /** unlink; set by heal: the object may be renamed elsewhere, keep its handle. */
   keepHandle?: boolean;
   /** unlink; set by a rebalance: the file is on another subvolume now, open descriptors of it here are of no use. */

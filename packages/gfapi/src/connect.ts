@@ -125,7 +125,8 @@ export async function connect(given: ConnectOptions): Promise<Volume> {
     prepare: async (volfile) => {
       const prepared = options.prepare?.(volfile) ?? volfile;
       const { subdirectory, onTop = [] } = options;
-      return putOnTop(subdirectory === undefined ? prepared : withSubdirectory(prepared, subdirectory), onTop);
+      const whole = subdirectory === undefined ? prepared : withSubdirectory(prepared, subdirectory);
+      return putOnTop(whole, [...onTop, ...overCaches(whole)]);
     },
     onEvent: (event: GraphEvent) => {
       admission.hear(event);
@@ -225,6 +226,11 @@ function addressOf(server: Server): Address {
 
 function fixed(text: string): VolfileSource {
   return { fetch: async () => ({ text, name: 'volfile' }), watch: () => () => undefined };
+}
+
+/** Bricks check permissions, but see nothing of what a cache answers. */
+function overCaches({ volumes }: Volfile): readonly TopTranslator[] {
+  return volumes.some(({ type }) => type === 'protocol/client') ? [{ type: 'features/cache-access' }] : [];
 }
 
 /** The volfile with further translators over its last volume. */

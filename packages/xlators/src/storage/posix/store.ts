@@ -58,7 +58,7 @@ export class PosixStore {
   access(call: Call, { loc, mask, xdata }: Args<'access'>): Reply<'access'> {
     const node = this.node(loc);
     if (typeof node !== 'number' && isMereLinkto(this.brick, node, xdata?.asFile)) return refused(Errno.ENOENT);
-    const result = typeof node === 'number' ? node : access(call, node, mask);
+    const result = typeof node === 'number' ? node : access(call, node, xdata?.ifChecked ? 0 : mask);
     return result < 0 ? failed(result) : { ok: true };
   }
 
