@@ -83,6 +83,7 @@ export async function mountRole(host: Host): Promise<void> {
   if (args.socketFile !== undefined) await listenForControl(host, controlServer(host, keeper), args.socketFile);
   if (args.metricsPort !== undefined) await serveMetrics(host, args.metricsPort);
   const attach = await backendOf(args);
+  const attached = view;
   mount = await attach({
     mountPoint,
     source: displayName(args),
@@ -90,8 +91,9 @@ export async function mountRole(host: Host): Promise<void> {
     services,
     // The same as of translators' own calls, whose locks cover those of users. Bricks name sessions themselves.
     clientId: '',
-    top: view.ops,
+    top: attached.ops,
   });
+  if (view !== attached) await mount.setGraph(view.ops);
   serveUntilUnmounted(host, mount);
   // A mount that was served once waits for its bricks, whatever they say.
   if (keeper.current.top.state === 'up') return;

@@ -1,5 +1,5 @@
 /** Names that are made and moved. */
-import { Errno, FileType, locAt, locOf, type Reply } from '@mortar/core';
+import { type ByteString, Errno, FileType, locAt, locOf, type Reply } from '@mortar/core';
 import type { CallOptions } from './client.ts';
 import { pathBytes, pathText, type VolumePath } from './paths.ts';
 import { byName, fails, type Outcome, type Places } from './places.ts';
@@ -25,25 +25,36 @@ export async function makeDirectory(
 }
 
 /** From the end of the path: what is there already is the rule. */
-export async function makeDirectories(
+export function makeDirectories(
   places: Places,
   path: VolumePath,
   mode: number,
   options: CallOptions,
 ): Promise<string | undefined> {
-  const text = pathText(path).replace(/(?<=.)\/+$/, '');
+  return makeAbove(places, pathBytes(path).replace(/(?<=.)\/+$/, ''), mode, options);
+}
+
+/** Bytes all the way: not every name is text. */
+async function makeAbove(
+  places: Places,
+  bytes: ByteString,
+  mode: number,
+  options: CallOptions,
+): Promise<string | undefined> {
+  const path = Buffer.from(bytes, 'latin1');
   try {
-    await makeDirectory(places, text, mode, options);
-    return text;
+    await makeDirectory(places, path, mode, options);
+    return pathText(path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') {
-      const parent = text.slice(0, Math.max(0, text.lastIndexOf('/')));
-      if (parent === '' || parent === text) throw error;
-      const first = await makeDirectories(places, parent, mode, options);
-      return (await makeDirectories(places, text, mode, options)) === undefined ? first : (first ?? text);
+      const parent = bytes.slice(0, Math.max(0, bytes.lastIndexOf('/')));
+      if (parent === '' || parent === bytes) throw error;
+      const first = await makeAbove(places, parent, mode, options);
+      const last = await makeAbove(places, bytes, mode, options);
+      return last === undefined ? first : (first ?? last);
     }
-    const isThere = code === 'EEXIST' && (await places.stat(text, true, 'mkdir', options)).isDirectory();
+    const isThere = code === 'EEXIST' && (await places.stat(path, true, 'mkdir', options)).isDirectory();
     if (isThere) return undefined;
     throw error;
   }

@@ -166,6 +166,9 @@ describe('directories', () => {
     expect(await v.mkdir('/a/b/c', { recursive: true })).toBe('/a');
     expect(await v.mkdir('/a/b/d', { recursive: true })).toBe('/a/b/d');
     expect(await v.mkdir('/a/b/c/', { recursive: true })).toBeUndefined();
+    await v.mkdir(Buffer.from('/a/\xff/\xfe', 'latin1'), { recursive: true });
+    expect(await v.readdir('/a', { encoding: 'latin1' })).toContain('\xff');
+    expect((await v.stat(Buffer.from('/a/\xff/\xfe', 'latin1'))).isDirectory()).toBe(true);
     await v.writeFile('/f', '');
     expect(await codeOf(v.mkdir('/f', { recursive: true }))).toBe('EEXIST');
     expect(await codeOf(v.mkdir('/f/g', { recursive: true }))).toBe('ENOTDIR');

@@ -1,7 +1,6 @@
-/** File data: what the page cache has at once, the rest by node's thread pool. */
+/** File data: opening, writing, room and copies. */
 import { createHash } from 'node:crypto';
-import { read } from 'node:fs';
-import { type Call, Errno, FileType, freshBytes, type Gfid, type Reply, returnBytes } from '@mortar/core';
+import { type Call, Errno, FileType, type Gfid, type Reply } from '@mortar/core';
 import {
   FALLOC_FL_KEEP_SIZE,
   FALLOC_FL_PUNCH_HOLE,
@@ -15,8 +14,6 @@ import {
   O_RDWR,
   O_SYNC,
   O_TRUNC,
-  O_WRONLY,
-  RWF_NOWAIT,
   SEEK_DATA,
   SEEK_HOLE,
 } from '@mortar/libc';
@@ -26,8 +23,6 @@ import { iattOf, isDirectory, type Node, nodeOf, nodeOfFile, refreshed } from '.
 import type { OpenFile } from './open-files.ts';
 import { touch } from './times.ts';
 
-/** The most that one read gives. */
-export const readMax = 8 * 1024 * 1024;
 /** The most that one copy_file_range copies; the caller goes on. Longer ones would hold up everybody else. */
 export const copyMax = 16 * 1024 * 1024;
 
@@ -65,76 +60,6 @@ export function anonymousFile(brick: Brick, gfid: Gfid): OpenFile | number {
 /** Whether an open flag asks for writes that are on disk when they are answered. */
 export function syncsWrites(flags: number): boolean {
   return (flags & (O_SYNC | O_DSYNC)) !== 0;
-}
-
-/** A read as far as the page cache has it. */
-export interface CachedRead {
-  data: Uint8Array;
-  /** Bytes in `data` that are there; the rest has to come from the disk. */
-  done: number;
-  node: Node;
-}
-
-/** `patient`: of a file system that cannot tell what it has at once all is left to the pool, else it is read plainly. */
-export function readCached(
-  brick: Brick,
-  file: OpenFile,
-  size: number,
-  offset: number,
-  patient = false,
-): CachedRead | number {
-  const node = nodeOfFile(brick, file);
-  if (typeof node === 'number') return node;
-  const length = Math.max(0, Math.min(size, readMax, node.stat.size - offset));
-  const data = freshBytes(length);
-  if (length === 0) return { data, done: 0, node };
-  const got = brick.sys.preadv2(file.osFd, data, 0, length, offset, RWF_NOWAIT);
-  if (got >= 0) return { data, done: got, node };
-  if (got === -Errno.EOPNOTSUPP && !patient) {
-    const plain = brick.sys.pread(file.osFd, data, 0, length, offset);
-    return plain < 0 ? plain : { data: data.subarray(0, plain), done: plain, node };
-  }
-  return got === -Errno.EAGAIN || got === -Errno.EOPNOTSUPP ? { data, done: 0, node } : got;
-}
-
-/** All that a file of at most `most` bytes holds, if it was opened for reading and the page cache has it. */
-export function smallContents(
-  brick: Brick,
-  file: OpenFile,
-  { stat }: Node,
-  flags: number,
-  most: number,
-): Uint8Array | undefined {
-  const readable = (flags & O_ACCMODE) !== O_WRONLY && stat.type === FileType.regular;
-  if (!readable || stat.size === 0 || stat.size > Math.min(most, readMax)) return undefined;
-  const data = freshBytes(stat.size);
-  let got = brick.sys.preadv2(file.osFd, data, 0, stat.size, 0, RWF_NOWAIT);
-  if (got === -Errno.EOPNOTSUPP) got = brick.sys.pread(file.osFd, data, 0, stat.size, 0);
-  if (got === stat.size) return data;
-  returnBytes(data);
-  return undefined;
-}
-
-/**
- * The rest of a read, by a thread of the pool: its length, and the file as it was not before that, or the negative errno. A rebalance may have taken
- * the file away, and emptied it, while a thread was waited for: who was given nothing is to see it.
- */
-export function readRest(
-  brick: Brick,
-  file: OpenFile,
-  { data, done, node }: CachedRead,
-  offset: number,
-): Promise<{ count: number; node: Node } | number> {
-  const { open } = brick;
-  open.pin(file);
-  return new Promise((resolve) => {
-    read(file.osFd, data, done, data.length - done, offset + done, (error, count) => {
-      // Before it may be closed: its number could mean another file then.
-      const now = refreshed(brick, node);
-      open.unpin(file);
-      resolve(error ? (error.errno ?? -Errno.EIO) : { count, node: now });
-    });
-  });
 }
 
 function grows(brick: Brick, call: Call, node: Node, end: number): boolean {

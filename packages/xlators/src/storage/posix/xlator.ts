@@ -29,13 +29,14 @@ import { list } from './list.ts';
 import { iattOf, nodeOfFile } from './node.ts';
 import type { options } from './options.ts';
 import { isPlaced, Placing, poolShare } from './placing.ts';
+import { read, smallContents } from './read.ts';
 import { isMereLinkto } from './remove.ts';
 import { type PosixOptions, settingsOf } from './settings.ts';
 import { openBrick, setRootOwner } from './startup.ts';
 import { statfs } from './statfs.ts';
 import { type Opened, PosixStore, type Target } from './store.ts';
 import { Syncs } from './syncs.ts';
-import { flushTimes, touchAtime } from './times.ts';
+import { flushTimes } from './times.ts';
 import { Upkeep } from './upkeep.ts';
 import { xattrop } from './xattrop.ts';
 import { getxattr, removexattr, setxattr } from './xattrs.ts';
@@ -229,7 +230,7 @@ export class PosixXlator extends Xlator {
     const { brick } = this.store;
     const node = nodeOfFile(brick, opened.file);
     if (typeof node === 'number') return reply;
-    const data = io.smallContents(brick, opened.file, node, flags, contents);
+    const data = smallContents(brick, opened.file, node, flags, contents);
     const iatt = iattOf(brick, node);
     return data ? { iatt, data, ...reply } : { iatt, ...reply };
   }
@@ -244,21 +245,9 @@ export class PosixXlator extends Xlator {
     return { ok: true };
   }
 
-  async readv(call: Call, { fd, size, offset, xdata }: Args<'readv'>): Promise<Reply<'readv'>> {
-    const opened = this.#fds.file(fd);
-    if (!opened.ok) return opened;
-    const { file } = opened;
-    if (file.directory) return refused(Errno.EISDIR);
-    const { brick } = this.store;
-    const cached = io.readCached(brick, file, size, offset, xdata?.offload);
-    if (typeof cached === 'number') return failed(cached);
-    if (xdata?.touchAtime && !call.internal) touchAtime(brick, cached.node, call.time);
-    const { data, done, node } = cached;
-    if (done === data.length) return { ok: true, data, iatt: iattOf(brick, node) };
-    const rest = await io.readRest(brick, file, cached, offset);
-    if (typeof rest === 'number') return failed(rest);
-    const read = done + rest.count < data.length ? data.subarray(0, done + rest.count) : data;
-    return { ok: true, data: read, iatt: iattOf(brick, rest.node) };
+  async readv(call: Call, args: Args<'readv'>): Promise<Reply<'readv'>> {
+    const opened = this.#fds.file(args.fd);
+    return opened.ok ? read(this.store.brick, call, opened.file, args) : opened;
   }
 
   async writev(call: Call, args: Args<'writev'>): Promise<Reply<'writev'>> {
