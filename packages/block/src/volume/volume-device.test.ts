@@ -213,7 +213,8 @@ describe('a device that is attached', () => {
     const second = await deviceOn(graph, 'db', { owner: 'server-2', force: true });
     synced.clear();
     expect(await second.flush()).toEqual({ ok: true });
-    expect(synced.size).toBe(2);
+    // Both shards, and the directory that has their names.
+    expect(synced.size).toBe(3);
   });
 
   it('keeps its new size', async () => {
@@ -224,15 +225,54 @@ describe('a device that is attached', () => {
     expect(await device.resize(4 * sizeBytes)).toEqual({ ok: true });
     expect(await findDevice(graph, 'db')).toMatchObject({ description: { sizeBytes: 4 * sizeBytes } });
   });
+
+  it('is not cut by a server that has not heard of its growth', async () => {
+    const graph = await graphRig();
+    await made(graph);
+    const first = await deviceOn(graph, 'db', { owner: 'server-1' });
+    const second = await deviceOn(graph, 'db', { owner: 'server-2' });
+    expect(await first.resize(4 * sizeBytes)).toEqual({ ok: true });
+    expect(await first.write(3 * sizeBytes, Buffer.from('kept'), true)).toEqual({ ok: true });
+    await first.rest();
+    expect(await second.resize(2 * sizeBytes)).toMatchObject({ errno: Errno.EINVAL });
+    expect(await findDevice(graph, 'db')).toMatchObject({ description: { sizeBytes: 4 * sizeBytes } });
+    expect(bytesOf(await second.read(3 * sizeBytes, 4)).toString()).toBe('kept');
+  });
+
+  it('has the larger size of two that are asked for at once', async () => {
+    const graph = await graphRig();
+    await made(graph);
+    const device = await deviceOn(graph, 'db');
+    const replies = await Promise.all([device.resize(4 * sizeBytes), device.resize(2 * sizeBytes)]);
+    expect(replies).toMatchObject([{ ok: true }, { errno: Errno.EINVAL }]);
+    expect(device.sizeBytes).toBe(4 * sizeBytes);
+    expect(await findDevice(graph, 'db')).toMatchObject({ description: { sizeBytes: 4 * sizeBytes } });
+  });
+
+  it('has its new size on stable storage when that is answered', async () => {
+    const { graph, synced } = withSyncs(await graphRig());
+    await made(graph);
+    const device = await deviceOn(graph, 'db');
+    expect(await device.hold()).toEqual({ ok: true });
+    synced.clear();
+    expect(await device.resize(4 * sizeBytes)).toEqual({ ok: true });
+    const found = await findDevice(graph, 'db');
+    expect(synced.has(found.ok ? found.gfid : ('' as Gfid))).toBe(true);
+  });
 });
 
-/** The graph, and the files that were brought to stable storage through it. */
+/** The graph, and the files and directories that were brought to stable storage through it. */
 function withSyncs(graph: VolumeGraph): { graph: VolumeGraph; synced: Set<Gfid> } {
   const synced = new Set<Gfid>();
   const noting = (ops: Fops): Fops =>
     Object.assign(Object.create(ops) as Fops, {
       fsync: async (...[call, args]: Parameters<Fops['fsync']>) => {
         const reply = await ops.fsync(call, args);
+        if (reply.ok) synced.add(args.fd.gfid);
+        return reply;
+      },
+      fsyncdir: async (...[call, args]: Parameters<Fops['fsyncdir']>) => {
+        const reply = await ops.fsyncdir(call, args);
         if (reply.ok) synced.add(args.fd.gfid);
         return reply;
       },

@@ -17,6 +17,7 @@ import {
 import { ExtentList } from '../device/extents.ts';
 import { GuardedDevice, plainTraits } from '../device/guarded.ts';
 import { Syncer } from '../device/syncer.ts';
+import { durable } from './catalog.ts';
 import { descriptionXattr, encodeDescription } from './description.ts';
 import { Holding, type HoldingOptions } from './holding.ts';
 import type { Shards } from './shards.ts';
@@ -46,6 +47,7 @@ export class VolumeDevice extends GuardedDevice {
   readonly #shardBytes: number;
   #sizeBytes: number;
   #syncer: Syncer;
+  #resizing: Promise<unknown> = Promise.resolve();
 
   constructor(options: VolumeDeviceOptions) {
     super();
@@ -243,16 +245,27 @@ export class VolumeDevice extends GuardedDevice {
     return { ok: true, isFull: false };
   }
 
-  /** Grows: what was there beyond the end, if it ever was larger, is not. */
-  protected override async doResize(sizeBytes: number): Promise<Done> {
-    if (sizeBytes < this.#sizeBytes) return refuse(Errno.EINVAL);
+  /** Grows: what was there beyond the end, if it ever was larger, is not. One at a time: each is measured against the one before. */
+  protected override doResize(sizeBytes: number): Promise<Done> {
+    const grow = () => this.#grow(sizeBytes);
+    const grown = this.#resizing.then(grow, grow);
+    this.#resizing = grown;
+    return grown;
+  }
+
+  async #grow(sizeBytes: number): Promise<Done> {
     const held = await this.#holding.use();
     if ('errno' in held) return held;
+    // Not before it is held: another server may have let it grow since this one looked.
+    if (sizeBytes < this.#sizeBytes) return refuse(Errno.EINVAL);
+    const { device } = held.attachment;
     const description = { version: 1, sizeBytes, shardBytes: this.#shardBytes } as const;
     const xattrs = { [descriptionXattr]: encodeDescription(description) };
-    const reply = await held.shards.run((ops, call) =>
-      ops.setxattr(call, { loc: locOf(held.attachment.device), xattrs, flags: 0 }),
-    );
+    const reply = await held.shards.run<Done>(async (ops, call) => {
+      const set = await ops.setxattr(call, { loc: locOf(device), xattrs, flags: 0 });
+      // No flush of what is written beyond the old end asks for the size as well.
+      return set.ok ? durable(ops, call, device) : set;
+    });
     if (!reply.ok) return reply;
     this.#sizeBytes = sizeBytes;
     return done;
