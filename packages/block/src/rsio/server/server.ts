@@ -84,9 +84,11 @@ export class RsioServer {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    await Promise.all(this.#listeners.splice(0).map((listener) => listener.close()));
+    // A listener has ended when its last connection has: they are ended first, and waited for afterwards.
+    const closed = this.#listeners.splice(0).map((listener) => listener.close());
     for (const session of this.sessions) this.#end(session, 'the server ends');
     for (const connection of this.#connections) connection.end('the server ends');
+    await Promise.all(closed);
   }
 
   /** Ends the sessions that have a device open: it is going to be another one. */

@@ -34,7 +34,13 @@ export function tlsTransport(options: TlsTransportOptions): Transport {
       await listening(server, () => server.listen({ host: address.host, port: address.port, backlog }));
       const bound = server.address();
       const port = bound !== null && typeof bound === 'object' ? bound.port : address.port;
-      return listenerOf(server, { kind: 'tcp', host: address.host, port });
+      const listener = listenerOf(server, { kind: 'tcp', host: address.host, port });
+      const close = () => {
+        const closed = listener.close();
+        gate.close();
+        return closed;
+      };
+      return { address: listener.address, close };
     },
   };
 }
@@ -42,11 +48,17 @@ export function tlsTransport(options: TlsTransportOptions): Transport {
 class Gate {
   readonly #options: TlsTransportOptions;
   readonly #onStream: (stream: Stream) => void;
-  #shaking = 0;
+  /** How each connection that is not through is refused. */
+  readonly #shaking = new Set<(why: string) => void>();
 
   constructor(options: TlsTransportOptions, onStream: (stream: Stream) => void) {
     this.#options = options;
     this.#onStream = onStream;
+  }
+
+  /** Who is not through their handshake keep nobody waiting. */
+  close(): void {
+    for (const refuse of this.#shaking) refuse('the server ends');
   }
 
   accept(socket: Socket): void {
@@ -58,17 +70,16 @@ class Gate {
       isLocal: false,
       isLocalRoot: false,
     };
-    if (this.#shaking >= shakingMax) {
+    if (this.#shaking.size >= shakingMax) {
       socket.destroy();
       return;
     }
     socket.setNoDelay(true);
-    this.#shaking++;
     let isOver = false;
     const over = () => {
       if (isOver) return false;
       isOver = true;
-      this.#shaking--;
+      this.#shaking.delete(refuse);
       timer.cancel();
       socket.removeListener('error', onError);
       socket.removeListener('close', onClose);
@@ -80,6 +91,7 @@ class Gate {
       socket.on('error', () => undefined);
       socket.destroy();
     };
+    this.#shaking.add(refuse);
     const onError = (error: Error) => refuse(error.message);
     const onClose = () => refuse('it went before it said anything');
     socket.on('error', onError);

@@ -63,6 +63,7 @@ afterEach(async () => {
 });
 
 interface Rig {
+  server: RsioServer;
   port: number;
   refused: string[];
 }
@@ -91,7 +92,7 @@ async function serve(
       ? undefined
       : tlsTransport({ clock, mode, tls: () => tls!, refused: (_who, why) => refused.push(why) });
   const bound = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 }, transport);
-  return { port: bound.kind === 'tcp' ? bound.port : 0, refused };
+  return { server, port: bound.kind === 'tcp' ? bound.port : 0, refused };
 }
 
 function clientOf(port: number, tls: ClientTls | null, key = '0xbig2', name = 'big-2', paths = 1): ClientSession {
@@ -268,6 +269,27 @@ describe('a session over TLS', { timeout: 60_000 }, () => {
     expect(await outcome(session)).toMatch(/its certificate is of 'big-8'/);
     tls = new TlsServer(files('big-9'));
     while (!session.isUp) await clock.sleep(10);
+  });
+
+  it.each(['allowed', 'required'] as const)('ends with its server, which waits for no client (%s)', async (mode) => {
+    const { server, port, refused } = await serve(mode);
+    const session = clientOf(port, asClient('big-2'));
+    expect(await outcome(session)).toBe('up');
+    const silent = connect(port, '127.0.0.1');
+    silent.on('error', () => undefined);
+    // Its handshake is under way: the server has taken it before who comes after it.
+    expect(await outcome(clientOf(port, asClient('big-2')))).toBe('up');
+    let isClosed = false;
+    const closing = server.close().then(() => {
+      isClosed = true;
+    });
+    for (let i = 0; i < 400 && !isClosed; i++) await clock.sleep(5);
+    expect(isClosed).toBe(true);
+    await closing;
+    while (session.isUp) await clock.sleep(5);
+    expect(refused).toContain('the server ends');
+    expect(server.sessions).toEqual([]);
+    silent.destroy();
   });
 
   it('leaves others alone when somebody says nothing, or nonsense', async () => {
