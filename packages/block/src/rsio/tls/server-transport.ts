@@ -23,6 +23,8 @@ const handshakeMs = 10_000;
 /** Connections that are not through their handshake. */
 const shakingMax = 256;
 const backlog = 1024;
+/** Idle for so long, the kernel asks whether there is still somebody. */
+const keepAliveMs = 20_000;
 
 export function tlsTransport(options: TlsTransportOptions): Transport {
   return {
@@ -75,6 +77,8 @@ class Gate {
       return;
     }
     socket.setNoDelay(true);
+    // Who is gone without a word is told from who has nothing to say: a session has what it opened as long as it is connected.
+    socket.setKeepAlive(true, keepAliveMs);
     let isOver = false;
     const over = () => {
       if (isOver) return false;

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -290,6 +290,30 @@ describe('a session over TLS', { timeout: 60_000 }, () => {
     expect(refused).toContain('the server ends');
     expect(server.sessions).toEqual([]);
     silent.destroy();
+  });
+
+  it.each([
+    ['TLS', () => asClient('big-2')],
+    ['clear text', () => null],
+  ])('is given up when its machine is gone without a word: the kernel asks (%s)', async (_, tls) => {
+    const { port } = await serve('allowed');
+    expect(await outcome(clientOf(port, tls()))).toBe('up');
+    // /proc/net/tcp: the timer of the server's end of the connection, 02 when it is that of the questions.
+    const local = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+    const timers = () =>
+      readFileSync('/proc/net/tcp', 'utf8')
+        .split('\n')
+        .map((line) => line.trim().split(/\s+/))
+        .filter(([, at, , state]) => at?.endsWith(local) && state === '01')
+        .map(([, , , , , timer]) => timer?.slice(0, 2));
+    let seen = timers();
+    expect(seen.length).toBeGreaterThan(0);
+    // While an answer is on its way the timer is that of the answer.
+    for (let i = 0; i < 400 && !seen.every((timer) => timer === '02'); i++) {
+      await clock.sleep(5);
+      seen = timers();
+    }
+    expect(new Set(seen)).toEqual(new Set(['02']));
   });
 
   it('leaves others alone when somebody says nothing, or nonsense', async () => {
