@@ -218,11 +218,15 @@ describe('what clients have a server do', () => {
     ];
     writeFileSync(
       ledgerFile(),
-      JSON.stringify({ version: 1, devices, changes: [{ name: 'old', change: { isPaused: true } }] }),
+      JSON.stringify({
+        version: 1,
+        devices,
+        changes: ['old', 'gone'].map((name) => ({ name, change: { isPaused: true } })),
+      }),
     );
     for (const name of ['whole', 'gone', 'old', 'new2']) writeFileSync(inPool(name), Buffer.alloc(4096));
     writeFileSync(inPool('half'), 'not ours');
-    const { names, store } = await rig();
+    const { names, store, ask } = await rig();
     expect(names()).toEqual(['fixed', 'whole', 'new', 'new2']);
     expect(store.find('new', big)!.isPaused).toBe(true);
     expect(existsSync(inPool('gone'))).toBe(false);
@@ -232,6 +236,9 @@ describe('what clients have a server do', () => {
       'new ready',
       'new2 ready',
     ]);
+    // Another one of that name has nothing of the one that was removed.
+    expect(await ask(create('gone', 4096))).toBe('done');
+    expect(store.find('gone', big)!.isPaused).toBe(false);
   });
 
   it('does nothing when it cannot be written down', async () => {

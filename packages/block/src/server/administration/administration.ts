@@ -328,7 +328,11 @@ export class Administration {
     if (device.state === 'renaming') await this.#finishRename(name, storage);
     else if (device.state === 'removing') {
       await storage.remove(name, device.id);
-      ledger.change((devices) => devices.delete(name));
+      // The next one of that name begins without limits and pauses of this one.
+      ledger.change((devices, changes) => {
+        devices.delete(name);
+        changes.delete(name);
+      });
     } else {
       const found = await storage.find(name);
       const isWhole = found?.sizeBytes === device.sizeBytes;
