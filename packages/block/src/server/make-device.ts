@@ -1,7 +1,8 @@
 /** Makes devices from their configuration. */
-import { existsSync } from 'node:fs';
+import { constants, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { type Clock, errnoName } from '@mortar/core';
+import { flock, LOCK_EX, LOCK_NB } from '@mortar/libc';
 import type { DeviceSource } from '../config/device-config.ts';
 import type { BlockDevice } from '../device/device.ts';
 import { FileDevice } from '../device/file.ts';
@@ -12,12 +13,15 @@ import { createDevice, findDevice } from '../volume/catalog.ts';
 import { VolumeDevice } from '../volume/volume-device.ts';
 import type { VolumePool } from './volume-pool.ts';
 
-/** A thin file of that size, unless there is one. */
+/** A thin file of that size, unless there is one. An empty one was left by a crash: nobody can have written to it. */
 async function create(path: string, sizeBytes: number): Promise<void> {
-  if (existsSync(path)) return;
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found && !(found.isFile() && found.size === 0)) return;
   try {
-    const file = await open(path, 'wx', 0o600);
+    const file = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
     try {
+      // Whoever has locked it is at it, or uses it already.
+      if (flock(file.fd, LOCK_EX | LOCK_NB) < 0 || (await file.stat()).size > 0) return;
       await file.truncate(sizeBytes);
       await file.sync();
     } finally {
