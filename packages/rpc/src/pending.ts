@@ -23,6 +23,11 @@ export class PendingTable<P extends Pending> {
     return this.#entries.size;
   }
 
+  /** The number of the one that is added next. */
+  get next(): number {
+    return this.#next;
+  }
+
   /** Everything below was answered: the other side may forget it. */
   get lowest(): number {
     while (this.#lowest < this.#next && !this.#entries.has(this.#lowest)) this.#lowest++;

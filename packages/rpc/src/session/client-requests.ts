@@ -67,6 +67,11 @@ export class ClientRequests {
     return this.#pending.size;
   }
 
+  /** The number of the request that is made next. */
+  get next(): number {
+    return this.#pending.next;
+  }
+
   get queued(): number {
     return this.#window.queued;
   }

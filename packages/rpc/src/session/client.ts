@@ -7,7 +7,7 @@ import type { Args, FopName, Reply } from '@mortar/core/fops.ts';
 import type { Timer } from '@mortar/core/ports.ts';
 import type { ByteReader } from '../byte-reader.ts';
 import { type CloseReason, Connection } from '../connection.ts';
-import { Channel, Control, errorFlag, FrameError, fopLimits, type Header, Kind } from '../frame.ts';
+import { Channel, Control, errorFlag, FrameError, fopLimits, type Header, Kind, sequenceOf } from '../frame.ts';
 import {
   decodeRefusal,
   decodeWelcome,
@@ -24,6 +24,7 @@ import { ClientRequests, notConnected } from './client-requests.ts';
 import { clientSessionLimits } from './limits.ts';
 import { readUpcall, SessionNotice } from './notices.ts';
 import { Reconnecting } from './reconnecting.ts';
+import { Told } from './told.ts';
 
 export class ClientSession {
   #options: ClientSessionOptions;
@@ -31,8 +32,8 @@ export class ClientSession {
   readonly #requests: ClientRequests;
   #connection: Connection | null = null;
   #state: 'stopped' | 'connecting' | 'attaching' | 'up' = 'stopped';
-  /** Fds that were closed while the brick was not there: no more than it lets a session have open. */
-  #closedAway: number[] = [];
+  /** Fds that were closed: no more than the brick lets a session have open. */
+  readonly #released = new Told();
   #sessionId = '';
   #graceMs = 0;
   #graceTimer: Timer | null = null;
@@ -104,7 +105,7 @@ export class ClientSession {
     this.#requests.goBy(null);
     connection?.goodbye();
     this.#sessionId = '';
-    this.#closedAway = [];
+    this.#released.clear();
     this.#failAll();
   }
 
@@ -120,9 +121,10 @@ export class ClientSession {
   /** Tells the brick that an fd is closed; once the session goes on, if it does. */
   release(id: number): void {
     if (!this.#connection?.isOpen) {
-      if (this.#sessionId !== '') this.#closedAway.push(id);
+      if (this.#sessionId !== '') this.#released.owe(id);
       return;
     }
+    this.#released.told(id, this.#requests.next);
     this.#connection.sendLater(Kind.notice, SessionNotice.release, (output) => {
       output.u32(id);
       return null;
@@ -135,6 +137,7 @@ export class ClientSession {
       return;
     }
     if (header.kind !== Kind.reply) throw new FrameError('channel', 'a brick sends replies and upcalls only');
+    this.#released.answered(sequenceOf(header));
     this.#requests.answer(header, meta, payload);
   }
 
@@ -199,7 +202,7 @@ export class ClientSession {
     if (welcome.resumed) this.#requests.resendLocks();
     else {
       this.#failAll();
-      this.#closedAway = [];
+      this.#released.clear();
     }
     this.#sessionId = welcome.sessionId;
     this.#graceMs = welcome.graceMs;
@@ -213,7 +216,7 @@ export class ClientSession {
     this.#state = 'up';
     this.#reconnecting.succeeded();
     this.#requests.resend();
-    for (const id of this.#closedAway.splice(0)) this.release(id);
+    for (const id of this.#released.takeOwed()) this.release(id);
     this.#options.events.up?.();
   }
 
@@ -221,6 +224,7 @@ export class ClientSession {
     const connection = this.#connection;
     if (!connection) return;
     this.#connection = null;
+    this.#released.disconnected();
     this.#requests.goBy(null);
     this.#totals.bytesSent += connection.stats.bytesSent;
     this.#totals.bytesReceived += connection.stats.bytesReceived;
@@ -236,7 +240,7 @@ export class ClientSession {
   /** Requests fail, and because nobody waits for their answers any more, the next connection begins a new session. */
   giveUp(): void {
     this.#sessionId = '';
-    this.#closedAway = [];
+    this.#released.clear();
     this.#failAll();
   }
 

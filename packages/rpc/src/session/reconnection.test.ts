@@ -1,5 +1,5 @@
 import { type Args, Errno, emptyIatt, Fd, type FopName, type Reply, rootGfid } from '@mortar/core';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Welcome } from '../hello.ts';
 import { settle, someCall } from '../test-rig.ts';
 import { flock, iatts, root, world, write } from './session-rig.ts';
@@ -74,6 +74,44 @@ describe('after a reconnection', () => {
     await clock.advance(3000);
     await clock.advance(1000);
     expect([...session.fds.all()].map(([id]) => id)).toEqual([ids[1]]);
+  });
+
+  it('a file is closed whose closing was told by the connection that broke', async () => {
+    const { client, server, clock, link, cut, run } = await world();
+    run.now = async () => ({ ok: true, iatt: emptyIatt() }) as never;
+    for (let i = 0; i < 3; i++) await client.fop('open', someCall, { loc: root, flags: 0, fd: new Fd(rootGfid) });
+    const { fds } = server.sessionOf('client-1')!;
+    const open = () => [...fds.all()].map(([id]) => id);
+    link.holdAll = true;
+    // One is told with a request, one by itself, and neither arrives.
+    client.release(1);
+    const reply = client.fop('stat', someCall, { loc: root });
+    await settle();
+    client.release(2);
+    await clock.advance(10);
+    expect(open()).toEqual([1, 2, 3]);
+    link.holdAll = false;
+    await cut();
+    await clock.advance(200);
+    await expect(reply).resolves.toMatchObject({ ok: true });
+    await clock.advance(10);
+    expect(open()).toEqual([3]);
+  });
+
+  it('a file whose closing has arrived is not closed again', async () => {
+    const { client, server, clock, cut, run } = await world();
+    run.now = async () => ({ ok: true, iatt: emptyIatt() }) as never;
+    const open = () => client.fop('open', someCall, { loc: root, flags: 0, fd: new Fd(rootGfid) });
+    await open();
+    const { fds } = server.sessionOf('client-1')!;
+    client.release(1);
+    await open();
+    expect([...fds.all()].map(([id]) => id)).toEqual([2]);
+    const release = vi.spyOn(fds, 'release');
+    await cut();
+    await clock.advance(1000);
+    expect(client.isUp).toBe(true);
+    expect(release).not.toHaveBeenCalled();
   });
 
   it('files stay open', async () => {
