@@ -103,6 +103,8 @@ export const volumeInfoSchema = z
     password: line.optional(),
     /** Generation: one more with every change. */
     version: z.number().int().min(0).default(1),
+    /** The version by which it was started the last time: who was away sees that it was stopped meanwhile. 0: not known. */
+    startedVersion: z.number().int().min(0).default(0),
     opVersion: z.number().int().min(1).default(1),
     clientOpVersion: z.number().int().min(1).default(1),
     quotaVersion: z.number().int().min(0).default(0),

@@ -50,6 +50,11 @@ export function hookArguments(context: Context, volume: VolumeInfo, operation: s
   ];
 }
 
+function begun(volume: VolumeInfo): VolumeInfo {
+  const next = nextVersion(volume);
+  return { ...next, status: 'started', startedVersion: next.version };
+}
+
 async function start(context: Context, volume: VolumeInfo, force: boolean): Promise<ReplyData['volume.start']> {
   const args = hookArguments(context, volume, 'start');
   await runHooks(context, 'start', 'pre', args);
@@ -81,8 +86,7 @@ async function start(context: Context, volume: VolumeInfo, force: boolean): Prom
   const ports = new Map(running.map(({ brick, port }) => [brick.brickId, port]));
   for (const [id, port] of elsewhere.ports) ports.set(id, port);
   const bricks = volume.bricks.map((brick) => ({ ...brick, port: ports.get(brick.brickId) ?? brick.port ?? 0 }));
-  const wasStarted = volume.status === 'started';
-  const started: VolumeInfo = { ...(wasStarted ? volume : nextVersion(volume)), status: 'started', bricks };
+  const started: VolumeInfo = { ...(volume.status === 'started' ? volume : begun(volume)), bricks };
   try {
     await commitVolume(context, started);
   } catch (error) {

@@ -110,6 +110,31 @@ describe('volumes over nodes', () => {
     await until('the files follow', shown);
   });
 
+  it('have other bricks when they were stopped and started again while a node was away', async () => {
+    const members = await pool(3);
+    await make();
+    await node(1).done({ verb: 'volume.start', volume: 'v', force: false });
+    await node(3).down();
+    await until('node 3 is missed', () => !node(2).daemon.context.pool!.isConnected(node(3).uuid));
+    const path = node(3).at('v').split(':')[1]!;
+    const pid = () => node(3).processes.pidsOf(path);
+    const [old] = pid();
+    await node(2).done({ verb: 'volume.stop', volume: 'v', force: false });
+    await node(2).done({ verb: 'volume.set', volume: 'v', pairs: [{ key: 'server.ssl', value: 'on' }] });
+    await node(2).done({ verb: 'volume.start', volume: 'v', force: true });
+    await node(3).up();
+    await equal(members);
+    await until('node 3 runs another brick', () => pid().length === 1 && pid()[0] !== old);
+    // What comes when it is running changes nothing more.
+    await connected(members);
+    const [now] = pid();
+    await node(1).done({ verb: 'volume.start', volume: 'v', force: true });
+    await node(1).done({ verb: 'volume.set', volume: 'v', pairs: [{ key: 'network.ping-timeout', value: '33' }] });
+    await equal(members);
+    await node(3).daemon.context.pool!.learned();
+    expect(pid()).toEqual([now]);
+  });
+
   it('are dumped on all nodes, and the brick that could not is named', async () => {
     await pool(3);
     await make();

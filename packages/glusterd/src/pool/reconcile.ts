@@ -45,10 +45,11 @@ export class Reconciler {
     const isIn = (bricks: readonly BrickInfo[], { host, path }: BrickInfo) =>
       bricks.some((brick) => brick.host === host && brick.path === path);
     const wanted = now?.status === 'started' ? own(now) : [];
+    const goesOnRunning = now?.status === 'started' && !wasStopped(before, now);
     if (before) {
-      const ended = own(before).filter((brick) => !isIn(wanted, brick));
+      const ended = own(before).filter((brick) => !goesOnRunning || !isIn(wanted, brick));
       // Of a volume that goes on: watchers are told below, and its clients leave the brick before it ends.
-      if (now?.status === 'started') for (const brick of ended) this.#retire(before, brick);
+      if (goesOnRunning) for (const brick of ended) this.#retire(before, brick);
       else await Promise.all(ended.map((brick) => supervisor.stopBrick(before, brick)));
       if (!now) await healDaemon.update();
       const goesOn = now?.task?.state === 'running' && now.task.id === before.task?.id;
@@ -59,7 +60,7 @@ export class Reconciler {
       return;
     }
     // One that ended by itself or was ended stays so; only what is wanted anew is started.
-    const already = before?.status === 'started' ? own(before) : [];
+    const already = before?.status === 'started' && goesOnRunning ? own(before) : [];
     await Promise.all(wanted.filter((brick) => !isIn(already, brick)).map((brick) => this.#start(now, brick)));
     await healDaemon.update();
   }
@@ -81,4 +82,9 @@ export class Reconciler {
       log.write('ERROR', 'management', `brick ${brick.host}:${brick.path}: ${(error as Error).message}`);
     }
   }
+}
+
+/** And started again: this node was away, and its bricks are those of before. */
+function wasStopped(before: VolumeInfo | undefined, { startedVersion }: VolumeInfo): boolean {
+  return before?.status === 'started' && startedVersion > 0 && startedVersion !== before.startedVersion;
 }
