@@ -13,7 +13,7 @@ import { checkDisjoint, resolveBricks } from './new-bricks.ts';
 import { runHooks } from './run-hooks.ts';
 import { processesOf } from './status.ts';
 import { refuseWhileMoving } from './tasks.ts';
-import { commit, commitQuietly, commitVolume, nextVersion } from './volumes.ts';
+import { commitQuietly, commitVolume, nextVersion } from './volumes.ts';
 
 type AddRequest = RequestOf<'volume.add-brick'>;
 interface Plan {
@@ -159,7 +159,7 @@ async function add(context: Context, { before, after, added }: Plan): Promise<Re
     if (isHealed) undo.push(await blameFresh(context, after, added));
     // In the store, for the new bricks' volfiles; mounts hear of it when the bricks are there.
     await commitQuietly(context, { volumes: new Map([[made.name, made]]) });
-    undo.push(() => commit(context, { volumes: new Map([[before.name, before]]) }));
+    undo.push(() => commitVolume(context, { ...before, version: made.version + 1 }));
     undo.push(async () => {
       for (const brick of own) await context.supervisor.stopBrick(made, brick);
       await stopElsewhere(context, made, added);

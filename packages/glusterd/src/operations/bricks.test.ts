@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RequestOf } from '../protocol/requests.ts';
 import { addRequest, removeRequest } from '../testing/brick-requests.ts';
 import { Rig } from '../testing/rig.ts';
+import type { VolumeInfo } from '../volume.ts';
 
 let rig: Rig;
 beforeEach(async () => {
@@ -106,7 +107,7 @@ describe('volume add-brick', () => {
     rig.processes.broken.add(join(rig.root, 'c'));
     const before = volume();
     expect(await rig.refusal(add(['c'], { replica: 3 }))).toMatch(/did not start: the brick is broken/);
-    expect(volume()).toEqual(before);
+    expect(volume()).toEqual({ ...before, version: before.version + 2 });
     expect(existsSync(join(rig.root, 'c'))).toBe(false);
     expect(blames().map((each) => (each as { counters: number[] }).counters[2])).toEqual([1, 1, -1, -1]);
   });
@@ -258,6 +259,38 @@ describe('volume replace-brick', () => {
     await start();
     expect(await rig.refusal(replace('x', 'b'))).toMatch(/^brick: .*\/x does not exist in volume: v$/);
     expect(await rig.refusal(replace('v-1', 'v-1'))).toMatch(/containing or be contained/);
+  });
+});
+
+describe('a version of a volume', () => {
+  /** Each document that there has been, of each version. */
+  const documents = () => {
+    const seen = new Map<number, Set<string>>();
+    const { batch } = rig.batches;
+    rig.batches.batch = async (operations) => {
+      await batch.call(rig.batches, operations);
+      // Where a brick listens is not known before it runs.
+      const { version, bricks, ...others } = JSON.parse(rig.batches.entries.get('volume/v')!) as VolumeInfo;
+      const texts = seen.get(version) ?? new Set();
+      const places = bricks.map(({ port: _, ...brick }) => brick);
+      seen.set(version, texts.add(JSON.stringify({ ...others, bricks: places })));
+    };
+    return seen;
+  };
+  const failing: [string, () => Promise<string>][] = [
+    ['add-brick', () => rig.refusal(add(['new'], { replica: 4 }))],
+    ['replace-brick', () => rig.refusal(replace('v-2', 'new'))],
+  ];
+
+  it.each(failing)('is never another one after %s has failed and been taken back', async (_what, fail) => {
+    await rig.createReplica('v');
+    await start();
+    const seen = documents();
+    rig.processes.broken.add(join(rig.root, 'new'));
+    await fail();
+    expect(paths()).toEqual(['v-1', 'v-2', 'v-3']);
+    await rig.done({ verb: 'volume.set', volume: 'v', pairs: [{ key: 'network.ping-timeout', value: '33' }] });
+    expect([...seen.values()].map(({ size }) => size)).toEqual([1, 1, 1]);
   });
 });
 

@@ -22,7 +22,7 @@ import { runHooks } from './run-hooks.ts';
 import { processesOf } from './status.ts';
 import { resetTask } from './task-nodes.ts';
 import { refuseWhileMoving } from './tasks.ts';
-import { brickName, commit, commitQuietly, commitVolume, nextVersion, volumeNamed } from './volumes.ts';
+import { brickName, commitQuietly, commitVolume, nextVersion, volumeNamed } from './volumes.ts';
 
 type Nothing = Record<string, never>;
 interface Plan {
@@ -153,7 +153,7 @@ async function exchange(
     // blames it from now on for what it misses.
     undo.push(await endReplaced(context, volume, source, target));
     await commitQuietly(context, { volumes: new Map([[after.name, after]]) });
-    undo.push(() => commit(context, { volumes: new Map([[volume.name, volume]]) }));
+    undo.push(() => commitVolume(context, { ...volume, version: after.version + 1 }));
     if (isOwn(context, target)) undo.push(() => context.supervisor.stopBrick(after, target));
     else undo.push(() => stopElsewhere(context, after, [target]));
     const started = await startNewBricks(context, after, [target]);
