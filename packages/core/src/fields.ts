@@ -119,8 +119,8 @@ export interface Xdata {
    */
   notLinkto?: ByteString;
   /**
-   * setxattr, removexattr, getxattr, setattr, all of them by fd, too, and access; set by distribute, read by storage: what has this xattr
-   * and a linkto's mode is a linkto, and not what is meant: ENOENT.
+   * setxattr, removexattr, getxattr, setattr, all of them by fd, too, access, seek, and lk; set by distribute, read by storage, of lk by
+   * locks: what has this xattr and a linkto's mode is a linkto, and not what is meant: ENOENT.
    */
   asFile?: ByteString;
   /** access; set by cache-access, read by storage: only who checks what callers do (access-control) refuses; without one there is nothing to refuse. */

@@ -46,6 +46,12 @@ async function moved(
   return { rig, gfid, old, now };
 }
 
+async function stepsOf(reply: Promise<Reply<'compound'>>) {
+  const whole = await reply;
+  if (!whole.ok) throw new Error(`errno ${whole.errno}`);
+  return whole.replies;
+}
+
 const names = async (rig: DistributeRig, brick: number) =>
   (
     await Promise.all(['f', 'g0', 'g1', 'g2', 'g3'].map(async (n) => ((await rig.onBrick(brick, `/${n}`)) ? [n] : [])))
@@ -138,6 +144,54 @@ describe.each(['memory', 'posix'] as const)(
       expect((await rig.onBrick(now, '/f'))!.iatt.mode).toBe(0o600);
       // Else it would be an empty file to whoever looks it up.
       expect((await rig.onBrick(old, '/f'))!.iatt.mode).toBe(0o1000);
+    });
+
+    /** A descriptor that was opened anew, as with a brick that was started again, where the linkto is by now. */
+    async function reopened() {
+      const { rig, gfid, old, now } = await moved(storage);
+      const other = await distributeRig({ children: 2, over: rig });
+      rigs.push(other);
+      await other.walk('/f');
+      const theirs = new Fd(gfid, 2);
+      done(await other.ops.open(other.call, { loc: locOf(gfid), flags: 2, fd: theirs }));
+      const fd = new Fd(gfid, 2);
+      rig.d.remember(gfid, { kind: 'file', child: old });
+      done(await rig.d.children[old]!.open(rig.call, { loc: locOf(gfid), flags: 2, fd }));
+      rig.d.rememberFd(fd, { kind: 'file', child: old });
+      const call = { ...other.call, clientId: 'other' };
+      return { rig, gfid, now, fd, theirs, other: other.ops, call };
+    }
+
+    const lockOf = (owner: string, type: 'write' | 'unlock' = 'write') =>
+      ({ command: 'set', flock: { type, start: 0, length: 0, owner, pid: 1 } }) as const;
+
+    it('is done to the file: locks, through a descriptor that was opened anew at the linkto', async () => {
+      const { rig, fd, theirs, other, call } = await reopened();
+      done(await rig.ops.lk(rig.call, { fd, ...lockOf('01') }));
+      const refused = { ok: false, errno: Errno.EAGAIN };
+      expect(await other.lk(call, { fd: theirs, ...lockOf('02') })).toMatchObject(refused);
+      done(await rig.ops.lk(rig.call, { fd, ...lockOf('01', 'unlock') }));
+      done(await other.lk(call, { fd: theirs, ...lockOf('02') }));
+      for (const one of [fd, theirs]) one.release();
+    });
+
+    it.each(['a request', 'a compound'])('is done to the file: the look at who has locked it, by %s', async (by) => {
+      const { rig, fd, theirs, other, call } = await reopened();
+      done(await other.lk(call, { fd: theirs, ...lockOf('02') }));
+      const get = { fd, ...lockOf('01'), command: 'get' } as const;
+      const [reply] =
+        by === 'a request'
+          ? [await rig.ops.lk(rig.call, get)]
+          : await stepsOf(rig.ops.compound(rig.call, { steps: [compoundStep('lk', get)] }));
+      expect(reply).toMatchObject({ ok: true, flock: { type: 'write', owner: '02' } });
+      for (const one of [fd, theirs]) one.release();
+    });
+
+    it('is done to the file: the search for data, through a descriptor that was opened anew at the linkto', async () => {
+      const { rig, fd, theirs, other, call } = await reopened();
+      done(await other.writev(call, { fd: theirs, offset: 0, data: Buffer.from('data') }));
+      expect(await rig.ops.seek(rig.call, { fd, offset: 0, what: 'data' })).toMatchObject({ ok: true, offset: 0 });
+      for (const one of [fd, theirs]) one.release();
     });
 
     it('is done to the file: permission', async () => {

@@ -125,6 +125,8 @@ const doesNotShow: ReadonlySet<FopName> = new Set([
   'access',
   'setattr',
   'fsetattr',
+  'lk',
+  'seek',
 ]);
 
 /** The arguments of what must not be done to a linkto in the file's place. */

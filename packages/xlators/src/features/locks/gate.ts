@@ -12,10 +12,8 @@ import {
   type Loc,
   type Reply,
 } from '@mortar/core';
+import { linktoMode } from './linkto.ts';
 import type { Migrations } from './migrations.ts';
-
-/** Of files that only say where the data is; a file that has just this mode is opened anew, and found where it is. */
-const linktoMode = 0o1000;
 
 /** Runs the request when nobody else moves any of its files, and lets who moves one of them know of it. */
 export async function runGated(

@@ -29,6 +29,7 @@ import { endSession, heedSilence, revokeAttachment } from './ending.ts';
 import { Fences } from './fences.ts';
 import { isByDeadFd, passGate, runGated } from './gate.ts';
 import { InternalLocks, type InternalSettings, type Place } from './internal-locks.ts';
+import { isLinkto } from './linkto.ts';
 import { countLocks, type LockInfo, listLocks } from './list.ts';
 import { type EntryName, LockTable } from './lock-table.ts';
 import { MandatoryLocks, type MandatorySettings } from './mandatory.ts';
@@ -124,7 +125,21 @@ export class Locks extends Xlator {
     }
     if (this.#migrations.isDead(args.fd)) return fail(Errno.ESTALE);
     if (call.session?.isEnded) return fail(Errno.ENOTCONN);
-    return this.#posix.request(call, args);
+    if (args.xdata?.asFile === undefined || this.#posix.hasLocks(args.fd.gfid, call, args.flock))
+      return this.#posix.request(call, args);
+    return this.#lockFile(call, args, args.xdata.asFile);
+  }
+
+  /**
+   * Locks are kept where the file is. That is looked at when the lock is there, for then nobody moves the file; and who gives it
+   * back meanwhile must not come before it.
+   */
+  async #lockFile(call: Call, args: Args<'lk'>, xattr: ByteString): Promise<Reply<'lk'>> {
+    const reply = await this.#posix.request(call, args);
+    if (!reply.ok || !(await isLinkto(this.child, args.fd, xattr))) return reply;
+    const { fd, command, flock } = args;
+    if (command !== 'get') await this.#posix.request(call, { fd, command, flock: { ...flock, type: 'unlock' } });
+    return fail(Errno.ENOENT);
   }
 
   async open(call: Call, args: Args<'open'>): Promise<Reply<'open'>> {

@@ -42,6 +42,12 @@ export class PosixRequests {
     fd.slots[this.#slot] ??= 'open' satisfies FdState;
   }
 
+  /** Whether the owner has any on the file. */
+  hasLocks(gfid: Gfid, { clientId }: Call, { owner }: Flock): boolean {
+    const held = this.#table.find(gfid)?.posix.locks.held;
+    return held?.some((lock) => sameHolder(lock, { clientId, owner })) === true;
+  }
+
   request(call: Call, { fd, command, flock, xdata }: Args<'lk'>): Reply<'lk'> | Promise<Reply<'lk'>> {
     const range = rangeOf(flock);
     if (!range) return fail(Errno.EINVAL);

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { Errno, type Fd, FileType, type Fops, fail, type Reply, type Timespec, type Xdata } from '@mortar/core';
 import type { MemoryFile } from './file.ts';
+import { meant } from './meant.ts';
 import { type Found, touch, type Volume } from './volume.ts';
 
 export const OpenFlag = { accessMode: 3, writeOnly: 1, exclusive: 0o200, truncate: 0o1000 } as const;
@@ -198,8 +199,8 @@ export function dataFops(volume: Volume): DataFops {
       return changing(volume, writable(volume, fd), call.time, xdata, (file) => zero(file, offset, size));
     },
 
-    async seek(_call, { fd, offset, what }) {
-      const found = readable(volume, fd);
+    async seek(_call, { fd, offset, what, xdata }) {
+      const found = meant(readable(volume, fd), xdata);
       if (!found.ok) return found;
       const at = found.value.content.seek(offset, what);
       return at === undefined ? fail(Errno.ENXIO) : { ok: true, offset: at };

@@ -2,6 +2,7 @@
 import { type Call, Errno, type Fd, type Flock, type Fops, fail, type Loc, type Reply } from '@mortar/core';
 import { nameOffset } from '../../lib/name-offset.ts';
 import type { MemoryFile } from './file.ts';
+import { meant } from './meant.ts';
 import type { RangeLock } from './range-locks.ts';
 import type { Found, Volume } from './volume.ts';
 
@@ -49,8 +50,8 @@ export function lockFops(volume: Volume): LockFops {
   const ofLoc = (loc: Loc) => volume.file(loc);
   const ofFd = (fd: Fd) => volume.opened(fd);
   return {
-    async lk(call, { fd, command, flock }) {
-      const found = volume.opened(fd);
+    async lk(call, { fd, command, flock, xdata }) {
+      const found = meant(volume.opened(fd), xdata);
       if (!found.ok) return found;
       const lock = lockOf(call, flock);
       const family = flock.family ?? 'fcntl';

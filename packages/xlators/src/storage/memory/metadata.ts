@@ -11,9 +11,9 @@ import {
   gfidBytes,
   type Reply,
   type Xattrs,
-  type Xdata,
 } from '@mortar/core';
 import type { MemoryFile } from './file.ts';
+import { meant } from './meant.ts';
 import { type Found, type Volume, wantedXattrs } from './volume.ts';
 
 type MetadataFops = Pick<
@@ -40,8 +40,6 @@ type MetadataFops = Pick<
 const xattrCreate = 1;
 const xattrReplace = 2;
 const blockBytes = 4096;
-/** Of a linkto of distribute's. */
-const linktoMode = 0o1000;
 /** Of a record in a listing, as the kernel will have it: fuse_dirent without the name, fuse_entry_out. */
 const direntBytes = 24;
 const plusBytes = 128;
@@ -61,13 +59,6 @@ function change(found: Found<MemoryFile>, call: Call, attr: AttrChange): Reply<'
   if (attr.mtime) file.mtime = attr.mtime;
   file.ctime = attr.ctime ?? call.time;
   return { ok: true, pre, post: file.iatt() };
-}
-
-/** What was found, unless it is nothing but a linkto and that is not meant. */
-function meant(found: Found<MemoryFile>, xdata: Xdata | undefined): Found<MemoryFile> {
-  const xattr = xdata?.asFile;
-  if (xattr === undefined || !found.ok || found.value.type !== FileType.regular) return found;
-  return found.value.mode === linktoMode && found.value.xattrs.has(xattr) ? fail(Errno.ENOENT) : found;
 }
 
 function get(found: Found<MemoryFile>, name: ByteString | undefined): Reply<'getxattr'> {

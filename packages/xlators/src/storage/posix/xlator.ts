@@ -337,7 +337,11 @@ export class PosixXlator extends Xlator {
     return this.#fds.withFile(fd, (file) => io.allocate(this.store.brick, call, file, io.zeroRange, offset, size));
   }
 
-  async seek(_call: Call, { fd, offset, what }: Args<'seek'>): Promise<Reply<'seek'>> {
+  async seek(_call: Call, { fd, offset, what, xdata }: Args<'seek'>): Promise<Reply<'seek'>> {
+    if (xdata?.asFile !== undefined) {
+      const meant = this.#onNode(this.#fds.target(fd), () => ({ ok: true as const }), xdata);
+      if (!meant.ok) return meant;
+    }
     return this.#fds.withFile(fd, (file) => io.seek(this.store.brick, file, offset, what));
   }
 
