@@ -14,8 +14,9 @@ import {
 } from '@mortar/core';
 import { type Distribute, isFailure } from './distribute.ts';
 import { healNow } from './heal.ts';
-import { encodeRange, layoutOf, type Part, type Range } from './layout.ts';
-import { askArgs, isDirectory } from './lookup.ts';
+import { encodeRange, layoutOf, ownsNames, type Part, type Range } from './layout.ts';
+import { withLayout } from './locks.ts';
+import { askArgs, type Found, isDirectory } from './lookup.ts';
 import { encodeCounter } from './mds.ts';
 import { mergeDirectoryIatts } from './merge.ts';
 import { childPath, newRanges } from './new-layout.ts';
@@ -45,8 +46,11 @@ async function mkdirUnder(d: Distribute, call: Call, args: Args<'mkdir'>, says: 
   const replies: MkdirReply[] = [...rest];
   replies.splice(hashed, 0, first);
   const made = (i: number) => replies[i]!.ok;
-  const written = d.indices.every((i) => made(i) || !ranges[i]!.stop) ? ranges : await rewrite(d, call, args, made);
-  learn(d, args, hashed, written, made);
+  const isWhole = d.indices.every((i) => made(i) || !ranges[i]!.stop);
+  const written = isWhole ? ranges : await rewrite(d, call, args, ranges, made);
+  if (written) learn(d, args, hashed, written, made);
+  // Somebody else lays it out, or has done so, or nobody has wholly: a lookup tells, and heals it.
+  else await d.ops.lookup(d.ownCall(call), { loc: locAt(loc.parent!, loc.name!) });
   const order = [hashed, ...others.filter(made)].map((i) => replies[i] as Success<'mkdir'>);
   return {
     ...first,
@@ -102,18 +106,58 @@ async function makeOther(
   return fail(Errno.EEXIST);
 }
 
-/** A child failed that was to have a range: the names are dealt to those that did not. */
-async function rewrite(d: Distribute, call: Call, args: Args<'mkdir'>, made: (i: number) => boolean): Promise<Range[]> {
+/**
+ * A child failed that was to have a range: its neighbour gets the names. Who looked the directory up meanwhile may have made that copy, and laid out
+ * all: then that counts. Undefined: it is not written.
+ */
+async function rewrite(
+  d: Distribute,
+  call: Call,
+  args: Args<'mkdir'>,
+  before: readonly Range[],
+  made: (i: number) => boolean,
+): Promise<Range[] | undefined> {
+  const own = d.ownCall(call);
+  const loc = locOf(args.gfid);
+  const having = d.indices.filter(made);
   const path = childPath(d, args.loc.parent!, args.loc.name!);
-  const ranges = await newRanges(d, args.gfid, path, d.newCommit, made);
-  await d.ask(d.indices.filter(made), (child, i) =>
-    child.setxattr(d.ownCall(call), {
-      loc: locOf(args.gfid),
-      xattrs: { [d.names.layout]: encodeRange(ranges[i]!) },
-      flags: 0,
-    }),
-  );
+  const isLeft = before.some((range, i) => made(i) && ownsNames(range));
+  const ranges = isLeft ? widened(before, made) : await newRanges(d, args.gfid, path, d.newCommit, made);
+  const done = await withLayout(d, call, having, args.gfid, async () => {
+    const replies = await d.ask(d.indices, (child) => child.lookup(own, askArgs(d, { loc })));
+    const isAsMade = replies.every((reply, i) =>
+      made(i) ? isDirectory(reply) && hasRange(d, reply, before[i]!) : !isDirectory(reply),
+    );
+    if (!isAsMade) return false;
+    const written = await d.ask(having, (child, i) =>
+      child.setxattr(own, { loc, xattrs: { [d.names.layout]: encodeRange(ranges[i]!) }, flags: 0 }),
+    );
+    return written.every((reply) => reply.ok);
+  });
+  return done === true ? ranges : undefined;
+}
+
+/** None gives a name away: somebody may have placed one there already. Pure. */
+export function widened(before: readonly Range[], made: (i: number) => boolean): Range[] {
+  const inOrder = before
+    .flatMap((range, i) => (ownsNames(range) ? [i] : []))
+    .sort((a, b) => before[a]!.start - before[b]!.start);
+  const ranges = before.map((range, i) => (made(i) ? range : { ...range, start: 0, stop: 0 }));
+  let first: number | undefined;
+  let last: number | undefined;
+  for (const i of inOrder) {
+    if (made(i)) {
+      if (first !== undefined) ranges[i] = { ...ranges[i]!, start: first };
+      [first, last] = [undefined, i];
+    } else if (last === undefined) first ??= before[i]!.start;
+    else ranges[last] = { ...ranges[last]!, stop: before[i]!.stop };
+  }
   return ranges;
+}
+
+function hasRange(d: Distribute, { xattrs }: Found, range: Range): boolean {
+  const value = xattrs[d.names.layout];
+  return value !== undefined && Buffer.compare(value, encodeRange(range)) === 0;
 }
 
 function learn(
