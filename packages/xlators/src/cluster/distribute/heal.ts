@@ -185,17 +185,36 @@ function staleAttributes(d: Distribute, copies: Copies): number[] {
   return d.indices.filter((i) => {
     const reply = copies.replies[i]!;
     if (!isDirectory(reply) || reply.iatt.gfid !== copies.gfid) return false;
-    const { mode, uid, gid } = reply.iatt;
-    return mode !== source.mode || uid !== source.uid || gid !== source.gid;
+    return !isAlike(reply.iatt, source);
   });
 }
 
+/** They may be changed again and again while they are copied. */
+const attemptsMax = 4;
+
+/**
+ * Without a lock: a change reaches the deciding copy first. If that has still what was copied, a change that it has yet to get reaches the
+ * others later, too; else the older attributes may have been brought back to a copy that had the new ones.
+ */
 async function copyAttributes(d: Distribute, call: Call, copies: Copies): Promise<boolean> {
-  const source = authorityIatt(copies);
-  const attr: AttrChange = { ...attributesOf(source), ctime: { sec: source.ctime, nsec: source.ctimeNsec } };
+  const own = d.ownCall(call);
   const loc = locOf(copies.gfid);
-  const done = await d.ask(staleAttributes(d, copies), (child) => child.setattr(d.ownCall(call), { loc, attr }));
-  return done.every((reply) => reply.ok);
+  const stale = staleAttributes(d, copies);
+  let source = authorityIatt(copies);
+  for (let attempt = 0; attempt < attemptsMax; attempt++) {
+    const attr: AttrChange = { ...attributesOf(source), ctime: { sec: source.ctime, nsec: source.ctimeNsec } };
+    const done = await d.ask(stale, (child) => child.setattr(own, { loc, attr }));
+    if (!done.every((reply) => reply.ok)) return false;
+    const now = await d.children[copies.authority]!.stat(own, { loc });
+    if (!now.ok) return false;
+    if (isAlike(now.iatt, source)) return true;
+    source = now.iatt;
+  }
+  return false;
+}
+
+function isAlike(a: Iatt, b: Iatt): boolean {
+  return a.mode === b.mode && a.uid === b.uid && a.gid === b.gid;
 }
 
 /** A negative counter at the MDS: a change of xattrs did not reach all. */
