@@ -14,13 +14,18 @@ type NewFop = 'create' | 'mknod' | 'symlink' | 'put';
 const exclusive = 0o200;
 
 export async function create(d: Distribute, call: Call, args: Args<'create'>): Promise<Reply<'create'>> {
-  const reply = await newEntry(d, call, 'create', args);
-  if (!reply.ok || reply.iatt.gfid === args.gfid) {
-    const state = reply.ok ? d.stateOf(reply.iatt.gfid) : undefined;
-    if (state?.kind === 'file') d.rememberFd(args.fd, state);
-    return reply;
+  for (let attempt = 0; ; attempt++) {
+    const reply = await newEntry(d, call, 'create', args);
+    if (!reply.ok || reply.iatt.gfid === args.gfid) {
+      const state = reply.ok ? d.stateOf(reply.iatt.gfid) : undefined;
+      if (state?.kind === 'file') d.rememberFd(args.fd, state);
+      return reply;
+    }
+    if (!looksLikeLinkto(reply.iatt)) return reply;
+    const opened = await openInstead(d, call, args, reply);
+    // It led nowhere: who looked for its file has taken it away.
+    if (opened.ok || opened.errno !== Errno.ENOENT || attempt > 0) return opened;
   }
-  return looksLikeLinkto(reply.iatt) ? openInstead(d, call, args, reply) : reply;
 }
 
 /** The name was there as a linkto: what the caller wants opened is the file that it leads to. */
