@@ -297,6 +297,44 @@ describe('GraphKeeper', () => {
     expect(one.current.graph.id).toBe(1);
   });
 
+  it('asks again for a volfile that it could not have, and says so once', async () => {
+    let fetches = 0;
+    const source: VolfileSource = {
+      fetch: async () => {
+        if (++fetches > 1 && fetches < 4) throw new Error('glusterd does not answer');
+        return { text, name: 'test.vol' };
+      },
+      watch: () => () => undefined,
+    };
+    const one = keeper({ source, retryMs: 1 });
+    await one.start();
+    text = volfile('fixed b');
+    await one.refresh();
+    await vi.waitFor(() => expect(one.current.graph.id).toBe(1));
+    await one.stop();
+    expect(lines.filter((line) => line.includes('is not taken: glusterd does not answer'))).toHaveLength(1);
+  });
+
+  it('asks for no volfile any more when it is ended', async () => {
+    let fetches = 0;
+    let fail: (error: Error) => void = () => undefined;
+    const fetch = () =>
+      ++fetches === 1
+        ? Promise.resolve({ text, name: 'test.vol' })
+        : new Promise<never>((_resolve, reject) => {
+            fail = reject;
+          });
+    const one = keeper({ source: { fetch, watch: () => () => undefined }, retryMs: 0 });
+    await one.start();
+    void one.refresh();
+    await vi.waitFor(() => expect(fetches).toBe(2));
+    const stopped = one.stop();
+    fail(new Error('glusterd does not answer'));
+    await stopped;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(fetches).toBe(2);
+  });
+
   it('waits until the second graph is up, within bounds', async () => {
     const one = keeper({ upTimeoutMs: 20, handOver: async () => void told.push('hand over') });
     await one.start();

@@ -24,6 +24,7 @@ import type { LazyRegistry } from '../registry/registry.ts';
 import type { HostServices } from '../services.ts';
 import type { VolfileSource, VolfileText } from '../volfile/source.ts';
 import { Departed } from './departed.ts';
+import { Fetching } from './fetching.ts';
 import { GraphTop } from './top.ts';
 
 export interface KeeperOptions {
@@ -36,6 +37,8 @@ export interface KeeperOptions {
   prepare?: (volfile: Volfile) => Promise<Volfile>;
   /** How long a new graph is given to come up before it takes over all the same. */
   upTimeoutMs?: number;
+  /** How long after it could not be had the volfile is asked for again; then ever later. */
+  retryMs?: number;
   /** How long requests may stay in a graph that was replaced; then it is ended under them. */
   drainTimeoutMs?: number;
   /**
@@ -65,6 +68,7 @@ export interface RunningGraph {
 
 const defaultUpTimeoutMs = 30_000;
 const defaultDrainTimeoutMs = 30_000;
+const defaultRetryMs = 1000;
 
 export class GraphKeeper {
   readonly #options: KeeperOptions;
@@ -74,6 +78,7 @@ export class GraphKeeper {
   /** Comes up beside the one in service. */
   #coming: RunningGraph | undefined;
   readonly #ending = new Set<RunningGraph>();
+  readonly #fetching: Fetching;
   /** Have left the graph, and may have requests under way. */
   readonly #left = new Departed();
   /** Options that wait for a new process. */
@@ -93,6 +98,13 @@ export class GraphKeeper {
     this.#options = options;
     this.#overrides = options.overrides ?? [];
     this.#origin = options.origin ?? 'graph';
+    this.#fetching = new Fetching({
+      source: options.source,
+      clock: options.services.clock,
+      pauseMs: options.retryMs ?? defaultRetryMs,
+      again: () => void this.refresh(),
+      failed: (message) => this.#refused(message),
+    });
   }
 
   get current(): RunningGraph {
@@ -128,6 +140,7 @@ export class GraphKeeper {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#stopNow();
+    this.#fetching.stop();
     this.#unwatch();
     this.#unhear();
     await this.#queue;
@@ -151,16 +164,18 @@ export class GraphKeeper {
   async #refresh(): Promise<void> {
     if (this.#stopped || !this.#current) return;
     const { log } = this.#options.services;
+    const file = await this.#fetching.fetch();
+    if (!file) return;
     try {
-      const file = await this.#options.source.fetch();
-      if (isSame(file, this.#current)) {
-        log.write('INFO', this.#origin, 'No change in volfile, continuing');
-        return;
-      }
-      await this.#take(file, this.#current);
+      if (isSame(file, this.#current)) log.write('INFO', this.#origin, 'No change in volfile, continuing');
+      else await this.#take(file, this.#current);
     } catch (error) {
-      log.write('ERROR', this.#origin, `the new volfile is not taken: ${(error as Error).message}`);
+      this.#refused((error as Error).message);
     }
+  }
+
+  #refused(message: string): void {
+    this.#options.services.log.write('ERROR', this.#origin, `the new volfile is not taken: ${message}`);
   }
 
   async #take(file: VolfileText, before: RunningGraph): Promise<void> {
