@@ -12,7 +12,8 @@ describe('the quorum of servers', () => {
     expect([needed(3, '90%'), needed(3, '30'), needed(3, '0%')]).toEqual([3, 1, 0]);
   });
 
-  it('stops the bricks of a node that is cut off, and starts them again', async () => {
+  /** Three nodes with a started volume that asks for the quorum. */
+  async function guarded() {
     const members = await pool(3);
     await node(1).create(
       'v',
@@ -23,6 +24,11 @@ describe('the quorum of servers', () => {
     const pairs = [{ key: 'cluster.server-quorum-type', value: 'server' }];
     await node(1).done({ verb: 'volume.set', volume: 'v', pairs });
     await equal(members);
+    return members;
+  }
+
+  it('stops the bricks of a node that is cut off, and starts them again', async () => {
+    const members = await guarded();
     const bricks = () => members.map((one) => one.processes.pidsOf(`${one.root}/v`).length);
     network.cut(node(3).address);
     await until('node 3 serves nothing', () => bricks().join() === '1,1,0');
@@ -33,16 +39,7 @@ describe('the quorum of servers', () => {
   }, 60_000);
 
   it('is waited for by a glusterd that is started anew, before it starts bricks', async () => {
-    const members = await pool(3);
-    await node(1).create(
-      'v',
-      [1, 2, 3].map((i) => node(i).at('v')),
-      { type: 'replicate', replica: 3 },
-    );
-    await node(1).done({ verb: 'volume.start', volume: 'v', force: false });
-    const pairs = [{ key: 'cluster.server-quorum-type', value: 'server' }];
-    await node(1).done({ verb: 'volume.set', volume: 'v', pairs });
-    await equal(members);
+    await guarded();
     const { processes } = node(3);
     const bricks = () => processes.pidsOf('--brick-port');
     const upAndCutOff = async () => {

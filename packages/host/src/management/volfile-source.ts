@@ -97,7 +97,7 @@ export class ManagementVolfileSource implements VolfileSource {
 
   /**
    * A node that was away has the volfile from before until it has caught up: with that a process would go back to bricks that have left, or no longer see new
-   * ones. It tells when it has. The one that told of a version may take it back: an operation that failed is undone.
+   * ones. It tells when it has. The one that told of a version may go back: a pool that was recovered by force may have lost it.
    */
   #noOlder(given: unknown): number | undefined {
     if (typeof given !== 'number') return undefined;

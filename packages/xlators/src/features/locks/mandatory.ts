@@ -20,6 +20,7 @@ import {
   type Subvolume,
 } from '@mortar/core';
 import type { LockTable } from './lock-table.ts';
+import { own } from './own-call.ts';
 import type { PosixLock } from './posix-locks.ts';
 import { overlap, type Range } from './ranges.ts';
 
@@ -171,17 +172,6 @@ export class MandatoryLocks {
     return reply;
   }
 }
-
-const own: Call = {
-  uid: 0,
-  gid: 0,
-  groups: [],
-  pid: 0,
-  lockOwner: '',
-  clientId: '',
-  time: { sec: 0, nsec: 0 },
-  internal: 'self-heal',
-};
 
 /** Kernels do not say who writes out of their page cache: then any lock of the client is the caller's. */
 function isOwn(lock: PosixLock, { clientId, lockOwner }: Call): boolean {

@@ -42,7 +42,7 @@ export class PosixRequests {
     fd.slots[this.#slot] ??= 'open' satisfies FdState;
   }
 
-  /** Whether the owner has any on the file. */
+  /** Whether the owner has a lock on the file, wherever in it. */
   hasLocks(gfid: Gfid, { clientId }: Call, { owner }: Flock): boolean {
     const held = this.#table.find(gfid)?.posix.locks.held;
     return held?.some((lock) => sameHolder(lock, { clientId, owner })) === true;

@@ -9,6 +9,7 @@ import { touchAtime } from './times.ts';
 
 /** The most that one read gives. */
 export const readMax = 8 * 1024 * 1024;
+
 export async function read(
   brick: Brick,
   call: Call,
