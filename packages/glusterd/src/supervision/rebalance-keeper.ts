@@ -9,6 +9,7 @@ import { type TaskProgress, taskProgressSchema, type VolumeInfo, type VolumeTask
 import { LookTimer } from './look-timer.ts';
 import { type Note, RebalanceNotes } from './rebalance-notes.ts';
 import { deathsWithinSeconds, RebalanceRestarts } from './rebalance-restarts.ts';
+import { Turns } from './turns.ts';
 
 const askMs = 8_000;
 const stopMs = 110_000;
@@ -28,7 +29,7 @@ export class RebalanceKeeper {
   readonly #contextOf: () => Context;
   readonly #timer: LookTimer;
   /** By volume: one thing after the other. */
-  readonly #turns = new Map<string, Promise<unknown>>();
+  readonly #turns = new Turns();
   readonly #restarts = new RebalanceRestarts();
   /** Tasks that there is nothing to do for any more. */
   #told = new Set<string>();
@@ -73,12 +74,12 @@ export class RebalanceKeeper {
 
   async #lookAt(name: string): Promise<void> {
     // What is under way for it may take minutes: the others must not wait for that.
-    if (this.#own(name) && !this.#turns.has(name)) await this.#inTurn(name, () => this.#supervise(name));
+    if (this.#own(name) && !this.#turns.has(name)) await this.#turns.take(name, () => this.#supervise(name));
   }
 
   /** Throws OperationError. Nothing happens if it runs already. */
   start(volume: VolumeInfo): Promise<void> {
-    return this.#inTurn(volume.name, async () => {
+    return this.#turns.take(volume.name, async () => {
       await this.#documentOf(volume);
       const { task } = volume;
       if (!task) throw new OperationError(`Volume ${volume.name} has no task`);
@@ -127,7 +128,7 @@ export class RebalanceKeeper {
 
   /** Ends it after the files that it is at; resolves to what it did. */
   stop(volume: VolumeInfo, task: VolumeTask): Promise<TaskProgress> {
-    return this.#inTurn(volume.name, async () => {
+    return this.#turns.take(volume.name, async () => {
       const note = (await this.#notes.of(volume.name, task)) ?? { id: task.id, deaths: [] };
       // Should this end halfway: it is not to be started again.
       await this.#notes.keep(volume.name, { ...note, isStopped: true });
@@ -140,7 +141,7 @@ export class RebalanceKeeper {
 
   /** Ends it at once: its task is over, or never began. */
   end(volume: VolumeInfo): Promise<void> {
-    return this.#inTurn(volume.name, async () => {
+    return this.#turns.take(volume.name, async () => {
       const note = await this.#notes.last(volume.name);
       if (note) await this.#notes.keep(volume.name, { ...note, isStopped: true });
       await this.#context.supervisor.endRebalance(volume, this.#node);
@@ -246,17 +247,6 @@ export class RebalanceKeeper {
       this.#log('WARNING', `rebalance of ${volume.name}: ${(error as Error).message}`);
       return undefined;
     }
-  }
-
-  #inTurn<T>(name: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#turns.get(name) ?? Promise.resolve();
-    const own = before.then(work, work);
-    this.#turns.set(name, own);
-    const done = () => {
-      if (this.#turns.get(name) === own) this.#turns.delete(name);
-    };
-    own.then(done, done);
-    return own;
   }
 
   #log(level: 'ERROR' | 'WARNING' | 'INFO', text: string): void {

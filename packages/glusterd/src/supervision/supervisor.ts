@@ -17,6 +17,7 @@ import type { BrickInfo, VolumeInfo, VolumeTask } from '../volume.ts';
 import { brickArguments, isBrickProcess, isRebalance, portIn, rebalanceArguments } from './brick-command.ts';
 import { defaultPorts, PortRange, type Ports } from './port-range.ts';
 import { ProcessWatch, type Watched } from './process-watch.ts';
+import { Turns } from './turns.ts';
 
 /** What the portmap knows of a brick that runs. */
 export interface BrickRecord {
@@ -74,7 +75,7 @@ export class Supervisor {
   /** By path: bricks that were started here and not ended here. */
   readonly #wanted = new Set<string>();
   /** What is under way for a brick (by path) or a rebalance (by `rebalance/VOLUME`): one thing after the other. */
-  readonly #turns = new Map<string, Promise<unknown>>();
+  readonly #turns = new Turns();
   readonly #server: ServerAddress;
   readonly #poolOption: (key: string) => string | undefined;
 
@@ -109,7 +110,7 @@ export class Supervisor {
     for (const name of names) {
       for (const brick of current(name)?.bricks ?? []) {
         if (brick.hostUuid !== node) continue;
-        const step = this.#inTurn(brick.path, () => this.#resumeBrick(current(name), brick, mayStart));
+        const step = this.#turns.take(brick.path, () => this.#resumeBrick(current(name), brick, mayStart));
         await step.catch((error: Error) => this.#log('ERROR', `brick ${brick.host}:${brick.path}: ${error.message}`));
       }
     }
@@ -128,18 +129,7 @@ export class Supervisor {
 
   /** Runs the brick if it does not run; resolves to its port. Throws OperationError. */
   startBrick(volume: VolumeInfo, brick: BrickInfo): Promise<number> {
-    return this.#inTurn(brick.path, () => this.#startBrick(volume, brick));
-  }
-
-  #inTurn<T>(key: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#turns.get(key) ?? Promise.resolve();
-    const own = before.then(work, work);
-    this.#turns.set(key, own);
-    const done = () => {
-      if (this.#turns.get(key) === own) this.#turns.delete(key);
-    };
-    own.then(done, done);
-    return own;
+    return this.#turns.take(brick.path, () => this.#startBrick(volume, brick));
   }
 
   /** Whether it should run: it was started here, and nobody here has ended it since. */
@@ -162,7 +152,7 @@ export class Supervisor {
 
   /** As `startBrick`, if it is still wanted when its turn comes, and `current` has its volume running. */
   restartBrick(brick: BrickInfo, current: () => VolumeInfo | undefined): Promise<void> {
-    return this.#inTurn(brick.path, async () => {
+    return this.#turns.take(brick.path, async () => {
       const volume = current();
       const now = volume?.bricks.find(({ path, hostUuid }) => path === brick.path && hostUuid === brick.hostUuid);
       if (volume?.status === 'started' && now && this.isWanted(now)) await this.#startBrick(volume, now);
@@ -201,7 +191,7 @@ export class Supervisor {
   }
 
   stopBrick(volume: VolumeInfo, brick: BrickInfo): Promise<void> {
-    return this.#inTurn(brick.path, () => this.#stopBrick(volume, brick));
+    return this.#turns.take(brick.path, () => this.#stopBrick(volume, brick));
   }
 
   /**
@@ -209,7 +199,7 @@ export class Supervisor {
    * way would fail with it. Who stays is not waited for longer than some seconds.
    */
   retireBrick(volume: VolumeInfo, brick: BrickInfo): Promise<void> {
-    return this.#inTurn(brick.path, async () => {
+    return this.#turns.take(brick.path, async () => {
       const { clock } = this.#ports;
       const endMs = clock.nowMs() + retireTimeoutMs;
       while ((await this.#hasClients(volume, brick)) && clock.nowMs() < endMs) await clock.sleep(retirePollMs);
@@ -253,7 +243,7 @@ export class Supervisor {
     node: string,
     { share = '', isAgain = false }: { share?: string; isAgain?: boolean } = {},
   ): Promise<void> {
-    return this.#inTurn(`rebalance/${volume.name}`, async () => {
+    return this.#turns.take(`rebalance/${volume.name}`, async () => {
       await this.#endRebalance(volume, node);
       const { files, processes } = this.#ports;
       await this.#prepareFolders(volume.name);
@@ -274,7 +264,7 @@ export class Supervisor {
   }
 
   endRebalance(volume: VolumeInfo, node: string): Promise<void> {
-    return this.#inTurn(`rebalance/${volume.name}`, () => this.#endRebalance(volume, node));
+    return this.#turns.take(`rebalance/${volume.name}`, () => this.#endRebalance(volume, node));
   }
 
   /** Also one that has lost its pid file. */
